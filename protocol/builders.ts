@@ -1,0 +1,137 @@
+/**
+ * Functions that fill the envelope around a payload, one for every message
+ * type of the registry: `NEW_BLOCK` has `buildNewBlockMessage`, and so on.
+ *
+ * @module
+ */
+import { idSource, VERSION } from "./envelope.ts";
+import { MESSAGES } from "./messages.ts";
+import type {
+  AnyMessage,
+  Message,
+  MessageType,
+  PayloadOf,
+} from "./messages.ts";
+
+/** What a builder can be told besides the payload. */
+export interface BuildOptions {
+  /** Idempotency key; a new unique one when absent. */
+  id?: string;
+  /** Where to, when the type leaves a choice, as in rooms. */
+  channel?: string;
+  /** Epoch milliseconds; the present when absent. */
+  now?: number;
+}
+
+type Stamp<Type extends MessageType> = Extract<
+  (typeof MESSAGES)[Type]["stamp"],
+  keyof PayloadOf<Type>
+>;
+
+/** A payload whose own timestamp may be left to the builder. */
+export type BuildPayload<Type extends MessageType> =
+  & Omit<KnownFields<PayloadOf<Type>>, Stamp<Type>>
+  & Partial<Pick<PayloadOf<Type>, Stamp<Type>>>;
+
+/** A payload's named fields, without the room left for unknown ones. */
+export type KnownFields<Payload> = {
+  [Key in keyof Payload as string extends Key ? never : Key]: Payload[Key];
+};
+
+/** A message whose whole envelope is filled. */
+export type BuiltMessage<Type extends MessageType> =
+  & Message<Type>
+  & Required<Pick<Message<Type>, "id" | "timestamp" | "version">>;
+
+/** A function that builds one type of message. */
+export type Builder<Type extends MessageType> = (
+  payload: BuildPayload<Type>,
+  options?: BuildOptions,
+) => BuiltMessage<Type>;
+
+type Pascal<Text extends string> = Text extends `${infer Head}_${infer Tail}`
+  ? `${Capitalize<Lowercase<Head>>}${Pascal<Tail>}`
+  : Capitalize<Lowercase<Text>>;
+
+/** Every builder, named after its type. */
+export type Builders = {
+  [Type in MessageType as `build${Pascal<Type>}Message`]: Builder<Type>;
+};
+
+const nextId = idSource();
+
+function builder<Type extends MessageType>(type: Type): Builder<Type> {
+  const { stamp } = MESSAGES[type];
+  return (payload, { id, channel, now = Date.now() } = {}) => {
+    const timestamp = new Date(now).toISOString();
+    const stamped = stamp === null
+      ? payload
+      : { [stamp]: timestamp, ...payload };
+    return {
+      type,
+      payload: stamped as unknown as PayloadOf<Type>,
+      timestamp,
+      id: id ?? nextId(now),
+      version: VERSION,
+      ...(channel === undefined ? {} : { channel }),
+    };
+  };
+}
+
+function pascal(type: string): string {
+  return type.toLowerCase().replace(
+    /(?:^|_)(\w)/g,
+    (_, letter: string) => letter.toUpperCase(),
+  );
+}
+
+/** Every builder, made from the registry. */
+export const builders: Builders = Object.fromEntries(
+  (Object.keys(MESSAGES) as MessageType[])
+    .map((type) => [`build${pascal(type)}Message`, builder(type)]),
+) as unknown as Builders;
+
+/** Builders under the names of the reference document. */
+export const {
+  buildNewBlockMessage,
+  buildDagUpdateMessage,
+  buildValidatorEventMessage,
+  buildTxReceivedMessage,
+  buildNodeStatusMessage,
+  buildAlertTriggeredMessage,
+  buildRoomMessageMessage: buildRoomMessage,
+  buildTestMessage,
+} = builders;
+
+/** Many messages in one frame. */
+export interface BatchMessage {
+  /** Always this. */
+  type: "BATCH_UPDATE";
+  /** The messages, in the order in which they are to be taken. */
+  payload: { updates: AnyMessage[] };
+  /** Named in `published` as `ref`. */
+  id: string;
+  /** ISO 8601 UTC with milliseconds. */
+  timestamp: string;
+  /** Semantic version of the protocol. */
+  version: string;
+}
+
+/**
+ * Puts complete messages into one frame.
+ *
+ * @param updates 1 to 100 messages, in order.
+ * @param options envelope fields; `channel` does not apply.
+ */
+export function buildBatchUpdateMessage(
+  updates: AnyMessage[],
+  { id, now = Date.now() }: Omit<BuildOptions, "channel"> = {},
+): BatchMessage {
+  return {
+    type: "BATCH_UPDATE",
+    payload: { updates },
+    timestamp: new Date(now).toISOString(),
+    id: id ?? nextId(now),
+    version: VERSION,
+  };
+}

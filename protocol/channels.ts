@@ -1,0 +1,129 @@
+/**
+ * The catalogue of channels: who may read, who may publish, how long events
+ * are kept. Which messages a channel carries follows from `messages.ts`.
+ *
+ * @module
+ */
+
+/** What a caller may be, each including the ones before it. */
+export const ROLES = ["anonymous", "user", "publisher", "admin"] as const;
+/** One of {@link ROLES}. */
+export type Role = (typeof ROLES)[number];
+
+/** A kind of channel. */
+export interface ChannelKind {
+  /** What it carries, for people. */
+  readonly summary: string;
+  /** Other names under which clients may ask for it. */
+  readonly aliases: readonly string[];
+  /** The least role that may subscribe. */
+  readonly read: Role;
+  /** The least role that may publish. */
+  readonly publish: Role;
+  /**
+   * `log`: numbered, kept and resumable. `none`: live only, without `seq`.
+   */
+  readonly retention: "log" | "none";
+}
+
+/** Every kind of channel; `room` stands for the family `room:<name>`. */
+export const CHANNELS = {
+  blocks: {
+    summary: "Blocks that joined the chain",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  dag: {
+    summary: "Nodes and edges that came to or left the DAG",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  validators: {
+    summary:
+      "Validators that joined, left, proposed, voted, were paid or fined",
+    aliases: ["validator_updates"],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  transactions: {
+    summary: "Transactions, from pending to confirmed or failed",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  nodes: {
+    summary: "State of the network's nodes",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  alerts: {
+    summary: "Alerts that people should act on",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  metrics: {
+    summary: "This service's own measurements, live only",
+    aliases: [],
+    read: "anonymous",
+    publish: "admin",
+    retention: "none",
+  },
+  room: {
+    summary: "Applications' own messages, one channel a room",
+    aliases: [],
+    read: "anonymous",
+    publish: "user",
+    retention: "log",
+  },
+} as const satisfies Record<string, ChannelKind>;
+
+/** The name of a kind of channel. */
+export type ChannelKindName = keyof typeof CHANNELS;
+
+/** A channel that exists. */
+export interface Channel {
+  /** Canonical name, as it stands on events: `blocks`, `room:lobby`. */
+  readonly name: string;
+  /** Which entry of {@link CHANNELS} it belongs to. */
+  readonly kind: ChannelKindName;
+}
+
+/** What a room may be called: 1 to 64 of letters, digits, `_ . : -`. */
+export const ROOM_NAME = /^room:[A-Za-z0-9_.:-]{1,64}$/;
+
+const fixed = new Map<string, Channel>(
+  (Object.keys(CHANNELS) as ChannelKindName[])
+    .filter((kind) => kind !== "room")
+    .flatMap((kind) => {
+      const channel = { name: kind, kind };
+      return [kind, ...CHANNELS[kind].aliases].map((name) =>
+        [name, channel] as const
+      );
+    }),
+);
+
+/**
+ * Finds a channel by its name or alias.
+ *
+ * @param name as a client wrote it.
+ * @returns the channel under its canonical name, or nothing when there is none.
+ */
+export function channelNamed(name: string): Channel | undefined {
+  return fixed.get(name) ??
+    (ROOM_NAME.test(name) ? { name, kind: "room" } : undefined);
+}
+
+/** The channels that always exist, rooms left out. */
+export function fixedChannels(): Channel[] {
+  return [...new Set(fixed.values())];
+}

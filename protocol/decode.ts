@@ -1,0 +1,357 @@
+/**
+ * The only validation: text from strangers becomes typed frames here, or a
+ * {@link Refusal}. Nothing further in looks twice.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { channelNamed } from "./channels.ts";
+import type { Channel } from "./channels.ts";
+import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
+import type { CommandPayload, CommandType } from "./commands.ts";
+import { clientFields, Id, VERSION } from "./envelope.ts";
+import { MESSAGES } from "./messages.ts";
+import type { MessageType } from "./messages.ts";
+import { Refusal } from "./refusals.ts";
+import type { Issue, RefusalCode } from "./refusals.ts";
+import { unsoundness } from "./soundness.ts";
+
+/** Most issues named in one refusal. */
+export const MAX_ISSUES = 16;
+/** Longest path or message of an issue, in characters. */
+export const MAX_ISSUE_LENGTH = 200;
+/** Most messages in one `BATCH_UPDATE` or one HTTP publish. */
+export const MAX_BATCH_MESSAGES = 100;
+
+/** A decoded application message, on its way to a channel. */
+export interface Publication {
+  /** Which message. */
+  readonly type: MessageType;
+  /** Where to. */
+  readonly channel: Channel;
+  /** The publisher's idempotency key. */
+  readonly id: string | undefined;
+  /** Validated; otherwise just as it came. */
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** A decoded verb. */
+export type Command = {
+  [Type in CommandType]: {
+    readonly kind: "command";
+    readonly type: Type;
+    readonly id: string | undefined;
+    readonly payload: CommandPayload<Type>;
+  };
+}[CommandType];
+
+/** A decoded frame from a client. */
+export type ClientFrame =
+  | Command
+  | {
+    readonly kind: "publish";
+    readonly id: string | undefined;
+    readonly publications: readonly Publication[];
+  }
+  | {
+    readonly kind: "test";
+    readonly id: string | undefined;
+    readonly payload: Readonly<Record<string, unknown>>;
+  };
+
+const commands = new Map<string, z.ZodType>(
+  Object.entries(COMMANDS).map(([type, payload]) => {
+    const bare = BARE_COMMANDS.has(type as CommandType);
+    const schema: z.ZodType = bare ? payload.optional() : payload;
+    return [
+      type,
+      z.compile(z.strictObject({
+        ...clientFields,
+        type: z.string(),
+        payload: schema,
+      })),
+    ];
+  }),
+);
+
+const messages = new Map<string, z.ZodType>(
+  Object.entries(MESSAGES).map(([type, { payload }]) => [
+    type,
+    z.compile(z.strictObject({
+      ...clientFields,
+      type: z.string(),
+      channel: z.string().max(128).optional(),
+      payload,
+    })),
+  ]),
+);
+
+const Batch = z.compile(z.strictObject({
+  ...clientFields,
+  type: z.string(),
+  payload: z.strictObject({
+    updates: z.array(z.unknown()).min(1).max(MAX_BATCH_MESSAGES),
+  }),
+}));
+
+const Many = z.compile(z.strictObject({
+  messages: z.array(z.unknown()).min(1).max(MAX_BATCH_MESSAGES),
+}));
+
+const encoder = new TextEncoder();
+
+/** Length of `text` in UTF-8, counted only when its length leaves a doubt. */
+function exceeds(text: string, maxBytes: number): boolean {
+  if (text.length > maxBytes) return true;
+  return text.length * 3 > maxBytes &&
+    encoder.encode(text).byteLength > maxBytes;
+}
+
+/**
+ * Understands one frame from a client.
+ *
+ * @param data what the socket delivered.
+ * @param maxBytes longest frame accepted, in bytes of UTF-8.
+ * @returns the frame, narrowed by `kind` and `type`.
+ * @throws {Refusal} `INVALID_JSON`, `INVALID_MESSAGE`, `UNKNOWN_TYPE`,
+ * `INVALID_PAYLOAD`, `INVALID_SUBSCRIPTION`, `UNKNOWN_CHANNEL`,
+ * `UNSUPPORTED_VERSION` or `MESSAGE_TOO_LARGE`.
+ */
+export function decode(data: unknown, maxBytes: number): ClientFrame {
+  const frame = envelope(parse(data, maxBytes));
+  const ref = refOf(frame);
+  const command = commands.get(frame.type);
+  if (command) {
+    const { type, id, payload } = checked(command, frame, ref) as Command;
+    return { kind: "command", type, id, payload: payload ?? {} } as Command;
+  }
+  if (frame.type === "BATCH_UPDATE") {
+    const { payload } = checked(Batch, frame, ref) as z.infer<typeof Batch>;
+    const publications = publicationsIn(
+      payload.updates,
+      "payload.updates",
+      maxBytes,
+      ref,
+    );
+    return { kind: "publish", id: ref, publications };
+  }
+  if (frame.type === "TEST") {
+    checked(messages.get("TEST")!, frame, ref);
+    return { kind: "test", id: ref, payload: frame.payload as Fields };
+  }
+  return { kind: "publish", id: ref, publications: [publication(frame, ref)] };
+}
+
+/**
+ * Understands the body of an HTTP publish: one message, or
+ * `{"messages": [...]}`.
+ *
+ * @param text the body.
+ * @param maxBytes longest message accepted, in bytes of UTF-8.
+ * @throws {Refusal} as {@link decode}.
+ */
+export function decodePublications(
+  text: string,
+  maxBytes: number,
+): readonly Publication[] {
+  const value = parse(text, Infinity);
+  if (typeof value === "object" && value !== null && "messages" in value) {
+    const { messages } = checked(Many, value, undefined) as z.infer<
+      typeof Many
+    >;
+    return publicationsIn(messages, "messages", maxBytes, undefined);
+  }
+  if (exceeds(text, maxBytes)) throw tooLarge(maxBytes);
+  const frame = envelope(value);
+  return [publication(frame, refOf(frame))];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+type Envelope = Fields & { readonly type: string };
+
+function tooLarge(maxBytes: number): Refusal {
+  return new Refusal(
+    "MESSAGE_TOO_LARGE",
+    `A message may hold at most ${maxBytes} bytes`,
+  );
+}
+
+function parse(data: unknown, maxBytes: number): unknown {
+  if (typeof data !== "string") {
+    throw new Refusal("INVALID_MESSAGE", "Frame is binary; send JSON as text");
+  }
+  if (exceeds(data, maxBytes)) throw tooLarge(maxBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch (cause) {
+    throw new Refusal("INVALID_JSON", undefined, { cause });
+  }
+  const issue = unsoundness(value);
+  if (issue) {
+    const ref = refOf(value);
+    throw new Refusal(codeOf(value, issue), undefined, {
+      issues: [bounded(issue)],
+      ref,
+    });
+  }
+  return value;
+}
+
+/** What the envelope must have before its type can be looked up. */
+function envelope(value: unknown): Envelope {
+  const ref = refOf(value);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Refusal("INVALID_MESSAGE", "Frame is not a JSON object");
+  }
+  const { type, version } = value as Fields;
+  if (typeof version === "string" && !sameMajor(version)) {
+    throw new Refusal(
+      "UNSUPPORTED_VERSION",
+      `This server speaks version ${VERSION}`,
+      { ref },
+    );
+  }
+  if (typeof type !== "string") {
+    throw new Refusal("INVALID_MESSAGE", undefined, {
+      issues: [{ path: "type", message: "expected a string" }],
+      ref,
+    });
+  }
+  if (commands.has(type) || messages.has(type) || type === "BATCH_UPDATE") {
+    return value as Envelope;
+  }
+  throw new Refusal(
+    "UNKNOWN_TYPE",
+    `Message type ${JSON.stringify(cut(type))} is not known`,
+    { ref },
+  );
+}
+
+function publicationsIn(
+  values: readonly unknown[],
+  path: string,
+  maxBytes: number,
+  ref: string | undefined,
+): Publication[] {
+  return values.map((value, index) => {
+    try {
+      if (exceeds(JSON.stringify(value), maxBytes)) throw tooLarge(maxBytes);
+      return publication(envelope(value), undefined);
+    } catch (error) {
+      const { code, message, issues } = Refusal.of(error);
+      const inside = issues ?? [{ path: "", message }];
+      throw new Refusal(code, message, {
+        ref,
+        cause: error,
+        issues: inside.map((issue) =>
+          bounded({
+            path: `${path}.${index}${issue.path && `.${issue.path}`}`,
+            message: issue.message,
+          })
+        ),
+      });
+    }
+  });
+}
+
+function publication(frame: Envelope, ref: string | undefined): Publication {
+  const schema = messages.get(frame.type);
+  if (!schema) {
+    throw new Refusal(
+      "UNKNOWN_TYPE",
+      `${cut(frame.type)} cannot be published`,
+      { ref },
+    );
+  }
+  const { id, channel } = checked(schema, frame, ref) as {
+    id?: string;
+    channel?: string;
+  };
+  const type = frame.type as MessageType;
+  return {
+    type,
+    id,
+    channel: destination(type, channel, ref),
+    // The value as parsed, not zod's copy of it: same keys in the same order.
+    payload: frame.payload as Fields,
+  };
+}
+
+function destination(
+  type: MessageType,
+  name: string | undefined,
+  ref: string | undefined,
+): Channel {
+  const kind = MESSAGES[type].channel;
+  if (kind === null) {
+    throw new Refusal(
+      "INVALID_MESSAGE",
+      `${type} is only echoed over a socket, not published`,
+      { ref },
+    );
+  }
+  if (name === undefined && kind !== "room") return { name: kind, kind };
+  const channel = name === undefined ? undefined : channelNamed(name);
+  if (channel?.kind === kind) return channel;
+  if (name !== undefined && !channel) {
+    throw new Refusal(
+      "UNKNOWN_CHANNEL",
+      `Channel ${JSON.stringify(cut(name))} is not known`,
+      { ref },
+    );
+  }
+  const wanted = kind === "room" ? "room:<name>" : kind;
+  throw new Refusal("INVALID_MESSAGE", `${type} goes to ${wanted}`, {
+    ref,
+    issues: [{ path: "channel", message: `expected ${wanted}` }],
+  });
+}
+
+function checked(
+  schema: z.ZodType,
+  value: unknown,
+  ref: string | undefined,
+): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issues = result.error.issues.slice(0, MAX_ISSUES).map((issue) =>
+    bounded({ path: issue.path.join("."), message: issue.message })
+  );
+  const outside = issues.find(({ path }) => !path.startsWith("payload"));
+  throw new Refusal(codeOf(value, outside ?? issues[0]!), undefined, {
+    issues,
+    ref,
+  });
+}
+
+/** Which refusal an issue is, by where it lies. */
+function codeOf(value: unknown, { path }: Issue): RefusalCode {
+  if (!path.startsWith("payload.")) return "INVALID_MESSAGE";
+  const { type } = value as Fields;
+  return type === "subscribe" || type === "unsubscribe"
+    ? "INVALID_SUBSCRIPTION"
+    : "INVALID_PAYLOAD";
+}
+
+function refOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const id = Id.safeParse((value as Fields)["id"]);
+  return id.success ? id.data : undefined;
+}
+
+function sameMajor(version: string): boolean {
+  const major = /^(\d+)\./.exec(version)?.[1];
+  return major === undefined || major === VERSION.split(".")[0];
+}
+
+function cut(text: string): string {
+  return text.length > 64 ? `${text.slice(0, 61)}...` : text;
+}
+
+function bounded({ path, message }: Issue): Issue {
+  return {
+    path: path.slice(0, MAX_ISSUE_LENGTH).toWellFormed(),
+    message: message.slice(0, MAX_ISSUE_LENGTH).toWellFormed(),
+  };
+}

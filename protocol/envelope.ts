@@ -1,0 +1,76 @@
+/**
+ * The fields around every payload.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** Semantic version of the protocol that this server speaks. */
+export const VERSION = "1.0.0";
+
+/** Subprotocol a client may offer on the upgrade. */
+export const SUBPROTOCOL = "kaldrix.v1";
+
+/**
+ * A frame's name: the publisher's idempotency key, or what a reply's `ref`
+ * names. 1 to 128 visible ASCII characters.
+ */
+export const Id = z.string().regex(
+  /^[\x21-\x7e]{1,128}$/,
+  "expected 1 to 128 visible ASCII characters",
+);
+
+/** Semantic version, without build or pre-release parts. */
+export const Version = z.string().regex(
+  /^\d{1,4}\.\d{1,6}\.\d{1,6}$/,
+  'expected a version such as "1.0.0"',
+);
+
+/** What a client may write around a payload. */
+export const clientFields = {
+  id: Id.optional(),
+  timestamp: z.iso.datetime({ offset: true }).optional(),
+  version: Version.optional(),
+} as const;
+
+/** What the server writes around a payload. */
+export const serverFields = {
+  id: z.string(),
+  timestamp: z.iso.datetime(),
+  version: Version,
+} as const;
+
+/** Crockford's base 32, which sorts as text. */
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+function base32(value: number, length: number): string {
+  let text = "";
+  for (let rest = value; text.length < length; rest = Math.floor(rest / 32)) {
+    text = ALPHABET[rest % 32] + text;
+  }
+  return text;
+}
+
+/**
+ * Makes a source of unique, sortable names of 26 characters, in the shape of a
+ * ULID: ten of time, then eight that name the source, then eight that count.
+ *
+ * @param random uniform in [0, 1); names the source.
+ * @returns a function from epoch milliseconds to the next name.
+ * @see {@link https://github.com/ulid/spec}
+ */
+export function idSource(
+  random: () => number = Math.random,
+): (now: number) => string {
+  const name = base32(Math.floor(random() * 32 ** 8), 8);
+  let count = 0;
+  let latest = -1;
+  let prefix = "";
+  return (now) => {
+    if (now > latest) {
+      latest = now;
+      prefix = base32(now, 10) + name;
+    }
+    return prefix + base32(count++ % 32 ** 8, 8);
+  };
+}

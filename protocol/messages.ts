@@ -1,0 +1,256 @@
+/**
+ * Application messages. One entry of {@link MESSAGES} is all that a message
+ * type needs: its validation, TypeScript types, builder, channel and client
+ * typing follow from it.
+ *
+ * Required are the fields that identify an event and those that the reference
+ * document's own validator and builder calls require; a field that a source
+ * may honestly not know (the CPU load of a node that is down) is optional.
+ * Every known field is checked when present, every unknown one is kept.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { ChannelKindName } from "./channels.ts";
+
+/** A name or identifier the chain gave: 1 to 256 characters. */
+const identifier = z.string().min(1).max(256);
+/** ISO 8601 with an offset or `Z`. */
+const instant = z.iso.datetime({ offset: true });
+/** Token amount: a decimal string, at most a uint256 and 18 decimals. */
+const amount = z.string().regex(
+  /^\d{1,78}(\.\d{1,18})?$/,
+  "expected a decimal string",
+);
+/** How many of something. */
+const count = z.int().nonnegative();
+
+/** How far a transaction has come. */
+const txStatus = z.enum(["pending", "confirmed", "failed"]);
+
+const transaction = z.looseObject({
+  txId: identifier,
+  from: identifier,
+  to: identifier,
+  amount,
+  gasPrice: amount,
+  gasLimit: count,
+  nonce: count,
+  /** Call data, hexadecimal. */
+  data: z.string().optional(),
+  status: txStatus,
+  timestamp: instant,
+});
+
+/** What the registry says of one message type. */
+export interface MessageKind {
+  /** When it is sent, for people. */
+  readonly summary: string;
+  /** The kind of channel that carries it; `null`: none, it is only echoed. */
+  readonly channel: ChannelKindName | null;
+  /** Payload field that the builder fills with the present time. */
+  readonly stamp: string | null;
+  /** What the payload must look like. */
+  readonly payload: z.ZodObject;
+}
+
+/** Every application message, by its type. */
+export const MESSAGES = {
+  NEW_BLOCK: {
+    summary: "A block joined the chain",
+    channel: "blocks",
+    stamp: "timestamp",
+    payload: z.looseObject({
+      blockId: identifier,
+      /** Blocks above genesis. */
+      height: count,
+      timestamp: instant,
+      hash: identifier.optional(),
+      previousHash: identifier.optional(),
+      transactions: z.array(transaction).optional(),
+      validator: identifier.optional(),
+      signature: z.string().optional(),
+      /** Whole block, in bytes. */
+      size: count.optional(),
+      gasUsed: count.optional(),
+      gasLimit: count.optional(),
+    }),
+  },
+  DAG_UPDATE: {
+    summary: "A node or an edge came to or left the DAG",
+    channel: "dag",
+    stamp: "timestamp",
+    payload: z.looseObject({
+      updateType: z.enum([
+        "NODE_ADDED",
+        "NODE_REMOVED",
+        "EDGE_ADDED",
+        "EDGE_REMOVED",
+        "PATH_UPDATED",
+      ]),
+      nodeId: identifier,
+      /** Parents of an added node, the other end of an edge, a path's nodes. */
+      relatedNodes: z.array(identifier),
+      timestamp: instant,
+      metadata: z.looseObject({
+        weight: z.number().optional(),
+        layer: count.optional(),
+        parentCount: count.optional(),
+        childCount: count.optional(),
+      }).optional(),
+    }),
+  },
+  VALIDATOR_EVENT: {
+    summary: "A validator's standing changed",
+    channel: "validators",
+    stamp: "timestamp",
+    payload: z.looseObject({
+      eventType: z.enum([
+        "JOINED",
+        "LEFT",
+        "SLASHED",
+        "REWARDED",
+        "PROPOSED",
+        "VOTED",
+      ]),
+      validatorId: identifier,
+      stake: amount.optional(),
+      timestamp: instant,
+      blockHeight: count.optional(),
+      reward: amount.optional(),
+      penalty: amount.optional(),
+      metadata: z.looseObject({
+        /** Percent of the time, 0 to 100. */
+        uptime: z.number().min(0).max(100).optional(),
+        proposedBlocks: count.optional(),
+        missedBlocks: count.optional(),
+      }).optional(),
+    }),
+  },
+  TX_RECEIVED: {
+    summary: "A transaction was received, confirmed or failed",
+    channel: "transactions",
+    stamp: "timestamp",
+    payload: transaction,
+  },
+  NODE_STATUS: {
+    summary: "A node's state changed",
+    channel: "nodes",
+    stamp: "lastUpdate",
+    payload: z.looseObject({
+      nodeId: identifier,
+      status: z.enum(["ONLINE", "OFFLINE", "SYNCING", "ERROR"]),
+      version: z.string().max(256).optional(),
+      /** Seconds since the node started. */
+      uptime: z.number().nonnegative().optional(),
+      blockHeight: count.optional(),
+      peers: count.optional(),
+      /** Bytes. */
+      memoryUsage: count.optional(),
+      /** Percent of one core. */
+      cpuUsage: z.number().nonnegative().optional(),
+      /** Milliseconds. */
+      networkLatency: z.number().nonnegative().optional(),
+      lastUpdate: instant,
+      region: z.string().max(256).optional(),
+    }),
+  },
+  ALERT_TRIGGERED: {
+    summary: "Something needs a person's attention, or no longer does",
+    channel: "alerts",
+    stamp: "timestamp",
+    payload: z.looseObject({
+      /** What kind of alert, for example `node_failure`. */
+      type: identifier,
+      severity: z.enum(["info", "warning", "critical"]),
+      message: z.string().min(1).max(4096),
+      timestamp: instant.optional(),
+      /** What it is about: a node, a validator, a channel. */
+      subject: identifier.optional(),
+      /** Whether it began or ended; `firing` when absent. */
+      status: z.enum(["firing", "resolved"]).optional(),
+      /** What was measured. */
+      value: z.number().optional(),
+      /** What it was measured against. */
+      threshold: z.number().optional(),
+    }),
+  },
+  METRICS_UPDATE: {
+    summary: "This service's own measurements",
+    channel: "metrics",
+    stamp: "timestamp",
+    payload: z.looseObject({ timestamp: instant }),
+  },
+  ROOM_MESSAGE: {
+    summary: "An application's own event, to everyone in a room",
+    channel: "room",
+    stamp: null,
+    payload: z.looseObject({
+      /** The application's name for what happened. */
+      event: identifier,
+      /** Whatever the application sends. */
+      data: z.json().optional(),
+    }),
+  },
+  TEST: {
+    summary: "Echoed to its sender",
+    channel: null,
+    stamp: null,
+    payload: z.looseObject({}),
+  },
+} as const satisfies Record<string, MessageKind>;
+
+/** The name of an application message. */
+export type MessageType = keyof typeof MESSAGES;
+
+/** The payload of an application message. */
+export type PayloadOf<Type extends MessageType> = z.output<
+  (typeof MESSAGES)[Type]["payload"]
+>;
+
+/** An application message as a publisher sends it. */
+export interface Message<Type extends MessageType = MessageType> {
+  /** Which message. */
+  type: Type;
+  /** What it says. */
+  payload: PayloadOf<Type>;
+  /** The publisher's idempotency key, 1 to 128 visible ASCII characters. */
+  id?: string | undefined;
+  /** ISO 8601; the server replaces it by the time of acceptance. */
+  timestamp?: string | undefined;
+  /** Semantic version of the protocol. */
+  version?: string | undefined;
+  /** Where to, when the type leaves a choice. */
+  channel?: string | undefined;
+}
+
+/** Any application message, its payload chosen by its type. */
+export type AnyMessage = { [Type in MessageType]: Message<Type> }[MessageType];
+
+/** An application message as subscribers receive it. */
+export interface Event<Type extends MessageType = MessageType>
+  extends Message<Type> {
+  /** Unique; the publisher's own when it chose one. */
+  id: string;
+  /** ISO 8601 UTC with milliseconds: when the server accepted the event. */
+  timestamp: string;
+  /** Semantic version of the protocol. */
+  version: string;
+  /** The channel's canonical name. */
+  channel: string;
+  /** Position in the channel, from 1; absent on channels without retention. */
+  seq?: number;
+  /** Identity of the channel's log; a new one voids old positions. */
+  epoch?: string;
+  /** `true` when sent from history rather than live. */
+  replay?: true;
+}
+
+/** Any event, its payload chosen by its type. */
+export type AnyEvent = { [Type in MessageType]: Event<Type> }[MessageType];
+
+/** The message types that a kind of channel carries. */
+export function typesOf(kind: ChannelKindName): MessageType[] {
+  return (Object.keys(MESSAGES) as MessageType[])
+    .filter((type) => MESSAGES[type].channel === kind);
+}

@@ -1,0 +1,175 @@
+/**
+ * The one table of everything the server refuses, and how each refusal looks
+ * as an error frame, an HTTP status and a WebSocket close.
+ *
+ * @module
+ */
+
+/** What a refusal means on the wire. */
+export interface RefusalKind {
+  /** Said when the thrower has nothing more precise to say. */
+  readonly text: string;
+  /** HTTP status of the same refusal. */
+  readonly http: number;
+  /**
+   * WebSocket close code, when the refusal ends the connection: below 4500
+   * "come back, with your cursor", from 4500 on "do not".
+   */
+  readonly close: number;
+}
+
+/** First close code that means "do not come back". */
+export const FINAL_CLOSE = 4500;
+
+/** Every refusal the server can make. */
+export const REFUSALS = {
+  INVALID_JSON: { text: "Frame is not JSON", http: 400, close: 4500 },
+  INVALID_MESSAGE: {
+    text: "Frame does not match the envelope",
+    http: 400,
+    close: 4500,
+  },
+  UNKNOWN_TYPE: { text: "Message type is not known", http: 400, close: 4500 },
+  INVALID_PAYLOAD: {
+    text: "Payload does not match its type",
+    http: 400,
+    close: 4500,
+  },
+  INVALID_SUBSCRIPTION: {
+    text: "Subscription does not match the protocol",
+    http: 400,
+    close: 4500,
+  },
+  UNKNOWN_CHANNEL: { text: "Channel is not known", http: 404, close: 4500 },
+  UNSUPPORTED_VERSION: {
+    text: "Protocol version is not supported",
+    http: 400,
+    close: 4505,
+  },
+  UNAUTHENTICATED: {
+    text: "Token is missing or invalid",
+    http: 401,
+    close: 4501,
+  },
+  TOKEN_EXPIRED: { text: "Token has expired", http: 401, close: 4401 },
+  FORBIDDEN: { text: "Not allowed", http: 403, close: 4503 },
+  RATE_LIMITED: { text: "Rate limit reached", http: 429, close: 4029 },
+  MESSAGE_TOO_LARGE: { text: "Message is too large", http: 413, close: 4513 },
+  TOO_MANY_SUBSCRIPTIONS: {
+    text: "Too many subscriptions on one connection",
+    http: 400,
+    close: 4500,
+  },
+  TOO_MANY_CONNECTIONS: {
+    text: "Too many connections",
+    http: 503,
+    close: 4030,
+  },
+  SLOW_CONSUMER: { text: "Client reads too slowly", http: 503, close: 4008 },
+  IP_BLOCKED: { text: "Address is blocked", http: 403, close: 4510 },
+  DRAINING: { text: "Server is restarting", http: 503, close: 1012 },
+  STORE_UNAVAILABLE: {
+    text: "Event could not be stored; nothing was delivered, try again",
+    http: 503,
+    close: 4011,
+  },
+  INTERNAL: { text: "Something broke on our side", http: 500, close: 1011 },
+} as const satisfies Record<string, RefusalKind>;
+
+/** The name of a refusal, as clients switch on it. */
+export type RefusalCode = keyof typeof REFUSALS;
+
+/** One thing wrong with a frame: where, and what. */
+export interface Issue {
+  /** Dotted path into the frame, `""` for the frame itself. */
+  readonly path: string;
+  /** A sentence for a person. */
+  readonly message: string;
+}
+
+/** What a refusal may carry besides its code. */
+export interface RefusalOptions extends ErrorOptions {
+  /** What exactly was wrong, for the `INVALID_*` codes. */
+  readonly issues?: readonly Issue[];
+  /** The `id` of the frame refused, when it could be read. */
+  readonly ref?: string | undefined;
+  /** Milliseconds after which trying again makes sense. */
+  readonly retryAfterMs?: number;
+}
+
+/**
+ * Thrown where the server refuses; answered in two places only, the session
+ * (as a frame or a close) and the router (as an HTTP response).
+ *
+ * @example Switch on the code, never on the message
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const refusal = new Refusal("INVALID_JSON");
+ * assert.equal(refusal.code, "INVALID_JSON");
+ * assert.equal(refusal.kind.http, 400);
+ * ```
+ */
+export class Refusal extends Error {
+  /** Lets a log tell refusals from bugs. */
+  override readonly name = "Refusal";
+  /** The stable name of the reason. */
+  readonly code: RefusalCode;
+  /** What exactly was wrong, for the `INVALID_*` codes. */
+  readonly issues: readonly Issue[] | undefined;
+  /** The `id` of the frame refused, when it could be read. */
+  readonly ref: string | undefined;
+  /** Milliseconds after which trying again makes sense. */
+  readonly retryAfterMs: number | undefined;
+
+  /**
+   * Says no.
+   *
+   * @param code which refusal.
+   * @param detail what was wrong this time; the kind's own text when omitted.
+   * @param options issues, the frame answered, when to come back, the cause.
+   */
+  constructor(
+    code: RefusalCode,
+    detail?: string,
+    options: RefusalOptions = {},
+  ) {
+    super(detail ?? REFUSALS[code].text, options);
+    this.code = code;
+    this.issues = options.issues;
+    this.ref = options.ref;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  /** What the refusal means on the wire. */
+  get kind(): RefusalKind {
+    return REFUSALS[this.code];
+  }
+
+  /**
+   * The refusal that `error` is; for a bug `INTERNAL`, caused by it.
+   *
+   * @param error whatever was thrown.
+   */
+  static of(error: unknown): Refusal {
+    if (error instanceof Refusal) return error;
+    return new Refusal("INTERNAL", undefined, { cause: error });
+  }
+
+  /** The refusal as clients see it, in an `error` frame or an HTTP body. */
+  toJSON(): {
+    code: RefusalCode;
+    message: string;
+    retryAfterMs?: number;
+    issues?: readonly Issue[];
+  } {
+    return {
+      code: this.code,
+      message: this.message,
+      ...(this.retryAfterMs === undefined
+        ? {}
+        : { retryAfterMs: this.retryAfterMs }),
+      ...(this.issues === undefined ? {} : { issues: this.issues }),
+    };
+  }
+}

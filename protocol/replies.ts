@@ -1,0 +1,154 @@
+/**
+ * What the server says besides events: answers to verbs, and what it says of
+ * itself.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { ROLES } from "./channels.ts";
+import { REFUSALS } from "./refusals.ts";
+import type { RefusalCode } from "./refusals.ts";
+
+const code = z.enum(
+  Object.keys(REFUSALS) as [RefusalCode, ...RefusalCode[]],
+);
+const instant = z.iso.datetime();
+const seq = z.int().nonnegative();
+
+/** Why a resume could not give everything that was missed. */
+export const GAP_REASONS = [
+  /** What was missed is no longer kept. */
+  "retention",
+  /** The log was begun anew; old positions mean nothing in it. */
+  "epoch_changed",
+  /** The client is ahead of the log, which lost its end. */
+  "position_unknown",
+  /** The channel keeps nothing. */
+  "no_retention",
+] as const;
+/** Why a resume could not give everything that was missed. */
+export type GapReason = (typeof GAP_REASONS)[number];
+
+/** Who the server takes a client for. */
+export const Identity = z.strictObject({
+  isAuthenticated: z.boolean(),
+  /** The token's subject; `null` for the anonymous. */
+  user: z.string().nullable(),
+  role: z.enum(ROLES),
+  /** When the token ends. */
+  expiresAt: instant.optional(),
+});
+/** Who the server takes a client for. */
+export type Identity = z.infer<typeof Identity>;
+
+/** Where an accepted event stands. */
+export const Accepted = z.strictObject({
+  id: z.string(),
+  channel: z.string(),
+  /** Absent on channels without retention. */
+  seq: z.int().positive().optional(),
+  epoch: z.string().optional(),
+});
+/** Where an accepted event stands. */
+export type Accepted = z.infer<typeof Accepted>;
+
+/** Payloads of what the server says, by type. */
+export const REPLIES = {
+  connected: z.strictObject({
+    sessionId: z.string(),
+    serverTime: instant,
+    identity: Identity,
+    /** Send a `ping` at least this often, in milliseconds. */
+    heartbeatMs: z.int().positive(),
+    limits: z.strictObject({
+      maxMessageBytes: z.int().positive(),
+      maxSubscriptions: z.int().positive(),
+      maxCommandsInFlight: z.int().positive(),
+    }),
+    /** Changes when any schema of the protocol does. */
+    schema: z.string(),
+  }),
+  subscribed: z.strictObject({
+    channels: z.array(z.strictObject({
+      channel: z.string(),
+      /** The alias that was asked for, when it was one. */
+      requested: z.string().optional(),
+      /** `null` on channels without retention. */
+      epoch: z.string().nullable(),
+      /** The first event to come is the one after this; `null` likewise. */
+      seq: seq.nullable(),
+      /** Whether everything after the asked position will come. */
+      recovered: z.boolean(),
+      reason: z.enum(GAP_REASONS).optional(),
+    })),
+    rejected: z.array(z.strictObject({ channel: z.string(), code })),
+  }),
+  unsubscribed: z.strictObject({ channels: z.array(z.string()) }),
+  refreshed: z.strictObject({ expiresAt: instant }),
+  metrics_response: z.strictObject({
+    type: z.string().optional(),
+    metrics: z.record(z.string(), z.unknown()),
+  }),
+  data_response: z.strictObject({
+    key: z.string(),
+    /** The newest event about it; `null` when nothing is known. */
+    data: z.record(z.string(), z.unknown()).nullable(),
+  }),
+  query_result: z.strictObject({
+    channel: z.string(),
+    /** `null` while the channel has no events. */
+    epoch: z.string().nullable(),
+    /** Newest number of the channel. */
+    seq,
+    events: z.array(z.record(z.string(), z.unknown())),
+    /** Whether there is more in the direction asked. */
+    more: z.boolean(),
+  }),
+  published: z.strictObject({ accepted: z.array(Accepted) }),
+  pong: z.strictObject({ serverTime: instant }),
+  error: z.strictObject({
+    code,
+    message: z.string(),
+    retryAfterMs: z.int().nonnegative().optional(),
+    issues: z.array(z.strictObject({ path: z.string(), message: z.string() }))
+      .optional(),
+  }),
+  gap: z.strictObject({
+    channel: z.string(),
+    /** First number missed; numbers are of `epoch`. */
+    from: z.int().positive(),
+    /** Last number missed; below `from` when it cannot be known. */
+    to: seq,
+    epoch: z.string(),
+    reason: z.enum(GAP_REASONS),
+  }),
+  token_expiring: z.strictObject({ inMs: z.int() }),
+  draining: z.strictObject({ retryInMs: z.int().nonnegative() }),
+} as const;
+
+/** The name of something the server says. */
+export type ReplyType = keyof typeof REPLIES;
+
+/** The payload of something the server says. */
+export type ReplyPayload<Type extends ReplyType> = z.output<
+  (typeof REPLIES)[Type]
+>;
+
+/** Something the server says, with its envelope. */
+export interface Reply<Type extends ReplyType = ReplyType> {
+  /** Which. */
+  type: Type;
+  /** What it says. */
+  payload: ReplyPayload<Type>;
+  /** ISO 8601 UTC with milliseconds. */
+  timestamp: string;
+  /** The server's name for this frame. */
+  id: string;
+  /** Semantic version of the protocol. */
+  version: string;
+  /** The `id` of the command answered. */
+  ref?: string;
+}
+
+/** Anything the server says of itself, its payload chosen by its type. */
+export type AnyReply = { [Type in ReplyType]: Reply<Type> }[ReplyType];

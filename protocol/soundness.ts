@@ -1,0 +1,65 @@
+/**
+ * What no schema says: that a parsed value can be kept and sent on exactly as
+ * it came.
+ *
+ * @module
+ */
+import type { Issue } from "./refusals.ts";
+
+/** Deepest nesting of objects and arrays in a frame. */
+export const MAX_DEPTH = 32;
+
+/**
+ * Looks for what would be lost or harmful further on: nesting beyond
+ * {@link MAX_DEPTH}, prototype keys, lone surrogates, numbers that a double
+ * cannot hold.
+ *
+ * @param value what `JSON.parse` returned.
+ * @returns the first thing wrong, or nothing.
+ */
+export function unsoundness(value: unknown): Issue | undefined {
+  const fault = inspect(value, 0);
+  return fault && { path: fault.path.join("."), message: fault.message };
+}
+
+/** A fault, its path written on the way back up: the sound pay nothing. */
+interface Fault {
+  readonly path: (string | number)[];
+  readonly message: string;
+}
+
+const fault = (message: string): Fault => ({ path: [], message });
+
+function at(key: string | number, inner: Fault): Fault {
+  inner.path.unshift(key);
+  return inner;
+}
+
+function inspect(value: unknown, depth: number): Fault | undefined {
+  if (typeof value === "string") {
+    if (value.isWellFormed()) return undefined;
+    return fault("holds a lone surrogate, which is not Unicode text");
+  }
+  if (typeof value === "number") {
+    if (Number.isSafeInteger(value)) return undefined;
+    if (Number.isFinite(value) && !Number.isInteger(value)) return undefined;
+    return fault("cannot be kept exactly as a number; send it as a string");
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth === MAX_DEPTH) return fault(`nests deeper than ${MAX_DEPTH}`);
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      const inner = inspect(value[i], depth + 1);
+      if (inner) return at(i, inner);
+    }
+    return undefined;
+  }
+  for (const key of Object.keys(value)) {
+    if (key === "__proto__" || !key.isWellFormed()) {
+      return fault("has a key that is not allowed");
+    }
+    const inner = inspect((value as Record<string, unknown>)[key], depth + 1);
+    if (inner) return at(key, inner);
+  }
+  return undefined;
+}

@@ -1,0 +1,37 @@
+/**
+ * Time as a part, so that tests can hold it still.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+
+/** Reads the time and schedules work. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /**
+   * Runs `work` once.
+   *
+   * @param ms milliseconds from now; even 0 means a later turn.
+   * @param work what to run; must not throw.
+   * @returns a handle that cancels the work when disposed.
+   */
+  after(ms: number, work: () => void): Disposable;
+  /**
+   * Runs `work` when the present turn of the event loop is over, before any
+   * timer: what became due meanwhile is done together, and nobody waits.
+   *
+   * @param work what to run; must not throw.
+   */
+  soon(work: () => void): void;
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, work) {
+    const timer = setTimeout(work, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+  soon: (work) => void setImmediate(work),
+};
