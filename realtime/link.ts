@@ -1,0 +1,220 @@
+/**
+ * How isolates hear of each other's commits. A link only hints: what it loses,
+ * doubles or reorders, the log repairs.
+ *
+ * @module
+ */
+import type { Clock } from "./clock.ts";
+
+/** An event told by another isolate. */
+export interface LinkedEvent {
+  /** Canonical name of its channel. */
+  readonly channel: string;
+  /** Identity of its log; absent on channels without retention. */
+  readonly epoch?: string;
+  /** Position in it; absent likewise. */
+  readonly seq?: number;
+  /** The whole frame as JSON. */
+  readonly text: string;
+}
+
+/** What one isolate tells the others. */
+export interface Hint {
+  /** Events just committed; none when only the bell rang. */
+  readonly events: readonly LinkedEvent[];
+  /** Whether something was, or may have been, left out: look at the log. */
+  readonly incomplete: boolean;
+}
+
+/** A way between isolates; best effort. */
+export interface Link extends Disposable {
+  /** Tells every other isolate, never the sender. Must not throw. */
+  publish(events: readonly LinkedEvent[]): void;
+  /** Names who hears; one listener, which must not throw. */
+  receive(listener: (hint: Hint) => void): void;
+}
+
+/** What goes through the channel: numbered, so that a lost post is noticed. */
+interface Post {
+  readonly from: string;
+  readonly number: number;
+  readonly events: readonly LinkedEvent[];
+}
+
+/** Senders whose numbering is remembered; the oldest are forgotten. */
+export const MAX_SENDERS = 256;
+
+/**
+ * Carries the events themselves over a `BroadcastChannel`: fast between the
+ * isolates of one process, where the backlog holds 256 posts and drops the
+ * rest silently. Hence one channel, one post a commit, a number on each.
+ */
+export class BroadcastLink implements Link {
+  readonly #channel: BroadcastChannel;
+  readonly #from: string;
+  readonly #numbers = new Map<string, number>();
+  #number = 0;
+  #listener: (hint: Hint) => void = () => {};
+
+  /**
+   * Joins.
+   *
+   * @param name shared by the isolates that should hear each other.
+   * @param from unique name of this isolate.
+   */
+  constructor(name: string, from: string) {
+    this.#from = from;
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = ({ data }) => this.#accept(data);
+  }
+
+  /** Posts the events of one commit. */
+  publish(events: readonly LinkedEvent[]): void {
+    const post: Post = { from: this.#from, number: ++this.#number, events };
+    this.#channel.postMessage(post);
+  }
+
+  /** Names who hears. */
+  receive(listener: (hint: Hint) => void): void {
+    this.#listener = listener;
+  }
+
+  /** Leaves; nothing is heard any more. */
+  [Symbol.dispose](): void {
+    this.#listener = () => {};
+    this.#channel.close();
+  }
+
+  #accept(data: unknown): void {
+    // Another version of this program may be on the same channel.
+    if (!isPost(data)) return;
+    const before = this.#numbers.get(data.from);
+    this.#numbers.delete(data.from);
+    this.#numbers.set(data.from, data.number);
+    for (const from of this.#numbers.keys()) {
+      if (this.#numbers.size <= MAX_SENDERS) break;
+      this.#numbers.delete(from);
+    }
+    const incomplete = before !== undefined && data.number !== before + 1;
+    this.#listener({ events: data.events, incomplete });
+  }
+}
+
+function isPost(data: unknown): data is Post {
+  if (typeof data !== "object" || data === null) return false;
+  const { from, number, events } = data as Partial<Post>;
+  return typeof from === "string" && typeof number === "number" &&
+    Array.isArray(events) && events.every(isLinkedEvent);
+}
+
+function isLinkedEvent(event: unknown): event is LinkedEvent {
+  if (typeof event !== "object" || event === null) return false;
+  const { channel, epoch, seq, text } = event as Partial<LinkedEvent>;
+  return typeof channel === "string" && typeof text === "string" &&
+    (epoch === undefined || typeof epoch === "string") &&
+    (seq === undefined || Number.isSafeInteger(seq));
+}
+
+/** The key that doorbells watch. */
+const BELL = ["bell"];
+/** Wait before watching again after KV ended the watch, in milliseconds. */
+export const REWATCH_MS = 1_000;
+
+/**
+ * Rings a key in KV that the other isolates watch; carries no events. Works
+ * wherever the KV is shared and `kv.watch` crosses.
+ */
+export class DoorbellLink implements Link {
+  readonly #kv: Deno.Kv;
+  readonly #clock: Clock;
+  readonly #from: string;
+  readonly #minIntervalMs: number;
+  #listener: (hint: Hint) => void = () => {};
+  #reader: ReadableStreamDefaultReader<unknown> | undefined;
+  #count = 0;
+  #resting: Disposable | undefined;
+  #ringing = false;
+  #again = false;
+  #open = true;
+
+  /**
+   * Begins to watch.
+   *
+   * @param kv stays the caller's to close, after this is disposed.
+   * @param options `from`: unique name of this isolate; `minIntervalMs`: at
+   * most one ring in so many milliseconds.
+   */
+  constructor(
+    kv: Deno.Kv,
+    { clock, from, minIntervalMs }: {
+      clock: Clock;
+      from: string;
+      minIntervalMs: number;
+    },
+  ) {
+    this.#kv = kv;
+    this.#clock = clock;
+    this.#from = from;
+    this.#minIntervalMs = minIntervalMs;
+    this.#watch();
+  }
+
+  /** Rings, now or when the last ring is long enough ago. */
+  publish(_events: readonly LinkedEvent[]): void {
+    if (this.#ringing || this.#resting) this.#again = true;
+    else this.#ring();
+  }
+
+  /** Names who hears. */
+  receive(listener: (hint: Hint) => void): void {
+    this.#listener = listener;
+  }
+
+  /** Stops ringing and watching. */
+  [Symbol.dispose](): void {
+    this.#open = false;
+    this.#listener = () => {};
+    this.#resting?.[Symbol.dispose]();
+    this.#reader?.cancel().catch(() => {});
+  }
+
+  async #ring(): Promise<void> {
+    this.#ringing = true;
+    this.#again = false;
+    try {
+      await this.#kv.set(BELL, { from: this.#from, count: ++this.#count });
+    } catch {
+      // A lost ring costs time, not events: the poll finds them.
+      this.#again = true;
+    }
+    this.#ringing = false;
+    if (!this.#open) return;
+    this.#resting = this.#clock.after(this.#minIntervalMs, () => {
+      this.#resting = undefined;
+      if (this.#again) this.#ring();
+    });
+  }
+
+  async #watch(): Promise<void> {
+    let first = true;
+    try {
+      this.#reader = this.#kv.watch<[{ from: string }]>([BELL]).getReader();
+      for (;;) {
+        const { done, value } = await this.#reader.read();
+        if (done) break;
+        const bell = (value as [{ value: { from?: string } | null }])[0].value;
+        if (!first && bell?.from !== this.#from) {
+          this.#listener({ events: [], incomplete: true });
+        }
+        first = false;
+      }
+    } catch {
+      // KV went away; watch again below.
+    }
+    if (!this.#open) return;
+    this.#resting ??= this.#clock.after(REWATCH_MS, () => {
+      this.#resting = undefined;
+      this.#watch();
+    });
+  }
+}

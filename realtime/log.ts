@@ -1,0 +1,647 @@
+/**
+ * The log in Deno KV: the truth that everything else only hints at.
+ *
+ * `["head", channel]` holds the log's epoch and newest number,
+ * `["log", channel, seq, part]` an event's text in UTF-8, cut into parts of at
+ * most {@link PART_BYTES}, and `["id", channel, id]` where a publisher's
+ * message went.
+ *
+ * @module
+ */
+import { encodeEvent } from "../protocol/encode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Clock } from "./clock.ts";
+
+/** Longest part of an event; a KV value holds at most 64 KiB. */
+export const PART_BYTES = 60_000;
+/**
+ * Most a commit carries, keys included. KV allows 800 KiB.
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
+ */
+export const COMMIT_BYTES = 700_000;
+/** Most mutations in a commit; KV allows 1,000. */
+export const COMMIT_MUTATIONS = 900;
+/** Most channels in a commit; KV allows 100 checks. */
+export const COMMIT_CHANNELS = 100;
+/** Keys one `getMany` may ask for. */
+const GET_MANY = 10;
+/** What a mutation weighs besides its value, in bytes: its key and framing. */
+const MUTATION_BYTES = 100;
+/** How long a publisher's `id` is remembered, in milliseconds. */
+export const ID_MEMORY_MS = 600_000;
+/** How long a commit is tried before its publishers are refused. */
+export const COMMIT_DEADLINE_MS = 3_000;
+/** First wait after a lost race or a locked file, in milliseconds. */
+const RETRY_BASE_MS = 2;
+/** Longest wait between tries, in milliseconds. */
+const RETRY_CAP_MS = 100;
+/** Most events waiting for a commit; beyond, publishers are told to wait. */
+export const MAX_WAITING_EVENTS = 20_000;
+/** Most bytes waiting for a commit. */
+export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** Heads remembered between commits. */
+const MAX_CACHED_HEADS = 20_000;
+/** Events of a channel between two trims of it. */
+export const TRIM_EVERY = 100;
+/** Rows deleted in one commit of a trim. */
+const TRIM_ROWS = 500;
+/**
+ * How many times longer than its events a head is kept: a room nobody uses any
+ * more leaves nothing behind.
+ */
+const HEAD_OUTLIVES = 2;
+/** Epoch of a channel that has had no event yet; nothing comes before it. */
+export const UNBORN_EPOCH = "0";
+
+/** Where a channel's log ends. */
+export interface Head {
+  /** Identity of the log; {@link UNBORN_EPOCH} before its first event. */
+  readonly epoch: string;
+  /** Newest number; 0 before the first event. */
+  readonly seq: number;
+}
+
+/** An event on its way into the log. */
+export interface Draft {
+  /** Canonical name of its channel. */
+  readonly channel: string;
+  /** Its message type. */
+  readonly type: string;
+  /** Its payload as JSON. */
+  readonly payloadText: string;
+  /** The publisher's idempotency key. */
+  readonly id: string | undefined;
+}
+
+/** An event in the log. */
+export interface LoggedEvent {
+  /** Canonical name of its channel. */
+  readonly channel: string;
+  /** Identity of the log. */
+  readonly epoch: string;
+  /** Position in it, from 1. */
+  readonly seq: number;
+  /** The whole frame as JSON. */
+  readonly text: string;
+}
+
+/** Where a draft came to stand. */
+export interface Place {
+  /** The publisher's id, or the server's. */
+  readonly id: string;
+  /** Canonical name of the channel. */
+  readonly channel: string;
+  /** Identity of the log. */
+  readonly epoch: string;
+  /** Position in it, from 1. */
+  readonly seq: number;
+}
+
+/** How much of a channel is kept. */
+export interface Retention {
+  /** Newest events kept, at least. */
+  readonly events: number;
+  /** How long an event is kept at least, in milliseconds. */
+  readonly ms: number;
+}
+
+/** What happened in the log, for those who count. */
+export interface LogObserver {
+  /** A commit succeeded. */
+  committed?(events: number, ms: number): void;
+  /** A commit lost a race and is tried again. */
+  conflicted?(): void;
+  /** A commit or read failed. */
+  failed?(error: unknown): void;
+}
+
+/** What the log needs. */
+export interface LogOptions {
+  /** Stays the caller's to close. */
+  kv: Deno.Kv;
+  /** Time, for retries and the `timestamp` of events. */
+  clock: Clock;
+  /** Names for events whose publisher gave none, and for epochs. */
+  nextId: (now: number) => string;
+  /** How much of `channel` is kept. */
+  retention: (channel: string) => Retention;
+  /** Uniform in [0, 1), for jitter. */
+  random?: () => number;
+  /** Hears of commits, conflicts and failures. */
+  observer?: LogObserver;
+}
+
+interface Request {
+  readonly drafts: readonly Draft[];
+  readonly bytes: number;
+  readonly mutations: number;
+  readonly resolve: (places: readonly Place[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface CachedHead extends Head {
+  readonly versionstamp: string | null;
+}
+
+interface Remembered {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly until: number;
+}
+
+/** One try at a commit, kept until it is known whether it took effect. */
+interface Attempt {
+  readonly operation: Deno.AtomicOperation;
+  readonly events: readonly LoggedEvent[];
+  readonly places: readonly (readonly Place[])[];
+  readonly heads: ReadonlyMap<string, Head>;
+}
+
+/**
+ * Appends and reads events. What arrives while a commit is in flight goes with
+ * the next: one atomic commit for many messages and channels, checked against
+ * the heads.
+ */
+export class Log {
+  readonly #kv: Deno.Kv;
+  readonly #clock: Clock;
+  readonly #nextId: (now: number) => string;
+  readonly #retention: (channel: string) => Retention;
+  readonly #random: () => number;
+  readonly #observer: LogObserver;
+  readonly #heads = new Map<string, CachedHead>();
+  readonly #encoder = new TextEncoder();
+  #waiting: Request[] = [];
+  #waitingEvents = 0;
+  #waitingBytes = 0;
+  #running: Promise<void> | undefined;
+  #trims = new Map<string, number>();
+  #trimming: Promise<void> | undefined;
+  #onCommit: (events: readonly LoggedEvent[]) => void = () => {};
+
+  /** Opens nothing yet: the first append or read does. */
+  constructor(options: LogOptions) {
+    this.#kv = options.kv;
+    this.#clock = options.clock;
+    this.#nextId = options.nextId;
+    this.#retention = options.retention;
+    this.#random = options.random ?? Math.random;
+    this.#observer = options.observer ?? {};
+  }
+
+  /**
+   * Names who hears of this log's own commits: once for each, events in the
+   * order of their numbers, before the publishers do.
+   *
+   * @param listener must not throw.
+   */
+  onCommit(listener: (events: readonly LoggedEvent[]) => void): void {
+    this.#onCommit = listener;
+  }
+
+  /**
+   * Appends events, all or none, in their order.
+   *
+   * @param drafts at least one; together small enough for one commit.
+   * @returns where each stands; for an `id` seen within
+   * {@link ID_MEMORY_MS}, where it came to stand then.
+   * @throws {Refusal} `MESSAGE_TOO_LARGE` when they do not fit in one commit,
+   * `STORE_UNAVAILABLE` when the commit failed or too much waits.
+   */
+  append(drafts: readonly Draft[]): Promise<readonly Place[]> {
+    let bytes = 0;
+    let mutations = 0;
+    for (const { payloadText } of drafts) {
+      const size = this.#encoder.encode(payloadText).byteLength;
+      const rows = Math.ceil((size + 1_000) / PART_BYTES) + 2;
+      mutations += rows;
+      bytes += size + 500 + rows * MUTATION_BYTES;
+    }
+    if (bytes > COMMIT_BYTES || mutations > COMMIT_MUTATIONS) {
+      throw new Refusal(
+        "MESSAGE_TOO_LARGE",
+        `What is published together may hold about ${COMMIT_BYTES} bytes; send less at once`,
+      );
+    }
+    if (
+      this.#waitingEvents + drafts.length > MAX_WAITING_EVENTS ||
+      this.#waitingBytes + bytes > MAX_WAITING_BYTES
+    ) {
+      throw new Refusal(
+        "STORE_UNAVAILABLE",
+        "Too much is waiting to be stored; try again",
+        { retryAfterMs: COMMIT_DEADLINE_MS },
+      );
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<
+      readonly Place[]
+    >();
+    this.#waiting.push({ drafts, bytes, mutations, resolve, reject });
+    this.#waitingEvents += drafts.length;
+    this.#waitingBytes += bytes;
+    this.#running ??= this.#run();
+    return promise;
+  }
+
+  /** Resolves when nothing waits for a commit any more. */
+  async settled(): Promise<void> {
+    await this.#running;
+    await this.#trimming;
+  }
+
+  /**
+   * Reads where channels' logs end.
+   *
+   * @param channels canonical names.
+   * @returns their heads, in the same order.
+   * @throws whatever KV throws.
+   */
+  async heads(channels: readonly string[]): Promise<Head[]> {
+    const heads: Head[] = [];
+    for (let i = 0; i < channels.length; i += GET_MANY) {
+      const keys = channels.slice(i, i + GET_MANY).map((name) => [
+        "head",
+        name,
+      ]);
+      for (const { value } of await this.#kv.getMany<Head[]>(keys)) {
+        heads.push(value ?? { epoch: UNBORN_EPOCH, seq: 0 });
+      }
+    }
+    return heads;
+  }
+
+  /**
+   * Reads the oldest number still kept.
+   *
+   * @param channel canonical name.
+   * @returns 1 or more; one past the head when nothing is kept.
+   * @throws whatever KV throws.
+   */
+  async oldest(channel: string): Promise<number> {
+    const rows = this.#kv.list({ prefix: ["log", channel] }, { limit: 1 });
+    for await (const { key } of rows) return key[2] as number;
+    const [head] = await this.heads([channel]);
+    return head!.seq + 1;
+  }
+
+  /**
+   * Reads events in the order of their numbers.
+   *
+   * @param channel canonical name.
+   * @param range `after` and `upTo` (inclusive) are numbers, `limit` counts
+   * events, `maxBytes` ends the page early (but never before one event);
+   * `newest` takes the page from the end of the range instead of its start.
+   * @returns texts with their numbers; numbers may be missing where the
+   * retention has begun to take them.
+   * @throws whatever KV throws.
+   */
+  async read(
+    channel: string,
+    { after, upTo, limit, maxBytes, newest = false }: {
+      after: number;
+      upTo: number;
+      limit: number;
+      maxBytes: number;
+      newest?: boolean;
+    },
+  ): Promise<{ seq: number; text: string }[]> {
+    if (upTo <= after || limit < 1) return [];
+    const rows = this.#kv.list<Uint8Array>({
+      start: ["log", channel, after + 1],
+      end: ["log", channel, upTo + 1],
+    }, { reverse: newest, batchSize: Math.min(100, limit + 1) });
+    const decoder = new TextDecoder();
+    const events: { seq: number; text: string }[] = [];
+    let parts: Uint8Array[] = [];
+    let seq = 0;
+    let bytes = 0;
+    const finish = () => {
+      if (parts.length === 0) return;
+      if (newest) parts.reverse();
+      events.push({ seq, text: decoder.decode(joined(parts)) });
+      parts = [];
+    };
+    for await (const { key, value } of rows) {
+      if (key[2] !== seq) {
+        finish();
+        if (events.length === limit || bytes >= maxBytes) break;
+        seq = key[2] as number;
+      }
+      parts.push(value);
+      bytes += value.byteLength;
+    }
+    finish();
+    return newest ? events.reverse() : events;
+  }
+
+  async #run(): Promise<void> {
+    // What arrives in the same turn as the first goes with it.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const group = this.#nextGroup();
+      try {
+        const places = await this.#commit(group.map(({ drafts }) => drafts));
+        group.forEach(({ resolve }, i) => resolve(places[i]!));
+      } catch (error) {
+        this.#observer.failed?.(error);
+        const refusal = error instanceof Refusal
+          ? error
+          : new Refusal("STORE_UNAVAILABLE", undefined, {
+            cause: error,
+            retryAfterMs: COMMIT_DEADLINE_MS,
+          });
+        for (const { reject } of group) reject(refusal);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #nextGroup(): Request[] {
+    const channels = new Set<string>();
+    let bytes = 0;
+    let mutations = 0;
+    let size = 0;
+    for (const request of this.#waiting) {
+      for (const { channel } of request.drafts) channels.add(channel);
+      bytes += request.bytes;
+      mutations += request.mutations;
+      const full = bytes > COMMIT_BYTES || channels.size > COMMIT_CHANNELS ||
+        mutations + channels.size > COMMIT_MUTATIONS + COMMIT_CHANNELS;
+      if (full && size > 0) break;
+      size++;
+    }
+    const group = this.#waiting.splice(0, size);
+    for (const request of group) {
+      this.#waitingEvents -= request.drafts.length;
+      this.#waitingBytes -= request.bytes;
+    }
+    return group;
+  }
+
+  async #commit(
+    groups: readonly (readonly Draft[])[],
+  ): Promise<readonly (readonly Place[])[]> {
+    const began = this.#clock.now();
+    const unsure = new Set<Attempt>();
+    let last: unknown;
+    for (let tries = 0; this.#inTime(began); tries++) {
+      if (tries > 0) await this.#pause(tries);
+      let attempt: Attempt | undefined;
+      try {
+        for (const earlier of unsure) {
+          if (await this.#limited(this.#took(earlier), began)) {
+            return this.#done(earlier, began);
+          }
+        }
+        attempt = await this.#limited(this.#attempt(groups), began);
+        if (attempt.events.length === 0) return attempt.places;
+        unsure.add(attempt);
+        const result = await this.#limited(attempt.operation.commit(), began);
+        if (result.ok) return this.#done(attempt, began, result.versionstamp);
+        unsure.delete(attempt);
+        this.#observer.conflicted?.();
+      } catch (error) {
+        last = error;
+        if (attempt && isBusy(error)) unsure.delete(attempt);
+        if (isBusy(error)) this.#observer.conflicted?.();
+        else this.#observer.failed?.(error);
+      }
+      for (const { channel } of groups.flat()) this.#heads.delete(channel);
+    }
+    throw last ?? new Error("Too many writers of one channel");
+  }
+
+  #inTime(began: number): boolean {
+    return this.#clock.now() - began < COMMIT_DEADLINE_MS;
+  }
+
+  /** A commit that hangs counts as failed, though it may yet take effect. */
+  #limited<T>(work: Promise<T>, began: number): Promise<T> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const left = began + COMMIT_DEADLINE_MS - this.#clock.now();
+    const timer = this.#clock.after(
+      Math.max(1, left),
+      () => reject(new Error("KV did not answer in time")),
+    );
+    return Promise.race([work, promise]).finally(() => timer[Symbol.dispose]());
+  }
+
+  #pause(tries: number): Promise<void> {
+    const ceiling = Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** tries);
+    return new Promise((resolve) => {
+      this.#clock.after(Math.ceil(this.#random() * ceiling), resolve);
+    });
+  }
+
+  /** Whether a commit whose answer was lost has taken effect after all. */
+  async #took({ events }: Attempt): Promise<boolean> {
+    const { channel, seq, text } = events[0]!;
+    const [row] = await this.read(channel, {
+      after: seq - 1,
+      upTo: seq,
+      limit: 1,
+      maxBytes: 0,
+    });
+    return row?.text === text;
+  }
+
+  #done(
+    { events, places, heads }: Attempt,
+    began: number,
+    versionstamp?: string,
+  ): readonly (readonly Place[])[] {
+    for (const [channel, head] of heads) {
+      this.#heads.delete(channel);
+      if (versionstamp !== undefined) {
+        this.#heads.set(channel, { ...head, versionstamp });
+      }
+    }
+    for (const channel of this.#heads.keys()) {
+      if (this.#heads.size <= MAX_CACHED_HEADS) break;
+      this.#heads.delete(channel);
+    }
+    this.#observer.committed?.(events.length, this.#clock.now() - began);
+    this.#onCommit(events);
+    this.#considerTrim(events);
+    return places;
+  }
+
+  /** Prepares one commit: numbers, texts, checks, and repeated ids answered. */
+  async #attempt(groups: readonly (readonly Draft[])[]): Promise<Attempt> {
+    const drafts = groups.flat();
+    await this.#learnHeads(new Set(drafts.map(({ channel }) => channel)));
+    const remembered = await this.#rememberedIds(drafts);
+    const now = this.#clock.now();
+    const operation = this.#kv.atomic();
+    const heads = new Map<string, Head>();
+    const events: LoggedEvent[] = [];
+    const placed = new Map<string, Place>();
+    const place = ({ channel, type, payloadText, id }: Draft): Place => {
+      const key = id === undefined ? undefined : idKey(channel, id);
+      const before = key === undefined
+        ? undefined
+        : placed.get(key) ?? remembered.get(key);
+      if (before) return { id: id!, channel, ...position(before) };
+      const head = heads.get(channel) ?? this.#nextHead(channel, now);
+      const seq = head.seq + 1;
+      const { epoch } = head;
+      heads.set(channel, { epoch, seq });
+      const name = id ?? this.#nextId(now);
+      const text = encodeEvent(type, payloadText, { channel, seq, epoch }, {
+        id: name,
+        now,
+      });
+      events.push({ channel, epoch, seq, text });
+      this.#addRows(operation, channel, seq, text);
+      const result = { id: name, channel, epoch, seq };
+      if (key !== undefined) {
+        placed.set(key, result);
+        const value: Remembered = { epoch, seq, until: now + ID_MEMORY_MS };
+        operation.set(["id", channel, id!], value, { expireIn: ID_MEMORY_MS });
+      }
+      return result;
+    };
+    const places = groups.map((group) => group.map(place));
+    for (const [channel, head] of heads) {
+      const { versionstamp } = this.#heads.get(channel)!;
+      operation.check({ key: ["head", channel], versionstamp });
+      const expireIn = this.#retention(channel).ms * HEAD_OUTLIVES;
+      operation.set(["head", channel], head, { expireIn });
+    }
+    return { operation, events, places, heads };
+  }
+
+  #nextHead(channel: string, now: number): Head {
+    const { epoch, seq } = this.#heads.get(channel)!;
+    return epoch === UNBORN_EPOCH ? { epoch: this.#nextId(now), seq } : {
+      epoch,
+      seq,
+    };
+  }
+
+  #addRows(
+    operation: Deno.AtomicOperation,
+    channel: string,
+    seq: number,
+    text: string,
+  ): void {
+    const bytes = this.#encoder.encode(text);
+    const expireIn = this.#retention(channel).ms;
+    for (let part = 0; part * PART_BYTES < bytes.byteLength; part++) {
+      const from = part * PART_BYTES;
+      operation.set(
+        ["log", channel, seq, part],
+        bytes.subarray(from, from + PART_BYTES),
+        { expireIn },
+      );
+    }
+  }
+
+  async #learnHeads(channels: ReadonlySet<string>): Promise<void> {
+    const unknown = [...channels].filter((name) => !this.#heads.has(name));
+    for (let i = 0; i < unknown.length; i += GET_MANY) {
+      const names = unknown.slice(i, i + GET_MANY);
+      const entries = await this.#kv.getMany<Head[]>(
+        names.map((name) => ["head", name]),
+      );
+      for (const [j, { value, versionstamp }] of entries.entries()) {
+        if (!value) await this.#clear(names[j]!);
+        const head = value ?? { epoch: UNBORN_EPOCH, seq: 0 };
+        this.#heads.set(names[j]!, { ...head, versionstamp });
+      }
+    }
+  }
+
+  /** Removes what an older log of the name left, before a new one begins. */
+  async #clear(channel: string): Promise<void> {
+    while (await this.#deleteRows({ prefix: ["log", channel] }) > 0);
+  }
+
+  async #rememberedIds(
+    drafts: readonly Draft[],
+  ): Promise<Map<string, Remembered>> {
+    const found = new Map<string, Remembered>();
+    const named = drafts.filter(({ id }) => id !== undefined);
+    const reads: Promise<void>[] = [];
+    for (let i = 0; i < named.length; i += GET_MANY) {
+      const some = named.slice(i, i + GET_MANY);
+      const keys = some.map(({ channel, id }) => ["id", channel, id!]);
+      reads.push(
+        this.#kv.getMany<Remembered[]>(keys).then((entries) => {
+          for (const [j, { value }] of entries.entries()) {
+            // `expireIn` is the earliest time of deletion, not the time.
+            if (!value || value.until <= this.#clock.now()) continue;
+            found.set(idKey(some[j]!.channel, some[j]!.id!), value);
+          }
+        }),
+      );
+    }
+    await Promise.all(reads);
+    return found;
+  }
+
+  /** Trims channels that have grown enough since, beside the hot path. */
+  #considerTrim(events: readonly LoggedEvent[]): void {
+    for (const { channel, seq } of events) {
+      if (seq % TRIM_EVERY === 0) this.#trims.set(channel, seq);
+    }
+    if (this.#trims.size > 0) this.#trimming ??= this.#trim();
+  }
+
+  async #trim(): Promise<void> {
+    for (const [channel, seq] of this.#trims) {
+      this.#trims.delete(channel);
+      const last = seq - this.#retention(channel).events;
+      if (last < 1) continue;
+      const range = {
+        start: ["log", channel, 0],
+        end: ["log", channel, last + 1],
+      };
+      try {
+        while (await this.#deleteRows(range) === TRIM_ROWS);
+      } catch (error) {
+        // The next trim of the channel takes these rows too.
+        if (!isBusy(error)) this.#observer.failed?.(error);
+      }
+    }
+    this.#trimming = undefined;
+  }
+
+  async #deleteRows(selector: Deno.KvListSelector): Promise<number> {
+    const operation = this.#kv.atomic();
+    let rows = 0;
+    for await (const { key } of this.#kv.list(selector, { limit: TRIM_ROWS })) {
+      operation.delete(key);
+      rows++;
+    }
+    if (rows > 0) await operation.commit();
+    return rows;
+  }
+}
+
+/** Whether KV says that another writer holds the file: nothing was done. */
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("locked");
+}
+
+function idKey(channel: string, id: string): string {
+  // A channel's name holds no space.
+  return `${channel} ${id}`;
+}
+
+function position({ epoch, seq }: { epoch: string; seq: number }): Head {
+  return { epoch, seq };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Uint8Array(
+    parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
+  );
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
