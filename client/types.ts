@@ -1,0 +1,367 @@
+/**
+ * What applications see of the client: its options, its state, its verbs.
+ * Every message type follows from the protocol's registry.
+ *
+ * @module
+ */
+import type { KnownFields } from "../protocol/builders.ts";
+import type { COMMANDS, Position } from "../protocol/commands.ts";
+import type { AnyEvent, Event, MessageType } from "../protocol/messages.ts";
+import type { PayloadOf } from "../protocol/messages.ts";
+import type { Issue, RefusalCode } from "../protocol/refusals.ts";
+import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import type { GapReason } from "../protocol/replies.ts";
+
+export type { Position } from "../protocol/commands.ts";
+export type { AnyEvent, Event, MessageType } from "../protocol/messages.ts";
+export type { RefusalCode } from "../protocol/refusals.ts";
+export type { GapReason, Identity } from "../protocol/replies.ts";
+
+/** How a connection is made and kept. */
+export interface Options {
+  /**
+   * Where to: `wss://…`, `https://…`, or a path on the page's origin.
+   * Default `/ws` on the page's origin; required where there is no page.
+   */
+  readonly url?: string;
+  /** Whether a lost connection is made again. Default `true`. */
+  readonly autoReconnect?: boolean;
+  /**
+   * Longest wait before trying again, in milliseconds. The wait is drawn at
+   * random below a ceiling that begins at 500 and doubles up to this.
+   * Default 5,000.
+   */
+  readonly reconnectInterval?: number;
+  /**
+   * Tries in a row without success before the client gives up; tries while
+   * the browser says that it is offline do not count. Default `Infinity`.
+   */
+  readonly maxReconnectAttempts?: number;
+  /**
+   * Whether `sendMessage` sends at most one message of a type and channel
+   * every `throttleTime`: the first at once, then the newest. A message that a
+   * newer one replaced is not sent; its promise settles with the newer one's.
+   * Messages with an `id` of their own and batches always go. Also sets how
+   * often traffic alone notifies `onState`. Received messages are never
+   * skipped. Default `false`.
+   */
+  readonly enableThrottle?: boolean;
+  /** Milliseconds between messages of one type. Default 100. */
+  readonly throttleTime?: number;
+  /**
+   * Whether `sendMessage` waits until no newer message of the same type and
+   * channel came for `debounceTime`; what was replaced fares as with
+   * `enableThrottle`. With both, the newest goes at the latest after
+   * `throttleTime`. Default `false`.
+   */
+  readonly enableDebounce?: boolean;
+  /** Milliseconds of quiet before a message is sent. Default 200. */
+  readonly debounceTime?: number;
+  /** Who we are; anonymous when absent. */
+  readonly auth?: Auth;
+  /** Whether events due together may come in one frame. Default `true`. */
+  readonly batch?: boolean;
+  /**
+   * What happens to messages and requests made while not connected: up to
+   * `max` wait for the connection, or all are refused with `OFFLINE`.
+   * Default `{ max: 100 }`.
+   */
+  readonly offlineQueue?: { readonly max: number } | "refuse";
+  /** Name and version of the program, for the operator, 1 to 128 characters. */
+  readonly client?: string;
+  /**
+   * Told what a handler threw, once a handler. Default: `reportError` in a
+   * page, the console elsewhere.
+   */
+  readonly onError?: (error: unknown) => void;
+  /** Makes sockets. Default: the platform's `WebSocket`. */
+  readonly WebSocket?: new (url: string) => WebSocket;
+}
+
+/** Credentials. */
+export interface Auth {
+  /**
+   * A token, or a function that gives a fresh one. The function is asked
+   * before every connection and when the token is about to expire; with a
+   * fixed token, expiry ends the connection for good.
+   */
+  readonly token: string | (() => string | Promise<string>);
+  /** Custom headers for the server, as in HTTP. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * How a connection stands. `connecting`: the first try; `reconnecting`: later
+ * ones and the waits between; `closed`: not without another `connect()`.
+ */
+export type Status = "connecting" | "connected" | "reconnecting" | "closed";
+
+/**
+ * Why the client itself gave up on something. `CONNECTION_LOST`: the socket
+ * ended without a reason; `CONNECT_TIMEOUT`: no `connected` within 10 s;
+ * `HEARTBEAT_TIMEOUT`: the connection fell silent; `TOKEN_FAILED`: the token
+ * function threw; `OFFLINE`: refused since not connected; `QUEUE_FULL`: too
+ * many wait already; `TIMEOUT`: no answer within 10 s; `CLOSED`: the client
+ * was closed; `MALFORMED_FRAME`: the server sent no frame of the protocol.
+ */
+export type ClientErrorCode =
+  | "CONNECTION_LOST"
+  | "CONNECT_TIMEOUT"
+  | "HEARTBEAT_TIMEOUT"
+  | "TOKEN_FAILED"
+  | "OFFLINE"
+  | "QUEUE_FULL"
+  | "TIMEOUT"
+  | "CLOSED"
+  | "MALFORMED_FRAME";
+
+/** What went wrong: a code to switch on, a sentence for a person. */
+export interface Failure {
+  /** The server's refusal, or the client's own reason. */
+  readonly code: RefusalCode | ClientErrorCode;
+  /** A sentence. */
+  readonly message: string;
+  /** Milliseconds after which trying again makes sense. */
+  readonly retryAfterMs?: number;
+  /** What exactly was wrong with a frame. */
+  readonly issues?: readonly Issue[];
+}
+
+/** How one joined channel stands. */
+export interface ChannelState {
+  /**
+   * `joining`: asked for; `joined`: events come; `rejected`: the server
+   * refused, see `code`; asked again with the next connection.
+   */
+  readonly status: "joining" | "joined" | "rejected";
+  /** Identity of its log; `null` until known and without retention. */
+  readonly epoch: string | null;
+  /** Number of the last event delivered; `null` likewise. */
+  readonly seq: number | null;
+  /** Whether the last join or resume missed nothing; `null` until known. */
+  readonly recovered: boolean | null;
+  /** Events received from history since the last join or resume. */
+  readonly caughtUp: number;
+  /** Why it was refused. */
+  readonly code?: RefusalCode | ClientErrorCode;
+}
+
+/** A snapshot of a connection; never changes, a new one takes its place. */
+export interface ClientState {
+  /** How the connection stands. */
+  readonly status: Status;
+  /** Whether `status` is `connected`: welcomed by the server. */
+  readonly isConnected: boolean;
+  /** Why the connection was lost or refused; `null` once it stands. */
+  readonly connectionError: Failure | null;
+  /** Tries since the connection was lost; 0 once it stands. */
+  readonly reconnectAttempts: number;
+  /** Connections made before the present one. */
+  readonly reconnects: number;
+  /**
+   * Moving average of the time from the server's acceptance of a live event
+   * to its arrival here, in milliseconds, corrected for the difference of
+   * the clocks; `null` until measured.
+   */
+  readonly messageLatency: number | null;
+  /** Shortest recent round trip of a ping, in milliseconds. */
+  readonly roundTripMs: number | null;
+  /** The server's clock minus this one, in milliseconds, estimated. */
+  readonly clockOffsetMs: number;
+  /** Joined channels by canonical name. */
+  readonly channels: Readonly<Record<string, ChannelState>>;
+  /** The server's name for this connection. */
+  readonly sessionId: string | null;
+  /** Who the server takes us for. */
+  readonly identity: Identity | null;
+  /** Gaps reported since the client was made. */
+  readonly gaps: number;
+  /** Events delivered since the client was made. */
+  readonly received: number;
+  /** When the last event arrived, in epoch milliseconds. */
+  readonly lastEventAt: number | null;
+  /** Messages and requests that wait for a connection or an answer. */
+  readonly pending: number;
+  /** The last refusal of anything, also of what nobody waited for. */
+  readonly lastError: Failure | null;
+}
+
+/** Events that are lost for good. */
+export interface Gap {
+  /** Canonical name of the channel. */
+  readonly channel: string;
+  /** First number missed, of `epoch`. */
+  readonly from: number;
+  /** Last number missed; below `from` when it cannot be known. */
+  readonly to: number;
+  /** Identity of the log the numbers belong to. */
+  readonly epoch: string;
+  /** Why. */
+  readonly reason: GapReason;
+}
+
+/** Where to begin in a channel; live from now on when neither is given. */
+export interface JoinOptions {
+  /** Replay what came after this position. */
+  readonly after?: Position;
+  /** Replay the last so many events, 0 to 1,000. */
+  readonly last?: number;
+}
+
+/** A frame that passed, for tools. Tokens are left out. */
+export interface TappedFrame {
+  /** `in`: from the server. */
+  readonly direction: "in" | "out";
+  /** As parsed; not checked, not to be changed. */
+  readonly frame: Readonly<Record<string, unknown>>;
+  /** Epoch milliseconds of this clock. */
+  readonly at: number;
+  /** Characters of JSON. */
+  readonly length: number;
+}
+
+/** An application message as `sendMessage` takes it. */
+export type Outgoing<Type extends MessageType = MessageType> = Type extends
+  MessageType ? {
+    /** Which message. */
+    readonly type: Type;
+    /** What it says. */
+    readonly payload: Readonly<KnownFields<PayloadOf<Type>>>;
+    /** Idempotency key; a new unique one when absent. */
+    readonly id?: string;
+    /** Where to, when the type leaves a choice, as in rooms. */
+    readonly channel?: string;
+    /** ISO 8601; the server replaces it. */
+    readonly timestamp?: string;
+    /** Semantic version of the protocol. */
+    readonly version?: string;
+  }
+  : never;
+
+/** Many messages in one. */
+export interface OutgoingBatch {
+  /** Always this. */
+  readonly type: "BATCH_UPDATE";
+  /** The messages, in order. */
+  readonly payload: { readonly updates: readonly Outgoing[] };
+  /** Named in the reply. */
+  readonly id?: string;
+}
+
+/** What a sent message resolves to: an echo for `TEST`, else its positions. */
+export type Sent<Type> = Type extends "TEST" ? Record<string, unknown>
+  : ReplyPayload<"published">;
+
+/** Verbs that applications may use, and the reply that each brings. */
+export interface Requests {
+  /** Latest state of a block, transaction, validator, node or channel. */
+  readonly request_data: "data_response";
+  /** A page of a channel's history. */
+  readonly query: "query_result";
+  /** The service's measurements. */
+  readonly request_metrics: "metrics_response";
+  /** The server's time. */
+  readonly ping: "pong";
+}
+
+/** What a verb must be given. */
+export type RequestPayload<Verb extends keyof Requests> =
+  (typeof COMMANDS)[Verb]["_zod"]["input"];
+
+/** What a verb is answered. */
+export type Response<Verb extends keyof Requests> = ReplyPayload<
+  Requests[Verb] & ReplyType
+>;
+
+/** Takes events of one type. */
+export type Handler<Type extends MessageType = MessageType> = (
+  message: Type extends MessageType ? Extract<AnyEvent, Event<Type>> : never,
+) => void;
+
+/** A connection that keeps itself. Its methods need no `this`. */
+export interface Client {
+  /** The present state; the same object until something changes. */
+  readonly state: ClientState;
+  /**
+   * Calls `listener` when the state changed: at once for the connection, the
+   * channels and errors; at most once a second (or every `throttleTime`, with
+   * `enableThrottle`) for what traffic alone changes.
+   *
+   * @returns its undo.
+   */
+  onState(listener: (state: ClientState) => void): () => void;
+  /** Connects again after the end, or at once while waiting to. */
+  connect(): void;
+  /**
+   * Ends the connection; what waits is refused with `CLOSED`. Channels,
+   * positions and handlers are kept for another `connect()`.
+   */
+  disconnect(): void;
+  /**
+   * Publishes a message. When the connection breaks before the answer, it is
+   * sent again under the same `id`, which the server takes only once. May be
+   * ignored: a failure is then seen in `state.lastError` only.
+   *
+   * @returns positions of what was accepted; for `TEST` its echo.
+   * @throws {RequestError} the server's refusal, `OFFLINE`, `QUEUE_FULL`,
+   * `TIMEOUT`, `CLOSED` or `CONNECTION_LOST`.
+   */
+  sendMessage<const Message extends Outgoing | OutgoingBatch>(
+    message: Message,
+  ): Promise<Sent<Message["type"]>>;
+  /**
+   * Publishes many messages in order, in as few frames as may be.
+   *
+   * @throws {RequestError} as `sendMessage`; earlier frames stay published.
+   */
+  sendBatch(messages: readonly Outgoing[]): Promise<ReplyPayload<"published">>;
+  /** The same as `sendBatch`. */
+  batch(messages: readonly Outgoing[]): Promise<ReplyPayload<"published">>;
+  /**
+   * Calls `handler` for every event of a type in the joined channels: in
+   * order within a channel, none twice.
+   *
+   * @returns its undo.
+   */
+  subscribe<Type extends MessageType>(
+    type: Type,
+    handler: Handler<Type>,
+  ): () => void;
+  /** The same as `subscribe`. */
+  on<Type extends MessageType>(type: Type, handler: Handler<Type>): () => void;
+  /**
+   * Joins a channel, now and after every reconnect, from where it stood.
+   * Joining again changes nothing.
+   *
+   * @param channel its name or alias.
+   */
+  joinChannel(channel: string, options?: JoinOptions): void;
+  /**
+   * Leaves a channel and forgets the position in it; left while the
+   * connection is down, the position is kept for a second of the next one.
+   */
+  leaveChannel(channel: string): void;
+  /**
+   * Asks the server.
+   *
+   * @throws {RequestError} as `sendMessage`.
+   */
+  request<Verb extends keyof Requests>(
+    verb: Verb,
+    ...payload: Record<never, never> extends RequestPayload<Verb>
+      ? [payload?: RequestPayload<Verb>]
+      : [payload: RequestPayload<Verb>]
+  ): Promise<Response<Verb>>;
+  /**
+   * Calls `listener` when events are lost for good.
+   *
+   * @returns its undo.
+   */
+  onGap(listener: (gap: Gap) => void): () => void;
+  /**
+   * Calls `listener` with every frame that passes.
+   *
+   * @returns its undo.
+   */
+  onFrame(listener: (frame: TappedFrame) => void): () => void;
+}
