@@ -1,0 +1,180 @@
+/**
+ * A real Chromium for tests, from npm alone: `@sparticuz/chromium` brings the
+ * program and the libraries that it needs, `playwright-core` drives it. No
+ * system package, no display, no network but the pages a test opens.
+ *
+ * Needs permission to read, to write below the temporary directory, and to use
+ * `env`, `sys` and `run` (of any program: a child started with its own
+ * `LD_LIBRARY_PATH` needs the whole of it). The driver speaks to the browser
+ * over pipes, so a test needs `net` only for its own server.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type {
+  Browser,
+  BrowserContext,
+  BrowserContextOptions,
+  Page,
+} from "playwright-core";
+
+/** Longest a single step in a page may take, in milliseconds. */
+export const STEP_TIMEOUT_MS = 15_000;
+
+/** What a test is given. */
+export interface Stage {
+  /** An empty tab. */
+  readonly page: Page;
+  /** What the tab belongs to: opens further tabs, goes offline. */
+  readonly context: BrowserContext;
+  /** Errors the page reported so far: console errors, uncaught exceptions. */
+  readonly errors: readonly string[];
+}
+
+/** How the page is shown, and what may go wrong in it. */
+export interface StageOptions extends BrowserContextOptions {
+  /** Errors a test brings about itself; all others fail it. */
+  readonly expectedErrors?: RegExp;
+}
+
+/**
+ * Opens an empty page in a browser of its own, runs `act`, closes everything.
+ *
+ * @param act the test.
+ * @param options size, colours, offline and the like; defaults to 1280 x 800.
+ * @returns what `act` returned.
+ * @throws {AssertionError} when the page reported an error nobody expected.
+ */
+export async function withPage<Result>(
+  act: (stage: Stage) => Promise<Result>,
+  { expectedErrors, ...options }: StageOptions = {},
+): Promise<Result> {
+  const browser = await launch();
+  try {
+    const context = await browser.newContext({
+      viewport: { width: 1280, height: 800 },
+      ...options,
+    });
+    context.setDefaultTimeout(STEP_TIMEOUT_MS);
+    const errors: string[] = [];
+    context.on("console", (said) => {
+      if (said.type() === "error") {
+        errors.push(`${said.text()} (${said.location().url})`);
+      }
+    });
+    context.on("weberror", (thrown) => {
+      errors.push(String(thrown.error().stack));
+    });
+    const page = await context.newPage();
+    const result = await act({ page, context, errors });
+    assert.deepEqual(
+      errors.filter((error) => !expectedErrors?.test(error)),
+      [],
+      "the page reported errors",
+    );
+    return result;
+  } finally {
+    await browser.close();
+  }
+}
+
+async function launch(): Promise<Browser> {
+  const { chromium } = await driver();
+  const home = await unpacked();
+  return await chromium.launch({
+    executablePath: join(home, "chromium"),
+    env: {
+      HOME: home,
+      LD_LIBRARY_PATH: join(home, "al2023", "lib"),
+      FONTCONFIG_FILE: join(home, "fonts.conf"),
+    },
+    args: [
+      "--no-sandbox",
+      "--no-pings",
+      "--disable-domain-reliability",
+      "--font-render-hinting=none",
+    ],
+  });
+}
+
+/**
+ * Loads playwright, which on loading asks whether a file below `/proc` exists.
+ * Deno answers that with an exception unless everything is allowed; Node
+ * promises that `existsSync` never throws, so that promise is kept meanwhile.
+ */
+async function driver(): Promise<typeof import("playwright-core")> {
+  const { existsSync } = fs;
+  fs.existsSync = (path) => {
+    try {
+      return existsSync(path);
+    } catch {
+      return false;
+    }
+  };
+  try {
+    return await import("playwright-core");
+  } finally {
+    fs.existsSync = existsSync;
+  }
+}
+
+/**
+ * The directory of the unpacked browser, shared by all runs on this machine.
+ * It is unpacked beside its place and moved there whole, so an interrupted or
+ * simultaneous run never leaves half a browser.
+ */
+async function unpacked(): Promise<string> {
+  const packed = join(
+    dirname(fileURLToPath(import.meta.resolve("@sparticuz/chromium"))),
+    "..",
+  );
+  const { version } = JSON.parse(
+    await Deno.readTextFile(join(packed, "package.json")),
+  ) as { version: string };
+  const home = join(tmpdir(), `kaldrix-chromium-${version}-${Deno.uid()}`);
+  if (await isOurs(home)) return home;
+
+  const staging = await Deno.makeTempDir({ prefix: "kaldrix-chromium-" });
+  const before = Deno.env.get("TMPDIR");
+  // The only way to tell the package where to unpack.
+  Deno.env.set("TMPDIR", staging);
+  try {
+    const { inflate } = await import("@sparticuz/chromium");
+    await Promise.all(
+      ["chromium.br", "al2023.tar.br", "fonts.tar.br", "swiftshader.tar.br"]
+        .map((name) => inflate(join(packed, "bin", name))),
+    );
+  } finally {
+    if (before === undefined) Deno.env.delete("TMPDIR");
+    else Deno.env.set("TMPDIR", before);
+  }
+  await Deno.writeTextFile(
+    join(staging, "fonts.conf"),
+    `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<dir>${home}/fonts</dir><dir>/usr/share/fonts</dir>
+<cachedir>${home}/fonts-cache</cachedir></fontconfig>`,
+  );
+  try {
+    await Deno.rename(staging, home);
+  } catch (error) {
+    await Deno.remove(staging, { recursive: true });
+    if (!await isOurs(home)) throw error;
+  }
+  return home;
+}
+
+/** Whether `home` is there and nobody else could have put a program in it. */
+async function isOurs(home: string): Promise<boolean> {
+  try {
+    const { isDirectory, uid } = await Deno.lstat(home);
+    if (isDirectory && uid === Deno.uid()) return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+  throw new Error(`${home} is not a directory of this user; remove it`);
+}
