@@ -1,0 +1,469 @@
+/**
+ * Where everything meets: the log gives events their place, streams hand them
+ * to subscribers here, links tell the other isolates.
+ *
+ * @module
+ */
+import { channelNamed, CHANNELS } from "../protocol/channels.ts";
+import type { Channel } from "../protocol/channels.ts";
+import type { Publication } from "../protocol/decode.ts";
+import { encodeEvent } from "../protocol/encode.ts";
+import type { FrameOptions } from "../protocol/encode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Accepted } from "../protocol/replies.ts";
+import type { Clock } from "./clock.ts";
+import type { Hint, Link, LinkedEvent } from "./link.ts";
+import type { Log, LoggedEvent } from "./log.ts";
+import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
+import type { OutboxParts, Page } from "./outbox.ts";
+import { MAX_HELD, Stream } from "./stream.ts";
+
+/** How long a missing event may still come by the link, in milliseconds. */
+export const HOLD_MS = 10;
+/** How often the log is asked whether a link lost something, in milliseconds. */
+export const POLL_MS = 1_000;
+/** Asking the log may take at most one part in so many of the time. */
+const POLL_SHARE = 20;
+/** Wait after a failed repair, in milliseconds. */
+const REPAIR_RETRY_MS = 200;
+/** A stream without subscribers is forgotten after so long. */
+export const STREAM_IDLE_MS = 60_000;
+/** Most streams open in one isolate. */
+export const MAX_STREAMS = 20_000;
+/** Events read from the log at once for a repair. */
+const REPAIR_EVENTS = 512;
+/** Bytes read from the log at once for a repair. */
+const REPAIR_BYTES = 1024 * 1024;
+/** Pages read from the log at the same time. */
+export const MAX_READS = 8;
+
+/** What happened in the hub, for those who count. */
+export interface HubObserver {
+  /** Events were handed to local subscribers. */
+  delivered?(channel: string, events: number, subscribers: number): void;
+  /** Events were fetched from the log because a link lost or delayed them. */
+  repaired?(channel: string, events: number): void;
+  /** A repair or a look at the log failed. */
+  failed?(error: unknown): void;
+}
+
+/** What the hub needs. */
+export interface HubOptions {
+  /** The truth. */
+  log: Log;
+  /** Ways to the other isolates; stay the caller's to dispose. */
+  links: readonly Link[];
+  /** Time, for holding back, polling and forgetting. */
+  clock: Clock;
+  /** Names for frames. */
+  nextId: (now: number) => string;
+  /** How long a link may still deliver before the log is asked. */
+  holdMs?: number;
+  /** Hears of deliveries, repairs and failures. */
+  observer?: HubObserver;
+}
+
+/** A channel being opened: what the links said of it meanwhile. */
+interface Opening {
+  readonly stream: Promise<Stream>;
+  readonly heard: LinkedEvent[];
+}
+
+/** Publishes, and keeps the streams of this isolate in step with the log. */
+export class Hub {
+  /** Looks after subscribers that could not keep up. */
+  readonly pace: Pace;
+  readonly #log: Log;
+  readonly #links: readonly Link[];
+  readonly #clock: Clock;
+  readonly #nextId: (now: number) => string;
+  readonly #holdMs: number;
+  readonly #observer: HubObserver;
+  readonly #streams = new Map<string, Stream>();
+  readonly #opening = new Map<string, Opening>();
+  readonly #idleSince = new Map<string, number>();
+  readonly #dirty = new Set<Stream>();
+  readonly #repairs = new Set<Stream>();
+  readonly #pages = new Map<string, Promise<Page>>();
+  readonly #readers: (() => void)[] = [];
+  #reading = 0;
+  #checking: Disposable | undefined;
+  #checkAt = Infinity;
+  #restUntil = 0;
+  #open = true;
+
+  /** Starts listening to the links and polling the log. */
+  constructor(options: HubOptions) {
+    this.#log = options.log;
+    this.#links = options.links;
+    this.#clock = options.clock;
+    this.#nextId = options.nextId;
+    this.#holdMs = options.holdMs ?? HOLD_MS;
+    this.#observer = options.observer ?? {};
+    this.pace = new Pace(options.clock);
+    this.#log.onCommit((events) => this.#committed(events));
+    for (const link of this.#links) {
+      link.receive((hint) => this.#heard(hint));
+    }
+    this.#checkIn(POLL_MS);
+  }
+
+  /** Names of the channels with a stream in this isolate. */
+  get channels(): Iterable<string> {
+    return this.#streams.keys();
+  }
+
+  /** How many local subscribers `channel` has. */
+  subscribers(channel: string): number {
+    return this.#streams.get(channel)?.cursors.size ?? 0;
+  }
+
+  /**
+   * Publishes messages, all or none, in their order.
+   *
+   * @param publications decoded messages whose publisher has the right.
+   * @returns where each stands, in the same order.
+   * @throws {Refusal} `STORE_UNAVAILABLE` or `MESSAGE_TOO_LARGE`; nothing was
+   * delivered then.
+   */
+  async publish(publications: readonly Publication[]): Promise<Accepted[]> {
+    const drafts = publications.map(({ type, channel, id, payload }) => ({
+      logged: isLogged(channel),
+      channel: channel.name,
+      type,
+      id,
+      payloadText: JSON.stringify(payload),
+    }));
+    const logged = drafts.filter((draft) => draft.logged);
+    const places = logged.length > 0 ? await this.#log.append(logged) : [];
+    let next = 0;
+    return drafts.map((draft) => {
+      if (draft.logged) return places[next++]!;
+      return this.#pass(draft);
+    });
+  }
+
+  /**
+   * The stream of a channel, in step with the log from now on.
+   *
+   * @param channel one that exists.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when its head cannot be read,
+   * `TOO_MANY_SUBSCRIPTIONS` when this isolate serves {@link MAX_STREAMS}.
+   */
+  open(channel: Channel): Promise<Stream> {
+    const { name } = channel;
+    const known = this.#streams.get(name);
+    if (known) return Promise.resolve(known);
+    const opening = this.#opening.get(name);
+    if (opening) return opening.stream;
+    if (this.#streams.size + this.#opening.size >= MAX_STREAMS) this.#forget(0);
+    if (this.#streams.size + this.#opening.size >= MAX_STREAMS) {
+      throw new Refusal(
+        "TOO_MANY_SUBSCRIPTIONS",
+        `This server follows ${MAX_STREAMS} channels already; try again later`,
+      );
+    }
+    const heard: LinkedEvent[] = [];
+    const stream = this.#begin(channel, heard);
+    this.#opening.set(name, { stream, heard });
+    return stream;
+  }
+
+  /**
+   * Reads events of a channel that is kept.
+   *
+   * @param channel canonical name.
+   * @param range numbers and bounds, as {@link Log.read} takes them.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
+   */
+  read(
+    channel: string,
+    range: Parameters<Log["read"]>[1],
+  ): Promise<{ seq: number; text: string }[]> {
+    return this.#stored(() => this.#log.read(channel, range));
+  }
+
+  /**
+   * Reads the oldest number of a channel that is kept.
+   *
+   * @param channel canonical name.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
+   */
+  oldest(channel: string): Promise<number> {
+    return this.#stored(() => this.#log.oldest(channel));
+  }
+
+  /**
+   * Reads where channels' logs end.
+   *
+   * @param channels canonical names.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
+   */
+  heads(channels: readonly string[]): ReturnType<Log["heads"]> {
+    return this.#stored(() => this.#log.heads(channels));
+  }
+
+  /** What outboxes of this isolate need. */
+  outboxParts(): OutboxParts {
+    return {
+      clock: this.#clock,
+      pace: this.pace,
+      envelope: () => this.#envelope(),
+      readOldest: (channel) => this.oldest(channel),
+      readPage: (channel, after, upTo) => this.#page(channel, after, upTo),
+    };
+  }
+
+  /** Stops polling; links and log stay their owner's. */
+  [Symbol.dispose](): void {
+    this.#open = false;
+    this.#checking?.[Symbol.dispose]();
+    this.pace[Symbol.dispose]();
+    for (const link of this.#links) link.receive(() => {});
+  }
+
+  #envelope(): FrameOptions {
+    const now = this.#clock.now();
+    return { id: this.#nextId(now), now };
+  }
+
+  async #begin(channel: Channel, heard: LinkedEvent[]): Promise<Stream> {
+    const { name } = channel;
+    try {
+      const logged = isLogged(channel);
+      const [head] = logged
+        ? await this.heads([name])
+        : [{ epoch: "", seq: 0 }];
+      const stream = new Stream(name, {
+        logged,
+        head: head!,
+        envelope: () => this.#envelope(),
+      });
+      this.#streams.set(name, stream);
+      this.#idleSince.set(name, this.#clock.now());
+      for (const event of heard) this.#take(stream, event);
+      return stream;
+    } finally {
+      this.#opening.delete(name);
+    }
+  }
+
+  #pass(
+    { channel, type, id, payloadText }: {
+      channel: string;
+      type: string;
+      id: string | undefined;
+      payloadText: string;
+    },
+  ): Accepted {
+    const now = this.#clock.now();
+    const name = id ?? this.#nextId(now);
+    const text = encodeEvent(type, payloadText, { channel }, { id: name, now });
+    const event = { channel, text };
+    this.#deliver(event);
+    for (const link of this.#links) link.publish([event]);
+    return { id: name, channel };
+  }
+
+  #committed(events: readonly LoggedEvent[]): void {
+    for (const event of events) this.#deliver(event);
+    for (const link of this.#links) link.publish(events);
+  }
+
+  #heard({ events, incomplete }: Hint): void {
+    for (const event of events) this.#deliver(event);
+    if (incomplete) this.#checkIn(this.#holdMs);
+  }
+
+  #deliver(event: LinkedEvent): void {
+    const stream = this.#streams.get(event.channel);
+    if (stream) return this.#take(stream, event);
+    const heard = this.#opening.get(event.channel)?.heard;
+    if (heard && heard.length < MAX_HELD) heard.push(event);
+  }
+
+  #take(stream: Stream, { epoch, seq, text }: LinkedEvent): void {
+    if (!stream.logged) {
+      stream.pass(text);
+      this.#touch(stream);
+      return;
+    }
+    if (epoch === undefined || seq === undefined) return;
+    const outcome = stream.offer(epoch, seq, text);
+    if (outcome === "taken") this.#touch(stream);
+    else if (outcome !== "known") this.#repairIn(stream, this.#holdMs);
+  }
+
+  /** Hands out, at the end of the turn, all that became due in it. */
+  #touch(stream: Stream): void {
+    this.#dirty.add(stream);
+    if (this.#dirty.size === 1) this.#clock.soon(() => this.#flush());
+  }
+
+  #flush(): void {
+    const streams = [...this.#dirty];
+    this.#dirty.clear();
+    for (const stream of streams) stream.flush();
+  }
+
+  #repairIn(stream: Stream, ms: number): void {
+    if (this.#repairs.has(stream) || !this.#open) return;
+    this.#repairs.add(stream);
+    this.#clock.after(ms, () => void this.#repair(stream));
+  }
+
+  async #repair(stream: Stream): Promise<void> {
+    let again = false;
+    try {
+      if (this.#open) await this.#readUp(stream);
+    } catch (error) {
+      this.#observer.failed?.(error);
+      again = true;
+    }
+    this.#repairs.delete(stream);
+    if (again || stream.waits) this.#repairIn(stream, REPAIR_RETRY_MS);
+  }
+
+  /** Brings `stream` to where the log is. */
+  async #readUp(stream: Stream): Promise<void> {
+    const { channel } = stream;
+    const [head] = await this.#log.heads([channel]);
+    const { epoch, seq: upTo } = head!;
+    if (epoch !== stream.epoch && (upTo > 0 || stream.seq > 0)) {
+      const first = await this.#log.oldest(channel);
+      stream.leap({ epoch, seq: first - 1 });
+      this.#touch(stream);
+    }
+    while (stream.seq < upTo) {
+      const after = stream.seq;
+      const page = await this.#log.read(channel, {
+        after,
+        upTo,
+        limit: REPAIR_EVENTS,
+        maxBytes: REPAIR_BYTES,
+      });
+      if (stream.epoch !== epoch) return;
+      if (page.length === 0) stream.leap({ epoch, seq: upTo });
+      let taken = 0;
+      for (const { seq, text } of page) {
+        // Retention has taken what lies between.
+        if (seq > stream.seq + 1) stream.leap({ epoch, seq: seq - 1 });
+        if (stream.offer(epoch, seq, text) === "taken") taken++;
+      }
+      if (taken > 0) this.#observer.repaired?.(channel, taken);
+      this.#touch(stream);
+    }
+  }
+
+  #checkIn(ms: number): void {
+    if (!this.#open) return;
+    const at = Math.max(this.#clock.now() + ms, this.#restUntil);
+    if (at >= this.#checkAt) return;
+    this.#checking?.[Symbol.dispose]();
+    this.#checkAt = at;
+    this.#checking = this.#clock.after(at - this.#clock.now(), () => {
+      this.#checkAt = Infinity;
+      this.#check();
+    });
+  }
+
+  /** Asks the log whether any stream is behind it. */
+  async #check(): Promise<void> {
+    const began = this.#clock.now();
+    this.#forget(STREAM_IDLE_MS);
+    try {
+      const streams = [...this.#streams.values()]
+        .filter(({ logged }) => logged);
+      const heads = await this.#log.heads(
+        streams.map(({ channel }) => channel),
+      );
+      for (const [i, { epoch, seq }] of heads.entries()) {
+        const stream = streams[i]!;
+        if (seq > stream.seq || epoch !== stream.epoch) {
+          this.#repairIn(stream, 0);
+        }
+      }
+    } catch (error) {
+      this.#observer.failed?.(error);
+    }
+    const now = this.#clock.now();
+    this.#restUntil = now + (now - began) * POLL_SHARE;
+    this.#checkIn(POLL_MS);
+  }
+
+  /** Forgets streams that had no subscriber for `idleMs`. */
+  #forget(idleMs: number): void {
+    const now = this.#clock.now();
+    for (const [name, stream] of this.#streams) {
+      if (stream.cursors.size > 0) this.#idleSince.delete(name);
+      else if (!this.#idleSince.has(name)) this.#idleSince.set(name, now);
+      else if (now - this.#idleSince.get(name)! >= idleMs) {
+        this.#streams.delete(name);
+        this.#idleSince.delete(name);
+      }
+    }
+  }
+
+  /** One page; those who stand at the same place share the reading of it. */
+  #page(channel: string, after: number, upTo: number): Promise<Page> {
+    const key = `${channel} ${after} ${upTo}`;
+    const known = this.#pages.get(key);
+    if (known) return known;
+    const page = this.#inTurn(() =>
+      this.#log.read(channel, {
+        after,
+        upTo,
+        limit: PAGE_EVENTS,
+        maxBytes: PAGE_BYTES,
+      })
+    ).finally(() => this.#pages.delete(key));
+    this.#pages.set(key, page);
+    return page;
+  }
+
+  async #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#reading >= MAX_READS) {
+      await new Promise<void>((resolve) => this.#readers.push(resolve));
+    }
+    this.#reading++;
+    try {
+      return await this.#stored(read);
+    } finally {
+      this.#reading--;
+      this.#readers.shift()?.();
+    }
+  }
+
+  async #stored<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      this.#observer.failed?.(error);
+      throw new Refusal(
+        "STORE_UNAVAILABLE",
+        "The log cannot be read now; try again",
+        { cause: error, retryAfterMs: REPAIR_RETRY_MS },
+      );
+    }
+  }
+}
+
+/** Whether the channel's events are numbered and kept. */
+export function isLogged(channel: Channel): boolean {
+  return CHANNELS[channel.kind].retention === "log";
+}
+
+/**
+ * The channel of that name.
+ *
+ * @param name as a client wrote it, aliases included.
+ * @throws {Refusal} `UNKNOWN_CHANNEL`.
+ */
+export function requireChannel(name: string): Channel {
+  const channel = channelNamed(name);
+  if (channel) return channel;
+  throw new Refusal(
+    "UNKNOWN_CHANNEL",
+    `Channel ${JSON.stringify(name.slice(0, 80))} is not known`,
+  );
+}
