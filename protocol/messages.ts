@@ -50,6 +50,13 @@ export interface MessageKind {
   readonly channel: ChannelKindName | null;
   /** Payload field that the builder fills with the present time. */
   readonly stamp: string | null;
+  /**
+   * What the message tells the latest state of, and the payload fields that
+   * name it, the first of them for good; `null`: nothing that can be asked for.
+   */
+  readonly about:
+    | { readonly kind: string; readonly by: readonly string[] }
+    | null;
   /** What the payload must look like. */
   readonly payload: z.ZodObject;
 }
@@ -60,6 +67,7 @@ export const MESSAGES = {
     summary: "A block joined the chain",
     channel: "blocks",
     stamp: "timestamp",
+    about: { kind: "block", by: ["blockId", "height"] },
     payload: z.looseObject({
       blockId: identifier,
       /** Blocks above genesis. */
@@ -80,6 +88,7 @@ export const MESSAGES = {
     summary: "A node or an edge came to or left the DAG",
     channel: "dag",
     stamp: "timestamp",
+    about: null,
     payload: z.looseObject({
       updateType: z.enum([
         "NODE_ADDED",
@@ -104,6 +113,7 @@ export const MESSAGES = {
     summary: "A validator's standing changed",
     channel: "validators",
     stamp: "timestamp",
+    about: { kind: "validator", by: ["validatorId"] },
     payload: z.looseObject({
       eventType: z.enum([
         "JOINED",
@@ -131,12 +141,14 @@ export const MESSAGES = {
     summary: "A transaction was received, confirmed or failed",
     channel: "transactions",
     stamp: "timestamp",
+    about: { kind: "transaction", by: ["txId"] },
     payload: transaction,
   },
   NODE_STATUS: {
     summary: "A node's state changed",
     channel: "nodes",
     stamp: "lastUpdate",
+    about: { kind: "node", by: ["nodeId"] },
     payload: z.looseObject({
       nodeId: identifier,
       status: z.enum(["ONLINE", "OFFLINE", "SYNCING", "ERROR"]),
@@ -159,6 +171,7 @@ export const MESSAGES = {
     summary: "Something needs a person's attention, or no longer does",
     channel: "alerts",
     stamp: "timestamp",
+    about: null,
     payload: z.looseObject({
       /** What kind of alert, for example `node_failure`. */
       type: identifier,
@@ -179,12 +192,14 @@ export const MESSAGES = {
     summary: "This service's own measurements",
     channel: "metrics",
     stamp: "timestamp",
+    about: null,
     payload: z.looseObject({ timestamp: instant }),
   },
   ROOM_MESSAGE: {
     summary: "An application's own event, to everyone in a room",
     channel: "room",
     stamp: null,
+    about: null,
     payload: z.looseObject({
       /** The application's name for what happened. */
       event: identifier,
@@ -196,6 +211,7 @@ export const MESSAGES = {
     summary: "Echoed to its sender",
     channel: null,
     stamp: null,
+    about: null,
     payload: z.looseObject({}),
   },
 } as const satisfies Record<string, MessageKind>;
@@ -253,4 +269,27 @@ export type AnyEvent = { [Type in MessageType]: Event<Type> }[MessageType];
 export function typesOf(kind: ChannelKindName): MessageType[] {
   return (Object.keys(MESSAGES) as MessageType[])
     .filter((type) => MESSAGES[type].channel === kind);
+}
+
+/**
+ * Under which keys a message's subject can be asked for, for good first.
+ *
+ * @param type the message's type.
+ * @param payload its validated payload.
+ * @returns keys such as `block:abc123` and `block:15420`; none for most types.
+ */
+export function keysOf(
+  type: MessageType,
+  payload: Readonly<Record<string, unknown>>,
+): string[] {
+  const { about } = MESSAGES[type] as MessageKind;
+  if (!about) return [];
+  return about.by.map((field) => `${about.kind}:${payload[field]}`);
+}
+
+/** The kind of channel that tells about things of a kind, such as `block`. */
+export function channelAbout(kind: string): ChannelKindName | undefined {
+  const entry = Object.values(MESSAGES as Record<string, MessageKind>)
+    .find(({ about }) => about?.kind === kind);
+  return entry?.channel ?? undefined;
 }

@@ -9,6 +9,7 @@ import type { Channel } from "../protocol/channels.ts";
 import type { Publication } from "../protocol/decode.ts";
 import { encodeEvent } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
+import { keysOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import type { Clock } from "./clock.ts";
@@ -108,6 +109,11 @@ export class Hub {
     this.#checkIn(POLL_MS);
   }
 
+  /** Whether `stream` is still kept in step: an idle one may be forgotten. */
+  holds(stream: Stream): boolean {
+    return this.#streams.get(stream.channel) === stream;
+  }
+
   /** Names of the channels with a stream in this isolate. */
   get channels(): Iterable<string> {
     return this.#streams.keys();
@@ -133,6 +139,7 @@ export class Hub {
       type,
       id,
       payloadText: JSON.stringify(payload),
+      keys: keysOf(type, payload),
     }));
     const logged = drafts.filter((draft) => draft.logged);
     const places = logged.length > 0 ? await this.#log.append(logged) : [];

@@ -3,8 +3,8 @@
  *
  * `["head", channel]` holds the log's epoch and newest number,
  * `["log", channel, seq, part]` an event's text in UTF-8, cut into parts of at
- * most {@link PART_BYTES}, and `["id", channel, id]` where a publisher's
- * message went.
+ * most {@link PART_BYTES}, `["id", channel, id]` where a publisher's message
+ * went, and `["state", key]` the newest event about one thing.
  *
  * @module
  */
@@ -25,8 +25,12 @@ export const COMMIT_MUTATIONS = 900;
 export const COMMIT_CHANNELS = 100;
 /** Keys one `getMany` may ask for. */
 const GET_MANY = 10;
+/** What an event weighs besides its payload, in bytes, at most. */
+const ENVELOPE_BYTES = 600;
 /** What a mutation weighs besides its value, in bytes: its key and framing. */
 const MUTATION_BYTES = 100;
+/** How long a latest state is kept at least, in milliseconds: seven days. */
+export const STATE_MS = 7 * 24 * 3_600_000;
 /** How long a publisher's `id` is remembered, in milliseconds. */
 export const ID_MEMORY_MS = 600_000;
 /** How long a commit is tried before its publishers are refused. */
@@ -71,6 +75,8 @@ export interface Draft {
   readonly payloadText: string;
   /** The publisher's idempotency key. */
   readonly id: string | undefined;
+  /** What it is the latest state of: keys to ask by, the lasting one first. */
+  readonly keys: readonly string[];
 }
 
 /** An event in the log. */
@@ -130,6 +136,12 @@ export interface LogOptions {
   /** Hears of commits, conflicts and failures. */
   observer?: LogObserver;
 }
+
+/** A latest state: the event itself, or where to look for it. */
+type State =
+  | Uint8Array
+  | { readonly key: string }
+  | { readonly channel: string; readonly epoch: string; readonly seq: number };
 
 interface Request {
   readonly drafts: readonly Draft[];
@@ -211,11 +223,13 @@ export class Log {
   append(drafts: readonly Draft[]): Promise<readonly Place[]> {
     let bytes = 0;
     let mutations = 0;
-    for (const { payloadText } of drafts) {
+    for (const { payloadText, keys } of drafts) {
       const size = this.#encoder.encode(payloadText).byteLength;
-      const rows = Math.ceil((size + 1_000) / PART_BYTES) + 2;
+      const rows = Math.ceil((size + ENVELOPE_BYTES) / PART_BYTES) + 2 +
+        keys.length;
       mutations += rows;
-      bytes += size + 500 + rows * MUTATION_BYTES;
+      bytes += size + ENVELOPE_BYTES + rows * MUTATION_BYTES;
+      if (keys.length > 0 && size < PART_BYTES) bytes += size + ENVELOPE_BYTES;
     }
     if (bytes > COMMIT_BYTES || mutations > COMMIT_MUTATIONS) {
       throw new Refusal(
@@ -332,6 +346,30 @@ export class Log {
     }
     finish();
     return newest ? events.reverse() : events;
+  }
+
+  /**
+   * Reads the newest event about something.
+   *
+   * @param key as in {@link Draft.keys}.
+   * @returns its text, or nothing when none is known any more.
+   * @throws whatever KV throws.
+   */
+  async latest(key: string): Promise<string | undefined> {
+    const { value: state } = await this.#kv.get<State>(["state", key]);
+    if (!state) return undefined;
+    if (state instanceof Uint8Array) return new TextDecoder().decode(state);
+    if ("key" in state) return await this.latest(state.key);
+    const { channel, epoch, seq } = state;
+    const [head] = await this.heads([channel]);
+    if (head!.epoch !== epoch) return undefined;
+    const [event] = await this.read(channel, {
+      after: seq - 1,
+      upTo: seq,
+      limit: 1,
+      maxBytes: 0,
+    });
+    return event?.text;
   }
 
   async #run(): Promise<void> {
@@ -476,7 +514,9 @@ export class Log {
     const heads = new Map<string, Head>();
     const events: LoggedEvent[] = [];
     const placed = new Map<string, Place>();
-    const place = ({ channel, type, payloadText, id }: Draft): Place => {
+    const states = new Map<string, State>();
+    const place = (draft: Draft): Place => {
+      const { channel, type, payloadText, id } = draft;
       const key = id === undefined ? undefined : idKey(channel, id);
       const before = key === undefined
         ? undefined
@@ -492,7 +532,11 @@ export class Log {
         now,
       });
       events.push({ channel, epoch, seq, text });
-      this.#addRows(operation, channel, seq, text);
+      const bytes = this.#encoder.encode(text);
+      this.#addRows(operation, channel, seq, bytes);
+      for (const [key, state] of statesOf(draft, bytes, { epoch, seq })) {
+        states.set(key, state);
+      }
       const result = { id: name, channel, epoch, seq };
       if (key !== undefined) {
         placed.set(key, result);
@@ -502,6 +546,9 @@ export class Log {
       return result;
     };
     const places = groups.map((group) => group.map(place));
+    for (const [key, state] of states) {
+      operation.set(["state", key], state, { expireIn: STATE_MS });
+    }
     for (const [channel, head] of heads) {
       const { versionstamp } = this.#heads.get(channel)!;
       operation.check({ key: ["head", channel], versionstamp });
@@ -523,9 +570,8 @@ export class Log {
     operation: Deno.AtomicOperation,
     channel: string,
     seq: number,
-    text: string,
+    bytes: Uint8Array,
   ): void {
-    const bytes = this.#encoder.encode(text);
     const expireIn = this.#retention(channel).ms;
     for (let part = 0; part * PART_BYTES < bytes.byteLength; part++) {
       const from = part * PART_BYTES;
@@ -617,6 +663,23 @@ export class Log {
     if (rows > 0) await operation.commit();
     return rows;
   }
+}
+
+/** What to keep of an event so that its subject can be asked for. */
+function statesOf(
+  { keys, channel }: Draft,
+  bytes: Uint8Array,
+  { epoch, seq }: Head,
+): [string, State][] {
+  const [lasting, ...others] = keys;
+  if (lasting === undefined) return [];
+  const state = bytes.byteLength <= PART_BYTES
+    ? bytes
+    : { channel, epoch, seq };
+  return [
+    [lasting, state],
+    ...others.map((key): [string, State] => [key, { key: lasting }]),
+  ];
 }
 
 /** Whether KV says that another writer holds the file: nothing was done. */

@@ -335,8 +335,8 @@ export class Outbox {
         : await this.#parts.readOldest(channel);
       if (!this.#follows(place) || stream.epoch !== epoch) return;
       place.epoch = epoch;
-      place.replayUntil = stream.seq;
       if (oldest === undefined) return;
+      place.replayUntil = stream.seq;
       this.#tellGap(place, 1, oldest - 1, "epoch_changed");
       place.seq = oldest - 1;
       return;
