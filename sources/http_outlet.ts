@@ -1,0 +1,130 @@
+/**
+ * An outlet over HTTP, for sources that run beside the server rather than in
+ * it.
+ *
+ * @module
+ */
+import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
+import { Refusal, REFUSALS } from "../protocol/refusals.ts";
+import type { Issue, RefusalCode } from "../protocol/refusals.ts";
+import { systemTime } from "./source.ts";
+import type { Outlet, Time } from "./source.ts";
+
+/** How long one request may take, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 10_000;
+
+/** What an {@link HttpOutlet} needs. */
+export interface HttpOutletOptions {
+  /** Where the server is: `http:` or `https:`, with a path when behind one. */
+  readonly base: string | URL;
+  /** A publisher's token. */
+  readonly token: string;
+  /** Makes the requests. */
+  readonly fetch?: typeof fetch;
+  /** Measures the timeout. */
+  readonly time?: Time;
+}
+
+/**
+ * Publishes with `POST /api/publish`, reads with `GET /api/channels/...`. What
+ * the server refuses is thrown as the same {@link Refusal} that it threw.
+ */
+export class HttpOutlet implements Outlet, Disposable {
+  readonly #base: string;
+  readonly #token: string;
+  readonly #fetch: typeof fetch;
+  readonly #time: Time;
+  readonly #end = new AbortController();
+
+  /**
+   * Makes no request yet.
+   *
+   * @throws {TypeError} when `base` is not an `http:` or `https:` URL.
+   */
+  constructor(
+    { base, token, fetch = globalThis.fetch, time = systemTime }:
+      HttpOutletOptions,
+  ) {
+    const url = new URL(base);
+    if (url.protocol !== "http:" && url.protocol !== "https:") {
+      throw new TypeError(`Expected an http: or https: URL`);
+    }
+    this.#base = url.origin + url.pathname.replace(/\/+$/, "");
+    this.#token = token;
+    this.#fetch = fetch;
+    this.#time = time;
+  }
+
+  /** Publishes messages in one request. */
+  async publish(messages: readonly AnyMessage[]): Promise<void> {
+    await this.#request("/api/publish", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ messages }),
+    });
+  }
+
+  /** Reads the newest events of a channel, oldest first. */
+  async latest(channel: string, limit: number): Promise<AnyEvent[]> {
+    const name = encodeURIComponent(channel);
+    const page = await this.#request(
+      `/api/channels/${name}/history?limit=${limit}`,
+      {},
+    );
+    const events = (page as { events?: unknown } | null)?.events;
+    if (!Array.isArray(events)) throw new Error("History holds no events");
+    return events;
+  }
+
+  /** Ends requests under way; they throw. */
+  [Symbol.dispose](): void {
+    this.#end.abort(new Error("Outlet was closed"));
+  }
+
+  async #request(path: string, init: RequestInit): Promise<unknown> {
+    const late = new AbortController();
+    using _timer = this.#time.after(
+      REQUEST_TIMEOUT_MS,
+      () => late.abort(new Error(`No answer in ${REQUEST_TIMEOUT_MS} ms`)),
+    );
+    const response = await this.#fetch(this.#base + path, {
+      ...init,
+      headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
+      // A redirect would turn the POST into a GET.
+      redirect: "manual",
+      signal: AbortSignal.any([late.signal, this.#end.signal]),
+    });
+    const text = await response.text();
+    const body = parse(text);
+    if (response.ok && body !== undefined) return body;
+    throw refusalIn(body) ??
+      new Error(`HTTP ${response.status} from ${new URL(this.#base).host}`);
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function refusalIn(body: unknown): Refusal | undefined {
+  if (typeof body !== "object" || body === null) return undefined;
+  const { code, message, retryAfterMs, issues } = body as Record<
+    string,
+    unknown
+  >;
+  if (typeof code !== "string" || !Object.hasOwn(REFUSALS, code)) {
+    return undefined;
+  }
+  return new Refusal(
+    code as RefusalCode,
+    typeof message === "string" ? message : undefined,
+    {
+      ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
+      ...(Array.isArray(issues) ? { issues: issues as Issue[] } : {}),
+    },
+  );
+}
