@@ -1,0 +1,129 @@
+/**
+ * Internet addresses in one normal form: IPv4 inside IPv6 (`::ffff:1.2.3.4`)
+ * is IPv4, every address and network has exactly one spelling.
+ *
+ * @module
+ */
+import ipaddr from "ipaddr.js";
+
+/** Longest text that is looked at as an address or network, in characters. */
+export const MAX_ADDRESS_LENGTH = 64;
+
+/** An address, or all addresses that begin alike. */
+export interface Network {
+  /** The one spelling: `10.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`. */
+  readonly text: string;
+  /** 4 bytes for IPv4, 16 for IPv6; those beyond the prefix are 0. */
+  readonly bytes: readonly number[];
+  /** How many leading bits count; 32 or 128 for a single address. */
+  readonly prefix: number;
+}
+
+/**
+ * Reads a single address.
+ *
+ * @param text IPv4 in four decimal parts, or IPv6, a zone allowed.
+ * @returns nothing when it is neither.
+ */
+export function parseAddress(text: string): Network | undefined {
+  if (text.length > MAX_ADDRESS_LENGTH) return undefined;
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
+    return network(ipaddr.IPv4.parse(text).toByteArray(), 32);
+  }
+  if (!text.includes(":") || !ipaddr.IPv6.isValid(text)) return undefined;
+  return network(ipaddr.IPv6.parse(text).toByteArray(), 128);
+}
+
+/**
+ * Reads an address or a network in CIDR notation.
+ *
+ * @param text such as `10.0.0.1`, `10.0.0.0/8` or `2001:db8::/32`.
+ * @returns nothing when it is none of these.
+ */
+export function parseNetwork(text: string): Network | undefined {
+  const [, address = text, digits] = /^(.+)\/(\d{1,3})$/.exec(text) ?? [];
+  const whole = parseAddress(address);
+  if (!whole || digits === undefined) return whole;
+  // A mapped IPv4 network counts its prefix from the start of the IPv6 form.
+  const mapped = whole.prefix === 32 && address.includes(":");
+  const prefix = Number(digits) - (mapped ? 96 : 0);
+  if (prefix < 0 || prefix > whole.prefix) return undefined;
+  return network(whole.bytes, prefix);
+}
+
+/**
+ * The network of `prefix` bits that an address lies in.
+ *
+ * @param address what {@link parseAddress} returned.
+ * @param prefix bits, 0 to the address's own.
+ */
+export function widened(address: Network, prefix: number): Network {
+  return network(address.bytes, prefix);
+}
+
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
+
+function network(bytes: readonly number[], prefix: number): Network {
+  if (prefix >= 96 && MAPPED.every((byte, i) => bytes[i] === byte)) {
+    return network(bytes.slice(12), prefix - 96);
+  }
+  const masked = mask(bytes, prefix);
+  const address = ipaddr.fromByteArray(masked).toString();
+  const text = prefix === bytes.length * 8 ? address : `${address}/${prefix}`;
+  return { text, bytes: masked, prefix };
+}
+
+function mask(bytes: readonly number[], prefix: number): number[] {
+  return bytes.map((byte, i) => {
+    const bits = Math.min(8, Math.max(0, prefix - i * 8));
+    return byte & (0xff << (8 - bits)) & 0xff;
+  });
+}
+
+/**
+ * Values by network, found by address: one look-up per length of prefix in
+ * use, however many networks there are.
+ */
+export class NetworkMap<Value> {
+  readonly #byWidth = new Map<number, Map<string, Value>>();
+
+  /** Keeps `value` for `network`, in place of an earlier one. */
+  set(network: Network, value: Value): void {
+    const width = widthOf(network, network.prefix);
+    const values = this.#byWidth.get(width);
+    if (values) values.set(keyOf(network.bytes), value);
+    else this.#byWidth.set(width, new Map([[keyOf(network.bytes), value]]));
+  }
+
+  /** Forgets exactly `network`; wider and narrower ones stay. */
+  delete(network: Network): void {
+    const width = widthOf(network, network.prefix);
+    const values = this.#byWidth.get(width);
+    values?.delete(keyOf(network.bytes));
+    if (values?.size === 0) this.#byWidth.delete(width);
+  }
+
+  /**
+   * The values of all networks that hold `address`.
+   *
+   * @param address a single address, or a network to be held as a whole.
+   */
+  *holding(address: Network): Generator<Value> {
+    for (const [width, values] of this.#byWidth) {
+      const prefix = width & 0xff;
+      if (prefix > address.prefix) continue;
+      if (width !== widthOf(address, prefix)) continue;
+      const value = values.get(keyOf(mask(address.bytes, prefix)));
+      if (value !== undefined) yield value;
+    }
+  }
+}
+
+/** Length of the prefix and kind of address, as one number. */
+function widthOf({ bytes }: Network, prefix: number): number {
+  return bytes.length << 8 | prefix;
+}
+
+function keyOf(bytes: readonly number[]): string {
+  return String.fromCharCode(...bytes);
+}

@@ -1,0 +1,326 @@
+/**
+ * Addresses that are not served: blocked by an operator, or by themselves
+ * through repeated violations.
+ *
+ * @module
+ */
+import { Refusal } from "../protocol/refusals.ts";
+import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
+import { bucketOf } from "./client_ip.ts";
+import { type Change, Mirror } from "./mirror.ts";
+import { RateLimit } from "./rate_limit.ts";
+import type { Timer } from "./timer.ts";
+
+/** Most blocks kept, ended ones that are still remembered included. */
+export const MAX_BLOCKS = 10_000;
+/** How long a block by hand lasts when nothing is said, in milliseconds. */
+export const DEFAULT_BLOCK_MS = 24 * 3_600_000;
+/** Longest block, in milliseconds. */
+export const MAX_BLOCK_MS = 366 * 24 * 3_600_000;
+/** Shortest prefix that can be blocked, so that a slip locks out no continent. */
+export const MIN_PREFIX = { ipv4: 8, ipv6: 16 } as const;
+/** Violations that are forgiven within {@link VIOLATION_WINDOW_MS}; one more blocks. */
+export const MAX_VIOLATIONS = 20;
+/** Over how long violations are counted, in milliseconds. */
+export const VIOLATION_WINDOW_MS = 60_000;
+/** How long the first, second, ... automatic block lasts, in milliseconds. */
+export const AUTOMATIC_BLOCK_MS: readonly number[] = [
+  60_000,
+  600_000,
+  3_600_000,
+  24 * 3_600_000,
+];
+/** So long after its last block's end an address starts afresh, in milliseconds. */
+export const FORGIVE_MS = 24 * 3_600_000;
+/** Longest reason and name, in characters; more is cut off. */
+const MAX_TEXT_LENGTH = 200;
+
+/** Who `by` names when the service blocked by itself. */
+export const AUTOMATIC = "automatic";
+
+/** One block. */
+export interface Block {
+  /** The address or CIDR, in its normal form. */
+  readonly ip: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** Who did it; {@link AUTOMATIC} for the service itself. */
+  readonly by: string;
+  /** When it began, in epoch milliseconds. */
+  readonly since: number;
+  /** When it ends, in epoch milliseconds. */
+  readonly until: number;
+  /** 0 for a block by hand, else the how-manieth automatic block it is. */
+  readonly level: number;
+}
+
+/** What a block by hand may say. */
+export interface BlockOptions {
+  /** Why, for people. */
+  readonly reason?: string | undefined;
+  /** How long, in milliseconds; {@link DEFAULT_BLOCK_MS} when omitted. */
+  readonly forMs?: number | undefined;
+  /** Who does it. */
+  readonly by?: string | undefined;
+}
+
+/** What a block list needs. */
+export interface BlockListOptions {
+  /** Holds the blocks; stays the caller's to close. */
+  readonly kv: Deno.Kv;
+  /** Tells the time and paces the polls. */
+  readonly clock: Timer;
+  /** Addresses and CIDR that can never be blocked. */
+  readonly allow?: readonly string[];
+  /** Most blocks kept. */
+  readonly maxBlocks?: number;
+  /** How often KV is asked for changes that no watch rang for, in milliseconds. */
+  readonly pollMs?: number;
+}
+
+/**
+ * Blocked addresses, the same on all isolates. Questions are answered from
+ * memory; while KV is away, what was last known holds.
+ */
+export class BlockList {
+  readonly #clock: Timer;
+  readonly #allowed = new NetworkMap<true>();
+  readonly #blocks = new NetworkMap<Block>();
+  readonly #mirror: Mirror<Block>;
+  readonly #violations: RateLimit;
+  readonly #listeners = new Set<(blocks: readonly Block[]) => void>();
+
+  /** Fulfilled once the blocks were read for the first time, or could not be. */
+  readonly ready: Promise<void>;
+
+  /**
+   * Starts reading and watching.
+   *
+   * @param options where blocks are kept, and whom none can hit.
+   * @throws {RangeError} names the entry of `allow` that is no address or CIDR.
+   */
+  constructor(options: BlockListOptions) {
+    const { kv, clock, allow = [], maxBlocks = MAX_BLOCKS, pollMs } = options;
+    for (const text of allow) {
+      const network = parseNetwork(text.trim());
+      if (!network) {
+        throw new RangeError(
+          `Cannot allow "${text}": it is neither an address nor a CIDR`,
+        );
+      }
+      this.#allowed.set(network, true);
+    }
+    this.#clock = clock;
+    this.#violations = new RateLimit({
+      kv,
+      clock,
+      name: "violations",
+      limit: MAX_VIOLATIONS,
+      windowMs: VIOLATION_WINDOW_MS,
+      maxUnfolded: MAX_VIOLATIONS,
+    });
+    this.#mirror = new Mirror<Block>({
+      kv,
+      clock,
+      name: "block",
+      maxEntries: maxBlocks,
+      // An ended automatic block is remembered: the next one is longer.
+      endOf: ({ until, level }) => until + (level > 0 ? FORGIVE_MS : 0),
+      pollMs,
+    }, (change) => this.#changed(change));
+    this.ready = this.#mirror.ready;
+  }
+
+  /** `degraded` while KV is away: the last known blocks hold. */
+  get state(): "ok" | "degraded" {
+    return this.#mirror.state === "ok" ? this.#violations.state : "degraded";
+  }
+
+  /**
+   * Blocks an address or a network; again replaces reason and end.
+   *
+   * @param ip an address or a CIDR, IPv4 or IPv6.
+   * @param options why, how long, who.
+   * @returns the block, once every isolate can know of it.
+   * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither, too wide, or
+   * `forMs` out of range; `FORBIDDEN` when it lies on the allow-list or the
+   * list is full of blocks by hand; `STORE_UNAVAILABLE` when the block holds
+   * on this instance only, until KV is back.
+   */
+  async blockIP(ip: string, options: BlockOptions = {}): Promise<Block> {
+    const { forMs = DEFAULT_BLOCK_MS } = options;
+    const network = networkOf(ip);
+    const isIPv4 = network.bytes.length === 4;
+    const least = isIPv4 ? MIN_PREFIX.ipv4 : MIN_PREFIX.ipv6;
+    if (network.prefix < least) {
+      throw invalid("ip", `is wider than /${least}`);
+    }
+    if (!(forMs >= 1 && forMs <= MAX_BLOCK_MS)) {
+      throw invalid("forMs", `is not 1 to ${MAX_BLOCK_MS} milliseconds`);
+    }
+    if (!this.#allowed.holding(network).next().done) {
+      throw new Refusal("FORBIDDEN", "Address is on the allow-list");
+    }
+    if (!this.#makeRoom(network.text)) {
+      throw new Refusal("FORBIDDEN", "Block list is full; unblock some first");
+    }
+    const since = this.#clock.now();
+    const block: Block = {
+      ip: network.text,
+      reason: (options.reason ?? "blocked by an operator")
+        .slice(0, MAX_TEXT_LENGTH),
+      by: (options.by ?? "operator").slice(0, MAX_TEXT_LENGTH),
+      since,
+      until: since + forMs,
+      level: 0,
+    };
+    await this.#mirror.put(block.ip, block);
+    return block;
+  }
+
+  /**
+   * Ends a block and forgets the violations that led to it.
+   *
+   * @param ip as it was blocked: a block of a network is not lifted for one
+   * of its addresses.
+   * @returns whether it was blocked.
+   * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither address nor CIDR;
+   * `STORE_UNAVAILABLE` when it is lifted on this instance only, until KV is
+   * back.
+   */
+  async unblockIP(ip: string): Promise<boolean> {
+    const { text } = networkOf(ip);
+    const block = this.#mirror.get(text);
+    if (block) await this.#mirror.delete(text);
+    return block !== undefined && this.#holds(block);
+  }
+
+  /** The blocks in force, latest first. */
+  list(): Block[] {
+    return [...this.#mirror.values()].filter((block) => this.#holds(block))
+      .sort((a, b) => b.since - a.since);
+  }
+
+  /**
+   * Whether an address is blocked, at once.
+   *
+   * @param ip in whatever spelling; what is no address is not blocked.
+   */
+  isBlocked(ip: string): boolean {
+    return this.blockOf(ip) !== undefined;
+  }
+
+  /**
+   * The block that an address falls under: the one that ends last.
+   *
+   * @param ip in whatever spelling.
+   */
+  blockOf(ip: string): Block | undefined {
+    const address = parseAddress(ip);
+    if (!address || !this.#allowed.holding(address).next().done) {
+      return undefined;
+    }
+    let last: Block | undefined;
+    for (const block of this.#blocks.holding(address)) {
+      if (!this.#holds(block)) continue;
+      if (!last || block.until > last.until) last = block;
+    }
+    return last;
+  }
+
+  /**
+   * Counts a violation. More than {@link MAX_VIOLATIONS} within
+   * {@link VIOLATION_WINDOW_MS}, on all isolates together, block the address
+   * (IPv6: its /64), each time for longer.
+   *
+   * @param ip of the caller.
+   * @param reason what it did, for people.
+   * @returns the block, when the address is blocked now.
+   */
+  violation(ip: string, reason: string): Block | undefined {
+    const address = parseAddress(ip);
+    if (!address || !this.#allowed.holding(address).next().done) {
+      return undefined;
+    }
+    const bucket = bucketOf(ip);
+    if (this.#violations.take(bucket) === 0) return this.blockOf(ip);
+    const standing = this.blockOf(ip);
+    if (standing) return standing;
+    const level = (this.#mirror.get(bucket)?.level ?? 0) + 1;
+    const forMs = AUTOMATIC_BLOCK_MS[
+      Math.min(level, AUTOMATIC_BLOCK_MS.length) - 1
+    ]!;
+    if (!this.#makeRoom(bucket)) return undefined;
+    const since = this.#clock.now();
+    const block: Block = {
+      ip: bucket,
+      reason: reason.slice(0, MAX_TEXT_LENGTH),
+      by: AUTOMATIC,
+      since,
+      until: since + forMs,
+      level,
+    };
+    // It holds here at once; if KV is away, it is told when it is back.
+    this.#mirror.put(bucket, block).catch(() => {});
+    return block;
+  }
+
+  /**
+   * Listens for blocks that come into force, here or on another isolate, so
+   * that open sockets can be closed.
+   *
+   * @param listener given the new blocks; must not throw.
+   * @returns ends the listening when disposed.
+   */
+  onBlocked(listener: (blocks: readonly Block[]) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Stops watching. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#mirror[Symbol.asyncDispose]();
+    await this.#violations[Symbol.asyncDispose]();
+  }
+
+  #holds({ until }: Block): boolean {
+    return until > this.#clock.now();
+  }
+
+  #changed({ put, deleted }: Change<Block>): void {
+    for (const [ip] of deleted) this.#blocks.delete(parseNetwork(ip)!);
+    for (const [ip, block] of put) this.#blocks.set(parseNetwork(ip)!, block);
+    const inForce = put.map(([, block]) => block)
+      .filter((block) => this.#holds(block));
+    if (inForce.length === 0) return;
+    for (const listener of this.#listeners) listener(inForce);
+  }
+
+  /**
+   * Gives up what matters least when the list is full: of the automatic
+   * blocks the one that ends first. Blocks by hand are never given up.
+   */
+  #makeRoom(ip: string): boolean {
+    if (!this.#mirror.isFull || this.#mirror.get(ip)) return true;
+    let least: Block | undefined;
+    for (const block of this.#mirror.values()) {
+      if (block.level === 0) continue;
+      if (!least || block.until < least.until) least = block;
+    }
+    if (!least) return false;
+    this.#mirror.delete(least.ip).catch(() => {});
+    return !this.#mirror.isFull;
+  }
+}
+
+function networkOf(ip: string): NonNullable<ReturnType<typeof parseNetwork>> {
+  const network = parseNetwork(ip.trim());
+  if (!network) throw invalid("ip", "is neither an address nor a CIDR");
+  return network;
+}
+
+function invalid(path: string, what: string): Refusal {
+  return new Refusal("INVALID_PAYLOAD", `${path} ${what}`, {
+    issues: [{ path, message: what }],
+  });
+}

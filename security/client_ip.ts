@@ -1,0 +1,98 @@
+/**
+ * Whose connection it is: the socket's peer, or what trusted proxies say of
+ * theirs.
+ *
+ * @module
+ */
+import {
+  type Network,
+  NetworkMap,
+  parseAddress,
+  parseNetwork,
+  widened,
+} from "./address.ts";
+
+/** Most proxies in a row that are followed. */
+export const MAX_HOPS = 16;
+/** How much of the end of `X-Forwarded-For` is looked at, in characters. */
+export const MAX_FORWARDED_LENGTH = 2048;
+/** What a peer without an address is called, for instance on a Unix socket. */
+export const UNKNOWN_IP = "unknown";
+/** An IPv6 customer owns at least this network, so it counts as one caller. */
+const IPV6_BUCKET_PREFIX = 64;
+
+/**
+ * Finds the address of a caller.
+ *
+ * @param peer the socket's remote address.
+ * @param forwardedFor the request's `X-Forwarded-For`, if any.
+ * @returns its normal form, or {@link UNKNOWN_IP}.
+ */
+export type ClientIp = (
+  peer: string,
+  forwardedFor?: string | null,
+) => string;
+
+/**
+ * Prepares to find callers' addresses. The header is read from the right, the
+ * end that our own proxies wrote: the first address that is no trusted proxy
+ * is the caller, whatever stands left of it. The header of a peer that is not
+ * trusted is not read at all, and reading stops at what is no address.
+ *
+ * @param options the proxies to trust, as addresses or CIDR.
+ * @throws {RangeError} names the entry that is neither.
+ */
+export function createClientIp(
+  options: { readonly trustedProxies?: readonly string[] } = {},
+): ClientIp {
+  const trusted = new NetworkMap<true>();
+  for (const text of options.trustedProxies ?? []) {
+    const proxy = parseNetwork(text.trim());
+    if (!proxy) {
+      throw new RangeError(
+        `Cannot trust proxy "${text}": it is neither an address nor a CIDR`,
+      );
+    }
+    trusted.set(proxy, true);
+  }
+  const isTrusted = (address: Network): boolean =>
+    !trusted.holding(address).next().done;
+
+  return (peer, forwardedFor) => {
+    let caller = parseAddress(peer);
+    if (!caller) return UNKNOWN_IP;
+    if (!forwardedFor || !isTrusted(caller)) return caller.text;
+    for (const hop of hopsOf(forwardedFor)) {
+      const address = parseAddress(hop);
+      if (!address) break;
+      caller = address;
+      if (!isTrusted(address)) break;
+    }
+    return caller.text;
+  };
+}
+
+/**
+ * What counts as one caller for limits and blocks.
+ *
+ * @param ip an address, in whatever spelling.
+ * @returns IPv4 as it is, IPv6 as its /64; anything else as it came.
+ */
+export function bucketOf(ip: string): string {
+  const address = parseAddress(ip);
+  if (!address) return ip;
+  if (address.bytes.length === 4) return address.text;
+  return widened(address, IPV6_BUCKET_PREFIX).text;
+}
+
+/** The header's entries from the right, without ports and brackets. */
+function hopsOf(header: string): string[] {
+  const entries = header.slice(-MAX_FORWARDED_LENGTH).split(",");
+  // What is left of a cut entry might look like another address.
+  if (header.length > MAX_FORWARDED_LENGTH) entries.shift();
+  return entries.slice(-MAX_HOPS).reverse().map((entry) => {
+    const text = entry.trim();
+    const [, bracketed] = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(text) ?? [];
+    return bracketed ?? text.replace(/^([\d.]+):\d{1,5}$/, "$1");
+  });
+}

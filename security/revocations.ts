@@ -1,0 +1,212 @@
+/**
+ * Tokens that count no more although they have not expired.
+ *
+ * @module
+ */
+import { Refusal } from "../protocol/refusals.ts";
+import { Mirror } from "./mirror.ts";
+import type { Timer } from "./timer.ts";
+import {
+  CLOCK_SKEW_MS,
+  type Grant,
+  MAX_CLAIM_LENGTH,
+  MAX_TOKEN_LIFE_MS,
+} from "./tokens.ts";
+
+/** Most revocations kept; beyond, new ones are refused rather than old ones lost. */
+export const MAX_REVOCATIONS = 10_000;
+/** Longest reason and name, in characters; more is cut off. */
+const MAX_TEXT_LENGTH = 200;
+
+/** One revocation. */
+export interface Revocation {
+  /** Whether one token is meant, or all that a user held. */
+  readonly kind: "token" | "user";
+  /** The token's `jti`, or the user. */
+  readonly id: string;
+  /** When, in epoch milliseconds: a user's tokens issued later are good. */
+  readonly at: number;
+  /** When all tokens it can mean have expired, in epoch milliseconds. */
+  readonly until: number;
+  /** Who did it. */
+  readonly by: string;
+  /** Why, for people. */
+  readonly reason: string;
+}
+
+/** What a revocation may say. */
+export interface RevokeOptions {
+  /** Who does it. */
+  readonly by?: string | undefined;
+  /** Why, for people. */
+  readonly reason?: string | undefined;
+  /**
+   * When the token expires, in epoch milliseconds, if known: it need not be
+   * remembered longer.
+   */
+  readonly expiresAt?: number | undefined;
+}
+
+/** What revocations need. */
+export interface RevocationsOptions {
+  /** Holds them; stays the caller's to close. */
+  readonly kv: Deno.Kv;
+  /** Tells the time and paces the polls. */
+  readonly clock: Timer;
+  /** Most revocations kept. */
+  readonly maxRevocations?: number;
+  /** How often KV is asked for changes that no watch rang for, in milliseconds. */
+  readonly pollMs?: number;
+}
+
+/**
+ * Revoked tokens, the same on all isolates. Questions are answered from
+ * memory; while KV is away, what was last known holds.
+ */
+export class Revocations {
+  readonly #clock: Timer;
+  readonly #mirror: Mirror<Revocation>;
+  readonly #listeners = new Set<(revoked: readonly Revocation[]) => void>();
+
+  /** Fulfilled once they were read for the first time, or could not be. */
+  readonly ready: Promise<void>;
+
+  /**
+   * Starts reading and watching.
+   *
+   * @param options where revocations are kept.
+   */
+  constructor(options: RevocationsOptions) {
+    const { kv, clock, maxRevocations = MAX_REVOCATIONS, pollMs } = options;
+    this.#clock = clock;
+    this.#mirror = new Mirror<Revocation>({
+      kv,
+      clock,
+      name: "revocation",
+      maxEntries: maxRevocations,
+      endOf: ({ until }) => until,
+      pollMs,
+    }, ({ put }) => {
+      const revoked = put.map(([, revocation]) => revocation);
+      if (revoked.length === 0) return;
+      for (const listener of this.#listeners) listener(revoked);
+    });
+    this.ready = this.#mirror.ready;
+  }
+
+  /** `degraded` while KV is away: the last known revocations hold. */
+  get state(): "ok" | "degraded" {
+    return this.#mirror.state;
+  }
+
+  /**
+   * Revokes one token.
+   *
+   * @param tokenId its `jti`.
+   * @param options who, why, when it expires anyway.
+   * @returns the revocation, once every isolate can know of it.
+   * @throws {Refusal} `INVALID_PAYLOAD` when `tokenId` cannot be one,
+   * `FORBIDDEN` when there is no room, `STORE_UNAVAILABLE` when it holds on
+   * this instance only, until KV is back.
+   */
+  revokeToken(tokenId: string, options?: RevokeOptions): Promise<Revocation> {
+    return this.#revoke("token", tokenId, options);
+  }
+
+  /**
+   * Revokes all tokens a user holds: those issued up to now, to the second,
+   * and those that do not say when they were issued.
+   *
+   * @param user the tokens' `sub`.
+   * @param options who, why.
+   * @returns the revocation, once every isolate can know of it.
+   * @throws {Refusal} as {@link revokeToken}.
+   */
+  revokeUser(
+    user: string,
+    options?: Omit<RevokeOptions, "expiresAt">,
+  ): Promise<Revocation> {
+    return this.#revoke("user", user, options);
+  }
+
+  /**
+   * Whether the token behind a grant is revoked, at once.
+   *
+   * @param grant what its holder has shown to be.
+   */
+  isRevoked(grant: Grant): boolean {
+    const { user, tokenId, issuedAt = 0 } = grant;
+    if (tokenId !== undefined && this.#mirror.get(`token:${tokenId}`)) {
+      return true;
+    }
+    if (user === null) return false;
+    const revocation = this.#mirror.get(`user:${user}`);
+    return revocation !== undefined && issuedAt <= revocation.at;
+  }
+
+  /** The revocations in force, latest first. */
+  list(): Revocation[] {
+    return [...this.#mirror.values()].sort((a, b) => b.at - a.at);
+  }
+
+  /**
+   * Listens for revocations, here or on another isolate, so that open sockets
+   * can be closed.
+   *
+   * @param listener given the new ones; must not throw.
+   * @returns ends the listening when disposed.
+   */
+  onRevoked(
+    listener: (revoked: readonly Revocation[]) => void,
+  ): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Stops watching. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#mirror[Symbol.asyncDispose]();
+  }
+
+  async #revoke(
+    kind: "token" | "user",
+    id: string,
+    options: RevokeOptions = {},
+  ): Promise<Revocation> {
+    if (id.length < 1 || id.length > MAX_CLAIM_LENGTH || !id.isWellFormed()) {
+      throw new Refusal(
+        "INVALID_PAYLOAD",
+        `${kind} is not 1 to ${MAX_CLAIM_LENGTH} characters`,
+      );
+    }
+    const at = this.#clock.now();
+    const latest = at + MAX_TOKEN_LIFE_MS;
+    const revocation: Revocation = {
+      kind,
+      id,
+      at,
+      until: Math.min(options.expiresAt ?? latest, latest) + CLOCK_SKEW_MS,
+      by: (options.by ?? "operator").slice(0, MAX_TEXT_LENGTH),
+      reason: (options.reason ?? "").slice(0, MAX_TEXT_LENGTH),
+    };
+    // A token that has expired is refused for that.
+    if (revocation.until <= at) return revocation;
+    await this.#keep(revocation);
+    return revocation;
+  }
+
+  #keep(revocation: Revocation): Promise<void> {
+    try {
+      return this.#mirror.put(
+        `${revocation.kind}:${revocation.id}`,
+        revocation,
+      );
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new Refusal(
+        "FORBIDDEN",
+        "Too many revocations; change the secret instead",
+      );
+    }
+  }
+}
