@@ -57,6 +57,7 @@ export async function withPage<Result>(
   try {
     const context = await browser.newContext({
       viewport: { width: 1280, height: 800 },
+      locale: "en-US",
       ...options,
     });
     context.setDefaultTimeout(STEP_TIMEOUT_MS);
@@ -89,6 +90,7 @@ async function launch(): Promise<Browser> {
     executablePath: join(home, "chromium"),
     env: {
       HOME: home,
+      LANG: "en_US.UTF-8",
       LD_LIBRARY_PATH: join(home, "al2023", "lib"),
       FONTCONFIG_FILE: join(home, "fonts.conf"),
     },

@@ -1,0 +1,214 @@
+/**
+ * Makes everything a browser is sent, in `client/dist`: the bundles, their
+ * types, the live page, and a folder ready to publish as a package.
+ *
+ * Needs permission to read, to write `client/dist`, to use `env` and `sys`
+ * (the TypeScript compiler asks), and to run the bundler that Deno brings.
+ *
+ * @module
+ */
+import geistMono from "@fontsource-variable/geist-mono/package.json" with {
+  type: "json",
+};
+import geist from "@fontsource-variable/geist/package.json" with {
+  type: "json",
+};
+import uplot from "uplot/package.json" with { type: "json" };
+import { fileURLToPath } from "node:url";
+import { declarations } from "./declarations.ts";
+
+/** Version of the package that applications install. */
+export const PACKAGE_VERSION = "0.1.0";
+
+/** A file that was made. */
+export interface Made {
+  /** Path below the output directory. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes after gzip. */
+  readonly gzipped: number;
+}
+
+/** What a bundle is made of. */
+interface Bundle {
+  readonly entry: string;
+  readonly name: string;
+  /** Imports left as they are. */
+  readonly external?: readonly string[];
+}
+
+const BUNDLES: readonly Bundle[] = [
+  { entry: "client.ts", name: "client.js" },
+  {
+    entry: "react.ts",
+    name: "react.js",
+    external: ["react", "./client.ts"],
+  },
+  { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
+  { entry: "page/app.tsx", name: "app.js" },
+];
+
+/** Modules of the package, each a bundle with its types. */
+const MODULES = ["client", "react", "devtoolbar"] as const;
+
+/** Styles of the page, in order. */
+const STYLES = ["page/fonts.css", "page/style.css"] as const;
+
+/** Files of the page that are served as they are. */
+const ASSETS = ["index.html", "icon.svg"] as const;
+
+const FONTS = [
+  ["@fontsource-variable/geist", "geist-latin-wght-normal.woff2"],
+  ["@fontsource-variable/geist-mono", "geist-mono-latin-wght-normal.woff2"],
+] as const;
+
+const here = new URL("./", import.meta.url);
+
+/**
+ * Builds into a directory, made when missing.
+ *
+ * @param dist where to; its files of the same names are replaced.
+ * @returns what was made, the package's copies left out.
+ * @throws {Error} a bundle does not build, with what the bundler said.
+ */
+export async function build(
+  dist: URL = new URL("dist/", here),
+): Promise<Made[]> {
+  await Deno.mkdir(new URL("package/", dist), { recursive: true });
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const add = (name: string, content: string | Uint8Array<ArrayBuffer>) =>
+    files.set(
+      name,
+      typeof content === "string" ? new TextEncoder().encode(content) : content,
+    );
+
+  await Promise.all([
+    ...BUNDLES.map(async (bundle) => add(bundle.name, await bundled(bundle))),
+    ...FONTS.map(async ([from, name]) =>
+      add(name, await Deno.readFile(packaged(from, `files/${name}`)))
+    ),
+    ...ASSETS.map(async (name) =>
+      add(name, await Deno.readTextFile(new URL(`page/${name}`, here)))
+    ),
+    stylesheet().then((css) => add("app.css", css)),
+    (async () => {
+      const types = await declarations(
+        MODULES.map((name) =>
+          BUNDLES.find((bundle) => bundle.name === `${name}.js`)!.entry
+        ),
+      );
+      for (const [name, text] of types) add(name, text);
+    })(),
+  ]);
+
+  const packageFiles = [...files.keys()].filter((name) =>
+    MODULES.some((module) => name.startsWith(`${module}.`)) ||
+    name === "protocol.d.ts"
+  );
+  await Promise.all([
+    ...[...files].map(([name, content]) =>
+      Deno.writeFile(new URL(name, dist), content)
+    ),
+    ...packageFiles.map((name) =>
+      Deno.writeFile(new URL(`package/${name}`, dist), files.get(name)!)
+    ),
+    Deno.writeTextFile(new URL("package/package.json", dist), manifest()),
+    Deno.copyFile(
+      new URL("PACKAGE.md", here),
+      new URL("package/README.md", dist),
+    ),
+  ]);
+  return await Promise.all([...files].map(measure));
+}
+
+async function bundled(
+  { entry, name, external = [] }: Bundle,
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bundle",
+      "--quiet",
+      "--minify",
+      "--platform=browser",
+      ...external.map((each) => `--external=${each}`),
+      fileURLToPath(new URL(entry, here)),
+    ],
+    cwd: fileURLToPath(new URL("../", here)),
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = new TextDecoder().decode(stderr).trim();
+  if (!success) throw new Error(`${name} does not build:\n${said}`);
+  return new TextDecoder().decode(stdout)
+    .replaceAll(`"./client.ts"`, `"./client.js"`);
+}
+
+async function stylesheet(): Promise<string> {
+  const sheets = await Promise.all([
+    Deno.readTextFile(packaged("uplot", "dist/uPlot.min.css")),
+    ...STYLES.map((name) => Deno.readTextFile(new URL(name, here))),
+  ]);
+  return sheets.join("\n");
+}
+
+/** A file of an installed package. */
+function packaged(from: string, path: string): URL {
+  return new URL(import.meta.resolve(`${from}/${path}`));
+}
+
+/** The package's `package.json`. */
+function manifest(): string {
+  return JSON.stringify(
+    {
+      name: "@kaldrix/realtime-client",
+      version: PACKAGE_VERSION,
+      description: "Real-time events of the KALDRIX blockchain, gap-free",
+      license: "MIT",
+      type: "module",
+      sideEffects: ["./devtoolbar.js"],
+      exports: Object.fromEntries(MODULES.map((name) => [
+        name === "client" ? "." : `./${name}`,
+        { types: `./${name}.d.ts`, default: `./${name}.js` },
+      ])),
+      files: ["*.js", "*.d.ts"],
+      peerDependencies: { react: ">=18" },
+      peerDependenciesMeta: { react: { optional: true } },
+    },
+    null,
+    2,
+  ) + "\n";
+}
+
+async function measure(
+  [name, content]: readonly [string, Uint8Array<ArrayBuffer>],
+): Promise<Made> {
+  const gzip = new Blob([content]).stream()
+    .pipeThrough(new CompressionStream("gzip"));
+  const gzipped = (await new Response(gzip).arrayBuffer()).byteLength;
+  return { name, size: content.byteLength, gzipped };
+}
+
+/** One line a file, the largest first. */
+export function report(made: readonly Made[]): string {
+  const width = Math.max(...made.map(({ name }) => name.length));
+  return [...made]
+    .sort((a, b) => b.gzipped - a.gzipped)
+    .map(({ name, size, gzipped }) =>
+      `${name.padEnd(width)} ${String(size).padStart(8)} B ${
+        String(gzipped).padStart(7)
+      } B gzip`
+    ).join("\n");
+}
+
+if (import.meta.main) {
+  const made = await build();
+  await Deno.stdout.write(
+    new TextEncoder().encode(
+      `${
+        report(made)
+      }\nstyles of uPlot ${uplot.version}, fonts Geist ${geist.version}, Geist Mono ${geistMono.version}\n`,
+    ),
+  );
+}

@@ -1,0 +1,333 @@
+/**
+ * The live page: the chain as it happens, fed by the public client alone.
+ * Every event is taken the moment it comes; drawing waits for a frame.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import { Component, createRef, render } from "preact";
+import type { VNode } from "preact";
+import { connect } from "../client.ts";
+import type { AnyEvent, Client, MessageType } from "../client.ts";
+import { Chart } from "./chart.tsx";
+import { Freshness } from "./freshness.ts";
+import { ChainModel } from "./model.ts";
+import {
+  Alerts,
+  Blocks,
+  Dag,
+  Flow,
+  Nodes,
+  Panel,
+  Still,
+  Transactions,
+  Validators,
+} from "./panels.tsx";
+import { TryIt } from "./try_it.tsx";
+import { compact, integer } from "./words.ts";
+
+/** Shortest time between two drawings of text, in milliseconds. */
+export const DRAW_MS = 120;
+/** How much history each channel brings when the page opens. */
+export const HISTORY: Readonly<Record<string, number>> = {
+  blocks: 40,
+  dag: 120,
+  transactions: 120,
+  validators: 200,
+  nodes: 100,
+  alerts: 20,
+};
+
+const TYPES = [
+  "NEW_BLOCK",
+  "DAG_UPDATE",
+  "TX_RECEIVED",
+  "VALIDATOR_EVENT",
+  "NODE_STATUS",
+  "ALERT_TRIGGERED",
+] as const satisfies readonly MessageType[];
+
+interface Inspected {
+  readonly key: string;
+  readonly text: string;
+}
+
+/** The page. */
+class App extends Component<
+  { readonly client: Client },
+  { inspected: Inspected | null }
+> {
+  override state: { inspected: Inspected | null } = { inspected: null };
+  readonly #model = new ChainModel();
+  readonly #freshness = new Freshness();
+  readonly #dialog = createRef<HTMLDialogElement>();
+  readonly #undo: (() => void)[] = [];
+  #frame = 0;
+  #drawnAt = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  override componentDidMount(): void {
+    const { client } = this.props;
+    for (const type of TYPES) {
+      this.#undo.push(client.subscribe(type, this.#take));
+    }
+    this.#undo.push(client.onState((state) => {
+      this.#freshness.sawState(state, Date.now());
+      this.#draw();
+    }));
+    this.#freshness.sawState(client.state, Date.now());
+    for (const [channel, last] of Object.entries(HISTORY)) {
+      client.joinChannel(channel, { last });
+    }
+    // Ages, freshness and samples move on also while nothing arrives.
+    this.#timer = setInterval(() => {
+      this.#model.tick(Date.now());
+      this.#draw();
+    }, 250);
+  }
+
+  override componentWillUnmount(): void {
+    for (const undo of this.#undo) undo();
+    clearInterval(this.#timer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  #take = (event: AnyEvent): void => {
+    const now = Date.now();
+    const { clockOffsetMs } = this.props.client.state;
+    const travelled = now + clockOffsetMs - Date.parse(event.timestamp);
+    this.#model.take(event, Math.max(0, travelled));
+    this.#freshness.sawEvent(event, now);
+    this.#draw();
+  };
+
+  /** Conflates whatever happens until the next frame that is due. */
+  #draw(): void {
+    if (this.#frame !== 0) return;
+    this.#frame = requestAnimationFrame(this.#step);
+  }
+
+  #step = (now: number): void => {
+    if (now - this.#drawnAt < DRAW_MS) {
+      this.#frame = requestAnimationFrame(this.#step);
+      return;
+    }
+    this.#frame = 0;
+    this.#drawnAt = now;
+    this.forceUpdate();
+  };
+
+  #inspect = async (key: string): Promise<void> => {
+    this.setState({ inspected: { key, text: "Asking the server…" } });
+    this.#dialog.current?.showModal();
+    const show = (text: string) =>
+      this.setState(({ inspected }) =>
+        inspected?.key === key ? { inspected: { key, text } } : null
+      );
+    try {
+      const { data } = await this.props.client.request("request_data", { key });
+      show(
+        data === null
+          ? "The server no longer keeps it."
+          : JSON.stringify(data, null, 2),
+      );
+    } catch (error) {
+      show(error instanceof Error ? error.message : String(error));
+    }
+  };
+
+  render(): VNode {
+    const { client } = this.props;
+    const model = this.#model;
+    const { revisions } = model;
+    const now = Date.now() + client.state.clockOffsetMs;
+    const second = Math.floor(now / 1000);
+    const inspect = (key: string) => void this.#inspect(key);
+    const { inspected } = this.state;
+    return (
+      <>
+        <a class="skip" href="#main">Skip to the chain</a>
+        <Bar client={client} freshness={this.#freshness} />
+        <main id="main">
+          <h1 class="hidden">The KALDRIX chain, live</h1>
+          <Tiles model={model} client={client} />
+          <div class="grid">
+            <Panel name="dag" title="DAG" note="newest at the right">
+              <Dag model={model} revision={revisions.dag} />
+            </Panel>
+            <Panel name="blocks" title="Newest blocks">
+              <Still
+                revision={`${revisions.blocks}:${second}`}
+                draw={() => (
+                  <Blocks rows={model.blocks} now={now} onInspect={inspect} />
+                )}
+              />
+            </Panel>
+            <Panel name="transactions" title="Transactions">
+              <Still
+                revision={revisions.transactions}
+                draw={() => <Flow model={model} />}
+              />
+              <Still
+                revision={`${revisions.transactions}:${second}`}
+                draw={() => (
+                  <Transactions model={model} now={now} onInspect={inspect} />
+                )}
+              />
+            </Panel>
+            <Panel
+              name="traffic"
+              title="Traffic"
+              note={
+                <>
+                  <span class="key events">events/s</span>{" "}
+                  <span class="key latency">latency, ms</span>
+                </>
+              }
+            >
+              <Chart samples={model.samples} revision={revisions.samples} />
+            </Panel>
+            <Panel name="alerts" title="Alerts">
+              <Still
+                revision={`${revisions.alerts}:${second}`}
+                draw={() => <Alerts rows={model.alerts} now={now} />}
+              />
+            </Panel>
+            <Panel name="validators" title="Validators">
+              <Still
+                revision={revisions.validators}
+                draw={() => <Validators rows={model.validators()} />}
+              />
+            </Panel>
+            <Panel name="nodes" title="Nodes">
+              <Still
+                revision={revisions.nodes}
+                draw={() => <Nodes rows={model.nodes()} />}
+              />
+            </Panel>
+            <Panel name="try-it" title="Try it">
+              <TryIt client={client} onBreak={() => this.#draw()} />
+            </Panel>
+          </div>
+        </main>
+        <footer>
+          <p>
+            Fed only by{" "}
+            <a href="/client.js">/client.js</a>, the same client that you can
+            use. <a href="/docs">Documentation</a> ·{" "}
+            <a href="/asyncapi.json">AsyncAPI</a>
+          </p>
+        </footer>
+        <dialog ref={this.#dialog} aria-labelledby="inspected-title">
+          <header>
+            <h2 id="inspected-title" class="mono">{inspected?.key}</h2>
+            <form method="dialog">
+              <button type="submit">Close</button>
+            </form>
+          </header>
+          <pre class="mono" tabIndex={0}>{inspected?.text}</pre>
+        </dialog>
+      </>
+    );
+  }
+}
+
+function Bar(
+  { client, freshness }: {
+    readonly client: Client;
+    readonly freshness: Freshness;
+  },
+): VNode {
+  const { tone, label, detail } = freshness.describe(Date.now());
+  const { state } = client;
+  const waiting = state.status === "reconnecting";
+  return (
+    <header class="bar">
+      <p class="brand">
+        <img src="/icon.svg" alt="" width={26} height={26} />
+        KALDRIX <span>live</span>
+      </p>
+      <div class={`freshness ${tone}`}>
+        <span class="dot" aria-hidden="true" />
+        <strong role="status">{label}</strong>
+        <span class="detail">{detail}</span>
+        {waiting && (
+          <button type="button" onClick={() => client.connect()}>
+            Try now
+          </button>
+        )}
+      </div>
+    </header>
+  );
+}
+
+function Tiles(
+  { model, client }: { readonly model: ChainModel; readonly client: Client },
+): VNode {
+  const { state } = client;
+  const pace = model.blockSeconds;
+  const nodes = model.nodes();
+  const online = nodes.filter(({ status }) => status === "ONLINE").length;
+  const validators = model.validators().filter(({ active }) => active);
+  const latency = state.messageLatency;
+  return (
+    <dl class="tiles">
+      <Tile
+        name="Height"
+        value={model.blocks[0] ? integer(model.blocks[0].height) : "–"}
+        more={pace === undefined ? "" : `one every ${pace.toFixed(1)} s`}
+      />
+      <Tile
+        name="Transactions pending"
+        value={integer(model.transactionCounts.pending)}
+        more={`${integer(model.transactionCounts.confirmed)} confirmed`}
+      />
+      <Tile
+        name="Validators"
+        value={integer(validators.length)}
+        more="active"
+      />
+      <Tile
+        name="Nodes online"
+        value={`${online}/${nodes.length}`}
+        more={online === nodes.length ? "all well" : "some are not"}
+      />
+      <Tile
+        name="Events received"
+        value={compact(model.total)}
+        more={`${model.rate(5).toFixed(1)} a second`}
+      />
+      <Tile
+        name="Latency"
+        value={latency === null ? "–" : `${latency.toFixed(1)} ms`}
+        more={state.gaps === 0 ? "nothing missed" : `${state.gaps} gaps`}
+      />
+    </dl>
+  );
+}
+
+function Tile(
+  { name, value, more }: {
+    readonly name: string;
+    readonly value: string;
+    readonly more: string;
+  },
+): VNode {
+  return (
+    <div class="tile">
+      <dt>{name}</dt>
+      <dd>
+        {value} <span class="sub">{more}</span>
+      </dd>
+    </div>
+  );
+}
+
+const root = document.getElementById("app")!;
+root.replaceChildren();
+render(
+  <App client={connect("/ws", { client: "kaldrix-live-page" })} />,
+  root,
+);

@@ -1,0 +1,126 @@
+/**
+ * Says in words how fresh the page is: live, behind, catching up, cut off.
+ *
+ * @module
+ */
+import type { AnyEvent, ClientState } from "../types.ts";
+
+/** Quiet after replayed events that ends a catch-up, in milliseconds. */
+export const REPLAY_QUIET_MS = 400;
+/** How long a finished catch-up stays announced, in milliseconds. */
+export const ANNOUNCE_MS = 8000;
+
+/** How worried to look. */
+export type Tone = "good" | "busy" | "bad";
+
+/** Freshness in words. */
+export interface FreshnessView {
+  /** How worried to look. */
+  readonly tone: Tone;
+  /** One or two words: the state. Read out when it changes. */
+  readonly label: string;
+  /** The number that goes with it. */
+  readonly detail: string;
+}
+
+/** Follows the connection and the events. */
+export class Freshness {
+  #state: ClientState | undefined;
+  #everConnected = false;
+  #lostAt = 0;
+  #replayed = 0;
+  #replayAt = -Infinity;
+  #replayStamp = 0;
+  #eventAt: number | undefined;
+  #resumed = false;
+
+  /**
+   * Notes the connection's state.
+   *
+   * @param now epoch milliseconds of this clock, as everywhere here.
+   */
+  sawState(state: ClientState, now: number): void {
+    const was = this.#state?.isConnected ?? false;
+    if (was && !state.isConnected) this.#lostAt = now;
+    if (!was && state.isConnected) {
+      this.#replayed = 0;
+      this.#replayAt = -Infinity;
+      this.#resumed = this.#everConnected;
+      this.#everConnected = true;
+    }
+    this.#state = state;
+  }
+
+  /** Notes an event. */
+  sawEvent(event: AnyEvent, now: number): void {
+    this.#eventAt = now;
+    if (!event.replay) return;
+    this.#replayed++;
+    this.#replayAt = now;
+    this.#replayStamp = Date.parse(event.timestamp);
+  }
+
+  /** Milliseconds that what is shown lags behind the chain, as far as known. */
+  behindMs(now: number): number {
+    if (!this.#state?.isConnected) {
+      return this.#everConnected ? now - this.#lostAt : 0;
+    }
+    return now - this.#replayAt < REPLAY_QUIET_MS
+      ? Math.max(0, now + this.#state.clockOffsetMs - this.#replayStamp)
+      : 0;
+  }
+
+  /** Freshness in words, as of `now`. */
+  describe(now: number): FreshnessView {
+    const state = this.#state;
+    const behind = `${seconds(this.behindMs(now))} behind`;
+    if (!state || state.status === "connecting") {
+      return {
+        tone: "busy",
+        label: "Connecting",
+        detail: this.#everConnected ? behind : "",
+      };
+    }
+    if (state.status === "reconnecting") {
+      const attempt = state.reconnectAttempts > 1
+        ? ` · try ${state.reconnectAttempts}`
+        : "";
+      return { tone: "bad", label: "Reconnecting", detail: behind + attempt };
+    }
+    if (state.status === "closed") {
+      const why = state.connectionError?.message;
+      return {
+        tone: "bad",
+        label: "Disconnected",
+        detail: [why, this.#everConnected ? behind : ""].filter(Boolean)
+          .join(" · "),
+      };
+    }
+    if (now - this.#replayAt < REPLAY_QUIET_MS) {
+      return {
+        tone: "busy",
+        label: "Catching up",
+        detail: `${this.#replayed} events · ${behind}`,
+      };
+    }
+    const detail = this.#eventAt === undefined
+      ? "waiting for events"
+      : `last event ${seconds(now - this.#eventAt)} ago`;
+    if (this.#replayed > 0 && now - this.#replayAt < ANNOUNCE_MS) {
+      const did = this.#resumed ? "caught up" : "loaded";
+      return {
+        tone: "good",
+        label: "Live",
+        detail: `${did} ${this.#replayed} events`,
+      };
+    }
+    return { tone: "good", label: "Live", detail };
+  }
+}
+
+/** Milliseconds as a person says them: `0.4 s`, `12 s`, `3 min`. */
+export function seconds(ms: number): string {
+  if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
+  if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
+  return `${Math.round(ms / 60_000)} min`;
+}

@@ -1,0 +1,188 @@
+/**
+ * A panel to try the connection: an echo, a room, a break on purpose.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import { Component, createRef } from "preact";
+import type { VNode } from "preact";
+import type { Client, Event } from "../types.ts";
+import { seconds } from "./freshness.ts";
+
+/** Lines kept of what was said. */
+export const MAX_LINES = 30;
+/** How long a break on purpose lasts, in milliseconds. */
+export const BREAK_MS = 6000;
+/** What a room may be called after `room:`. */
+const ROOM_PATTERN = "[A-Za-z0-9_.:\\-]{1,64}";
+
+interface Line {
+  readonly key: number;
+  readonly tone: "said" | "heard" | "wrong";
+  readonly text: string;
+}
+
+interface TryState {
+  readonly lines: readonly Line[];
+  readonly room: string | null;
+  /** When a break ends, epoch milliseconds; `null` outside of one. */
+  readonly breakEnds: number | null;
+}
+
+/** What the panel needs. */
+export interface TryItProps {
+  /** The page's own connection. */
+  readonly client: Client;
+  /** Told before the connection is broken on purpose. */
+  readonly onBreak: () => void;
+}
+
+/** The panel. */
+export class TryIt extends Component<TryItProps, TryState> {
+  override state: TryState = { lines: [], room: null, breakEnds: null };
+  readonly #log = createRef<HTMLDivElement>();
+  readonly #undo: (() => void)[] = [];
+  #key = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  override componentDidMount(): void {
+    this.#undo.push(this.props.client.subscribe("ROOM_MESSAGE", this.#heard));
+  }
+
+  override componentWillUnmount(): void {
+    for (const undo of this.#undo) undo();
+    clearInterval(this.#timer);
+  }
+
+  override componentDidUpdate(_: TryItProps, before: TryState): void {
+    if (before.lines !== this.state.lines) {
+      this.#log.current?.lastElementChild?.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  render(): VNode {
+    const { lines, room, breakEnds } = this.state;
+    return (
+      <div class="try">
+        <form onSubmit={this.#echo}>
+          <label for="try-text">Send a TEST and hear its echo</label>
+          <div class="field">
+            <input
+              id="try-text"
+              name="text"
+              maxLength={200}
+              value="Hello from a browser"
+              autoComplete="off"
+            />
+            <button type="submit">Send</button>
+          </div>
+        </form>
+        <form onSubmit={this.#enter}>
+          <label for="try-room">Join a room and listen</label>
+          <div class="field">
+            <span class="prefix mono" aria-hidden="true">room:</span>
+            <input
+              id="try-room"
+              name="room"
+              value="lobby"
+              required
+              pattern={ROOM_PATTERN}
+              readOnly={room !== null}
+              autoComplete="off"
+              spellcheck={false}
+            />
+            <button type="submit">{room === null ? "Join" : "Leave"}</button>
+          </div>
+        </form>
+        <div class="field between">
+          <p id="break-help">
+            Break the connection, and watch it catch up without losing an event.
+          </p>
+          <button
+            type="button"
+            class="danger"
+            aria-describedby="break-help"
+            disabled={breakEnds !== null}
+            onClick={this.#break}
+          >
+            {breakEnds === null
+              ? "Break it"
+              : `Back in ${Math.ceil((breakEnds - Date.now()) / 1000)} s`}
+          </button>
+        </div>
+        <div
+          class="transcript mono"
+          ref={this.#log}
+          tabIndex={0}
+          role="log"
+          aria-label="What was sent and heard"
+        >
+          {lines.map(({ key, tone, text }) => (
+            <p key={key} class={tone}>{text}</p>
+          ))}
+        </div>
+      </div>
+    );
+  }
+
+  #say(tone: Line["tone"], text: string): void {
+    this.setState(({ lines }) => ({
+      lines: [...lines, { key: this.#key++, tone, text }].slice(-MAX_LINES),
+    }));
+  }
+
+  #echo = async (submitted: SubmitEvent): Promise<void> => {
+    submitted.preventDefault();
+    const form = new FormData(submitted.currentTarget as HTMLFormElement);
+    const message = String(form.get("text"));
+    this.#say("said", `TEST ${JSON.stringify(message)}`);
+    const sentAt = performance.now();
+    try {
+      const echo = await this.props.client.sendMessage({
+        type: "TEST",
+        payload: { message },
+      });
+      const took = performance.now() - sentAt;
+      this.#say("heard", `${JSON.stringify(echo)} in ${took.toFixed(1)} ms`);
+    } catch (error) {
+      this.#say("wrong", String(error));
+    }
+  };
+
+  #enter = (submitted: SubmitEvent): void => {
+    submitted.preventDefault();
+    const { client } = this.props;
+    if (this.state.room !== null) {
+      client.leaveChannel(this.state.room);
+      this.#say("said", `left ${this.state.room}`);
+      this.setState({ room: null });
+      return;
+    }
+    const form = new FormData(submitted.currentTarget as HTMLFormElement);
+    const room = `room:${form.get("room")}`;
+    client.joinChannel(room, { last: 10 });
+    this.#say("said", `joined ${room}; its last 10 messages follow`);
+    this.setState({ room });
+  };
+
+  #heard = (message: Event<"ROOM_MESSAGE">): void => {
+    const { event, data } = message.payload;
+    this.#say("heard", `${message.channel} ${event} ${JSON.stringify(data)}`);
+  };
+
+  #break = (): void => {
+    const breakEnds = Date.now() + BREAK_MS;
+    this.props.onBreak();
+    this.props.client.disconnect();
+    this.#say("said", `connection broken for ${seconds(BREAK_MS)}`);
+    this.setState({ breakEnds });
+    this.#timer = setInterval(() => {
+      if (Date.now() < breakEnds) return this.forceUpdate();
+      clearInterval(this.#timer);
+      this.setState({ breakEnds: null });
+      this.props.client.connect();
+    }, 250);
+  };
+}

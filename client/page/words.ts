@@ -1,0 +1,34 @@
+/**
+ * Numbers and names as the page writes them.
+ *
+ * @module
+ */
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", {
+  notation: "compact",
+  maximumFractionDigits: 1,
+});
+
+/** `15420` as `15,420`. */
+export function integer(value: number): string {
+  return whole.format(value);
+}
+
+/** `1234567` as `1.2M`; also of decimal strings, whose precision is cut. */
+export function compact(value: number | string): string {
+  return short.format(Number(value));
+}
+
+/** Bytes as `1.2 kB`. */
+export function bytes(value: number): string {
+  if (value < 1000) return `${value} B`;
+  if (value < 1e6) return `${(value / 1000).toFixed(1)} kB`;
+  return `${(value / 1e6).toFixed(1)} MB`;
+}
+
+/** A long identifier by its beginning and end: `0x12ab…9f`. */
+export function brief(id: string, head = 8, tail = 4): string {
+  return id.length <= head + tail + 1
+    ? id
+    : `${id.slice(0, head)}…${id.slice(-tail)}`;
+}
