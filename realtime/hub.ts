@@ -177,6 +177,15 @@ export class Hub {
   }
 
   /**
+   * Brings a stream to where the log is now, without waiting for a link.
+   *
+   * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
+   */
+  refresh(stream: Stream): Promise<void> {
+    return this.#stored(() => this.#readUp(stream));
+  }
+
+  /**
    * Reads events of a channel that is kept.
    *
    * @param channel canonical name.
@@ -188,6 +197,16 @@ export class Hub {
     range: Parameters<Log["read"]>[1],
   ): Promise<{ seq: number; text: string }[]> {
     return this.#stored(() => this.#log.read(channel, range));
+  }
+
+  /**
+   * Reads the newest event about something.
+   *
+   * @param key such as `block:15420`.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
+   */
+  latest(key: string): Promise<string | undefined> {
+    return this.#stored(() => this.#log.latest(key));
   }
 
   /**
@@ -338,7 +357,7 @@ export class Hub {
     const { epoch, seq: upTo } = head!;
     if (epoch !== stream.epoch && (upTo > 0 || stream.seq > 0)) {
       const first = await this.#log.oldest(channel);
-      stream.leap({ epoch, seq: first - 1 });
+      if (epoch !== stream.epoch) stream.leap({ epoch, seq: first - 1 });
       this.#touch(stream);
     }
     while (stream.seq < upTo) {
@@ -350,7 +369,9 @@ export class Hub {
         maxBytes: REPAIR_BYTES,
       });
       if (stream.epoch !== epoch) return;
-      if (page.length === 0) stream.leap({ epoch, seq: upTo });
+      if (page.length === 0 && stream.seq < upTo) {
+        stream.leap({ epoch, seq: upTo });
+      }
       let taken = 0;
       for (const { seq, text } of page) {
         // Retention has taken what lies between.

@@ -163,6 +163,17 @@ export class Outbox {
     return this.#places.has(channel);
   }
 
+  /** Where the client stands in `stream`, if it follows it. */
+  standing(stream: Stream): Start | undefined {
+    const place = this.#places.get(stream.channel);
+    return place && { epoch: place.epoch, seq: place.seq };
+  }
+
+  /** Sends what was kept to go with others of the turn. */
+  flush(): void {
+    this.#sayAll();
+  }
+
   /** Where the client stands, by channel. */
   *positions(): IterableIterator<
     { channel: string; seq: number; lag: number }

@@ -1,0 +1,53 @@
+/**
+ * Who is at the other end of a connection or request.
+ *
+ * @module
+ */
+import type { Channel } from "../protocol/channels.ts";
+import type { Publication } from "../protocol/decode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Identity } from "../protocol/replies.ts";
+
+/** Who is at the other end, and what that allows. */
+export interface Caller {
+  /** As told to the client. */
+  readonly identity: Identity;
+  /** When the token ends, in epoch milliseconds. */
+  readonly expiresAt?: number | undefined;
+  /** Whether the caller may subscribe to `channel`. */
+  mayRead(channel: Channel): boolean;
+  /** Whether the caller may publish to `channel`. */
+  mayPublish(channel: Channel): boolean;
+}
+
+/**
+ * Makes sure that a caller may publish all of something.
+ *
+ * @throws {Refusal} `FORBIDDEN`, naming the first channel refused.
+ */
+export function requireRight(
+  caller: Caller,
+  publications: readonly Publication[],
+): void {
+  const refused = publications.find(({ channel }) =>
+    !caller.mayPublish(channel)
+  );
+  if (!refused) return;
+  throw new Refusal(
+    "FORBIDDEN",
+    `Publishing to ${refused.channel.name} needs another role or token`,
+  );
+}
+
+/**
+ * Makes sure that a caller may read a channel.
+ *
+ * @throws {Refusal} `FORBIDDEN`.
+ */
+export function requireReading(caller: Caller, channel: Channel): void {
+  if (caller.mayRead(channel)) return;
+  throw new Refusal(
+    "FORBIDDEN",
+    `Reading ${channel.name} needs another role or token`,
+  );
+}

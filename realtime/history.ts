@@ -1,0 +1,138 @@
+/**
+ * Questions about the past: pages of a channel, and the latest state of what
+ * events are about.
+ *
+ * @module
+ */
+import { CHANNELS } from "../protocol/channels.ts";
+import type { CommandPayload } from "../protocol/commands.ts";
+import { channelAbout } from "../protocol/messages.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+import { requireReading } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { isLogged, requireChannel } from "./hub.ts";
+import type { Hub } from "./hub.ts";
+
+/** Longest page answered, in bytes of text, but never less than one event. */
+export const MAX_ANSWER_BYTES = 768 * 1024;
+
+/** Events as JSON values, as they stand in answers. */
+type Data = Record<string, unknown>;
+
+/** Answers from the log. */
+export class History {
+  readonly #hub: Hub;
+
+  /** Reads through `hub`. */
+  constructor(hub: Hub) {
+    this.#hub = hub;
+  }
+
+  /**
+   * One page of a channel, oldest first: after a position when one is named,
+   * else the newest, or those before a position.
+   *
+   * @param query checked already.
+   * @param caller whose right to read counts.
+   * @throws {Refusal} `UNKNOWN_CHANNEL`, `FORBIDDEN`, `INVALID_PAYLOAD` for
+   * positions of another epoch, `STORE_UNAVAILABLE`.
+   */
+  async query(
+    { channel: asked, after, before, limit }: CommandPayload<"query">,
+    caller: Caller,
+  ): Promise<ReplyPayload<"query_result">> {
+    const channel = requireChannel(asked);
+    requireReading(caller, channel);
+    const { name } = channel;
+    if (!isLogged(channel)) {
+      throw new Refusal("INVALID_PAYLOAD", `${name} keeps no history`);
+    }
+    const [head] = await this.#hub.heads([name]);
+    const { epoch, seq } = head!;
+    for (const position of [after, before]) {
+      if (position && position.epoch !== epoch && seq > 0) {
+        throw new Refusal(
+          "INVALID_PAYLOAD",
+          `Positions in ${name} are of epoch ${epoch} now`,
+        );
+      }
+    }
+    const upTo = before ? Math.min(before.seq - 1, seq) : seq;
+    const texts = await this.#hub.read(name, {
+      after: after?.seq ?? 0,
+      upTo,
+      limit: limit + 1,
+      maxBytes: MAX_ANSWER_BYTES,
+      newest: after === undefined,
+    });
+    const more = texts.length > limit;
+    const kept = after === undefined
+      ? texts.slice(-limit)
+      : texts.slice(0, limit);
+    const end = after === undefined ? kept.at(0)?.seq : kept.at(-1)?.seq;
+    const cut = end !== undefined &&
+      (after === undefined ? false : end < upTo);
+    return {
+      channel: name,
+      epoch: seq === 0 ? null : epoch,
+      seq,
+      events: kept.map(({ text }) => JSON.parse(text) as Data),
+      more: more || cut,
+    };
+  }
+
+  /**
+   * The newest event about something.
+   *
+   * @param key `block:<height or id>`, `transaction:<id>`, `validator:<id>`,
+   * `node:<id>` or `channel:<name>`.
+   * @param caller whose right to read counts.
+   * @returns the event, or `null` when none is known.
+   * @throws {Refusal} `INVALID_PAYLOAD` for a key of no known kind,
+   * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `STORE_UNAVAILABLE`.
+   */
+  async latest(key: string, caller: Caller): Promise<Data | null> {
+    const [kind, rest] = split(key);
+    if (kind === "channel") {
+      const { events } = await this.query({ channel: rest, limit: 1 }, caller);
+      return events[0] ?? null;
+    }
+    const about = channelAbout(kind);
+    if (!about || rest === "") {
+      throw new Refusal("INVALID_PAYLOAD", undefined, {
+        issues: [{
+          path: "payload.key",
+          message:
+            "expected block:, transaction:, validator:, node: or channel: and a name",
+        }],
+      });
+    }
+    requireReading(caller, { name: about, kind: about });
+    const text = await this.#hub.latest(key);
+    return text === undefined ? null : JSON.parse(text) as Data;
+  }
+
+  /** The catalogue, with where each fixed channel's log ends. */
+  async channels(): Promise<Data[]> {
+    const kinds = Object.entries(CHANNELS).filter(([name]) => name !== "room");
+    const logged = kinds.filter(([, kind]) => kind.retention === "log")
+      .map(([name]) => name);
+    const heads = await this.#hub.heads(logged);
+    return kinds.map(([name, kind]) => {
+      const head = heads[logged.indexOf(name)];
+      return {
+        channel: name,
+        ...kind,
+        epoch: head?.epoch ?? null,
+        seq: head?.seq ?? null,
+        subscribers: this.#hub.subscribers(name),
+      };
+    });
+  }
+}
+
+function split(key: string): [string, string] {
+  const at = key.indexOf(":");
+  return at < 0 ? [key, ""] : [key.slice(0, at), key.slice(at + 1)];
+}

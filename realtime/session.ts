@@ -1,0 +1,446 @@
+/**
+ * One client on a socket, as a state machine: opened -> connected -> closed.
+ *
+ * @module
+ */
+import { decode } from "../protocol/decode.ts";
+import type { ClientFrame, Command } from "../protocol/decode.ts";
+import type { CommandPayload, Subscription } from "../protocol/commands.ts";
+import { encodeReply, encodeTest } from "../protocol/encode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { RefusalCode } from "../protocol/refusals.ts";
+import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import { requireRight } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import type { Clock } from "./clock.ts";
+import type { History } from "./history.ts";
+import { requireChannel } from "./hub.ts";
+import type { Hub } from "./hub.ts";
+import { Outbox } from "./outbox.ts";
+import type { Peer } from "./outbox.ts";
+import { follow, MAX_SUBSCRIPTIONS } from "./subscription.ts";
+
+/** How often a client should be heard of, in milliseconds. */
+export const HEARTBEAT_MS = 25_000;
+/** Most commands of one connection waiting for their turn or answer. */
+export const MAX_COMMANDS_IN_FLIGHT = 256;
+/** Refused frames in excess of good ones after which a connection ends. */
+export const MAX_FAULTS = 64;
+/** How long a client may stay unauthenticated where that is required. */
+export const AUTH_DEADLINE_MS = 10_000;
+/** How long before its end a token's client is warned, in milliseconds. */
+export const TOKEN_WARNING_MS = 60_000;
+/** Longest wait of one timer, in milliseconds; longer ones are made of many. */
+const MAX_TIMER_MS = 24 * 3_600_000;
+
+/** The part of a WebSocket that a session uses. */
+export interface Socket extends Peer {
+  /** Ends the connection; does nothing once it is ending. */
+  close(code?: number, reason?: string): void;
+}
+
+/** What sessions need of the machine around them. */
+export interface SessionParts {
+  /** Publishes and opens channels. */
+  hub: Hub;
+  /** Answers questions about the past. */
+  history: History;
+  /** Time, for tokens and stalls. */
+  clock: Clock;
+  /** Names for sessions and frames. */
+  nextId: (now: number) => string;
+  /** Longest frame accepted, in bytes. */
+  maxMessageBytes: number;
+  /** Changes when any schema of the protocol does. */
+  schema: string;
+  /** Whether strangers may do nothing but `connect`. */
+  requireAuth: boolean;
+  /**
+   * Finds out who a token speaks for.
+   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
+   */
+  authenticate: (token: string) => Promise<Caller>;
+  /** This service's own measurements. */
+  measure: (type: string | undefined) => Record<string, unknown>;
+  /** Hears of bugs; never of refusals. */
+  report: (error: unknown) => void;
+  /** Hears of refusals, by code. */
+  refused?: (code: RefusalCode) => void;
+  /** Hears of every frame received. */
+  received?: () => void;
+}
+
+/** What is known of one connection from the outset. */
+export interface SessionOptions {
+  /** Who it is before any `connect`. */
+  caller: Caller;
+  /** Milliseconds until the next frame is admitted; 0 when it is now. */
+  admit?: () => number;
+}
+
+/** One client. */
+export class Session {
+  /** Unique name. */
+  readonly id: string;
+  /** When it began, in epoch milliseconds. */
+  readonly since: number;
+  readonly #socket: Socket;
+  readonly #parts: SessionParts;
+  readonly #admit: () => number;
+  readonly #outbox: Outbox;
+  readonly #queue: ClientFrame[] = [];
+  readonly #timers = new Map<"auth" | "token", Disposable>();
+  #caller: Caller;
+  #client: string | undefined;
+  #state: "opened" | "connected" | "closed" = "opened";
+  #busy = false;
+  #publishing = 0;
+  #faults = 0;
+  #onEnd: () => void = () => {};
+
+  /** Waits for {@link open}. */
+  constructor(socket: Socket, parts: SessionParts, options: SessionOptions) {
+    this.#socket = socket;
+    this.#parts = parts;
+    this.#caller = options.caller;
+    this.#admit = options.admit ?? (() => 0);
+    this.since = parts.clock.now();
+    this.id = parts.nextId(this.since);
+    this.#outbox = new Outbox(socket, parts.hub.outboxParts(), () => {
+      this.#close("SLOW_CONSUMER");
+    });
+  }
+
+  /** Who the client is. */
+  get identity(): Identity {
+    return this.#caller.identity;
+  }
+
+  /** Name and version of the client program, as it said itself. */
+  get client(): string | undefined {
+    return this.#client;
+  }
+
+  /** The channels it follows, where it stands in them and how far behind. */
+  get positions(): ReturnType<Outbox["positions"]> {
+    return this.#outbox.positions();
+  }
+
+  /** Names who hears, once, that the session has ended. */
+  onEnd(listener: () => void): void {
+    this.#onEnd = listener;
+  }
+
+  /** The socket is open: greets, unless the client must say who it is first. */
+  open(): void {
+    if (this.#state === "closed") return;
+    if (this.#parts.requireAuth && !this.identity.isAuthenticated) {
+      this.#timer("auth", AUTH_DEADLINE_MS, () => {
+        this.#refuse(
+          new Refusal("UNAUTHENTICATED", "Say connect with a token first"),
+        );
+        this.#close("UNAUTHENTICATED");
+      });
+      return;
+    }
+    this.#welcome(undefined);
+  }
+
+  /**
+   * Handles one incoming frame. Never throws: an error that escaped a socket's
+   * event handler would end the isolate and everyone on it.
+   */
+  receive(data: unknown): void {
+    if (this.#state === "closed") return;
+    try {
+      this.#parts.received?.();
+      const retryAfterMs = this.#admit();
+      if (retryAfterMs > 0) {
+        throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs });
+      }
+      const frame = decode(data, this.#parts.maxMessageBytes);
+      if (this.#faults > 0) this.#faults--;
+      this.#take(frame);
+    } catch (error) {
+      this.#refuse(Refusal.of(error));
+    }
+  }
+
+  /** Tells the client to come back later, elsewhere. */
+  drain(retryInMs: number): void {
+    this.#say("draining", { retryInMs });
+  }
+
+  /** Ends the connection with the close code of `code`. */
+  disconnect(code: RefusalCode): void {
+    this.#close(code);
+  }
+
+  /** The socket has closed, or is as good as: lets go of everything. */
+  end(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    for (const timer of this.#timers.values()) timer[Symbol.dispose]();
+    this.#timers.clear();
+    this.#queue.length = 0;
+    this.#outbox.close();
+    this.#onEnd();
+  }
+
+  /** One at a time and in order; most are done at once. */
+  #take(frame: ClientFrame): void {
+    if (this.#queue.length + this.#publishing >= MAX_COMMANDS_IN_FLIGHT) {
+      throw new Refusal(
+        "RATE_LIMITED",
+        `At most ${MAX_COMMANDS_IN_FLIGHT} commands may wait for their answer`,
+        { ref: frame.id, retryAfterMs: 1_000 },
+      );
+    }
+    if (this.#busy) this.#queue.push(frame);
+    else this.#run(frame);
+  }
+
+  #run(frame: ClientFrame): void {
+    try {
+      const work = this.#handle(frame);
+      if (work) this.#wait(work, frame);
+    } catch (error) {
+      this.#refuse(Refusal.of(error), frame.id);
+    }
+  }
+
+  async #wait(work: Promise<void>, frame: ClientFrame): Promise<void> {
+    this.#busy = true;
+    try {
+      await work;
+    } catch (error) {
+      this.#refuse(Refusal.of(error), frame.id);
+    }
+    this.#busy = false;
+    while (!this.#busy && this.#queue.length > 0) {
+      this.#run(this.#queue.shift()!);
+    }
+  }
+
+  #handle(frame: ClientFrame): Promise<void> | void {
+    if (this.#state === "opened" && !isOpenToAll(frame)) {
+      this.#requireIdentity();
+    }
+    if (frame.kind === "publish") return this.#publish(frame);
+    if (frame.kind === "test") {
+      return this.#outbox.say(
+        encodeTest(frame.payload, this.#envelope(frame.id)),
+      );
+    }
+    return this.#obey(frame);
+  }
+
+  #obey(command: Command): Promise<void> | void {
+    const { id } = command;
+    switch (command.type) {
+      case "ping":
+        return this.#say("pong", { serverTime: this.#serverTime() }, id);
+      case "connect":
+        return this.#connect(command.payload, id);
+      case "subscribe":
+        return this.#subscribe(command.payload, id);
+      case "unsubscribe":
+        return this.#unsubscribe(command.payload, id);
+      case "refresh":
+        return this.#refresh(command.payload.token, id);
+      case "request_metrics": {
+        const { type } = command.payload;
+        const metrics = this.#parts.measure(type);
+        return this.#say("metrics_response", {
+          ...(type === undefined ? {} : { type }),
+          metrics,
+        }, id);
+      }
+      case "request_data":
+        return this.#requestData(command.payload.key, id);
+      case "query":
+        return this.#query(command.payload, id);
+    }
+  }
+
+  async #connect(
+    { auth, client, batch }: CommandPayload<"connect">,
+    ref: string | undefined,
+  ): Promise<void> {
+    if (auth) this.#become(await this.#parts.authenticate(auth.token));
+    this.#requireIdentity();
+    this.#client = client;
+    this.#outbox.batch = batch ?? false;
+    this.#welcome(ref);
+  }
+
+  async #refresh(token: string, ref: string | undefined): Promise<void> {
+    const caller = await this.#parts.authenticate(token);
+    if (caller.identity.user !== this.identity.user) {
+      throw new Refusal("FORBIDDEN", "A refresh cannot change the user");
+    }
+    this.#become(caller);
+    const { expiresAt } = caller.identity;
+    this.#say("refreshed", { expiresAt: expiresAt! }, ref);
+    const lost = [...this.positions].map(({ channel }) => channel)
+      .filter((name) => !caller.mayRead(requireChannel(name)));
+    for (const name of lost) this.#outbox.detach(name);
+    if (lost.length > 0) this.#say("unsubscribed", { channels: lost });
+  }
+
+  async #subscribe(
+    { channels }: CommandPayload<"subscribe">,
+    ref: string | undefined,
+  ): Promise<void> {
+    await follow(channels.map(asSubscription), {
+      hub: this.#parts.hub,
+      outbox: this.#outbox,
+      caller: this.#caller,
+      isOpen: () => this.#state !== "closed",
+      answer: (payload) => this.#say("subscribed", payload, ref),
+      tellGap: (payload) => this.#say("gap", payload),
+    });
+  }
+
+  #unsubscribe(
+    { channels }: CommandPayload<"unsubscribe">,
+    ref: string | undefined,
+  ): void {
+    const left = channels.map((name) => requireChannel(name).name)
+      .filter((name) => this.#outbox.detach(name));
+    this.#say("unsubscribed", { channels: left }, ref);
+  }
+
+  async #requestData(key: string, ref: string | undefined): Promise<void> {
+    const data = await this.#parts.history.latest(key, this.#caller);
+    this.#say("data_response", { key, data }, ref);
+  }
+
+  async #query(
+    query: CommandPayload<"query">,
+    ref: string | undefined,
+  ): Promise<void> {
+    const result = await this.#parts.history.query(query, this.#caller);
+    this.#say("query_result", result, ref);
+  }
+
+  /** Hands over in order, but does not keep what follows waiting. */
+  #publish(
+    { publications, id: ref }: Extract<ClientFrame, { kind: "publish" }>,
+  ): void {
+    requireRight(this.#caller, publications);
+    this.#publishing++;
+    this.#parts.hub.publish(publications)
+      .then((accepted) => this.#say("published", { accepted }, ref))
+      .catch((error) => this.#refuse(Refusal.of(error), ref))
+      .finally(() => this.#publishing--);
+  }
+
+  #requireIdentity(): void {
+    if (!this.#parts.requireAuth || this.identity.isAuthenticated) return;
+    throw new Refusal("UNAUTHENTICATED", "Say connect with a token first");
+  }
+
+  #become(caller: Caller): void {
+    this.#caller = caller;
+    this.#timers.get("token")?.[Symbol.dispose]();
+    if (caller.expiresAt !== undefined) {
+      this.#watchToken(caller.expiresAt, false);
+    }
+  }
+
+  #watchToken(expiresAt: number, warned: boolean): void {
+    const left = expiresAt - this.#parts.clock.now();
+    if (left <= 0) {
+      this.#refuse(new Refusal("TOKEN_EXPIRED"));
+      this.#close("TOKEN_EXPIRED");
+      return;
+    }
+    const due = left <= TOKEN_WARNING_MS;
+    if (due && !warned) this.#say("token_expiring", { inMs: left });
+    const wait = due ? left : left - TOKEN_WARNING_MS;
+    this.#timer("token", Math.min(wait, MAX_TIMER_MS), () => {
+      this.#watchToken(expiresAt, due);
+    });
+  }
+
+  #welcome(ref: string | undefined): void {
+    this.#state = "connected";
+    this.#timers.get("auth")?.[Symbol.dispose]();
+    this.#say("connected", {
+      sessionId: this.id,
+      serverTime: this.#serverTime(),
+      identity: this.identity,
+      heartbeatMs: HEARTBEAT_MS,
+      limits: {
+        maxMessageBytes: this.#parts.maxMessageBytes,
+        maxSubscriptions: MAX_SUBSCRIPTIONS,
+        maxCommandsInFlight: MAX_COMMANDS_IN_FLIGHT,
+      },
+      schema: this.#parts.schema,
+    }, ref);
+    if (ref === undefined && this.#caller.expiresAt !== undefined) {
+      this.#watchToken(this.#caller.expiresAt, false);
+    }
+  }
+
+  #timer(name: "auth" | "token", ms: number, work: () => void): void {
+    this.#timers.get(name)?.[Symbol.dispose]();
+    this.#timers.set(name, this.#parts.clock.after(ms, work));
+  }
+
+  #serverTime(): string {
+    return new Date(this.#parts.clock.now()).toISOString();
+  }
+
+  #envelope(ref?: string): {
+    id: string;
+    now: number;
+    ref: string | undefined;
+  } {
+    const now = this.#parts.clock.now();
+    return { id: this.#parts.nextId(now), now, ref };
+  }
+
+  #say<Type extends ReplyType>(
+    type: Type,
+    payload: ReplyPayload<Type>,
+    ref?: string,
+  ): void {
+    if (this.#state === "closed") return;
+    this.#outbox.say(encodeReply(type, payload, this.#envelope(ref)));
+  }
+
+  #refuse(refusal: Refusal, ref: string | undefined = refusal.ref): void {
+    if (refusal.code === "INTERNAL") this.#parts.report(refusal.cause);
+    this.#parts.refused?.(refusal.code);
+    const { issues, ...rest } = refusal.toJSON();
+    this.#say(
+      "error",
+      issues === undefined ? rest : { ...rest, issues: [...issues] },
+      ref,
+    );
+    if (refusal.code === "INTERNAL") this.#close("INTERNAL");
+    else if (refusal.kind.http < 500 && ++this.#faults >= MAX_FAULTS) {
+      this.#close(refusal.code);
+    }
+  }
+
+  #close(code: RefusalCode): void {
+    if (this.#state === "closed") return;
+    this.#outbox.flush();
+    this.end();
+    // A reason holds at most 123 bytes: the code, not a sentence.
+    this.#socket.close(new Refusal(code).kind.close, code);
+  }
+}
+
+/** Whether strangers may say it even where clients must say who they are. */
+function isOpenToAll(frame: ClientFrame): boolean {
+  return frame.kind === "command" &&
+    (frame.type === "connect" || frame.type === "ping");
+}
+
+function asSubscription(entry: string | Subscription): Subscription {
+  return typeof entry === "string" ? { channel: entry } : entry;
+}
