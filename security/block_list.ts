@@ -179,7 +179,7 @@ export class BlockList {
   }
 
   /**
-   * Ends a block and forgets the violations that led to it.
+   * Ends a block and forgets how often the address was blocked before.
    *
    * @param ip as it was blocked: a block of a network is not lifted for one
    * of its addresses.
@@ -191,8 +191,10 @@ export class BlockList {
   async unblockIP(ip: string): Promise<boolean> {
     const { text } = networkOf(ip);
     const block = this.#mirror.get(text);
-    if (block) await this.#mirror.delete(text);
-    return block !== undefined && this.#holds(block);
+    if (!block) return false;
+    const wasBlocked = this.#holds(block);
+    await this.#mirror.delete(text);
+    return wasBlocked;
   }
 
   /** The blocks in force, latest first. */

@@ -63,6 +63,8 @@ export class Mirror<Value> {
   readonly #pollMs: number;
   readonly #onChange: (change: Change<Value>) => void;
   #entries = new Map<string, Value>();
+  /** What KV called the entries' states when they were last read. */
+  #stamps = new Map<string, string>();
   /** Not in KV yet; `undefined` stands for a deletion. */
   readonly #pending = new Map<string, { readonly value: Value | undefined }>();
   /** What changed here while KV was being read. */
@@ -317,6 +319,7 @@ export class Mirror<Value> {
 
   async #readAll(): Promise<void> {
     const found = new Map<string, Value>();
+    const stamps = new Map<string, string>();
     let version: string | null;
     try {
       version = (await this.#kv.get(this.#versionKey)).versionstamp;
@@ -326,8 +329,9 @@ export class Mirror<Value> {
         { prefix: this.#entryKey },
         { limit: this.#maxEntries * 2, batchSize: 500 },
       );
-      for await (const { key, value } of all) {
+      for await (const { key, value, versionstamp } of all) {
         found.set(String(key.at(-1)), value);
+        stamps.set(String(key.at(-1)), versionstamp);
       }
     } catch {
       this.#isAway = true;
@@ -343,17 +347,20 @@ export class Mirror<Value> {
     this.#version = version;
     this.#loadedAt = this.#clock.now();
     if (this.#pending.size === 0) this.#isAway = false;
-    this.#replace(found);
+    this.#replace(found, stamps);
   }
 
-  #replace(found: Map<string, Value>): void {
+  #replace(found: Map<string, Value>, stamps: Map<string, string>): void {
     const before = this.#entries;
     const now = this.#clock.now();
     for (const [key, value] of found) {
       if (this.#endOf(value) <= now) found.delete(key);
     }
+    const known = this.#stamps;
     this.#entries = found;
+    this.#stamps = stamps;
     const put = [...found].filter(([key, value]) =>
+      known.get(key) !== stamps.get(key) &&
       JSON.stringify(before.get(key)) !== JSON.stringify(value)
     );
     const deleted = [...before].filter(([key]) => !found.has(key));
