@@ -117,6 +117,7 @@ interface Validator {
   stake: bigint;
   active: boolean;
   proposed: number;
+  voted: number;
   missed: number;
   /** Height from which it may join again. */
   awayUntil: number;
@@ -327,6 +328,7 @@ export class Chain {
         stake: this.#grains(2_000, 20_000) * 1_000_000n,
         active: false,
         proposed: 0,
+        voted: 0,
         missed: 0,
         awayUntil: first ? 0 : this.#between(20, 200),
       });
@@ -455,6 +457,8 @@ export class Chain {
       if (stake !== undefined) validator.stake = BigInt(stake);
       validator.proposed = metadata?.proposedBlocks ?? validator.proposed;
       validator.missed = metadata?.missedBlocks ?? validator.missed;
+      const votes = metadata?.["votes"];
+      if (typeof votes === "number") validator.voted = votes;
       validator.awayUntil = (blockHeight ?? 0) + this.#between(10, 60);
     }
   }
@@ -703,7 +707,9 @@ export class Chain {
     for (let i = 0; i < votes; i++) {
       const [voter] = voters.splice(this.#between(0, voters.length - 1), 1);
       this.#in(2 + i + this.#between(0, 1), () => {
-        if (voter!.active) this.#sayValidator("VOTED", voter!, height);
+        if (!voter!.active) return;
+        voter!.voted++;
+        this.#sayValidator("VOTED", voter!, height);
       });
     }
     this.#in(STEPS_PER_BLOCK - 2, () => {
@@ -884,11 +890,12 @@ export class Chain {
 
   #sayValidator(
     eventType: PayloadOf<"VALIDATOR_EVENT">["eventType"],
-    { id, stake, proposed, missed }: Validator,
+    { id, stake, proposed, voted, missed }: Validator,
     blockHeight: number,
     amounts: { reward?: string; penalty?: string } = {},
   ): void {
-    const turns = proposed + missed;
+    const done = proposed + voted;
+    const turns = done + missed;
     const when = eventType === "VOTED" || eventType === "PROPOSED" ||
         eventType === "REWARDED"
       ? String(blockHeight)
@@ -901,9 +908,10 @@ export class Chain {
       blockHeight,
       ...amounts,
       metadata: {
-        uptime: turns === 0 ? 100 : round(100 * proposed / turns),
+        uptime: turns === 0 ? 100 : round(100 * done / turns),
         proposedBlocks: proposed,
         missedBlocks: missed,
+        votes: voted,
       },
     });
   }
