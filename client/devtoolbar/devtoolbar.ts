@@ -1,0 +1,212 @@
+/**
+ * `<kaldrix-devtoolbar>`: what a connection does, on any page.
+ *
+ * One script tag is enough: it adds the element, which opens a connection of
+ * its own to the server that the script came from. To watch the application's
+ * connection instead, set the element's `client`. Loaded as
+ * `/devtoolbar.js?auto=off` the script only defines the element.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+import { connect } from "../client.ts";
+import type { Client, ClientState } from "../types.ts";
+import { Recording } from "./recording.ts";
+import type { Exported, Recorded } from "./recording.ts";
+import { replay } from "./replay.ts";
+import { STYLES } from "./styles.ts";
+import { mount } from "./panel.tsx";
+
+export type { Exported, Recorded } from "./recording.ts";
+export type { Grade } from "./health.ts";
+export { gradeOf, GRADES } from "./health.ts";
+
+/** The element's name. */
+export const TAG = "kaldrix-devtoolbar";
+/** Shortest time between two drawings, in milliseconds. */
+export const DRAW_MS = 200;
+
+/** What `replay` events carry. */
+export interface ReplayDetail {
+  /** The message, as it came when it was recorded. */
+  readonly message: Recorded;
+}
+
+/**
+ * The element. Attributes: `url` of a connection of its own (default `/ws` on
+ * the script's server), `open`. Dispatches `replay` ({@link ReplayDetail}) for
+ * every message played again.
+ */
+export class KaldrixDevtoolbar extends HTMLElement {
+  /** Attributes that matter after the start, too. */
+  static readonly observedAttributes = ["open"];
+
+  readonly #recording = new Recording();
+  #client: Client | null = null;
+  #own: Client | null = null;
+  #undo: (() => void)[] = [];
+  #stopReplay: (() => void) | null = null;
+  #replaying: number | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #draw: (() => void) | null = null;
+
+  /** Makes the shadow tree. */
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open", delegatesFocus: true });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLES);
+    root.adoptedStyleSheets = [sheet];
+    // What is typed here must not trigger the page's shortcuts.
+    for (const name of ["keydown", "keypress", "keyup"]) {
+      root.addEventListener(name, (event) => event.stopPropagation());
+    }
+  }
+
+  /**
+   * The connection watched. Set it to watch the application's; `null` goes
+   * back to one of the element's own. What was recorded is kept.
+   */
+  get client(): Client | null {
+    return this.#client;
+  }
+  set client(client: Client | null) {
+    if (client === this.#client && client !== null) return;
+    this.#forget();
+    this.#client = client;
+    if (this.isConnected) this.#watch();
+  }
+
+  /** Whether the panel is open. */
+  get open(): boolean {
+    return this.hasAttribute("open");
+  }
+  set open(open: boolean) {
+    this.toggleAttribute("open", open);
+  }
+
+  /** What was recorded, with how the connection stands. */
+  export(): Exported {
+    return this.#recording.export(this.#client?.state ?? null, Date.now());
+  }
+
+  /**
+   * Plays what was received again, in its rhythm, as `replay` events; a
+   * replay under way is stopped first.
+   *
+   * @param speed times the original speed; `Infinity`: without pauses.
+   */
+  replay(speed = 1): void {
+    this.stopReplay();
+    const stop = replay([...this.#recording.messages], {
+      speed,
+      play: (message) => {
+        this.#replaying = message.number;
+        const detail: ReplayDetail = { message };
+        this.dispatchEvent(new CustomEvent("replay", { detail }));
+        this.#soon();
+      },
+      done: () => this.stopReplay(),
+    });
+    this.#stopReplay = stop;
+    this.#soon();
+  }
+
+  /** Stops a replay, if there is one. */
+  stopReplay(): void {
+    this.#stopReplay?.();
+    this.#stopReplay = null;
+    this.#replaying = null;
+    this.#soon();
+  }
+
+  /** Starts; called by the browser. */
+  connectedCallback(): void {
+    this.#draw = mount(this.shadowRoot!, {
+      recording: this.#recording,
+      client: () => this.#client,
+      isOpen: () => this.open,
+      setOpen: (open) => this.open = open,
+      replaying: () => this.#replaying,
+      isReplaying: () => this.#stopReplay !== null,
+      replay: (speed) => this.replay(speed),
+      stopReplay: () => this.stopReplay(),
+      save: () => this.#save(),
+    });
+    this.#watch();
+    this.#draw();
+  }
+
+  /** Ends; called by the browser. */
+  disconnectedCallback(): void {
+    this.#forget();
+    this.stopReplay();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#draw = null;
+  }
+
+  /** Follows `open`; called by the browser. */
+  attributeChangedCallback(): void {
+    this.#draw?.();
+  }
+
+  #watch(): void {
+    const client = this.#client ??= this.#own = connect(
+      this.getAttribute("url") ?? new URL("/ws", import.meta.url).href,
+      { client: TAG },
+    );
+    this.#undo = [
+      client.onFrame((tapped) => {
+        this.#recording.add(tapped, client.state.clockOffsetMs);
+        this.#soon();
+      }),
+      client.onState((_: ClientState) => this.#soon()),
+    ];
+    this.#soon();
+  }
+
+  #forget(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+    this.#own?.disconnect();
+    if (this.#client === this.#own) this.#client = null;
+    this.#own = null;
+  }
+
+  /** Draws soon, and then at most every {@link DRAW_MS}. */
+  #soon(): void {
+    if (this.#timer !== undefined || !this.#draw) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#draw?.();
+    }, DRAW_MS);
+  }
+
+  #save(): void {
+    const text = JSON.stringify(this.export(), null, 2);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(
+      new Blob([text], { type: "application/json" }),
+    );
+    link.download = `kaldrix-${
+      new Date().toISOString().replaceAll(":", "-")
+    }.json`;
+    link.click();
+    // The download has its own hold on the data once it began.
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+}
+
+if (!customElements.get(TAG)) customElements.define(TAG, KaldrixDevtoolbar);
+
+/** Adds the element once there is a page to add it to. */
+function addToPage(): void {
+  if (!document.querySelector(TAG)) {
+    document.body.append(document.createElement(TAG));
+  }
+}
+
+if (new URL(import.meta.url).searchParams.get("auto") !== "off") {
+  if (document.body) addToPage();
+  else document.addEventListener("DOMContentLoaded", addToPage, { once: true });
+}
