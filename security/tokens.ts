@@ -8,6 +8,7 @@
  */
 import {
   createRemoteJWKSet,
+  customFetch,
   decodeProtectedHeader,
   errors,
   type JWTPayload,
@@ -290,6 +291,7 @@ class KeyServer {
       timeoutDuration: JWKS_TIMEOUT_MS,
       cooldownDuration: Infinity,
       cacheMaxAge: Infinity,
+      [customFetch]: fetchKeys,
     });
   }
 
@@ -328,6 +330,13 @@ class KeyServer {
     await this.#asking;
     return !this.isAway;
   }
+}
+
+/** jose leaves the body of an error unread, which would hold its connection. */
+async function fetchKeys(url: string, options: RequestInit): Promise<Response> {
+  const response = await fetch(url, options);
+  if (!response.ok) await response.body?.cancel();
+  return response;
 }
 
 function importSecret(secret: string, which = ""): Promise<CryptoKey> {

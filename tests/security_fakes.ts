@@ -1,0 +1,78 @@
+/**
+ * Doubles for the tests of the guards: a store that can be away, and waiting
+ * for what another isolate will know in a moment.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+
+/** A KV store that a test can take away. */
+export interface FlakyKv {
+  /** The store as the part under test sees it. */
+  readonly kv: Deno.Kv;
+  /** While `true`, whatever touches the store fails. */
+  isAway: boolean;
+  /** While `true`, commits and reads neither succeed nor fail. */
+  isStuck: boolean;
+  /** How many operations were begun. */
+  operations: number;
+  /** Lets what is stuck fail. */
+  release(): void;
+}
+
+/** Wraps `real` so that it can be away; closing stays the caller's. */
+export function flaky(real: Deno.Kv): FlakyKv {
+  let release = () => {};
+  const state = { isAway: false, isStuck: false, operations: 0 };
+  async function guarded<T>(work: () => Promise<T>): Promise<T> {
+    state.operations++;
+    if (state.isStuck) await new Promise<void>((free) => release = free);
+    if (state.isAway || state.isStuck) throw new Error("KV is away");
+    return await work();
+  }
+  const wrapAtomic = (atomic: Deno.AtomicOperation): Deno.AtomicOperation =>
+    new Proxy(atomic, {
+      get(target, name) {
+        if (name === "commit") return () => guarded(() => target.commit());
+        // deno-lint-ignore no-explicit-any -- whatever the method takes.
+        return (...args: any[]) => {
+          // deno-lint-ignore no-explicit-any -- chosen by name.
+          (target as any)[name](...args);
+          return wrapAtomic(target);
+        };
+      },
+    });
+  const kv = new Proxy(real, {
+    get(target, name) {
+      if (name === "get") {
+        return (key: Deno.KvKey) => guarded(() => target.get(key));
+      }
+      if (name === "getMany") {
+        return (keys: Deno.KvKey[]) => guarded(() => target.getMany(keys));
+      }
+      if (name === "atomic") return () => wrapAtomic(target.atomic());
+      if (name === "list") {
+        return (...args: Parameters<Deno.Kv["list"]>) => {
+          state.operations++;
+          if (state.isAway) throw new Error("KV is away");
+          return target.list(...args);
+        };
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return Object.assign(state, { kv, release: () => release() });
+}
+
+/** Waits until `isTrue`, at most 5 s, for what happens between isolates. */
+export async function until(
+  isTrue: () => boolean,
+  what: string,
+): Promise<void> {
+  const end = Date.now() + 5_000;
+  while (!isTrue()) {
+    if (Date.now() > end) assert.fail(`Never happened: ${what}`);
+    await new Promise((turn) => setTimeout(turn, 1));
+  }
+}
