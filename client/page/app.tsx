@@ -157,7 +157,11 @@ class App extends Component<
             <Panel name="dag" title="DAG" note="newest at the right">
               <Dag model={model} revision={revisions.dag} />
             </Panel>
-            <Panel name="blocks" title="Newest blocks">
+            <Panel
+              name="blocks"
+              title="Newest blocks"
+              note={<span class="key body">gas used</span>}
+            >
               <Still
                 revision={`${revisions.blocks}:${second}`}
                 draw={() => (

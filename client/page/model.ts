@@ -116,7 +116,7 @@ export interface Vertex {
 export interface Sample {
   /** Epoch seconds. */
   readonly second: number;
-  /** Events taken. */
+  /** Live events taken; a replay would dwarf them. */
   readonly events: number;
   /** Middle latency of live events, in milliseconds; absent without any. */
   readonly latency: number | undefined;
@@ -221,12 +221,14 @@ export class ChainModel {
    */
   take(event: AnyEvent, latency?: number): void {
     this.#total++;
-    this.#events++;
     if (event.replay) this.#replayed++;
-    else if (
-      latency !== undefined &&
-      this.#latencies.length < MAX_LATENCIES_PER_SAMPLE
-    ) this.#latencies.push(latency);
+    else {
+      this.#events++;
+      if (
+        latency !== undefined &&
+        this.#latencies.length < MAX_LATENCIES_PER_SAMPLE
+      ) this.#latencies.push(latency);
+    }
 
     const at = Date.parse(event.timestamp);
     if (event.type === "NEW_BLOCK") this.#takeBlock(event.payload, at);
@@ -266,7 +268,7 @@ export class ChainModel {
     }
   }
 
-  /** Mean of events a second over the last `seconds` samples. */
+  /** Mean of live events a second over the last `seconds` samples. */
   rate(seconds: number): number {
     const recent = this.#samples.slice(-seconds);
     if (recent.length === 0) return 0;

@@ -95,11 +95,11 @@ export function Blocks(
               </span>
             </span>
             <span class="end">
-              <span>
-                {block.transactions} tx
-                {block.size > 0 && <span class="sub">{bytes(block.size)}</span>}
+              <span>{block.transactions} tx</span>
+              <span class="sub">
+                {block.size > 0 && <>{bytes(block.size)} ·{" "}</>}
+                {seconds(Math.max(0, now - block.at))}
               </span>
-              <span class="sub">{seconds(Math.max(0, now - block.at))}</span>
             </span>
             {block.fullness !== undefined && (
               <meter
@@ -185,8 +185,8 @@ export function Transactions(
             <span class={`chip ${row.status}`}>{row.status}</span>
             <span class="middle">
               <span class="mono">
-                {brief(row.from, 6, 4)} <span aria-label="to">→</span>{" "}
-                {brief(row.to, 6, 4)}
+                {brief(row.from, 6, 3)} <span aria-label="to">→</span>{" "}
+                {brief(row.to, 6, 3)}
               </span>
             </span>
             <span class="end">
@@ -291,7 +291,7 @@ export function Validators(
 export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
   if (rows.length === 0) return <Empty>No node has reported yet</Empty>;
   return (
-    <ul class="nodes">
+    <ul class="node-list">
       {rows.slice(0, SHOWN_NODES).map((row) => (
         <li key={row.id} class={`node ${row.status.toLowerCase()}`}>
           <span class="mono name">{brief(row.id, 16, 4)}</span>
