@@ -40,8 +40,11 @@ export const MAX_READS = 8;
 
 /** What happened in the hub, for those who count. */
 export interface HubObserver {
-  /** Events were handed to local subscribers. */
-  delivered?(channel: string, events: number, subscribers: number): void;
+  /**
+   * Events of a turn were handed to local subscribers, `ms` after the first of
+   * them came to this isolate.
+   */
+  delivered?(events: number, deliveries: number, ms: number): void;
   /** Events were fetched from the log because a link lost or delayed them. */
   repaired?(channel: string, events: number): void;
   /** A repair or a look at the log failed. */
@@ -90,6 +93,8 @@ export class Hub {
   #reading = 0;
   #checking: Disposable | undefined;
   #checkAt = Infinity;
+  /** When the oldest event not yet handed out came, on the monotonic clock. */
+  #touchedAt = 0;
   #restUntil = 0;
   #open = true;
 
@@ -322,14 +327,26 @@ export class Hub {
 
   /** Hands out, at the end of the turn, all that became due in it. */
   #touch(stream: Stream): void {
+    if (this.#dirty.size === 0) {
+      this.#touchedAt = performance.now();
+      this.#clock.soon(() => this.#flush());
+    }
     this.#dirty.add(stream);
-    if (this.#dirty.size === 1) this.#clock.soon(() => this.#flush());
   }
 
   #flush(): void {
     const streams = [...this.#dirty];
     this.#dirty.clear();
-    for (const stream of streams) stream.flush();
+    let events = 0;
+    let deliveries = 0;
+    for (const stream of streams) {
+      const fresh = stream.flush();
+      events += fresh;
+      deliveries += fresh * stream.cursors.size;
+    }
+    if (deliveries === 0) return;
+    const ms = performance.now() - this.#touchedAt;
+    this.#observer.delivered?.(events, deliveries, ms);
   }
 
   #repairIn(stream: Stream, ms: number): void {

@@ -146,6 +146,12 @@ export class Session {
     this.#welcome(undefined);
   }
 
+  /** Says why the connection cannot be, and ends it. */
+  reject(refusal: Refusal): void {
+    this.#refuse(refusal);
+    this.#close(refusal.code);
+  }
+
   /**
    * Handles one incoming frame. Never throws: an error that escaped a socket's
    * event handler would end the isolate and everyone on it.

@@ -61,6 +61,7 @@ export class Stream {
   #epoch: string;
   #seq: number;
   #first: number;
+  #flushed: number;
   #length = 0;
 
   /**
@@ -84,6 +85,7 @@ export class Stream {
     this.#epoch = head.epoch;
     this.#seq = head.seq;
     this.#first = head.seq + 1;
+    this.#flushed = head.seq;
   }
 
   /** Identity of the log. */
@@ -150,17 +152,25 @@ export class Stream {
     this.#epoch = epoch;
     this.#seq = seq;
     this.#first = seq + 1;
+    this.#flushed = seq;
     this.#ring.length = 0;
     this.#length = 0;
     this.#held.clear();
     this.#frames.clear();
   }
 
-  /** Hands what is new to everyone who keeps up. */
-  flush(): void {
+  /**
+   * Hands what is new to everyone who keeps up.
+   *
+   * @returns how many events are new since the last time.
+   */
+  flush(): number {
     // A subscriber may leave while being served, and a Set iterates safely
     // over its own deletions.
     for (const cursor of this.cursors) if (!cursor.behind) cursor.advance();
+    const fresh = Math.max(0, this.#seq - this.#flushed);
+    this.#flushed = this.#seq;
+    return fresh;
   }
 
   /** The encoded event `seq`, which must lie between `first` and `seq`. */

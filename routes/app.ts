@@ -1,0 +1,64 @@
+/**
+ * All doors of the service, and the one place where HTTP refusals are
+ * answered.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import { Refusal } from "../protocol/refusals.ts";
+import { channelRoutes } from "./channels.ts";
+import type { ChannelParts } from "./channels.ts";
+import { healthRoutes } from "./health.ts";
+import type { HealthParts } from "./health.ts";
+import type { Env } from "./http.ts";
+import { metricsRoutes } from "./metrics.ts";
+import type { MetricsParts } from "./metrics.ts";
+import { pageRoutes } from "./pages.ts";
+import type { PageParts } from "./pages.ts";
+import { publishRoutes } from "./publish.ts";
+import type { PublishParts } from "./publish.ts";
+import { socketRoutes } from "./socket.ts";
+import type { SocketParts } from "./socket.ts";
+
+/** What all routes together need. */
+export type AppParts =
+  & SocketParts
+  & PublishParts
+  & ChannelParts
+  & MetricsParts
+  & HealthParts
+  & PageParts;
+
+/**
+ * Puts the routes together.
+ *
+ * @param parts built by the composition root; stay its to dispose.
+ */
+export function createApp(parts: AppParts): Hono<Env> {
+  const app = new Hono<Env>();
+  app.onError((error) => {
+    const refusal = Refusal.of(error);
+    if (refusal.code === "INTERNAL") parts.report(refusal.cause);
+    return refused(refusal);
+  });
+  app.notFound((c) =>
+    c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
+  );
+  app.route("/", socketRoutes(parts));
+  app.route("/", publishRoutes(parts));
+  app.route("/", channelRoutes(parts));
+  app.route("/", metricsRoutes(parts));
+  app.route("/", healthRoutes(parts));
+  app.route("/", pageRoutes(parts));
+  return app;
+}
+
+function refused(refusal: Refusal): Response {
+  const headers = new Headers({ "content-type": "application/json" });
+  const { retryAfterMs, kind } = refusal;
+  if (retryAfterMs !== undefined) {
+    headers.set("retry-after", String(Math.ceil(retryAfterMs / 1_000)));
+  }
+  if (kind.http === 401) headers.set("www-authenticate", "Bearer");
+  return new Response(JSON.stringify(refusal), { status: kind.http, headers });
+}

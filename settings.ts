@@ -1,0 +1,124 @@
+/**
+ * Settings from the environment: read in one place, checked before anything
+ * starts. The README lists them with units and defaults.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** Length of a day in milliseconds. */
+const DAY_MS = 24 * 3_600_000;
+
+const list = z.string().transform((text) =>
+  text.split(",").map((item) => item.trim()).filter(Boolean)
+);
+
+function integer(least: number, most: number): z.ZodType<number> {
+  const sentence = `must be a whole number from ${least} to ${most}`;
+  return z.string().regex(/^\d+$/, sentence).transform(Number)
+    .refine((value) => value >= least && value <= most, sentence);
+}
+
+const flag = z.enum(["true", "false"], "must be true or false")
+  .transform((text) => text === "true");
+
+function url(...schemes: string[]): z.ZodType<string> {
+  return z.string().refine(
+    (text) =>
+      URL.canParse(text) &&
+      schemes.includes(new URL(text).protocol.slice(0, -1)),
+    `must be a URL that begins with ${
+      schemes.map((s) => `${s}://`).join(" or ")
+    }`,
+  );
+}
+
+const Schema = z.object({
+  PORT: integer(0, 65_535).default(3000),
+  HOST: z.string().min(1).default("0.0.0.0"),
+  JWT_SECRET: list.default([]),
+  JWKS_URL: url("https", "http").optional(),
+  JWT_ISSUER: z.string().optional(),
+  JWT_AUDIENCE: z.string().optional(),
+  REQUIRE_AUTH: flag.default(false),
+  KV_PATH: z.string().optional(),
+  RATE_LIMIT_WINDOW_MS: integer(1_000, 3_600_000).default(60_000),
+  RATE_LIMIT_MAX: integer(1, 1_000_000_000).default(1_000),
+  TRUSTED_PROXIES: list.default([]),
+  ALLOWED_ORIGINS: list.default([]),
+  MAX_CONNECTIONS: integer(1, 1_000_000).default(20_000),
+  MAX_CONNECTIONS_PER_IP: integer(1, 1_000_000).default(1_000),
+  MAX_MESSAGE_BYTES: integer(1_024, 524_288).default(65_536),
+  RETENTION_EVENTS: integer(1, 10_000_000).default(10_000),
+  RETENTION_MS: integer(1_000, 365 * DAY_MS).default(DAY_MS),
+  LINK: z.enum(
+    ["broadcast", "doorbell"],
+    "must be broadcast or doorbell",
+  ).default("broadcast"),
+  LOG_LEVEL: z.enum(
+    ["error", "warn", "info", "debug", "verbose"],
+    "must be error, warn, info, debug or verbose",
+  ).default("info"),
+  SOURCE: z.enum(
+    ["none", "simulator", "evm"],
+    "must be none, simulator or evm",
+  ).default("none"),
+  EVM_RPC_URL: url("ws", "wss").optional(),
+  ALERT_WEBHOOK_URL: url("https", "http").optional(),
+});
+
+/** Every setting, checked. */
+export type Settings = z.output<typeof Schema>;
+
+/** The names of all settings: what the program may read of the environment. */
+export const SETTING_NAMES = Object.keys(Schema.shape) as (keyof Settings)[];
+
+/** Says which settings are wrong, a sentence each. */
+export class SettingsError extends Error {
+  /** Lets the start tell wrong settings from bugs. */
+  override readonly name = "SettingsError";
+}
+
+/** How the service is run: `dev` may make up what production must be given. */
+export interface ReadOptions {
+  /** Whether this is `deno task dev`. */
+  dev: boolean;
+}
+
+/**
+ * Reads the settings.
+ *
+ * @param env reads one variable; an empty one counts as not set.
+ * @param options how the service is run.
+ * @throws {SettingsError} naming every setting that is wrong or missing.
+ */
+export function readSettings(
+  env: (name: string) => string | undefined,
+  { dev }: ReadOptions,
+): Settings {
+  const given = Object.fromEntries(
+    SETTING_NAMES.map((name) => [name, env(name) || undefined]),
+  );
+  if (dev) given["SOURCE"] ??= "simulator";
+  const result = Schema.safeParse(given);
+  const faults = result.success
+    ? []
+    : result.error.issues.map(({ path, message }) =>
+      `${path.join(".")} ${message}`
+    );
+  if (result.success) {
+    const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL } = result.data;
+    if (!dev && JWT_SECRET.length === 0 && JWKS_URL === undefined) {
+      faults.push(
+        "JWT_SECRET must be set to a secret of at least 32 random characters (or JWKS_URL to a key server)",
+      );
+    }
+    if (SOURCE === "evm" && EVM_RPC_URL === undefined) {
+      faults.push("EVM_RPC_URL must be set when SOURCE is evm");
+    }
+    if (faults.length === 0) return result.data;
+  }
+  throw new SettingsError(
+    `Cannot start: ${faults.join("; ")}. The README lists all settings.`,
+  );
+}
