@@ -17,10 +17,10 @@ export interface BudgetOptions {
 /** A token bucket for one connection, kept in this isolate alone. */
 export class Budget {
   readonly #burst: number;
-  readonly #perMs: number;
+  readonly #msEach: number;
   readonly #now: () => number;
-  #left: number;
-  #at: number;
+  /** When all will be back, in epoch milliseconds. */
+  #fullAt: number;
 
   /**
    * Starts full.
@@ -33,10 +33,9 @@ export class Budget {
       throw new RangeError("A budget needs a burst of at least 1 and a rate");
     }
     this.#burst = burst;
-    this.#perMs = perSecond / 1000;
+    this.#msEach = 1000 / perSecond;
     this.#now = now;
-    this.#left = burst;
-    this.#at = now();
+    this.#fullAt = now();
   }
 
   /**
@@ -46,16 +45,13 @@ export class Budget {
    * @returns 0 when admitted, else milliseconds until it will be.
    */
   take(cost = 1): number {
-    const price = Math.min(cost, this.#burst);
     const now = this.#now();
-    // A clock set back takes nothing away.
-    const passed = Math.max(0, now - this.#at);
-    this.#left = Math.min(this.#burst, this.#left + passed * this.#perMs);
-    this.#at = now;
-    if (this.#left < price) {
-      return Math.max(1, Math.ceil((price - this.#left) / this.#perMs));
-    }
-    this.#left -= price;
+    const wholeMs = this.#burst * this.#msEach;
+    // A clock set back makes nobody wait for longer than an empty budget does.
+    const owedMs = Math.min(Math.max(0, this.#fullAt - now), wholeMs);
+    const afterMs = owedMs + Math.min(cost, this.#burst) * this.#msEach;
+    if (afterMs > wholeMs) return Math.ceil(afterMs - wholeMs);
+    this.#fullAt = now + afterMs;
     return 0;
   }
 }

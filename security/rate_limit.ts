@@ -189,7 +189,9 @@ export class RateLimit {
   take(bucket: string, cost = 1): number {
     const price = Math.min(cost, this.#limit);
     const { window, key, before, used, elapsed } = this.#look(bucket);
-    if (used + before * (1 - elapsed / this.#windowMs) + price > this.#limit) {
+    const room = this.#limit - price - used;
+    // In whole numbers, so that nobody waits a millisecond too long.
+    if (room * this.#windowMs < before * (this.#windowMs - elapsed)) {
       return this.#waitMs(used, before, price, elapsed);
     }
     const held = window.counts.get(key);
@@ -314,14 +316,14 @@ export class RateLimit {
     elapsed: number,
   ): number {
     const windowMs = this.#windowMs;
-    // Room appears as the window before fades, or as this one does, after it
+    const room = this.#limit - price;
+    // Room appears as the window before fades; else as this one does, once it
     // has become the one before.
-    const here = this.#limit - price - used;
-    const ms = here >= 0
-      ? (1 - here / before) * windowMs - elapsed
-      : windowMs - elapsed +
-        Math.max(0, 1 - (this.#limit - price) / used) * windowMs;
-    return Math.max(1, Math.ceil(ms));
+    const ms = room >= used
+      ? windowMs - Math.floor((room - used) * windowMs / before) - elapsed
+      : windowMs + Math.max(0, windowMs - Math.floor(room * windowMs / used)) -
+        elapsed;
+    return Math.max(1, ms);
   }
 
   #startFold(): void {
