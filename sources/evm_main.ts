@@ -1,0 +1,165 @@
+/**
+ * The command that follows an EVM node and publishes to a server:
+ *
+ *     PUBLISH_TOKEN=... deno task source:evm --rpc ws://... --publish http://...
+ *
+ * It ends with 0 after SIGINT or SIGTERM, with 1 when the server does not let
+ * it publish, with 2 when it was called wrongly.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { evmSource } from "./evm.ts";
+import { HttpOutlet } from "./http_outlet.ts";
+import { describe } from "./source.ts";
+
+const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX server.
+
+  deno task source:evm --rpc <url> --publish <url> [options]
+
+  --rpc <url>                node's JSON-RPC over WebSocket: ws://... or wss://...
+  --publish <url>            server to publish to: http://... or https://...
+  --node-id <name>           node's name in NODE_STATUS; the host of --rpc by default
+  --max-message-bytes <n>    longest message the server takes; 65536 by default
+  --help                     says this
+
+The environment variable PUBLISH_TOKEN holds a publisher's token:
+  deno task token --user source --role publisher --expires 24h
+`;
+
+/** How long a request under way may take after a signal, in milliseconds. */
+const GRACE_MS = 2_000;
+
+/** What the command was told. */
+export interface Arguments {
+  /** The node. */
+  readonly rpcUrl: string;
+  /** The server. */
+  readonly publishUrl: string;
+  /** The node's name. */
+  readonly nodeId: string | undefined;
+  /** Longest message the server takes, in bytes. */
+  readonly maxMessageBytes: number | undefined;
+}
+
+/**
+ * Understands the command line.
+ *
+ * @param args without the program's name.
+ * @returns what was asked for; nothing when it was `--help`.
+ * @throws {Error} a sentence for the person who typed it.
+ */
+export function readArguments(args: string[]): Arguments | undefined {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rpc: { type: "string" },
+      publish: { type: "string" },
+      "node-id": { type: "string" },
+      "max-message-bytes": { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help) return undefined;
+  const nodeId = values["node-id"];
+  if (nodeId !== undefined && !/^.{1,256}$/.test(nodeId)) {
+    throw new Error("--node-id must be 1 to 256 characters");
+  }
+  return {
+    rpcUrl: address("--rpc", values.rpc, ["ws:", "wss:"]),
+    publishUrl: address("--publish", values.publish, ["http:", "https:"]),
+    nodeId,
+    maxMessageBytes: bytes(values["max-message-bytes"]),
+  };
+}
+
+function address(
+  name: string,
+  value: string | undefined,
+  protocols: readonly string[],
+): string {
+  const example = protocols.map((protocol) => `${protocol}//...`).join(" or ");
+  if (value === undefined) throw new Error(`${name} is missing: ${example}`);
+  if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) {
+    throw new Error(`${name} must be a URL: ${example}`);
+  }
+  return value;
+}
+
+function bytes(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || number < 1024 || number > 2 ** 26) {
+    throw new Error("--max-message-bytes must be from 1024 to 67108864");
+  }
+  return number;
+}
+
+/** One line of JSON for each thing an operator may want to know. */
+function print(event: string, fields: Readonly<Record<string, unknown>>): void {
+  const at = new Date().toISOString();
+  // deno-lint-ignore no-console -- the command's own log.
+  console.error(JSON.stringify({ at, event, ...fields }));
+}
+
+/**
+ * Runs the command.
+ *
+ * @param args without the program's name.
+ * @param token a publisher's token, from the environment.
+ * @returns the exit code.
+ */
+export async function main(
+  args: string[],
+  token: string | undefined,
+): Promise<number> {
+  let asked: Arguments | undefined;
+  try {
+    asked = readArguments(args);
+    if (asked && !token) {
+      throw new Error("PUBLISH_TOKEN is missing from the environment");
+    }
+  } catch (error) {
+    // deno-lint-ignore no-console -- an answer to the person who typed it.
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  if (!asked || !token) {
+    // deno-lint-ignore no-console -- as above.
+    console.log(USAGE);
+    return 0;
+  }
+  const { rpcUrl, publishUrl, nodeId, maxMessageBytes } = asked;
+  using outlet = new HttpOutlet({ base: publishUrl, token });
+  const stop = new AbortController();
+  const onSignal = () => {
+    stop.abort();
+    // What is being published may finish, but not for long.
+    Deno.unrefTimer(
+      setTimeout(() => outlet[Symbol.dispose](), GRACE_MS),
+    );
+  };
+  Deno.addSignalListener("SIGINT", onSignal);
+  Deno.addSignalListener("SIGTERM", onSignal);
+  try {
+    await evmSource({
+      rpcUrl,
+      outlet,
+      log: print,
+      ...(nodeId === undefined ? {} : { nodeId }),
+      ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+    }).run(stop.signal);
+    print("source_stopped", {});
+    return 0;
+  } catch (error) {
+    print("source_refused", describe(error));
+    return 1;
+  } finally {
+    Deno.removeSignalListener("SIGINT", onSignal);
+    Deno.removeSignalListener("SIGTERM", onSignal);
+  }
+}
+
+if (import.meta.main) {
+  Deno.exit(await main(Deno.args, Deno.env.get("PUBLISH_TOKEN")));
+}

@@ -1,0 +1,163 @@
+/**
+ * A real EVM node for tests: the anvil that npm delivers, found in Deno's own
+ * npm cache, so that nothing has to be installed.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+
+const VERSION = "1.7.1";
+/** How long anvil may take to listen, in milliseconds. */
+const START_TIMEOUT_MS = 20_000;
+
+const SYSTEMS: Readonly<Record<string, string>> = {
+  linux: "linux",
+  darwin: "darwin",
+  windows: "win32",
+};
+
+/**
+ * Where anvil's program is; downloads it when it is not there yet.
+ *
+ * @throws when there is no anvil for this platform.
+ */
+export async function anvilPath(): Promise<string> {
+  const { os, arch } = Deno.build;
+  const cpu = arch === "aarch64" ? "arm64" : "amd64";
+  const name = `npm:@foundry-rs/anvil-${SYSTEMS[os] ?? os}-${cpu}@${VERSION}`;
+  // Importing anything of a package has Deno fetch all of it.
+  await import(`${name}/package.json`, { with: { type: "json" } });
+  const program = os === "windows" ? "anvil.exe" : "anvil";
+  const manifest = import.meta.resolve(`${name}/package.json`);
+  return fileURLToPath(new URL(`bin/${program}`, manifest));
+}
+
+/** How to start a node. */
+export interface AnvilOptions {
+  /** Seconds between blocks; without it, only {@link Anvil.mine} makes them. */
+  readonly blockTime?: number;
+  /** File that holds the chain from one start to the next. */
+  readonly state?: string;
+  /** Port; any free one when absent. */
+  readonly port?: number;
+}
+
+/** A running node. */
+export class Anvil implements AsyncDisposable {
+  /** Where it listens. */
+  readonly port: number;
+  readonly #process: Deno.ChildProcess;
+  readonly #output: Promise<void>;
+
+  private constructor(
+    process: Deno.ChildProcess,
+    port: number,
+    output: Promise<void>,
+  ) {
+    this.#process = process;
+    this.port = port;
+    this.#output = output;
+  }
+
+  /** Starts a node, and waits until it listens. */
+  static async start(
+    { blockTime, state, port = 0 }: AnvilOptions = {},
+  ): Promise<Anvil> {
+    const process = new Deno.Command(await anvilPath(), {
+      args: [
+        ...["--host", "127.0.0.1", "--port", String(port)],
+        ...(blockTime === undefined
+          ? ["--no-mining"]
+          : ["--block-time", String(blockTime)]),
+        ...(state === undefined ? [] : ["--state", state]),
+      ],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const listening = Promise.withResolvers<number>();
+    const timer = setTimeout(
+      () => listening.reject(new Error("anvil does not listen")),
+      START_TIMEOUT_MS,
+    );
+    // Its output is read to the end, or it would block on a full pipe.
+    const output = (async () => {
+      let text = "";
+      for await (
+        const chunk of process.stdout.pipeThrough(new TextDecoderStream())
+      ) {
+        text = (text + chunk).slice(-8_192);
+        const found = /Listening on 127\.0\.0\.1:(\d+)/.exec(text);
+        if (found) listening.resolve(Number(found[1]));
+      }
+      // When it listened before, this changes nothing.
+      listening.reject(new Error(`anvil ended: ${text.slice(-500)}`));
+    })();
+    try {
+      return new Anvil(process, await listening.promise, output);
+    } catch (error) {
+      await new Anvil(process, port, output).#end("SIGKILL");
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Its address for sources. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  /** Asks it something over HTTP. */
+  // deno-lint-ignore no-explicit-any -- what a node answers has no static type.
+  async ask(method: string, ...params: unknown[]): Promise<any> {
+    const response = await fetch(`http://127.0.0.1:${this.port}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+    });
+    const { result, error } = await response.json();
+    if (error) throw new Error(`${method}: ${error.message}`);
+    return result;
+  }
+
+  /** Makes blocks at once. */
+  async mine(blocks = 1): Promise<void> {
+    for (let made = 0; made < blocks; made++) await this.ask("evm_mine");
+  }
+
+  /** The hashes of its chain, from genesis to the head. */
+  async hashes(): Promise<string[]> {
+    const head = Number(await this.ask("eth_blockNumber"));
+    const hashes: string[] = [];
+    for (let height = 0; height <= head; height++) {
+      const block = await this.ask(
+        "eth_getBlockByNumber",
+        `0x${height.toString(16)}`,
+        false,
+      );
+      hashes.push(block.hash);
+    }
+    return hashes;
+  }
+
+  /** Ends it in good order, so that it keeps its state. */
+  async stop(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  /** Ends it if it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  async #end(signal: Deno.Signal): Promise<void> {
+    try {
+      this.#process.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+    await this.#process.status;
+    await this.#output;
+  }
+}
