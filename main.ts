@@ -9,6 +9,7 @@ import { systemClock as clock } from "./realtime/clock.ts";
 import { CLOSE_MS, Drain, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { History } from "./realtime/history.ts";
 import { Hub } from "./realtime/hub.ts";
+import { Instances } from "./realtime/instances.ts";
 import { BroadcastLink, DoorbellLink } from "./realtime/link.ts";
 import { Lease } from "./realtime/lease.ts";
 import { Log } from "./realtime/log.ts";
@@ -61,6 +62,7 @@ const links = alone
   : [new BroadcastLink("kaldrix", isolate), doorbell];
 const hub = new Hub({ log, links, clock, nextId, observer: metrics.hub });
 const history = new History(hub);
+const instances = new Instances({ kv, clock, id: isolate, sessions, hub });
 
 const identify = identifier(createTokens({
   secrets: secretsOrMadeUp(),
@@ -76,6 +78,7 @@ const app = createApp({
   hub,
   admit: () => drain.admit(),
   history,
+  instances,
   sessions,
   identify,
   measure,
@@ -169,6 +172,7 @@ async function end(signal: string): Promise<void> {
     clock.after(dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS, resolve);
   });
   await source?.[Symbol.asyncDispose]();
+  await instances[Symbol.asyncDispose]();
   await Promise.all([drain.begin(), others]);
   Deno.exit(0);
 }

@@ -95,6 +95,26 @@ export function encodeEvent(
   }","version":"${VERSION}","payload":${payloadText}}`;
 }
 
+const PLACE =
+  /^\{(?:"replay":true,)?"type":"\w+","channel":"([^"]+)","seq":(\d+),"epoch":"(\w+)"/;
+
+/**
+ * Reads back where an event stands, without parsing it.
+ *
+ * @param text what {@link encodeEvent} or {@link asReplay} wrote.
+ * @returns nothing for frames without a position.
+ */
+export function placeIn(text: string): Required<EventPlace> | undefined {
+  const [, channel, seq, epoch] = PLACE.exec(text) ?? [];
+  if (channel === undefined) return undefined;
+  return { channel, seq: Number(seq), epoch: epoch! };
+}
+
+/** Reads back the type of any frame written here, without parsing it. */
+export function typeIn(text: string): string {
+  return /^\{(?:"replay":true,)?"type":"(\w+)"/.exec(text)![1]!;
+}
+
 /**
  * The same event, marked as sent from history.
  *

@@ -5,6 +5,7 @@
  * @module
  */
 import { CHANNELS } from "../protocol/channels.ts";
+import type { ChannelKind } from "../protocol/channels.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import { channelAbout } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
@@ -19,6 +20,16 @@ export const MAX_ANSWER_BYTES = 768 * 1024;
 
 /** Events as JSON values, as they stand in answers. */
 type Data = Record<string, unknown>;
+
+/** A channel's name, and where its log ends. */
+export interface ChannelHead {
+  /** Canonical name. */
+  readonly channel: string;
+  /** Identity of its log; `null` without retention. */
+  readonly epoch: string | null;
+  /** Newest number; `null` likewise. */
+  readonly seq: number | null;
+}
 
 /** Answers from the log. */
 export class History {
@@ -114,7 +125,7 @@ export class History {
   }
 
   /** The catalogue, with where each fixed channel's log ends. */
-  async channels(): Promise<Data[]> {
+  async channels(): Promise<(ChannelKind & ChannelHead)[]> {
     const kinds = Object.entries(CHANNELS).filter(([name]) => name !== "room");
     const logged = kinds.filter(([, kind]) => kind.retention === "log")
       .map(([name]) => name);
@@ -126,7 +137,6 @@ export class History {
         ...kind,
         epoch: head?.epoch ?? null,
         seq: head?.seq ?? null,
-        subscribers: this.#hub.subscribers(name),
       };
     });
   }

@@ -18,6 +18,7 @@ import { requireChannel } from "./hub.ts";
 import type { Hub } from "./hub.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./outbox.ts";
+import type { Connection } from "./sessions.ts";
 import { follow, MAX_SUBSCRIPTIONS } from "./subscription.ts";
 
 /** How often a client should be heard of, in milliseconds. */
@@ -79,7 +80,7 @@ export interface SessionOptions {
 }
 
 /** One client. */
-export class Session {
+export class Session implements Connection {
   /** Unique name. */
   readonly id: string;
   /** When it began, in epoch milliseconds. */

@@ -3,12 +3,33 @@
  *
  * @module
  */
-import type { Session } from "./session.ts";
+import type { RefusalCode } from "../protocol/refusals.ts";
+import type { Identity } from "../protocol/replies.ts";
 
-/** A session, and where it comes from. */
+/** A client, whichever way it is connected. */
+export interface Connection {
+  /** Unique name. */
+  readonly id: string;
+  /** When it began, in epoch milliseconds. */
+  readonly since: number;
+  /** Who the client is. */
+  readonly identity: Identity;
+  /** Name and version of the client program, as it said itself. */
+  readonly client: string | undefined;
+  /** The channels it follows, where it stands in them and how far behind. */
+  readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
+  /** Tells the client to come back in so many milliseconds. */
+  drain(retryInMs: number): void;
+  /** Ends the connection, with the close code of `code`. */
+  disconnect(code: RefusalCode): void;
+  /** Names who hears, once, that the connection has ended. */
+  onEnd(listener: () => void): void;
+}
+
+/** A connection, and where it comes from. */
 export interface Listed {
   /** The client. */
-  readonly session: Session;
+  readonly session: Connection;
   /** Its address. */
   readonly ip: string;
 }
@@ -48,7 +69,7 @@ export class Sessions {
   }
 
   /** Lists a session from its beginning until it ends. */
-  add(session: Session, ip: string): void {
+  add(session: Connection, ip: string): void {
     this.#listed.set(session.id, { session, ip });
     this.#sockets.set(ip, this.socketsOf(ip) + 1);
     this.#total++;

@@ -17,12 +17,15 @@ import { pageRoutes } from "./pages.ts";
 import type { PageParts } from "./pages.ts";
 import { publishRoutes } from "./publish.ts";
 import type { PublishParts } from "./publish.ts";
+import { sseRoutes } from "./sse.ts";
+import type { SseParts } from "./sse.ts";
 import { socketRoutes } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
 
 /** What all routes together need. */
 export type AppParts =
   & SocketParts
+  & SseParts
   & PublishParts
   & ChannelParts
   & MetricsParts
@@ -45,6 +48,7 @@ export function createApp(parts: AppParts): Hono<Env> {
     c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
   );
   app.route("/", socketRoutes(parts));
+  app.route("/", sseRoutes(parts));
   app.route("/", publishRoutes(parts));
   app.route("/", channelRoutes(parts));
   app.route("/", metricsRoutes(parts));

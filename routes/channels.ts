@@ -13,6 +13,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { History } from "../realtime/history.ts";
 import { requireChannel } from "../realtime/hub.ts";
 import type { Hub } from "../realtime/hub.ts";
+import type { Instances } from "../realtime/instances.ts";
 import { bearerOf } from "./http.ts";
 import type { CallerParts, Env } from "./http.ts";
 
@@ -22,13 +23,27 @@ export interface ChannelParts extends CallerParts {
   hub: Hub;
   /** Answers from the log. */
   history: History;
+  /** Knows all isolates. */
+  instances: Instances;
 }
 
 /** Mounts `GET /api/channels` and `GET /api/channels/:channel/history`. */
 export function channelRoutes(parts: ChannelParts): Hono<Env> {
   return new Hono<Env>()
     .get("/api/channels", async (c) => {
-      return c.json({ channels: await parts.history.channels() });
+      const [channels, instances] = await Promise.all([
+        parts.history.channels(),
+        parts.instances.list(),
+      ]);
+      return c.json({
+        channels: channels.map((channel) => ({
+          ...channel,
+          subscribers: sum(
+            instances.map((it) => it.subscribers[channel.channel] ?? 0),
+          ),
+        })),
+        instances,
+      });
     })
     .get("/api/channels/:channel/history", async (c) => {
       const caller = await parts.identify(bearerOf(c));
@@ -45,6 +60,10 @@ export function channelRoutes(parts: ChannelParts): Hono<Env> {
         }, caller),
       );
     });
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
 }
 
 /** Reads `epoch:seq`, or a bare number, which is of the present epoch. */
