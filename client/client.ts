@@ -7,45 +7,33 @@
 import { backoffMs } from "./backoff.ts";
 import { answered, skip, take } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
-import { latencyMeter } from "./latency.ts";
-import { RequestError } from "./request_error.ts";
+import {
+  BEST_AGEING,
+  CONNECT_TIMEOUT_MS,
+  FINAL_CLOSE,
+  HEARTBEAT_GRACE_MS,
+  LATE_MS,
+  LATENCY_WEIGHT,
+  MAX_BATCH_LENGTH,
+  MAX_BATCH_MESSAGES,
+  MAX_PENDING,
+  MAX_RESEND_MS,
+  REQUEST_TIMEOUT_MS,
+  TRAFFIC_MS,
+} from "./limits.ts";
 import { timerTable } from "./timers.ts";
-import type { AnyReply, ReplyPayload } from "../protocol/replies.ts";
-import type { Client, ClientState, Failure, Gap, Handler } from "./types.ts";
-import type { Options, Outgoing, OutgoingBatch, Status } from "./types.ts";
-import type { ChannelState, TappedFrame } from "./types.ts";
+import type { Reply, ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import type { Client, ClientState, Failure, Gap } from "./types.ts";
+import type { RequestError } from "./types.ts";
+import type { Options, Outgoing, OutgoingBatch } from "./types.ts";
+import type { TappedFrame } from "./types.ts";
 
 export type * from "./types.ts";
-export { RequestError } from "./request_error.ts";
 
-/** Longest wait for `connected`, the token function's time included. */
-export const CONNECT_TIMEOUT_MS = 10_000;
-/** Longest wait for an answer, once asked. */
-export const REQUEST_TIMEOUT_MS = 10_000;
-/** Longest silence after a ping. */
-export const HEARTBEAT_GRACE_MS = 5_000;
-/** A timer this much behind says that the machine slept, not the server. */
-export const LATE_MS = 1_000;
-/** How often traffic alone notifies of a new state. */
-export const TRAFFIC_MS = 1_000;
-/** How long a connection keeps positions of channels left while it was down. */
-export const LEFT_MS = 1_000;
-/** Oldest unanswered message sent again; the server knows ids for 10 min. */
-export const MAX_RESEND_MS = 300_000;
-/** Most messages and requests that wait for answers. */
-export const MAX_PENDING = 1_000;
-/** Most channels in one `subscribe`, so that it fits a frame. */
-export const MAX_CHANNELS_PER_FRAME = 200;
-/** Most messages in one frame of `sendBatch`. */
-export const MAX_BATCH_MESSAGES = 100;
-/** Most characters in one; in UTF-8 they fit the server's least limit. */
-export const MAX_BATCH_LENGTH = 20_000;
-
-/** Commands in flight that are left to the client itself. */
-const OWN_COMMANDS = 4;
-/** Refusals that another try may not meet. */
-const PASSING =
-  /^(TOKEN_EXP|RATE_|TOO_MANY_CON|SLOW_|DRAIN|STORE_|INTERNAL|TIMEOUT)/;
+/** Refusals that another try would only meet again. */
+const LASTING = /^(UN|INVALID|FORBIDDEN|IP_|TOO_MANY_SUB|MESSAGE)/;
+/** What may end a wait, or a connection unseen. */
+const WAKING = ["online", "offline", "pageshow", "visibilitychange"];
 
 /** What came off the wire: shape checked, meaning not. */
 interface Frame {
@@ -67,14 +55,34 @@ interface Pending {
 interface Slot {
   message: Outgoing;
   answer?: PromiseWithResolvers<unknown> | undefined;
-  since?: number | undefined;
+  timer?: ReturnType<typeof setTimeout>;
 }
+
+/** {@link ClientState}, while it is being written. */
+type Core = {
+  -readonly [
+    Key in
+      | "status"
+      | "connectionError"
+      | "reconnectAttempts"
+      | "reconnects"
+      | "sessionId"
+      | "identity"
+      | "gaps"
+      | "received"
+      | "lastEventAt"
+      | "lastError"
+      | "messageLatency"
+      | "roundTripMs"
+      | "clockOffsetMs"
+  ]: ClientState[Key];
+};
 
 /** What a page has and other runtimes may not. */
 const page = globalThis as {
   location?: { href: string };
   navigator?: { onLine?: boolean };
-  document?: EventTarget & { visibilityState: string };
+  document?: unknown;
   addEventListener?: EventTarget["addEventListener"];
   reportError?: (error: unknown) => void;
 };
@@ -88,10 +96,16 @@ function deferred(): PromiseWithResolvers<unknown> {
   return answer;
 }
 
-function isFrame(value: unknown): value is Frame {
-  const { type, payload } = (value ?? {}) as Record<string, unknown>;
-  return typeof type === "string" && typeof payload === "object" &&
-    payload !== null;
+function failure(
+  code: Failure["code"],
+  details?: Partial<Failure>,
+): RequestError {
+  return Object.assign(new Error(), { code, message: code, ...details });
+}
+
+/** Keeps secrets from those who watch frames. */
+function veil(key: string, value: unknown): unknown {
+  return /^(token|headers)$/.test(key) ? "*" : value;
 }
 
 /**
@@ -100,10 +114,11 @@ function isFrame(value: unknown): value is Frame {
  * @param url as `options.url`, which it overrides.
  * @param options how.
  * @returns at once; see `state` and `onState` for how it goes.
- * @throws {TypeError} the URL is none.
+ * @throws {TypeError} the URL is none, or there is no page to complete it.
  */
 export function connect(url?: string, options: Options = {}): Client {
   const {
+    url: path = "/ws",
     autoReconnect = true,
     reconnectInterval = 5_000,
     maxReconnectAttempts = Infinity,
@@ -116,21 +131,15 @@ export function connect(url?: string, options: Options = {}): Client {
     offlineQueue = { max: 100 },
     client: program,
     onError = (error: unknown) => {
-      if (page.document) page.reportError?.(error);
       // deno-lint-ignore no-console -- where else, without a page?
-      else console.error(error);
+      (page.document ? page.reportError! : console.error)(error);
     },
   } = options;
-  const { href, protocol } = new URL(
-    (url ?? options.url ?? "/ws").replace(/^http/, "ws"),
-    page.location?.href.replace(/^http/, "ws"),
-  );
-  if (!/^wss?:$/.test(protocol)) throw new TypeError(`No WebSocket: ${href}`);
+  const maxQueued = offlineQueue === "refuse" ? 0 : offlineQueue.max;
+  const address = new URL(url ?? path, page.location?.href)
+    .href.replace(/^http/, "ws");
 
-  /** Ended with the connection. */
-  const timers = timerTable();
-  /** Ended with the client. */
-  const ownTimers = timerTable();
+  const { after, isDue, stop, stopAll } = timerTable();
   const channels = new Map<string, Cursor>();
   const aliases = new Map<string, string>();
   const handlers = new Map<string, Set<(message: never) => void>>();
@@ -140,79 +149,71 @@ export function connect(url?: string, options: Options = {}): Client {
   const faulty = new WeakSet<(argument: never) => void>();
   const pending = new Map<string, Pending>();
   const slots = new Map<string, Slot>();
-  const meter = latencyMeter();
 
-  const random = () => Math.random().toString(36).slice(2);
-  const prefix = random() + random();
+  const prefix = now() + Math.random().toString(36);
   let serial = 0;
   // Unique everywhere: an id is also an idempotency key.
   const nextId = () => `${prefix}-${++serial}`;
 
-  let status: Status = "closed";
+  /** The state but for what is computed. */
+  const core: Core = {
+    status: "closed",
+    connectionError: null,
+    reconnectAttempts: 0,
+    reconnects: 0,
+    sessionId: null,
+    identity: null,
+    gaps: 0,
+    received: 0,
+    lastEventAt: null,
+    lastError: null,
+    messageLatency: null,
+    roundTripMs: null,
+    clockOffsetMs: 0,
+  };
+  let snapshot: ClientState | undefined;
   let socket: WebSocket | undefined;
   let outside: AbortController | undefined;
+  /** Grows when a socket is let go: what began before is void. */
   let generation = 0;
   let greeting: string | undefined;
+  /** What the server welcomed us with; nothing unless connected. */
   let welcome: ReplyPayload<"connected"> | undefined;
-  let identity: ClientState["identity"] = null;
-  let connectionError: Failure | null = null;
-  let lastError: Failure | null = null;
-  let refusal: Failure | undefined;
-  let reconnectAttempts = 0;
-  let connections = 0;
   let tries = 0;
-  let connectedAt = 0;
   let retryAt = 0;
   let inFlight = 0;
   let pingId = "";
   let pingAt = 0;
+  let bestMs = Infinity;
   let isHeard = false;
-  let gaps = 0;
-  let received = 0;
-  let lastEventAt: number | null = null;
-  let snapshot: ClientState | undefined;
 
   // State
 
   function state(): ClientState {
-    const live = [...channels.values()].filter(({ isLeft }) => !isLeft);
     return snapshot ??= {
-      status,
-      isConnected: status === "connected",
-      connectionError,
-      reconnectAttempts,
-      reconnects: Math.max(0, connections - 1),
-      messageLatency: meter.average,
-      roundTripMs: meter.roundTripMs,
-      clockOffsetMs: meter.offsetMs,
-      channels: Object.fromEntries(live.map((cursor) => {
-        const { name, status, position, recovered, caughtUp, code } = cursor;
-        const { epoch = null, seq = null } = position ?? {};
-        const state = { status, epoch, seq, recovered, caughtUp };
-        return [name, (code ? { ...state, code } : state) as ChannelState];
-      })),
-      sessionId: welcome?.sessionId ?? null,
-      identity,
-      gaps,
-      received,
-      lastEventAt,
+      ...core,
+      isConnected: !!welcome,
       pending: pending.size,
-      lastError,
+      channels: Object.fromEntries(
+        [...channels].map(([name, { view, position }]) => [
+          name,
+          { ...view, epoch: null, seq: null, ...position },
+        ]),
+      ),
     };
   }
 
   function changed(): void {
     snapshot = undefined;
-    ownTimers.stop("state");
+    stop("state");
     call(stateListeners, state());
   }
 
   /** Changes that come with every message wait for each other. */
   function stirred(): void {
     snapshot = undefined;
-    if (stateListeners.size && !ownTimers.has("state")) {
-      const ms = enableThrottle ? throttleTime : TRAFFIC_MS;
-      ownTimers.after("state", ms, changed);
+    if (!isDue("state")) {
+      after("state", enableThrottle ? throttleTime : TRAFFIC_MS, changed);
     }
   }
 
@@ -236,56 +237,61 @@ export function connect(url?: string, options: Options = {}): Client {
     return () => void listeners.delete(listener);
   }
 
-  // Connection
-
-  function open(): void {
-    const mine = ++generation;
-    refusal = undefined;
-    const late = { code: "CONNECT_TIMEOUT", message: "No answer" } as const;
-    timers.after("connect", CONNECT_TIMEOUT_MS, () => lose(late));
-    token().then((token) => {
-      if (mine === generation) dial(token);
-    }, (error) => {
-      const message = String(error);
-      if (mine === generation) lose({ code: "TOKEN_FAILED", message });
-    });
+  function on(type: string, handler: (message: never) => void): () => void {
+    const set = handlers.get(type) ?? new Set();
+    handlers.set(type, set);
+    return add(set, handler);
   }
 
-  async function token(): Promise<string | undefined> {
+  // Connection
+
+  async function open(): Promise<void> {
+    const mine = ++generation;
+    after("beat", CONNECT_TIMEOUT_MS, () => lose(failure("TIMEOUT")));
+    try {
+      const token = await freshToken();
+      if (mine === generation) dial(token);
+    } catch (error) {
+      if (mine === generation) {
+        lose(failure("CONNECT_FAILED", { message: `${error}` }));
+      }
+    }
+  }
+
+  async function freshToken(): Promise<string | undefined> {
     return typeof auth?.token === "function" ? await auth.token() : auth?.token;
   }
 
   function dial(token: string | undefined): void {
-    try {
-      socket = new (options.WebSocket ?? WebSocket)(href);
-    } catch (error) {
-      return lose({ code: "CONNECTION_LOST", message: String(error) });
-    }
+    socket = new (options.WebSocket ?? WebSocket)(address);
     socket.onopen = () => {
       pingAt = now();
       greeting = transmit("connect", {
-        ...(token && { auth: { ...auth, token } }),
-        ...(program && { client: program }),
+        auth: token && { ...auth, token },
+        client: program,
         batch,
       });
     };
     socket.onmessage = ({ data }) => receive(data);
     socket.onclose = ({ code, reason }) => {
+      // The server gives a code for a reason; proxies may not.
       const known = /^[A-Z_]+$/.test(reason) ? reason : "CONNECTION_LOST";
-      const failure = code >= 4000 && refusal || {
-        code: (code === 1012 ? "DRAINING" : known) as Failure["code"],
-        message: `Connection closed: ${code} ${reason}`,
-      };
-      // An expired token that cannot be renewed is refused for ever.
-      const isStale = code === 4401 && typeof auth?.token !== "function";
-      lose(failure, code >= 4500 || isStale);
+      lose(
+        failure(known as Failure["code"], {
+          message: `Closed ${code}`,
+        }),
+        code >= FINAL_CLOSE,
+      );
     };
   }
 
-  /** Lets go of the socket, without waiting for a peer that may be gone. */
-  function detach(): void {
+  /**
+   * Lets go of the socket, without waiting for a peer that may be gone, and
+   * tries again or ends.
+   */
+  function lose(error: Failure | null, isFinal = false): void {
     generation++;
-    timers.stop();
+    stopAll();
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -294,100 +300,80 @@ export function connect(url?: string, options: Options = {}): Client {
     inFlight = 0;
     for (const cursor of channels.values()) {
       cursor.ref = undefined;
-      cursor.tries = 0;
-      cursor.status = "joining";
+      cursor.view.status = "joining";
     }
-  }
-
-  function lose(failure: Failure, isFinal = false): void {
-    detach();
-    connectionError = lastError = failure;
-    if (connectedAt && now() - connectedAt > reconnectInterval) tries = 0;
-    connectedAt = 0;
+    core.connectionError = error;
+    isFinal ||= !autoReconnect ||
+      core.reconnectAttempts >= maxReconnectAttempts ||
+      // An expired token that cannot be renewed is refused for ever.
+      error?.code === "TOKEN_EXPIRED" && typeof auth?.token === "string";
+    core.status = isFinal ? "closed" : "reconnecting";
     for (const [id, each] of pending) {
-      const isOld = each.at && now() - each.at > MAX_RESEND_MS;
       each.isSent = false;
-      if (isOld || offlineQueue === "refuse") {
+      if (isFinal) refuse(id, "CLOSED");
+      else if (!maxQueued || now() - each.at > MAX_RESEND_MS) {
         refuse(id, "CONNECTION_LOST");
       }
     }
-    if (
-      isFinal || !autoReconnect || reconnectAttempts >= maxReconnectAttempts
-    ) {
-      return close();
+    if (isFinal) outside?.abort();
+    else {
+      const jitter = backoffMs(tries++, reconnectInterval);
+      after("retry", Math.max(retryAt - now(), jitter), retry);
     }
-    status = "reconnecting";
-    const jitter = backoffMs(tries++, reconnectInterval);
-    timers.after("retry", Math.max(retryAt - now(), jitter), retry);
     changed();
   }
 
   function retry(): void {
-    timers.stop("retry");
-    if (page.navigator?.onLine !== false) reconnectAttempts++;
+    stop("retry");
+    if (page.navigator?.onLine !== false) core.reconnectAttempts++;
     open();
     changed();
   }
 
-  function close(): void {
-    status = "closed";
-    outside?.abort();
-    outside = undefined;
-    ownTimers.stop();
-    for (const id of pending.keys()) refuse(id, "CLOSED");
-    for (const { answer } of slots.values()) answer?.reject(gone("CLOSED"));
-    slots.clear();
-    changed();
-  }
-
   /** The page came back, or its network did or went. */
-  function wake({ type }: { readonly type: string }): void {
-    if (page.document?.visibilityState === "hidden") return;
-    if (status === "connected") probe();
-    else if (type !== "offline" && timers.has("retry") && now() >= retryAt) {
-      retry();
-    }
+  function wake(): void {
+    if (welcome) probe();
+    else if (isDue("retry") && now() >= retryAt) retry();
   }
 
   // Heartbeat
-
-  function beat(): void {
-    timers.after("beat", welcome!.heartbeatMs, () => {
-      probe();
-      beat();
-    });
-  }
 
   /** Asks whether the server is there. */
   function probe(wasLate = false): void {
     isHeard = false;
     pingAt = now();
     pingId = transmit("ping", {});
-    const due = pingAt + HEARTBEAT_GRACE_MS;
-    timers.after("grace", HEARTBEAT_GRACE_MS, () => {
-      if (isHeard) return;
-      if (!wasLate && now() - due > LATE_MS) return probe(true);
-      lose({ code: "HEARTBEAT_TIMEOUT", message: "The server fell silent" });
+    after("beat", HEARTBEAT_GRACE_MS, () => {
+      const isLate = now() - pingAt > HEARTBEAT_GRACE_MS + LATE_MS;
+      if (isHeard) after("beat", welcome!.heartbeatMs, probe);
+      else if (isLate && !wasLate) probe(true);
+      else lose(failure("TIMEOUT"));
     });
+  }
+
+  /**
+   * The shortest round trip says most about the clocks: what delays a frame
+   * on one way shifts the estimate by half of the delay.
+   */
+  function roundTrip({ serverTime }: { readonly serverTime: string }): void {
+    const took = now() - pingAt;
+    bestMs = bestMs * BEST_AGEING + 1;
+    if (took > bestMs) return;
+    core.roundTripMs = bestMs = took;
+    core.clockOffsetMs = Date.parse(serverTime) - pingAt - took / 2;
   }
 
   // Frames out
 
-  function transmit(type: string, payload: unknown, id = nextId()): string {
-    transmitText(
-      JSON.stringify({ type, id, payload }),
-      /^(conn|refr)/.test(type),
-    );
+  function transmit(type: string, payload: object): string {
+    const id = nextId();
+    send(JSON.stringify({ type, id, payload }), veil);
     return id;
   }
 
-  function transmitText(text: string, isSecret = false): void {
+  function send(text: string, reviver?: typeof veil): void {
     socket!.send(text);
-    if (taps.size) {
-      const veil = (key: string, value: unknown) =>
-        isSecret && /^(token|headers)$/.test(key) ? "…" : value;
-      tap("out", JSON.parse(text, veil), text);
-    }
+    if (taps.size) tap("out", JSON.parse(text, reviver), text);
   }
 
   function tap(direction: "in" | "out", frame: Frame, text: string): void {
@@ -396,15 +382,17 @@ export function connect(url?: string, options: Options = {}): Client {
 
   /** Sends what waits, as much as the server takes at once. */
   function flush(): void {
-    const most = (welcome?.limits.maxCommandsInFlight ?? 0) - OWN_COMMANDS;
     for (const [id, each] of pending) {
-      if (!welcome || inFlight >= Math.max(1, most)) break;
+      // The other half is for the client's own commands.
+      if (!welcome || inFlight >= welcome.limits.maxCommandsInFlight / 2) {
+        return;
+      }
       if (each.isSent) continue;
       each.isSent = true;
-      each.at ||= now();
+      each.at = Math.min(each.at, now());
       inFlight++;
-      timers.after(id, REQUEST_TIMEOUT_MS, () => refuse(id, "TIMEOUT"));
-      transmitText(each.text);
+      after(`@${id}`, REQUEST_TIMEOUT_MS, () => refuse(id, "TIMEOUT"));
+      send(each.text);
     }
   }
 
@@ -412,30 +400,15 @@ export function connect(url?: string, options: Options = {}): Client {
     const twin = pending.get(id);
     if (twin) return twin.answer.promise;
     const answer = deferred();
-    const isOn = status === "connected";
-    const max = offlineQueue === "refuse" ? 0 : offlineQueue.max;
-    if (status === "closed") answer.reject(gone("CLOSED"));
-    else if (!isOn && !max) answer.reject(gone("OFFLINE"));
-    else if (pending.size >= (isOn ? MAX_PENDING : max)) {
-      answer.reject(gone("QUEUE_FULL"));
-    } else {
-      pending.set(id, {
-        text: JSON.stringify(frame),
-        answer,
-        at: 0,
-        isSent: false,
-      });
+    const text = JSON.stringify(frame);
+    const isClosed = core.status === "closed";
+    const max = welcome ? MAX_PENDING : isClosed ? 0 : maxQueued;
+    if (pending.size < max) {
+      pending.set(id, { text, answer, at: Infinity, isSent: false });
       flush();
       stirred();
-    }
+    } else answer.reject(failure(max ? "QUEUE_FULL" : "OFFLINE"));
     return answer.promise;
-  }
-
-  function gone(code: Failure["code"]): RequestError {
-    return new RequestError({
-      code,
-      message: `Not sent or not answered: ${code}`,
-    });
   }
 
   /** Takes a request out, its answer at hand. */
@@ -443,16 +416,15 @@ export function connect(url?: string, options: Options = {}): Client {
     const each = pending.get(id as string);
     if (!each) return;
     pending.delete(id as string);
-    timers.stop(id as string);
+    stop(`@${id}`);
     if (each.isSent) inFlight--;
-    stirred();
+    flush();
     return each.answer;
   }
 
   function refuse(id: string, code: Failure["code"]): void {
-    const error = lastError = gone(code);
-    settle(id)?.reject(error);
-    flush();
+    settle(id)?.reject(core.lastError = failure(code));
+    stirred();
   }
 
   function publish(message: Outgoing | OutgoingBatch): Promise<unknown> {
@@ -469,113 +441,194 @@ export function connect(url?: string, options: Options = {}): Client {
 
   function sendMessage(message: Outgoing | OutgoingBatch): Promise<unknown> {
     if (
-      status === "closed" || message.id || message.type === "BATCH_UPDATE" ||
+      message.id || message.type === "BATCH_UPDATE" ||
       !(enableThrottle || enableDebounce)
     ) return publish(message);
     const key = `${message.type} ${message.channel}`;
     const known = slots.get(key);
-    const slot = known ?? { message };
+    const slot = known ?? {} as Slot;
     const answer = slot.answer ??= deferred();
     slots.set(key, slot);
     slot.message = message;
+    const release = () => {
+      const { answer, message } = slot;
+      slot.answer = undefined;
+      if (enableDebounce || !answer) slots.delete(key);
+      else setTimeout(release, throttleTime);
+      if (answer) publish(message).then(answer.resolve, answer.reject);
+    };
     if (enableDebounce) {
-      const until = (slot.since ??= now()) + throttleTime - now();
-      const ms = enableThrottle ? Math.min(until, debounceTime) : debounceTime;
-      ownTimers.after(key, ms, () => release(key, slot));
-    } else if (!known) release(key, slot);
+      if (known && enableThrottle) return answer.promise;
+      clearTimeout(slot.timer);
+      slot.timer = setTimeout(release, debounceTime);
+    } else if (!known) release();
     return answer.promise;
   }
 
-  /** Sends what a slot holds; without anything, its time is over. */
-  function release(key: string, slot: Slot): void {
-    const { answer, message } = slot;
-    slot.answer = undefined;
-    if (enableDebounce || !answer) slots.delete(key);
-    else ownTimers.after(key, throttleTime, () => release(key, slot));
-    if (answer) publish(message).then(answer.resolve, answer.reject);
-  }
-
-  async function sendBatch(
-    messages: readonly Outgoing[],
-  ): Promise<ReplyPayload<"published">> {
-    const sent: Promise<unknown>[] = [];
-    let updates: Outgoing[] = [];
-    let length = 0;
-    const cut = () => {
-      if (updates.length) {
-        sent.push(publish({ type: "BATCH_UPDATE", payload: { updates } }));
-      }
-      updates = [];
-      length = 0;
-    };
-    for (const message of messages) {
-      const more = JSON.stringify(message).length;
-      if (
-        updates.length === MAX_BATCH_MESSAGES ||
-        length + more > MAX_BATCH_LENGTH
-      ) cut();
-      updates.push(message);
-      length += more;
-    }
-    cut();
-    const replies = await Promise.all(sent) as ReplyPayload<"published">[];
-    return { accepted: replies.flatMap(({ accepted }) => accepted) };
+  function sendBatch(updates: readonly Outgoing[]): Promise<unknown> {
+    const half = updates.length >> 1;
+    const isLong = updates.length > MAX_BATCH_MESSAGES ||
+      half && JSON.stringify(updates).length > MAX_BATCH_LENGTH;
+    if (!isLong) return publish({ type: "BATCH_UPDATE", payload: { updates } });
+    const done = Promise.all([
+      sendBatch(updates.slice(0, half)),
+      sendBatch(updates.slice(half)),
+    ]).then((replies) => ({
+      accepted: (replies as ReplyPayload<"published">[])
+        .flatMap(({ accepted }) => accepted),
+    }));
+    done.catch(() => {}); // May be ignored, as each of them.
+    return done;
   }
 
   // Channels
 
   /** Asks for channels from where each stands. */
   function ask(cursors: readonly Cursor[]): void {
-    if (!welcome) return;
-    for (let i = 0; i < cursors.length; i += MAX_CHANNELS_PER_FRAME) {
-      const some = cursors.slice(i, i + MAX_CHANNELS_PER_FRAME);
-      const ref = transmit("subscribe", {
-        channels: some.map(({ name: channel, position: after, last }) =>
-          after ? { channel, after } : last ? { channel, last } : channel
-        ),
-      });
-      for (const cursor of some) cursor.ref = ref;
-      timers.after(
-        ref,
-        REQUEST_TIMEOUT_MS,
-        () => refused(ref, { code: "TIMEOUT", message: "No answer" }),
-      );
-    }
+    if (!welcome || !cursors.length) return;
+    const ref = transmit("subscribe", {
+      channels: cursors.map(({ name: channel, position: after, last }) =>
+        after ? { channel, after } : last ? { channel, last } : channel
+      ),
+    });
+    for (const cursor of cursors) cursor.ref = ref;
+    after(ref, REQUEST_TIMEOUT_MS, () => refused(ref, failure("TIMEOUT")));
   }
 
   /** Asks again, later each time that it did not help. */
   function askAgain(cursor: Cursor, leastMs = 0): void {
-    const { name, ref } = cursor;
-    if (ref || timers.has(`#${name}`)) return;
+    const key = `#${cursor.name}`;
+    if (cursor.ref || isDue(key)) return;
     const ms = cursor.tries++ && backoffMs(cursor.tries, reconnectInterval);
-    if (leastMs || ms) {
-      timers.after(`#${name}`, leastMs + ms, () => ask([cursor]));
-    } else ask([cursor]);
+    after(key, leastMs + ms, () => ask([cursor]));
   }
 
-  /** A `subscribe`, or one channel of it, was refused. */
-  function refused(ref: unknown, failure: Failure, name?: string): void {
-    const hit = [...channels.values()].filter((cursor) =>
-      cursor.ref === ref && (!name || cursor.name === name)
-    );
+  /** A `subscribe` was refused as a whole. */
+  function refused(ref: string, failure: Failure): void {
+    const hit = [...channels.values()].filter((cursor) => cursor.ref === ref);
     for (const cursor of hit) {
-      const isPassing = PASSING.test(failure.code);
-      cursor.ref = undefined;
-      if (isPassing) {
-        cursor.tries++;
-        askAgain(cursor, failure.retryAfterMs);
-      } else if (hit.length > 1) ask([cursor]); // Not all may be at fault.
-      else {
-        cursor.status = "rejected";
-        cursor.code = failure.code;
-      }
+      // Not all may be at fault.
+      if (hit.length > 1) ask([cursor]);
+      else reject(cursor, failure);
     }
   }
 
-  function subscribed({ ref, payload }: Frame): void {
-    const { channels: answers, rejected } = payload as unknown as ReplyPayload<
-      "subscribed"
-    >;
+  function reject(cursor: Cursor | undefined, failure: Failure): void {
+    if (!cursor) return;
+    cursor.ref = undefined;
+    core.lastError = failure;
+    if (LASTING.test(failure.code)) {
+      cursor.view.status = "rejected";
+      cursor.view.code = failure.code;
+    } else {
+      cursor.tries++;
+      askAgain(cursor, failure.retryAfterMs);
+    }
+  }
+
+  function joinChannel(
+    name: string,
+    { after, last }: { after?: Cursor["position"]; last?: number } = {},
+  ): void {
+    name = aliases.get(name) ?? name;
+    if (channels.has(name)) return;
+    const cursor: Cursor = {
+      name,
+      position: after && { ...after },
+      last,
+      tries: 0,
+      view: { status: "joining", recovered: null, caughtUp: 0 },
+    };
+    channels.set(name, cursor);
+    ask([cursor]);
+    changed();
+  }
+
+  function leaveChannel(name: string): void {
+    name = aliases.get(name) ?? name;
+    if (!channels.delete(name)) return;
+    stop(`#${name}`);
+    if (welcome) transmit("unsubscribe", { channels: [name] });
+    changed();
+  }
+
+  // Frames in
+
+  function receive(data: string): void {
+    const mine = generation;
+    isHeard = true;
+    try {
+      const frame = JSON.parse(data);
+      if (taps.size) tap("in", frame, data);
+      const isBatch = frame.type === "BATCH_UPDATE";
+      for (const each of isBatch ? frame.payload.updates : [frame]) {
+        if (mine !== generation) return;
+        const { type, payload } = each;
+        if (!type || Object(payload) !== payload) throw each;
+        handle(each);
+      }
+    } catch {
+      core.lastError = failure("MALFORMED_FRAME");
+      changed();
+    }
+    // Frames wake a throttled tab more often than its timers do.
+    if (welcome && now() - pingAt >= welcome.heartbeatMs) probe();
+  }
+
+  function handle(frame: Frame): void {
+    const { type, channel, ref, payload } = frame;
+    let isNews = false;
+    if (typeof channel === "string") {
+      const cursor = channels.get(channel);
+      const verdict = cursor && take(cursor, frame);
+      if (verdict === "hole") askAgain(cursor!);
+      if (verdict !== true) return;
+      core.received++;
+      core.lastEventAt = now();
+      if (frame["replay"]) cursor!.view.caughtUp++;
+      else {
+        const at = Date.parse(frame["timestamp"] as string);
+        const took = Math.max(0, now() + core.clockOffsetMs - at || 0);
+        const average = core.messageLatency ?? took;
+        core.messageLatency = average + (took - average) * LATENCY_WEIGHT;
+      }
+    } else {
+      const answer = settle(ref);
+      isNews = !answer && type !== "pong";
+      if (type === "error") {
+        answer?.reject(failure("INTERNAL", payload));
+      } else answer?.resolve(payload);
+    }
+    call(handlers.get(type), frame as never);
+    if (isNews) changed();
+    else stirred();
+  }
+
+  /** What the client itself does about a reply. */
+  function hear<Type extends ReplyType>(
+    type: Type,
+    handler: (payload: ReplyPayload<Type>, ref: string | undefined) => void,
+  ): void {
+    on(type, ({ payload, ref }: Reply<Type>) => handler(payload, ref));
+  }
+
+  hear("connected", (payload, ref) => {
+    // Without a `ref` it greets the anonymous, before it heard of us.
+    if (ref !== greeting) return;
+    welcome = payload;
+    if (core.sessionId) core.reconnects++;
+    core.sessionId = payload.sessionId;
+    core.identity = payload.identity;
+    core.status = "connected";
+    core.connectionError = null;
+    core.reconnectAttempts = retryAt = 0;
+    roundTrip(payload);
+    ask([...channels.values()]);
+    flush();
+    after("beat", payload.heartbeatMs, probe);
+  });
+
+  hear("subscribed", ({ channels: answers, rejected }, ref) => {
     for (const answer of answers) {
       const { channel, requested = channel } = answer;
       const cursor = channels.get(requested);
@@ -586,187 +639,56 @@ export function connect(url?: string, options: Options = {}): Client {
         if (channels.has(channel)) continue;
         channels.set(cursor.name = channel, cursor);
       }
-      tell(answered(cursor, answer));
+      answered(cursor, answer);
     }
     for (const { channel, code } of rejected) {
-      const message = `${channel}: ${code}`;
-      refused(ref, lastError = { code, message }, channel);
+      const cursor = channels.get(channel);
+      if (cursor?.ref === ref) reject(cursor, failure(code));
     }
-  }
+  });
 
-  function tell(gap: Gap | undefined): void {
-    if (!gap) return;
-    gaps++;
-    call(gapListeners, gap);
-  }
+  hear("unsubscribed", ({ channels: lost }, ref) => {
+    // Unasked: a refreshed token gives fewer rights.
+    for (const name of ref ? [] : lost) {
+      reject(channels.get(name), failure("FORBIDDEN"));
+    }
+  });
 
-  function joinChannel(
-    name: string,
-    { after, last }: { after?: Cursor["position"]; last?: number } = {},
-  ): void {
-    name = aliases.get(name) ?? name;
-    const known = channels.get(name);
-    if (known && !known.isLeft) return;
-    const cursor: Cursor = {
-      name,
-      position: after ? { ...after } : last ? undefined : known?.position,
-      last,
-      ref: undefined,
-      tries: 0,
-      isLeft: false,
-      status: "joining",
-      recovered: null,
-      caughtUp: 0,
-      code: undefined,
-    };
-    channels.set(name, cursor);
-    ask([cursor]);
-    changed();
-  }
-
-  function leaveChannel(name: string): void {
-    name = aliases.get(name) ?? name;
-    const cursor = channels.get(name);
+  hear("gap", (gap) => {
+    const cursor = channels.get(gap.channel);
     if (!cursor) return;
-    timers.stop(`#${name}`);
-    if (welcome) {
-      channels.delete(name);
-      transmit("unsubscribe", { channels: [name] });
-    } else cursor.isLeft = true;
-    changed();
-  }
+    if (!skip(cursor, gap)) return askAgain(cursor);
+    core.gaps++;
+    call(gapListeners, gap);
+  });
 
-  function forgetLeft(): void {
-    for (const [name, { isLeft }] of channels) {
-      if (isLeft) channels.delete(name);
-    }
-  }
+  hear("error", (payload, ref) => {
+    core.lastError = payload;
+    if (!ref) retryAt = now() + (payload.retryAfterMs ?? 0);
+    else if (ref === greeting) lose(payload, LASTING.test(payload.code));
+    else refused(ref, payload);
+  });
 
-  // Frames in
+  hear("pong", (payload, ref) => {
+    if (ref !== pingId) return;
+    tries = 0; // Not at `connected`: a server may welcome and then break.
+    roundTrip(payload);
+  });
 
-  function receive(data: unknown): void {
+  hear("draining", ({ retryInMs }) => {
+    retryAt = now() + retryInMs;
+  });
+
+  hear("token_expiring", () => {
     const mine = generation;
-    isHeard = true;
-    let frame: unknown;
-    try {
-      frame = JSON.parse(data as string);
-    } catch {
-      // Not a frame, then.
-    }
-    if (!isFrame(frame)) return malformed();
-    if (taps.size) tap("in", frame, data as string);
-    const { type, payload: { updates } } = frame;
-    const frames = type === "BATCH_UPDATE" && Array.isArray(updates)
-      ? updates
-      : [frame];
-    for (const each of frames) {
-      if (mine !== generation) return;
-      try {
-        if (!isFrame(each)) throw each;
-        handle(each);
-      } catch {
-        malformed();
-      }
-    }
-    // Frames wake a throttled tab more often than its timers do.
-    if (welcome && now() - pingAt >= welcome.heartbeatMs) probe();
-  }
+    freshToken().then((token) => {
+      if (token && mine === generation) transmit("refresh", { token });
+    }).catch(onError);
+  });
 
-  function malformed(): void {
-    lastError = { code: "MALFORMED_FRAME", message: "Not a frame" };
-    changed();
-  }
-
-  function handle(frame: Frame): void {
-    const { type, channel, ref } = frame;
-    if (typeof channel === "string") return event(channel, frame);
-    const reply = frame as unknown as AnyReply;
-    if (reply.type === "error") return failed(reply.payload, ref);
-    if (reply.type === "connected") {
-      if (ref === greeting) greet(reply.payload);
-      return;
-    }
-    const answer = settle(ref);
-    if (answer) {
-      answer.resolve(frame.payload);
-      flush();
-    }
-    if (reply.type === "pong") {
-      if (ref === pingId) {
-        meter.roundTrip(pingAt, now(), reply.payload.serverTime);
-        stirred();
-      }
-    } else if (reply.type === "subscribed") {
-      subscribed(frame);
-      changed();
-    } else if (reply.type === "gap") {
-      const cursor = channels.get(reply.payload.channel);
-      const gap = cursor && skip(cursor, reply.payload);
-      if (gap === "hole") askAgain(cursor!);
-      else tell(gap);
-      changed();
-    } else if (reply.type === "draining") {
-      retryAt = now() + reply.payload.retryInMs;
-    } else if (reply.type === "token_expiring") {
-      const mine = generation;
-      token().then((token) => {
-        if (token && mine === generation) transmit("refresh", { token });
-      }, onError);
-    } else if (reply.type === "refreshed" && identity) {
-      identity = { ...identity, ...reply.payload };
-      changed();
-    } else call(handlers.get(type), frame as never);
-  }
-
-  function event(channel: string, frame: Frame): void {
-    const cursor = channels.get(channel);
-    if (!cursor || cursor.isLeft) return;
-    const verdict = take(cursor, frame);
-    if (verdict === "hole") askAgain(cursor);
-    if (verdict !== true) return;
-    received++;
-    lastEventAt = now();
-    if (frame["replay"]) cursor.caughtUp++;
-    else meter.arrival(lastEventAt, frame["timestamp"] as string);
-    call(handlers.get(frame.type), frame as never);
-    stirred();
-  }
-
-  function greet(payload: ReplyPayload<"connected">): void {
-    welcome = payload;
-    identity = payload.identity;
-    timers.stop("connect");
-    meter.roundTrip(pingAt, now(), payload.serverTime);
-    status = "connected";
-    connectionError = null;
-    connectedAt = now();
-    reconnectAttempts = retryAt = 0;
-    connections++;
-    ask([...channels.values()].filter(({ isLeft }) => !isLeft));
-    timers.after("left", LEFT_MS, forgetLeft);
-    flush();
-    beat();
-    changed();
-  }
-
-  function failed(failure: Failure, ref: unknown): void {
-    lastError = failure;
-    const answer = settle(ref);
-    if (answer) {
-      answer.reject(new RequestError(failure));
-      flush();
-    } else {
-      refusal = failure;
-      if (!ref || ref === greeting) {
-        retryAt = now() + (failure.retryAfterMs ?? 0);
-      }
-      if (greeting && ref === greeting && !welcome) {
-        return lose(failure, !PASSING.test(failure.code));
-      }
-      if (ref) refused(ref, failure);
-    }
-    changed();
-  }
+  hear("refreshed", (payload) => {
+    core.identity = { ...core.identity!, ...payload };
+  });
 
   const self = {
     get state() {
@@ -776,25 +698,17 @@ export function connect(url?: string, options: Options = {}): Client {
     onGap: (listener) => add(gapListeners, listener),
     onFrame: (listener) => add(taps, listener),
     connect() {
-      if (status === "reconnecting" && timers.has("retry")) return retry();
-      if (status !== "closed") return;
+      if (isDue("retry")) return retry();
+      if (core.status !== "closed") return;
       outside = new AbortController();
-      const { signal } = outside;
-      for (const type of ["online", "offline", "pageshow"]) {
-        page.addEventListener?.(type, wake, { signal });
-      }
-      page.document?.addEventListener("visibilitychange", wake, { signal });
-      status = "connecting";
-      connectionError = null;
-      reconnectAttempts = tries = retryAt = 0;
+      for (const type of WAKING) page.addEventListener?.(type, wake, outside);
+      core.status = "connecting";
+      core.connectionError = null;
+      core.reconnectAttempts = tries = retryAt = 0;
       open();
       changed();
     },
-    disconnect() {
-      detach();
-      connectionError = null;
-      close();
-    },
+    disconnect: () => lose(null, true),
     sendMessage,
     sendBatch,
     batch: sendBatch,
@@ -807,12 +721,6 @@ export function connect(url?: string, options: Options = {}): Client {
       return enqueue(id, { type: verb, id, payload });
     },
   } as Client;
-
-  function on(type: string, handler: Handler): () => void {
-    const set = handlers.get(type) ?? new Set();
-    handlers.set(type, set);
-    return add(set, handler as (message: never) => void);
-  }
 
   self.connect();
   return self;

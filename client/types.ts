@@ -51,8 +51,8 @@ export interface Options {
   /**
    * Whether `sendMessage` waits until no newer message of the same type and
    * channel came for `debounceTime`; what was replaced fares as with
-   * `enableThrottle`. With both, the newest goes at the latest after
-   * `throttleTime`. Default `false`.
+   * `enableThrottle`. With both, the newest goes `debounceTime` after the first
+   * that waits. Default `false`.
    */
   readonly enableDebounce?: boolean;
   /** Milliseconds of quiet before a message is sent. Default 200. */
@@ -98,20 +98,18 @@ export type Status = "connecting" | "connected" | "reconnecting" | "closed";
 
 /**
  * Why the client itself gave up on something. `CONNECTION_LOST`: the socket
- * ended without a reason; `CONNECT_TIMEOUT`: no `connected` within 10 s;
- * `HEARTBEAT_TIMEOUT`: the connection fell silent; `TOKEN_FAILED`: the token
- * function threw; `OFFLINE`: refused since not connected; `QUEUE_FULL`: too
- * many wait already; `TIMEOUT`: no answer within 10 s; `CLOSED`: the client
- * was closed; `MALFORMED_FRAME`: the server sent no frame of the protocol.
+ * ended without a reason; `CONNECT_FAILED`: the token function or the making
+ * of a socket threw; `TIMEOUT`: no `connected` within 10 s, no answer to a
+ * request within 10 s, or silence after a ping for 5 s; `OFFLINE`: refused
+ * since not connected; `QUEUE_FULL`: too many wait already; `CLOSED`: the
+ * client was closed meanwhile; `MALFORMED_FRAME`: the server sent what is no frame.
  */
 export type ClientErrorCode =
   | "CONNECTION_LOST"
-  | "CONNECT_TIMEOUT"
-  | "HEARTBEAT_TIMEOUT"
-  | "TOKEN_FAILED"
+  | "CONNECT_FAILED"
+  | "TIMEOUT"
   | "OFFLINE"
   | "QUEUE_FULL"
-  | "TIMEOUT"
   | "CLOSED"
   | "MALFORMED_FRAME";
 
@@ -122,10 +120,13 @@ export interface Failure {
   /** A sentence. */
   readonly message: string;
   /** Milliseconds after which trying again makes sense. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** What exactly was wrong with a frame. */
-  readonly issues?: readonly Issue[];
+  readonly issues?: readonly Issue[] | undefined;
 }
+
+/** How a request fails: the server's refusal, or the client's own reason. */
+export type RequestError = Error & Failure;
 
 /** How one joined channel stands. */
 export interface ChannelState {
@@ -143,7 +144,7 @@ export interface ChannelState {
   /** Events received from history since the last join or resume. */
   readonly caughtUp: number;
   /** Why it was refused. */
-  readonly code?: RefusalCode | ClientErrorCode;
+  readonly code?: RefusalCode | ClientErrorCode | undefined;
 }
 
 /** A snapshot of a connection; never changes, a new one takes its place. */
@@ -170,9 +171,9 @@ export interface ClientState {
   readonly clockOffsetMs: number;
   /** Joined channels by canonical name. */
   readonly channels: Readonly<Record<string, ChannelState>>;
-  /** The server's name for this connection. */
+  /** The server's name for the present or last connection. */
   readonly sessionId: string | null;
-  /** Who the server takes us for. */
+  /** Who the server takes us for, or did last. */
   readonly identity: Identity | null;
   /** Gaps reported since the client was made. */
   readonly gaps: number;
@@ -182,7 +183,7 @@ export interface ClientState {
   readonly lastEventAt: number | null;
   /** Messages and requests that wait for a connection or an answer. */
   readonly pending: number;
-  /** The last refusal of anything, also of what nobody waited for. */
+  /** The last refusal of a request, a channel or a frame. */
   readonly lastError: Failure | null;
 }
 
@@ -310,7 +311,7 @@ export interface Client {
     message: Message,
   ): Promise<Sent<Message["type"]>>;
   /**
-   * Publishes many messages in order, in as few frames as may be.
+   * Publishes many messages in order, in few frames.
    *
    * @throws {RequestError} as `sendMessage`; earlier frames stay published.
    */
@@ -336,10 +337,7 @@ export interface Client {
    * @param channel its name or alias.
    */
   joinChannel(channel: string, options?: JoinOptions): void;
-  /**
-   * Leaves a channel and forgets the position in it; left while the
-   * connection is down, the position is kept for a second of the next one.
-   */
+  /** Leaves a channel and forgets the position in it. */
   leaveChannel(channel: string): void;
   /**
    * Asks the server.

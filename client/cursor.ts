@@ -1,0 +1,87 @@
+/**
+ * Where the client stands in a channel, and what that makes of what arrives:
+ * the application sees every number once and in order, or is told.
+ *
+ * @module
+ */
+import type { Position } from "../protocol/commands.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+import type { ChannelState, Gap } from "./types.ts";
+
+/** What the client knows of a channel it joined. */
+export interface Cursor {
+  /** As asked for; canonical once the server said so. */
+  name: string;
+  /** What applications see of it, but for the position. */
+  view: View;
+  /** Last event delivered; nothing while unknown or without retention. */
+  position?: Position | undefined;
+  /** How many events to replay while there is no position. */
+  last?: number | undefined;
+  /** The `subscribe` that waits for its answer. */
+  ref?: string | undefined;
+  /** Times asked for what is missing since an event was delivered. */
+  tries: number;
+}
+
+type View = { -readonly [Key in ViewKey]: ChannelState[Key] } & {
+  code?: ChannelState["code"];
+};
+type ViewKey = "status" | "recovered" | "caughtUp";
+
+/** One channel as `subscribed` names it. */
+type Answer = ReplyPayload<"subscribed">["channels"][number];
+
+/**
+ * Judges an event by its number.
+ *
+ * @returns `true`: deliver it; `false`: seen before; `"hole"`: something
+ * before it is missing.
+ */
+export function take(
+  cursor: Cursor,
+  { epoch, seq }: { readonly [field: string]: unknown },
+): boolean | "hole" {
+  const { position } = cursor;
+  if (seq === undefined) return true;
+  if (!position || position.epoch !== epoch) return "hole";
+  if ((seq as number) <= position.seq) return false;
+  if (seq !== position.seq + 1) return "hole";
+  position.seq++;
+  cursor.tries = 0;
+  return true;
+}
+
+/**
+ * Takes the answer to a `subscribe`. What is lost by it follows in a `gap`.
+ */
+export function answered(
+  cursor: Cursor,
+  { epoch, seq, recovered }: Answer,
+): void {
+  cursor.view = { status: "joined", recovered, caughtUp: 0 };
+  cursor.ref = undefined;
+  // What came while the answer was on its way may have moved us on.
+  if (recovered && cursor.position?.epoch === epoch) return;
+  cursor.position = epoch === null || seq === null ? undefined : { epoch, seq };
+}
+
+/**
+ * Takes a `gap`: moves on past what is lost.
+ *
+ * @returns whether the application is to be told; otherwise something before
+ * the gap is missing, too.
+ */
+export function skip(
+  cursor: Cursor,
+  { from, to, epoch, reason }: Gap,
+): boolean {
+  const { position } = cursor;
+  if (position?.epoch !== epoch) cursor.position = { epoch, seq: to };
+  // A log that lost its end gives those numbers out again.
+  else if (reason !== "position_unknown") {
+    if (from > position.seq + 1) return false;
+    position.seq = Math.max(position.seq, to);
+  }
+  return true;
+}

@@ -1,0 +1,30 @@
+/**
+ * Every bound of the client.
+ *
+ * @module
+ */
+
+/** Longest wait for `connected`, the token function's time included. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+/** Longest wait for an answer, once asked. */
+export const REQUEST_TIMEOUT_MS = 10_000;
+/** Longest silence after a ping. */
+export const HEARTBEAT_GRACE_MS = 5_000;
+/** A timer this much behind says that the machine slept, not the server. */
+export const LATE_MS = 1_000;
+/** How often traffic alone notifies of a new state. */
+export const TRAFFIC_MS = 1_000;
+/** Oldest unanswered message sent again; the server knows ids for 10 min. */
+export const MAX_RESEND_MS = 300_000;
+/** Most messages and requests that wait for answers. */
+export const MAX_PENDING = 1_000;
+/** Most messages in one frame of `sendBatch`. */
+export const MAX_BATCH_MESSAGES = 100;
+/** Most characters in one; in UTF-8 they fit the server's least limit. */
+export const MAX_BATCH_LENGTH = 20_000;
+/** First close code that means "do not come back". */
+export const FINAL_CLOSE = 4500;
+/** How much one event moves the average latency. */
+export const LATENCY_WEIGHT = 1 / 8;
+/** How much worse the best round trip counts with each later one. */
+export const BEST_AGEING = 1.1;
