@@ -5,12 +5,24 @@
  * @module
  */
 import { z } from "zod";
+import { MAX_SECRETS, MIN_SECRET_BYTES } from "./security/tokens.ts";
 
 /** Length of a day in milliseconds. */
 const DAY_MS = 24 * 3_600_000;
 
 const list = z.string().transform((text) =>
   text.split(",").map((item) => item.trim()).filter(Boolean)
+);
+
+const secrets = list.refine(
+  (all) => all.length <= MAX_SECRETS,
+  `must hold at most ${MAX_SECRETS} secrets, separated by commas`,
+).refine(
+  (all) =>
+    all.every((secret) =>
+      new TextEncoder().encode(secret).byteLength >= MIN_SECRET_BYTES
+    ),
+  `must hold secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas`,
 );
 
 function integer(least: number, most: number): z.ZodType<number> {
@@ -36,7 +48,7 @@ function url(...schemes: string[]): z.ZodType<string> {
 const Schema = z.object({
   PORT: integer(0, 65_535).default(3000),
   HOST: z.string().min(1).default("0.0.0.0"),
-  JWT_SECRET: list.default([]),
+  JWT_SECRET: secrets.default([]),
   JWKS_URL: url("https", "http").optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
@@ -110,7 +122,7 @@ export function readSettings(
     const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL } = result.data;
     if (!dev && JWT_SECRET.length === 0 && JWKS_URL === undefined) {
       faults.push(
-        "JWT_SECRET must be set to a secret of at least 32 random characters (or JWKS_URL to a key server)",
+        `JWT_SECRET must be set to a secret of at least ${MIN_SECRET_BYTES} random characters (or JWKS_URL to a key server)`,
       );
     }
     if (SOURCE === "evm" && EVM_RPC_URL === undefined) {

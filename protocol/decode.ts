@@ -201,10 +201,10 @@ function parse(data: unknown, maxBytes: number): unknown {
 /** What the envelope must have before its type can be looked up. */
 function envelope(value: unknown): Envelope {
   const ref = refOf(value);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (!isObject(value)) {
     throw new Refusal("INVALID_MESSAGE", "Frame is not a JSON object");
   }
-  const { type, version } = value as Fields;
+  const { type, version } = value;
   if (typeof version === "string" && !sameMajor(version)) {
     throw new Refusal(
       "UNSUPPORTED_VERSION",
@@ -327,11 +327,18 @@ function checked(
 
 /** Which refusal an issue is, by where it lies. */
 function codeOf(value: unknown, { path }: Issue): RefusalCode {
-  if (!path.startsWith("payload.")) return "INVALID_MESSAGE";
-  const { type } = value as Fields;
+  const { type, payload } = Object(value) as Fields;
+  const inside = path.startsWith("payload.") ||
+    // An unknown key of a payload is told of the payload as a whole.
+    (path === "payload" && isObject(payload));
+  if (!inside) return "INVALID_MESSAGE";
   return type === "subscribe" || type === "unsubscribe"
     ? "INVALID_SUBSCRIPTION"
     : "INVALID_PAYLOAD";
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function refOf(value: unknown): string | undefined {
