@@ -364,11 +364,10 @@ class Follower {
 
   /** Publishes all that the node knows and we have not published. */
   async #catchUp(node: EvmNode, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (let moved = 0; !signal.aborted;) {
       const head = await node.head();
       const tip = this.#tail.at(-1);
-      if (this.#unfinished) {
-        if (head.height < tip!.height) return;
+      if (this.#unfinished && head.height >= tip!.height) {
         await this.#complete(node, signal);
       }
       if (tip?.hash === head.hash) return;
@@ -386,9 +385,13 @@ class Follower {
         const parent = this.#tail.at(-1);
         // The chain moved meanwhile: look at it anew.
         if (!block || (parent && block.parentHash !== parent.hash)) {
-          await pause(this.#time, backoffMs(0, this.#random), signal);
+          if (++moved > MAX_FAILURES) {
+            throw new NodeFault(`Node shows no block ${next} that fits`);
+          }
+          await pause(this.#time, backoffMs(moved, this.#random), signal);
           break;
         }
+        moved = 0;
         await this.#publish(block, signal);
       }
     }
@@ -431,6 +434,7 @@ class Follower {
       signal,
     );
     for (const { hash } of gone) this.#strike(hash);
+    this.#unfinished = false;
   }
 
   async #publish(block: EvmBlock, signal: AbortSignal): Promise<void> {

@@ -27,7 +27,6 @@ export class MemoryOutlet implements Outlet {
   /** Longest message taken, in bytes. */
   maxBytes = 65_536;
   readonly #ids = new Set<string>();
-  #waiting: (() => void)[] = [];
 
   publish(messages: readonly AnyMessage[]): Promise<void> {
     this.calls.push(messages.length);
@@ -50,11 +49,9 @@ export class MemoryOutlet implements Outlet {
     return this.events.filter((event) => event.channel === channel);
   }
 
-  /** Resolves once `done` says so; it is asked again after each publish. */
-  async until(done: () => boolean): Promise<void> {
-    while (!done()) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+  /** Lets go of the ids taken so far, as a server does in time. */
+  forget(): void {
+    this.#ids.clear();
   }
 
   #take(messages: readonly AnyMessage[]): void {
@@ -75,7 +72,6 @@ export class MemoryOutlet implements Outlet {
         payload,
       } as AnyEvent);
     }
-    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
 
