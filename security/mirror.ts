@@ -5,6 +5,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
+import { patiently } from "./patience.ts";
 import type { Timer } from "./timer.ts";
 
 /**
@@ -15,8 +16,6 @@ import type { Timer } from "./timer.ts";
 export const POLL_MS = 800;
 /** When to try again after KV failed, in milliseconds. */
 const RETRY_MS = 200;
-/** Tries in a row when another isolate holds the file. */
-const WRITE_TRIES = 5;
 /** Most entries of one commit. */
 const WRITE_BATCH = 100;
 /** More entries than these are not read anew for every single change. */
@@ -256,23 +255,22 @@ export class Mirror<Value> {
   async #commit(
     batch: readonly [string, { readonly value: Value | undefined }][],
   ): Promise<boolean> {
-    for (let i = 0; i < WRITE_TRIES; i++) {
-      const commit = this.#kv.atomic().sum(this.#versionKey, 1n);
-      const now = this.#clock.now();
-      for (const [key, { value }] of batch) {
-        const expireIn = value === undefined ? 0 : this.#endOf(value) - now;
-        if (value === undefined || expireIn <= 0) {
-          commit.delete([...this.#entryKey, key]);
-        } else commit.set([...this.#entryKey, key], value, { expireIn });
-      }
-      try {
-        await commit.commit();
-        return true;
-      } catch {
-        // Locked by another isolate, or away: trying again tells.
-      }
+    try {
+      await patiently(this.#clock, () => {
+        const commit = this.#kv.atomic().sum(this.#versionKey, 1n);
+        const now = this.#clock.now();
+        for (const [key, { value }] of batch) {
+          const expireIn = value === undefined ? 0 : this.#endOf(value) - now;
+          if (value === undefined || expireIn <= 0) {
+            commit.delete([...this.#entryKey, key]);
+          } else commit.set([...this.#entryKey, key], value, { expireIn });
+        }
+        return commit.commit();
+      });
+      return true;
+    } catch {
+      return false;
     }
-    return false;
   }
 
   async #watch(): Promise<void> {
@@ -307,6 +305,10 @@ export class Mirror<Value> {
       return this.#loading;
     }
     this.#meanwhile.clear();
+    // It may be committed after KV was read and before the reading ends.
+    for (const [key, { value }] of this.#pending) {
+      this.#meanwhile.set(key, value);
+    }
     this.#loading = this.#readAll().finally(() => {
       this.#loading = undefined;
       if (this.#loadAgain && !this.#isDisposed) {
@@ -336,9 +338,6 @@ export class Mirror<Value> {
     } catch {
       this.#isAway = true;
       return;
-    }
-    for (const [key, { value }] of this.#pending) {
-      this.#meanwhile.set(key, value);
     }
     for (const [key, value] of this.#meanwhile) {
       if (value === undefined) found.delete(key);

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { patiently } from "./patience.ts";
 import type { Timer } from "./timer.ts";
 
 /** How often counts are folded into KV, in milliseconds. */
@@ -366,14 +367,14 @@ export class RateLimit {
 
   async #foldBatch(batch: readonly Folding[]): Promise<void> {
     try {
-      const commit = this.#kv.atomic();
-      for (const { window, bucket, count } of batch) {
-        commit.sum(
-          [...this.#key, window.start, bucket],
-          BigInt(count.folding),
-        );
-      }
-      await commit.commit();
+      await patiently(this.#clock, () => {
+        const commit = this.#kv.atomic();
+        for (const { window, bucket, count } of batch) {
+          const key = [...this.#key, window.start, bucket];
+          commit.sum(key, BigInt(count.folding));
+        }
+        return commit.commit();
+      });
     } catch {
       for (const { window, bucket, count } of batch) {
         count.unfolded += count.folding;

@@ -5,6 +5,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
+import { patiently } from "./patience.ts";
 import type { Timer } from "./timer.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
@@ -258,23 +259,30 @@ export class SecurityLog {
   }
 
   async #write(events: readonly SecurityEvent[]): Promise<boolean> {
-    for (let i = 0; i < TRIES; i++) {
-      try {
-        const head = await this.#kv.get<number>(HEAD);
-        const first = head.value ?? 0;
-        const commit = this.#kv.atomic().check(head)
-          .set(HEAD, first + events.length);
-        events.forEach((event, n) => {
-          commit.set([...RING, (first + n) % this.#maxEvents], event, {
-            expireIn: SECURITY_EVENT_LIFE_MS,
-          });
-        });
-        if ((await commit.commit()).ok) return true;
-      } catch {
-        // Locked by another isolate, or away: trying again tells.
+    try {
+      for (let i = 0; i < TRIES; i++) {
+        const { ok } = await patiently(this.#clock, () => this.#commit(events));
+        if (ok) return true;
       }
+    } catch {
+      // They are kept and written when KV is back.
     }
     return false;
+  }
+
+  async #commit(
+    events: readonly SecurityEvent[],
+  ): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
+    const head = await this.#kv.get<number>(HEAD);
+    const first = head.value ?? 0;
+    const commit = this.#kv.atomic().check(head)
+      .set(HEAD, first + events.length);
+    events.forEach((event, n) => {
+      commit.set([...RING, (first + n) % this.#maxEvents], event, {
+        expireIn: SECURITY_EVENT_LIFE_MS,
+      });
+    });
+    return await commit.commit();
   }
 
   async #read(

@@ -470,11 +470,11 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof errors.JWSSignatureVerificationFailed) {
     return refused("has a signature that does not match");
   }
-  if (
-    error instanceof errors.JWKSNoMatchingKey ||
-    error instanceof errors.JWKSMultipleMatchingKeys
-  ) {
+  if (error instanceof errors.JWKSNoMatchingKey) {
     return refused("names a key (kid) that the key server does not know");
+  }
+  if (error instanceof errors.JWKSMultipleMatchingKeys) {
+    return refused("names no key (kid), and the key server has several");
   }
   if (error instanceof errors.JOSEError || error instanceof TypeError) {
     return refused("is malformed");

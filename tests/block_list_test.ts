@@ -13,6 +13,7 @@ import {
   VIOLATION_WINDOW_MS,
 } from "../security/block_list.ts";
 import { POLL_MS } from "../security/mirror.ts";
+import { MAX_COMMIT_TRIES } from "../security/patience.ts";
 import { ManualClock } from "./fakes.ts";
 import { flaky, until } from "./security_fakes.ts";
 
@@ -276,6 +277,37 @@ Deno.test("an unblocking while KV is away is told when it is back", async () => 
   all.clock.advance(POLL_MS);
   await until(() => !two.isBlocked("203.0.113.7"), "the other knows");
   assert.equal(one.isBlocked("203.0.113.7"), false);
+});
+
+Deno.test("a file that another isolate holds for a moment is no failure", async () => {
+  await using all = await setup();
+  all.store.lockedFor = MAX_COMMIT_TRIES - 1;
+  let isDone = false;
+  const blocking = all.list.blockIP("203.0.113.7").then(() => isDone = true);
+  while (!isDone) {
+    await new Promise((turn) => setTimeout(turn, 0));
+    all.clock.advance(1);
+  }
+  await blocking;
+  assert.equal(all.store.lockedFor, 0);
+  assert.equal(all.list.state, "ok");
+  const later = all.make();
+  await later.ready;
+  assert.equal(later.isBlocked("203.0.113.7"), true);
+  await later[Symbol.asyncDispose]();
+});
+
+Deno.test("a file that stays held is a store that is away", async () => {
+  await using all = await setup();
+  all.store.lockedFor = Infinity;
+  let code: string | undefined;
+  all.list.blockIP("203.0.113.7").catch((error) => code = error.code);
+  while (code === undefined) {
+    await new Promise((turn) => setTimeout(turn, 0));
+    all.clock.advance(1);
+  }
+  assert.equal(code, "STORE_UNAVAILABLE");
+  all.store.lockedFor = 0;
 });
 
 Deno.test("a list that starts while KV is away reads it as soon as it is back", async () => {

@@ -145,6 +145,7 @@ Deno.test("while KV is away what is known holds, and what is new is told when it
   assert.equal(s.one.isRevoked(s.grant({ tokenId: "t2" })), true);
   assert.equal(s.two.isRevoked(s.grant({ tokenId: "t2" })), false);
   s.clock.advance(POLL_MS);
+  await until(() => s.two.state === "degraded", "the poll fails");
   assert.equal(s.two.isRevoked(s.grant()), true);
   s.store.isAway = false;
   s.clock.advance(POLL_MS);

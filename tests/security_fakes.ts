@@ -14,6 +14,8 @@ export interface FlakyKv {
   isAway: boolean;
   /** While `true`, commits and reads neither succeed nor fail. */
   isStuck: boolean;
+  /** So many operations from now fail as if another isolate held the file. */
+  lockedFor: number;
   /** How many operations were begun. */
   operations: number;
   /** Lets what is stuck fail. */
@@ -23,9 +25,13 @@ export interface FlakyKv {
 /** Wraps `real` so that it can be away; closing stays the caller's. */
 export function flaky(real: Deno.Kv): FlakyKv {
   let release = () => {};
-  const state = { isAway: false, isStuck: false, operations: 0 };
+  const state = { isAway: false, isStuck: false, lockedFor: 0, operations: 0 };
   async function guarded<T>(work: () => Promise<T>): Promise<T> {
     state.operations++;
+    if (state.lockedFor > 0) {
+      state.lockedFor--;
+      throw new TypeError("database is locked");
+    }
     if (state.isStuck) await new Promise<void>((free) => release = free);
     if (state.isAway || state.isStuck) throw new Error("KV is away");
     return await work();

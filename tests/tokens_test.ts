@@ -471,6 +471,25 @@ Deno.test("an unknown key is asked for, but no more often than the cooldown allo
   assert.equal(server.asked, 2);
 });
 
+Deno.test("a token that names no key is refused when several would fit", async () => {
+  await using server = keyServer();
+  const [one, other] = [
+    await server.pair("ES256", "1"),
+    await server.pair("ES256", "2"),
+  ];
+  const token = await new SignJWT(good).setProtectedHeader({ alg: "ES256" })
+    .sign(one.privateKey);
+  server.keys = [one.jwk];
+  const single = createTokens({ jwksUrl: server.url, now });
+  assert.equal((await single.verify(token)).user, "alice");
+  server.keys = [one.jwk, other.jwk];
+  const several = createTokens({ jwksUrl: server.url, now });
+  await assert.rejects(
+    several.verify(token),
+    refusal("UNAUTHENTICATED", /names no key \(kid\)/, token),
+  );
+});
+
 Deno.test("known keys go on verifying while the key server is away, and it is left in peace", async () => {
   await using server = keyServer();
   const clock = new ManualClock(NOW);
