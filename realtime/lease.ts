@@ -116,8 +116,7 @@ export class Lease implements AsyncDisposable {
       this.#lose("taken by another");
       return;
     }
-    // Work that was stopped must be over before it is begun anew.
-    if (this.#disposed || (this.#working && !this.held)) return;
+    if (this.#disposed) return;
     const until = now + this.#ttlMs;
     const { ok } = await this.#kv.atomic()
       .check(entry)
@@ -134,6 +133,8 @@ export class Lease implements AsyncDisposable {
     const left = until - this.#ttlMs * GUARD_SHARE - this.#clock.now();
     // The commit took too long to be worth anything, or came after the end.
     if (this.#disposed || left <= 0) return;
+    // Work that was stopped must be over before it is begun anew; meanwhile
+    // the lease keeps others from beginning beside it.
     if (this.#working && !this.held) return;
     this.#deadline?.[Symbol.dispose]();
     this.#deadline = this.#clock.after(left, () => this.#lose("not renewed"));

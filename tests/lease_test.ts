@@ -219,6 +219,48 @@ Deno.test("Lease rides out a store that fails for less than its time", async () 
   assert.equal(begun.length, 1);
 });
 
+Deno.test("Lease waits for work that ends slowly, before it is begun or handed on", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const { running, begun, most, work } = stage();
+  const line = new Line(kv);
+  const ends: (() => void)[] = [];
+  const slow = async (signal: AbortSignal) => {
+    running.add("slow");
+    begun.push("slow");
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => ends.push(resolve));
+    });
+    running.delete("slow");
+  };
+  const first = new Lease({ kv: line.kv, clock, name: "source", work: slow });
+  await settle();
+  await using _second = new Lease({
+    kv: new Line(kv).kv,
+    clock,
+    name: "source",
+    work: work("second"),
+  });
+  line.cut = true;
+  await pass(clock, LEASE_TTL_MS * 0.8);
+  line.cut = false;
+  await pass(clock, LEASE_TTL_MS * 3);
+  assert.deepEqual(begun, ["slow"], "it still ends");
+  ends.shift()!();
+  await pass(clock, LEASE_TTL_MS);
+  assert.deepEqual(begun, ["slow", "slow"]);
+
+  const disposed = first[Symbol.asyncDispose]();
+  await pass(clock, LEASE_TTL_MS * 0.4);
+  assert.deepEqual(begun, ["slow", "slow"], "it is not handed on yet");
+  ends.shift()!();
+  await disposed;
+  await pass(clock, LEASE_TTL_MS);
+
+  assert.deepEqual(begun, ["slow", "slow", "second"]);
+  assert.equal(most(), 1);
+});
+
 Deno.test("Lease survives a closed store and a work that fails", async () => {
   const kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
