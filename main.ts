@@ -15,10 +15,17 @@ import { Lease } from "./realtime/lease.ts";
 import { Log } from "./realtime/log.ts";
 import { Metrics } from "./realtime/metrics.ts";
 import { HubOutlet } from "./realtime/outlet.ts";
+import { Roster } from "./realtime/roster.ts";
 import { Sessions } from "./realtime/sessions.ts";
 import { createApp } from "./routes/app.ts";
+import { Gate, MESSAGES_PER_REQUEST } from "./routes/gate.ts";
 import { identifier } from "./routes/identity.ts";
 import { readAssets } from "./routes/pages.ts";
+import { BlockList } from "./security/block_list.ts";
+import { createClientIp } from "./security/client_ip.ts";
+import { RateLimit } from "./security/rate_limit.ts";
+import { Revocations } from "./security/revocations.ts";
+import { SecurityLog } from "./security/security_log.ts";
 import { createTokens } from "./security/tokens.ts";
 import type { Source } from "./sources/source.ts";
 import { openJournal } from "./journal.ts";
@@ -64,23 +71,67 @@ const hub = new Hub({ log, links, clock, nextId, observer: metrics.hub });
 const history = new History(hub);
 const instances = new Instances({ kv, clock, id: isolate, sessions, hub });
 
-const identify = identifier(createTokens({
-  secrets: secretsOrMadeUp(),
-  jwksUrl: settings.JWKS_URL,
-  issuer: settings.JWT_ISSUER,
-  audience: settings.JWT_AUDIENCE,
-}));
+const revocations = new Revocations({ kv, clock });
+const blocks = new BlockList({
+  kv,
+  clock,
+  allow: [...settings.TRUSTED_PROXIES, ...settings.ALLOWED_IPS],
+});
+const securityLog = new SecurityLog({ kv, clock });
+const identify = identifier(
+  createTokens({
+    secrets: secretsOrMadeUp(),
+    jwksUrl: settings.JWKS_URL,
+    issuer: settings.JWT_ISSUER,
+    audience: settings.JWT_AUDIENCE,
+  }),
+  revocations,
+);
+blocks.onBlocked(() =>
+  sessions.disconnect("IP_BLOCKED", ({ ip }) => blocks.isBlocked(ip))
+);
+revocations.onRevoked(() =>
+  sessions.disconnect("UNAUTHENTICATED", ({ session }) => session.isRevoked)
+);
 const measure = (type: string | undefined) => metrics.report(type);
 
 const drain = new Drain({ sessions, log, clock });
+const roster = new Roster({
+  kv,
+  clock,
+  id: isolate,
+  nextId,
+  sessions,
+  instances,
+});
+const gate = new Gate({
+  clientIp: createClientIp({ trustedProxies: settings.TRUSTED_PROXIES }),
+  blocks,
+  limits: {
+    connections: limit("connections", 1),
+    messages: limit("messages", MESSAGES_PER_REQUEST),
+    http: limit("http", 1),
+  },
+  sessions,
+  maxConnections: settings.MAX_CONNECTIONS,
+  maxConnectionsPerIp: settings.MAX_CONNECTIONS_PER_IP,
+  allowedOrigins: settings.ALLOWED_ORIGINS,
+  identify,
+  inService: () => drain.admit(),
+  securityLog,
+  now: () => clock.now(),
+});
 
 const app = createApp({
   hub,
-  admit: () => drain.admit(),
+  roster,
+  gate,
+  blocks,
+  revocations,
+  securityLog,
   history,
   instances,
   sessions,
-  identify,
   measure,
   report,
   maxMessageBytes: settings.MAX_MESSAGE_BYTES,
@@ -103,7 +154,6 @@ const app = createApp({
     maxMessageBytes: settings.MAX_MESSAGE_BYTES,
     schema: schemaHash(),
     requireAuth: settings.REQUIRE_AUTH,
-    authenticate: identify,
     measure,
     report,
     refused: (code) => metrics.refused(code),
@@ -127,6 +177,20 @@ export default {
   fetch: app.fetch,
   onListen: (address) => journal.info("listening", { isolate, address }),
 } satisfies Deno.ServeDefaultExport;
+
+/** A budget by address; one isolate may grant all of it before it asks. */
+function limit(name: string, times: number): RateLimit {
+  const most = settings.RATE_LIMIT_MAX * times;
+  const windowMs = settings.RATE_LIMIT_WINDOW_MS;
+  return new RateLimit({
+    kv,
+    clock,
+    name,
+    limit: most,
+    windowMs,
+    maxUnfolded: most,
+  });
+}
 
 function settingsOrExit(): Settings {
   try {

@@ -57,6 +57,7 @@ const Schema = z.object({
   RATE_LIMIT_WINDOW_MS: integer(1_000, 3_600_000).default(60_000),
   RATE_LIMIT_MAX: integer(1, 1_000_000_000).default(1_000),
   TRUSTED_PROXIES: list.default([]),
+  ALLOWED_IPS: list.default([]),
   ALLOWED_ORIGINS: list.default([]),
   MAX_CONNECTIONS: integer(1, 1_000_000).default(20_000),
   MAX_CONNECTIONS_PER_IP: integer(1, 1_000_000).default(1_000),

@@ -14,6 +14,8 @@ export interface Caller {
   readonly identity: Identity;
   /** When the token ends, in epoch milliseconds. */
   readonly expiresAt?: number | undefined;
+  /** Whether the token was revoked since it was shown. */
+  isRevoked(): boolean;
   /** Whether the caller may subscribe to `channel`. */
   mayRead(channel: Channel): boolean;
   /** Whether the caller may publish to `channel`. */

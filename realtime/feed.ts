@@ -69,6 +69,11 @@ export class Feed implements Connection {
     return this.#caller.identity;
   }
 
+  /** Whether its token was revoked since. */
+  get isRevoked(): boolean {
+    return this.#caller.isRevoked();
+  }
+
   /** The channels it follows, where it stands in them and how far behind. */
   get positions(): ReturnType<Outbox["positions"]> {
     return this.#outbox.positions();

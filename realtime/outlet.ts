@@ -13,6 +13,7 @@ import type { Hub } from "./hub.ts";
 /** The service itself: may do everything. */
 export const ITSELF: Caller = {
   identity: { isAuthenticated: true, user: null, role: "admin" },
+  isRevoked: () => false,
   mayRead: () => true,
   mayPublish: () => true,
 };

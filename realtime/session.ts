@@ -26,7 +26,7 @@ export const HEARTBEAT_MS = 25_000;
 /** Most commands of one connection waiting for their turn or answer. */
 export const MAX_COMMANDS_IN_FLIGHT = 256;
 /** Refused frames in excess of good ones after which a connection ends. */
-export const MAX_FAULTS = 64;
+export const MAX_FAULTS = 256;
 /** How long a client may stay unauthenticated where that is required. */
 export const AUTH_DEADLINE_MS = 10_000;
 /** How long before its end a token's client is warned, in milliseconds. */
@@ -56,11 +56,6 @@ export interface SessionParts {
   schema: string;
   /** Whether strangers may do nothing but `connect`. */
   requireAuth: boolean;
-  /**
-   * Finds out who a token speaks for.
-   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
-   */
-  authenticate: (token: string) => Promise<Caller>;
   /** This service's own measurements. */
   measure: (type: string | undefined) => Record<string, unknown>;
   /** Hears of bugs; never of refusals. */
@@ -71,12 +66,25 @@ export interface SessionParts {
   received?: () => void;
 }
 
+/** What watches over one connection. */
+export interface SessionGuard {
+  /** Milliseconds until the caller's next frame is admitted; 0: it is now. */
+  admit(caller: Caller): number;
+  /**
+   * Finds out who a token speaks for.
+   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
+   */
+  authenticate(token: string): Promise<Caller>;
+  /** Hears of refusals; `isFinal`: the connection ends for abuse. */
+  refused(code: RefusalCode, isFinal: boolean): void;
+}
+
 /** What is known of one connection from the outset. */
 export interface SessionOptions {
   /** Who it is before any `connect`. */
   caller: Caller;
-  /** Milliseconds until the next frame is admitted; 0 when it is now. */
-  admit?: () => number;
+  /** Watches over it. */
+  guard: SessionGuard;
 }
 
 /** One client. */
@@ -87,7 +95,7 @@ export class Session implements Connection {
   readonly since: number;
   readonly #socket: Socket;
   readonly #parts: SessionParts;
-  readonly #admit: () => number;
+  readonly #guard: SessionGuard;
   readonly #outbox: Outbox;
   readonly #queue: ClientFrame[] = [];
   readonly #timers = new Map<"auth" | "token", Disposable>();
@@ -104,7 +112,7 @@ export class Session implements Connection {
     this.#socket = socket;
     this.#parts = parts;
     this.#caller = options.caller;
-    this.#admit = options.admit ?? (() => 0);
+    this.#guard = options.guard;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
     this.#outbox = new Outbox(socket, parts.hub.outboxParts(), () => {
@@ -125,6 +133,11 @@ export class Session implements Connection {
   /** The channels it follows, where it stands in them and how far behind. */
   get positions(): ReturnType<Outbox["positions"]> {
     return this.#outbox.positions();
+  }
+
+  /** Whether its token was revoked since. */
+  get isRevoked(): boolean {
+    return this.#caller.isRevoked();
   }
 
   /** Names who hears, once, that the session has ended. */
@@ -161,7 +174,7 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      const retryAfterMs = this.#admit();
+      const retryAfterMs = this.#guard.admit(this.#caller);
       if (retryAfterMs > 0) {
         throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs });
       }
@@ -274,7 +287,7 @@ export class Session implements Connection {
     { auth, client, batch }: CommandPayload<"connect">,
     ref: string | undefined,
   ): Promise<void> {
-    if (auth) this.#become(await this.#parts.authenticate(auth.token));
+    if (auth) this.#become(await this.#guard.authenticate(auth.token));
     this.#requireIdentity();
     this.#client = client;
     this.#outbox.batch = batch ?? false;
@@ -282,7 +295,7 @@ export class Session implements Connection {
   }
 
   async #refresh(token: string, ref: string | undefined): Promise<void> {
-    const caller = await this.#parts.authenticate(token);
+    const caller = await this.#guard.authenticate(token);
     if (caller.identity.user !== this.identity.user) {
       throw new Refusal("FORBIDDEN", "A refresh cannot change the user");
     }
@@ -427,10 +440,9 @@ export class Session implements Connection {
       issues === undefined ? rest : { ...rest, issues: [...issues] },
       ref,
     );
-    if (refusal.code === "INTERNAL") this.#close("INTERNAL");
-    else if (refusal.kind.http < 500 && ++this.#faults >= MAX_FAULTS) {
-      this.#close(refusal.code);
-    }
+    const isAbuse = refusal.kind.http < 500 && ++this.#faults >= MAX_FAULTS;
+    this.#guard.refused(refusal.code, isAbuse);
+    if (isAbuse || refusal.code === "INTERNAL") this.#close(refusal.code);
   }
 
   #close(code: RefusalCode): void {

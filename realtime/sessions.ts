@@ -18,6 +18,8 @@ export interface Connection {
   readonly client: string | undefined;
   /** The channels it follows, where it stands in them and how far behind. */
   readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
+  /** Whether its token was revoked since. */
+  readonly isRevoked: boolean;
   /** Tells the client to come back in so many milliseconds. */
   drain(retryInMs: number): void;
   /** Ends the connection, with the close code of `code`. */
@@ -32,6 +34,14 @@ export interface Listed {
   readonly session: Connection;
   /** Its address. */
   readonly ip: string;
+}
+
+/** Where a connection comes from. */
+export interface Origin {
+  /** Its address. */
+  readonly ip: string;
+  /** What counts as one caller: the address, or its network. */
+  readonly bucket: string;
 }
 
 /** Knows who is connected here, in all and by address. */
@@ -61,25 +71,40 @@ export class Sessions {
   }
 
   /**
-   * Sockets held by an address, those included that the server has closed but
+   * Sockets held by one caller, those included that the server has closed but
    * whose peer has not let go: they still cost memory.
    */
-  socketsOf(ip: string): number {
-    return this.#sockets.get(ip) ?? 0;
+  socketsOf(bucket: string): number {
+    return this.#sockets.get(bucket) ?? 0;
   }
 
-  /** Lists a session from its beginning until it ends. */
-  add(session: Connection, ip: string): void {
+  /**
+   * Lists a connection from its beginning until it ends.
+   *
+   * @returns to be called, once or more, when its socket is really gone.
+   */
+  add(session: Connection, { ip, bucket }: Origin): () => void {
     this.#listed.set(session.id, { session, ip });
-    this.#sockets.set(ip, this.socketsOf(ip) + 1);
+    this.#sockets.set(bucket, this.socketsOf(bucket) + 1);
     this.#total++;
     session.onEnd(() => this.#listed.delete(session.id));
+    let held = true;
+    return () => {
+      if (held) this.#release(bucket);
+      held = false;
+    };
   }
 
-  /** The socket of an address is really gone. */
-  released(ip: string): void {
-    const left = this.socketsOf(ip) - 1;
-    if (left > 0) this.#sockets.set(ip, left);
-    else this.#sockets.delete(ip);
+  /** Ends the connections that `isMeant`, with the close code of `code`. */
+  disconnect(code: RefusalCode, isMeant: (listed: Listed) => boolean): number {
+    const meant = [...this].filter(isMeant);
+    for (const { session } of meant) session.disconnect(code);
+    return meant.length;
+  }
+
+  #release(bucket: string): void {
+    const left = this.socketsOf(bucket) - 1;
+    if (left > 0) this.#sockets.set(bucket, left);
+    else this.#sockets.delete(bucket);
   }
 }

@@ -5,9 +5,14 @@
  * @module
  */
 import { Hono } from "hono";
+import type { MiddlewareHandler } from "hono";
+import { cors } from "hono/cors";
 import { Refusal } from "../protocol/refusals.ts";
+import { adminRoutes } from "./admin.ts";
+import type { AdminParts } from "./admin.ts";
 import { channelRoutes } from "./channels.ts";
 import type { ChannelParts } from "./channels.ts";
+import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import type { HealthParts } from "./health.ts";
 import type { Env } from "./http.ts";
@@ -28,6 +33,7 @@ export type AppParts =
   & SseParts
   & PublishParts
   & ChannelParts
+  & AdminParts
   & MetricsParts
   & HealthParts
   & PageParts;
@@ -44,6 +50,8 @@ export function createApp(parts: AppParts): Hono<Env> {
     if (refusal.code === "INTERNAL") parts.report(refusal.cause);
     return refused(refusal);
   });
+  app.use("/api/*", crossOrigin(parts.gate));
+  app.use("/sse", crossOrigin(parts.gate));
   app.notFound((c) =>
     c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
   );
@@ -51,10 +59,21 @@ export function createApp(parts: AppParts): Hono<Env> {
   app.route("/", sseRoutes(parts));
   app.route("/", publishRoutes(parts));
   app.route("/", channelRoutes(parts));
+  app.route("/", adminRoutes(parts) as unknown as Hono<Env>);
   app.route("/", metricsRoutes(parts));
   app.route("/", healthRoutes(parts));
   app.route("/", pageRoutes(parts));
   return app;
+}
+
+/** Pages of allowed origins may use the HTTP API; credentials are tokens. */
+function crossOrigin(gate: Gate): MiddlewareHandler<Env> {
+  return cors({
+    origin: (origin) => gate.allowsOrigin(origin) ? origin : null,
+    allowHeaders: ["authorization", "content-type", "last-event-id"],
+    exposeHeaders: ["retry-after", "ratelimit", "ratelimit-policy"],
+    maxAge: 600,
+  });
 }
 
 function refused(refusal: Refusal): Response {

@@ -14,11 +14,13 @@ import type { History } from "../realtime/history.ts";
 import { requireChannel } from "../realtime/hub.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instances } from "../realtime/instances.ts";
-import { bearerOf } from "./http.ts";
-import type { CallerParts, Env } from "./http.ts";
+import type { Gate } from "./gate.ts";
+import type { Env } from "./http.ts";
 
 /** What the channel routes need. */
-export interface ChannelParts extends CallerParts {
+export interface ChannelParts {
+  /** Lets requests in. */
+  gate: Gate;
   /** Reads heads. */
   hub: Hub;
   /** Answers from the log. */
@@ -31,6 +33,7 @@ export interface ChannelParts extends CallerParts {
 export function channelRoutes(parts: ChannelParts): Hono<Env> {
   return new Hono<Env>()
     .get("/api/channels", async (c) => {
+      await parts.gate.request(c);
       const [channels, instances] = await Promise.all([
         parts.history.channels(),
         parts.instances.list(),
@@ -46,7 +49,7 @@ export function channelRoutes(parts: ChannelParts): Hono<Env> {
       });
     })
     .get("/api/channels/:channel/history", async (c) => {
-      const caller = await parts.identify(bearerOf(c));
+      const caller = await parts.gate.request(c);
       const { name } = requireChannel(c.req.param("channel"));
       const epoch = async () => (await parts.hub.heads([name]))[0]!.epoch;
       const after = await positionOf("after", c.req.query("after"), epoch);

@@ -4,22 +4,50 @@
  * @module
  */
 import type { Context } from "hono";
-import type { Caller } from "../realtime/caller.ts";
+import { Refusal } from "../protocol/refusals.ts";
 
 /** What `Deno.serve` tells Hono about a connection. */
 export type Env = { Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> };
-
-/** What a route needs to know who calls. */
-export interface CallerParts {
-  /**
-   * Who shows `token`; a stranger without one.
-   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
-   */
-  identify: (token: string | undefined) => Promise<Caller>;
-}
 
 /** The token of an `Authorization: Bearer` header, if there is one. */
 export function bearerOf(c: Context<Env>): string | undefined {
   const header = c.req.header("authorization");
   return header && /^bearer +(\S+) *$/i.exec(header)?.[1];
+}
+
+/**
+ * Reads a body as text, giving up as soon as it is too long.
+ *
+ * @param maxBytes longest body accepted.
+ * @throws {Refusal} `MESSAGE_TOO_LARGE`; `INVALID_JSON` when it is empty or
+ * not UTF-8.
+ */
+export async function textOf(
+  request: Request,
+  maxBytes: number,
+): Promise<string> {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  if (announced > maxBytes) throw tooLong(maxBytes);
+  if (!request.body) throw new Refusal("INVALID_JSON", "Body is empty");
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const chunk of request.body) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw tooLong(maxBytes);
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      await new Blob(chunks).arrayBuffer(),
+    );
+  } catch (cause) {
+    throw new Refusal("INVALID_JSON", "Body is not UTF-8 text", { cause });
+  }
+}
+
+function tooLong(maxBytes: number): Refusal {
+  return new Refusal(
+    "MESSAGE_TOO_LARGE",
+    `A body may hold at most ${maxBytes} bytes`,
+  );
 }

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { Refusal } from "../protocol/refusals.ts";
 import type { Caller } from "../realtime/caller.ts";
 import { mayPublish, mayRead } from "../security/access.ts";
+import type { Revocations } from "../security/revocations.ts";
 import { ANONYMOUS } from "../security/tokens.ts";
 import type { Grant, Tokens } from "../security/tokens.ts";
 
@@ -12,8 +14,12 @@ import type { Grant, Tokens } from "../security/tokens.ts";
  * The caller that holds `grant`.
  *
  * @param grant what a token was found to say.
+ * @param revocations tells whether the token is revoked, now and later.
  */
-export function callerOf(grant: Grant): Caller {
+export function callerOf(
+  grant: Grant,
+  revocations: Pick<Revocations, "isRevoked">,
+): Caller {
   const { isAuthenticated, user, role, expiresAt } = grant;
   return {
     identity: {
@@ -25,24 +31,31 @@ export function callerOf(grant: Grant): Caller {
         : { expiresAt: new Date(expiresAt).toISOString() }),
     },
     expiresAt,
+    isRevoked: () => revocations.isRevoked(grant),
     mayRead: (channel) => mayRead(grant, channel),
     mayPublish: (channel) => mayPublish(grant, channel),
   };
 }
 
 /** Anyone without a token. */
-const STRANGER = callerOf(ANONYMOUS);
+export const STRANGER: Caller = callerOf(ANONYMOUS, { isRevoked: () => false });
 
 /**
  * Makes the function that tells callers by their tokens.
  *
  * @param tokens verifies them.
+ * @param revocations knows those that are good no longer.
  * @returns resolves to a stranger without a token; rejects with a `Refusal`
  * for a bad one.
  */
 export function identifier(
   tokens: Tokens,
+  revocations: Revocations,
 ): (token: string | undefined) => Promise<Caller> {
-  return async (token) =>
-    token === undefined ? STRANGER : callerOf(await tokens.verify(token));
+  return async (token) => {
+    if (token === undefined) return STRANGER;
+    const caller = callerOf(await tokens.verify(token), revocations);
+    if (!caller.isRevoked()) return caller;
+    throw new Refusal("UNAUTHENTICATED", "Token has been revoked");
+  };
 }

@@ -10,19 +10,18 @@ import { Refusal } from "../protocol/refusals.ts";
 import { HEARTBEAT_MS, Session } from "../realtime/session.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import type { Gate } from "./gate.ts";
 import { bearerOf } from "./http.ts";
-import type { CallerParts, Env } from "./http.ts";
+import type { Env } from "./http.ts";
+import { STRANGER } from "./identity.ts";
 
 /** Seconds without a sign of life after which Deno gives a socket up. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
 
 /** What the socket routes need. */
-export interface SocketParts extends CallerParts {
-  /**
-   * Lets callers in.
-   * @throws {Refusal} `DRAINING` when nobody is let in any more.
-   */
-  admit: () => void;
+export interface SocketParts {
+  /** Lets connections in. */
+  gate: Gate;
   /** For every session. */
   session: SessionParts;
   /** Those connected here. */
@@ -50,35 +49,37 @@ function wantsUpgrade(c: Context<Env>): boolean {
 
 async function upgrade(
   c: Context<Env>,
-  parts: SocketParts,
+  { gate, session: parts, sessions }: SocketParts,
 ): Promise<Response> {
-  parts.admit();
-  const ip = c.env.remoteAddr.hostname;
+  const visitor = gate.connection(c);
   const token = bearerOf(c);
-  const stranger = await parts.identify(undefined);
   // A failed upgrade reaches a client without its reason, so a bad token is
   // refused on the socket.
-  const [caller, refusal] = await parts.identify(token).then(
-    (caller) => [caller, undefined] as const,
-    (error) => [stranger, Refusal.of(error)] as const,
-  );
+  let caller = STRANGER;
+  let refusal: Refusal | undefined;
+  if (token !== undefined) {
+    try {
+      caller = await gate.identify(token, visitor.ip);
+    } catch (error) {
+      refusal = Refusal.of(error);
+    }
+  }
   const offered = c.req.header("sec-websocket-protocol")?.split(",")
     .map((name) => name.trim());
   const { socket, response } = Deno.upgradeWebSocket(c.req.raw, {
     idleTimeout: IDLE_TIMEOUT_S,
     ...(offered?.includes(SUBPROTOCOL) ? { protocol: SUBPROTOCOL } : {}),
   });
-  const session = new Session(socket, parts.session, { caller });
-  parts.sessions.add(session, ip);
-  let released = false;
+  const guard = gate.guard(visitor);
+  const session = new Session(socket, parts, { caller, guard });
+  const release = sessions.add(session, visitor);
   socket.onopen = () => refusal ? session.reject(refusal) : session.open();
   socket.onmessage = ({ data }) => session.receive(data);
   socket.onerror = () => session.end();
+  // May come twice, after an idle close.
   socket.onclose = () => {
     session.end();
-    // An idle close may fire twice.
-    if (!released) parts.sessions.released(ip);
-    released = true;
+    release();
   };
   return response;
 }

@@ -14,8 +14,9 @@ import { Feed } from "../realtime/feed.ts";
 import type { FeedParts, FeedPeer } from "../realtime/feed.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
+import type { Gate } from "./gate.ts";
 import { bearerOf } from "./http.ts";
-import type { CallerParts, Env } from "./http.ts";
+import type { Env } from "./http.ts";
 
 /** A comment is sent so often, so that proxies do not think it dead. */
 export const KEEP_ALIVE_MS = 15_000;
@@ -23,12 +24,9 @@ export const KEEP_ALIVE_MS = 15_000;
 export const RETRY_MS = 3_000;
 
 /** What the SSE route needs. */
-export interface SseParts extends CallerParts {
-  /**
-   * Lets callers in.
-   * @throws {Refusal} `DRAINING` when nobody is let in any more.
-   */
-  admit: () => void;
+export interface SseParts {
+  /** Lets connections in. */
+  gate: Gate;
   /** For every feed. */
   session: FeedParts;
   /** Those connected here. */
@@ -38,15 +36,13 @@ export interface SseParts extends CallerParts {
 /** Mounts `GET /sse?channels=blocks,transactions`. */
 export function sseRoutes(parts: SseParts): Hono<Env> {
   return new Hono<Env>().get("/sse", async (c) => {
-    parts.admit();
-    const caller = await parts.identify(bearerOf(c));
+    const visitor = parts.gate.connection(c);
+    const caller = await parts.gate.identify(bearerOf(c), visitor.ip);
     const subscriptions = subscriptionsOf(c);
     const peer = new EventStream(subscriptions, parts.session.clock);
     const feed = new Feed(peer, parts.session, caller);
-    const ip = c.env.remoteAddr.hostname;
     peer.onCancel = () => feed.end();
-    parts.sessions.add(feed, ip);
-    peer.onClose = () => parts.sessions.released(ip);
+    peer.onClose = parts.sessions.add(feed, visitor);
     try {
       await feed.follow(subscriptions);
     } catch (error) {

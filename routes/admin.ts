@@ -1,0 +1,146 @@
+/**
+ * What operators do: block, revoke, look who is connected, send away.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import type { Context } from "hono";
+import { z } from "zod";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Roster } from "../realtime/roster.ts";
+import type { BlockList } from "../security/block_list.ts";
+import type { Revocations } from "../security/revocations.ts";
+import type { SecurityLog } from "../security/security_log.ts";
+import type { Gate } from "./gate.ts";
+import { textOf } from "./http.ts";
+import type { Env } from "./http.ts";
+
+/** Longest body of an admin request, in bytes. */
+const MAX_BODY_BYTES = 16 * 1024;
+/** Most security events answered. */
+const MAX_EVENTS = 1_000;
+
+/** What the admin routes need. */
+export interface AdminParts {
+  /** Lets requests in. */
+  gate: Gate;
+  /** Who is connected anywhere. */
+  roster: Roster;
+  /** Blocked addresses. */
+  blocks: BlockList;
+  /** Revoked tokens. */
+  revocations: Revocations;
+  /** What happened. */
+  securityLog: SecurityLog;
+}
+
+type AdminEnv = Env & { Variables: { by: string } };
+
+const text = z.string().min(1).max(200);
+const BlockRequest = z.strictObject({
+  ip: z.string().min(1).max(64),
+  reason: text.optional(),
+  /** How long, in milliseconds. */
+  forMs: z.int().positive().optional(),
+});
+const RevokeRequest = z.union([
+  z.strictObject({
+    tokenId: z.string().min(1).max(256),
+    reason: text.optional(),
+  }),
+  z.strictObject({ user: z.string().min(1).max(256), reason: text.optional() }),
+]);
+
+/** Mounts `/api/admin/...`, for tokens with the role `admin`. */
+export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
+  const { gate, roster, blocks, revocations, securityLog } = parts;
+  const app = new Hono<AdminEnv>();
+  app.use("/api/admin/*", async (c, next) => {
+    const { identity } = await gate.request(c as unknown as Context<Env>);
+    if (!identity.isAuthenticated) {
+      throw new Refusal("UNAUTHENTICATED", "This needs an admin's token");
+    }
+    if (identity.role !== "admin") {
+      throw new Refusal("FORBIDDEN", "This needs the role admin");
+    }
+    c.set("by", identity.user ?? "admin");
+    await next();
+  });
+
+  app.get("/api/admin/blocks", (c) => c.json({ blocks: blocks.list() }));
+  app.post("/api/admin/blocks", async (c) => {
+    const { ip, reason, forMs } = await bodyOf(c, BlockRequest);
+    const by = c.get("by");
+    const block = await blocks.blockIP(ip, { reason, forMs, by });
+    note(c, "blocked", block.ip, block.reason);
+    return c.json({ block }, 201);
+  });
+  app.delete("/api/admin/blocks/:ip{.+}", async (c) => {
+    const ip = c.req.param("ip");
+    const removed = await blocks.unblockIP(ip);
+    if (removed) note(c, "unblocked", ip);
+    return c.json({ removed }, removed ? 200 : 404);
+  });
+
+  app.get("/api/admin/sessions", async (c) => c.json(await roster.list()));
+  app.delete("/api/admin/sessions/:id", async (c) => {
+    const id = c.req.param("id").slice(0, 64);
+    await roster.disconnect(id);
+    note(c, "admin", undefined, `disconnect ${id}`);
+    return c.json({ disconnected: id }, 202);
+  });
+
+  app.get(
+    "/api/admin/revocations",
+    (c) => c.json({ revocations: revocations.list() }),
+  );
+  app.post("/api/admin/revocations", async (c) => {
+    const request = await bodyOf(c, RevokeRequest);
+    const options = { by: c.get("by"), reason: request.reason };
+    const revocation = "user" in request
+      ? await revocations.revokeUser(request.user, options)
+      : await revocations.revokeToken(request.tokenId, options);
+    note(c, "revoked", undefined, `${revocation.kind} ${revocation.id}`);
+    return c.json({ revocation }, 201);
+  });
+
+  app.get("/api/admin/events", async (c) => {
+    const limit = Number(c.req.query("limit") ?? 100);
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_EVENTS) {
+      throw new Refusal("INVALID_PAYLOAD", `limit must be 1 to ${MAX_EVENTS}`);
+    }
+    const events = await securityLog.latest(limit);
+    return c.json({ events, counts: securityLog.counts() });
+  });
+  return app;
+
+  function note(
+    c: Context<AdminEnv>,
+    kind: "blocked" | "unblocked" | "revoked" | "admin",
+    ip?: string,
+    detail?: string,
+  ): void {
+    securityLog.record({ kind, reason: kind, ip, by: c.get("by"), detail });
+  }
+}
+
+async function bodyOf<Schema extends z.ZodType>(
+  c: Context<AdminEnv>,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await textOf(c.req.raw, MAX_BODY_BYTES));
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal("INVALID_JSON", "Body is not JSON", { cause: error });
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new Refusal("INVALID_PAYLOAD", "Body does not match", {
+    issues: result.error.issues.slice(0, 8).map(({ path, message }) => ({
+      path: path.join("."),
+      message,
+    })),
+  });
+}
