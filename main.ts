@@ -26,7 +26,7 @@ import { createClientIp } from "./security/client_ip.ts";
 import { RateLimit } from "./security/rate_limit.ts";
 import { Revocations } from "./security/revocations.ts";
 import { SecurityLog } from "./security/security_log.ts";
-import { createTokens } from "./security/tokens.ts";
+import { createTokens, isWeak } from "./security/tokens.ts";
 import type { Source } from "./sources/source.ts";
 import { openJournal } from "./journal.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -205,6 +205,9 @@ function settingsOrExit(): Settings {
 
 function secretsOrMadeUp(): readonly string[] {
   const { JWT_SECRET, JWKS_URL } = settings;
+  if (JWT_SECRET.some(isWeak)) {
+    journal.warn("JWT_SECRET is short; use 32 random characters or more");
+  }
   if (JWT_SECRET.length > 0 || JWKS_URL !== undefined) return JWT_SECRET;
   journal.warn("made up a JWT_SECRET for this run; set one to make tokens");
   return [crypto.randomUUID() + crypto.randomUUID()];

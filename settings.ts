@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from "zod";
-import { MAX_SECRETS, MIN_SECRET_BYTES } from "./security/tokens.ts";
+import { MAX_SECRETS, STRONG_SECRET_BYTES } from "./security/tokens.ts";
 
 /** Length of a day in milliseconds. */
 const DAY_MS = 24 * 3_600_000;
@@ -17,12 +17,6 @@ const list = z.string().transform((text) =>
 const secrets = list.refine(
   (all) => all.length <= MAX_SECRETS,
   `must hold at most ${MAX_SECRETS} secrets, separated by commas`,
-).refine(
-  (all) =>
-    all.every((secret) =>
-      new TextEncoder().encode(secret).byteLength >= MIN_SECRET_BYTES
-    ),
-  `must hold secrets of at least ${MIN_SECRET_BYTES} bytes, separated by commas`,
 );
 
 function integer(least: number, most: number): z.ZodType<number> {
@@ -123,7 +117,7 @@ export function readSettings(
     const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL } = result.data;
     if (!dev && JWT_SECRET.length === 0 && JWKS_URL === undefined) {
       faults.push(
-        `JWT_SECRET must be set to a secret of at least ${MIN_SECRET_BYTES} random characters (or JWKS_URL to a key server)`,
+        `JWT_SECRET must be set to a secret of at least ${STRONG_SECRET_BYTES} random characters (or JWKS_URL to a key server)`,
       );
     }
     if (SOURCE === "evm" && EVM_RPC_URL === undefined) {

@@ -27,7 +27,7 @@ import { isPattern, MAX_PATTERN_LENGTH, MAX_PATTERNS } from "./patterns.ts";
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7518#section-3.2}
  */
-export const MIN_SECRET_BYTES = 32;
+export const STRONG_SECRET_BYTES = 32;
 /** Most secrets at once: every one may have to be tried on a bad token. */
 export const MAX_SECRETS = 8;
 /** How far the clocks of issuer and server may differ, in milliseconds. */
@@ -114,8 +114,8 @@ export interface Tokens {
  * Prepares the verification of tokens; keys are imported once, here.
  *
  * @param options secrets, key server, expected issuer and audience.
- * @throws {RangeError} when nothing could ever verify, a secret is too short,
- * there are too many, or the address is not one of http.
+ * @throws {RangeError} when nothing could ever verify, there are too many
+ * secrets, or the address is not one of http.
  */
 export function createTokens(options: TokensOptions): Tokens {
   const { secrets = [], jwksUrl, now = Date.now } = options;
@@ -129,9 +129,7 @@ export function createTokens(options: TokensOptions): Tokens {
       `Cannot verify tokens: more than ${MAX_SECRETS} secrets are set`,
     );
   }
-  const keys = secrets.map((secret, i) =>
-    importSecret(secret, `number ${i + 1}`)
-  );
+  const keys = secrets.map(importSecret);
   const server = jwksUrl === undefined
     ? undefined
     : new KeyServer(httpAddress(jwksUrl), now);
@@ -212,7 +210,7 @@ export interface TokenOptions {
  * Makes a token, signed with HS256.
  *
  * @param user whom it is for, and what it allows.
- * @param secret at least {@link MIN_SECRET_BYTES} bytes.
+ * @param secret {@link STRONG_SECRET_BYTES} bytes or more, best random.
  * @param expiresIn its life: seconds, or a text such as `90s`, `15m`, `24h`, `7d`.
  * @param options issuer, audience, token id.
  * @returns the compact form.
@@ -339,14 +337,19 @@ async function fetchKeys(url: string, options: RequestInit): Promise<Response> {
   return response;
 }
 
-function importSecret(secret: string, which = ""): Promise<CryptoKey> {
+/**
+ * Whether a secret is shorter than HS256 wants: good for trying things out,
+ * but somebody with a token could find it by guessing.
+ *
+ * @param secret as it stands in the setting.
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7518#section-3.2}
+ */
+export function isWeak(secret: string): boolean {
+  return new TextEncoder().encode(secret).byteLength < STRONG_SECRET_BYTES;
+}
+
+function importSecret(secret: string): Promise<CryptoKey> {
   const bytes = new TextEncoder().encode(secret);
-  if (bytes.length < MIN_SECRET_BYTES) {
-    throw new RangeError(
-      `JWT secret ${which} is too short: `.replace("  ", " ") +
-        `${bytes.length} bytes, HS256 needs at least ${MIN_SECRET_BYTES}`,
-    );
-  }
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   return crypto.subtle.importKey("raw", bytes, algorithm, false, [
     "sign",

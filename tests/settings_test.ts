@@ -56,7 +56,7 @@ Deno.test("dev needs nothing, and runs the simulator unless told otherwise", () 
   assert.deepEqual(read({}, true).JWT_SECRET, []);
 });
 
-Deno.test("several secrets are told apart, and each must be long enough", () => {
+Deno.test("several secrets are told apart, up to a bound", () => {
   const other = "t".repeat(32);
   assert.deepEqual(read({ JWT_SECRET: `${SECRET} , ${other}` }).JWT_SECRET, [
     SECRET,
@@ -65,18 +65,10 @@ Deno.test("several secrets are told apart, and each must be long enough", () => 
   const eight = Array.from({ length: 8 }, () => SECRET).join();
   assert.equal(read({ JWT_SECRET: eight }).JWT_SECRET.length, 8);
   assert.match(fault({ JWT_SECRET: `${eight},${SECRET}` }), /at most 8/);
-  for (const dev of [true, false]) {
-    assert.match(
-      fault({ JWT_SECRET: `${SECRET},${"s".repeat(31)}` }, dev),
-      /JWT_SECRET must hold secrets of at least 32 bytes/,
-    );
-  }
-  // Bytes, not characters.
-  assert.equal(read({ JWT_SECRET: "é".repeat(16) }).JWT_SECRET.length, 1);
 });
 
 Deno.test("a fault never repeats a secret", () => {
-  assert(!fault({ JWT_SECRET: "hunter2" }).includes("hunter2"));
+  assert(!fault({ JWT_SECRET: "hunter2", PORT: "x" }).includes("hunter2"));
 });
 
 Deno.test("a wrong value is named, with what it must be", () => {
