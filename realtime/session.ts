@@ -25,6 +25,11 @@ import { follow, MAX_SUBSCRIPTIONS } from "./subscription.ts";
 export const HEARTBEAT_MS = 25_000;
 /** Most commands of one connection waiting for their turn or answer. */
 export const MAX_COMMANDS_IN_FLIGHT = 256;
+/**
+ * Most publishes of one connection waiting to be stored: a fifth of what the
+ * log lets wait in all.
+ */
+export const MAX_PUBLISHES_IN_FLIGHT = 4_096;
 /** Refused frames in excess of good ones after which a connection ends. */
 export const MAX_FAULTS = 256;
 /** How long a client may stay unauthenticated where that is required. */
@@ -209,10 +214,13 @@ export class Session implements Connection {
 
   /** One at a time and in order; most are done at once. */
   #take(frame: ClientFrame): void {
-    if (this.#queue.length + this.#publishing >= MAX_COMMANDS_IN_FLIGHT) {
+    if (
+      this.#queue.length >= MAX_COMMANDS_IN_FLIGHT ||
+      this.#publishing >= MAX_PUBLISHES_IN_FLIGHT
+    ) {
       throw new Refusal(
         "RATE_LIMITED",
-        `At most ${MAX_COMMANDS_IN_FLIGHT} commands may wait for their answer`,
+        "Too many commands wait for their answer; send more slowly",
         { ref: frame.id, retryAfterMs: 1_000 },
       );
     }
