@@ -40,12 +40,17 @@ interface Bundle {
 
 const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
+  {
+    entry: "react.ts",
+    name: "react.js",
+    external: ["react", "./client.ts"],
+  },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
   { entry: "page/app.tsx", name: "app.js" },
 ];
 
 /** Modules of the package, each a bundle with its types. */
-const MODULES = ["client", "devtoolbar"] as const;
+const MODULES = ["client", "react", "devtoolbar"] as const;
 
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;

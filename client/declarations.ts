@@ -175,9 +175,15 @@ class Module {
 
   text(): string {
     for (const symbol of this.#exportsOf(this.#root)) this.#declare(symbol);
-    const header = [...this.#imports].map(([from, names]) =>
-      `import type { ${[...names].sort().join(", ")} } from "${from}";`
-    );
+    const said = [...this.#declared.values()].map(({ text }) => text).join();
+    const header = [...this.#imports].flatMap(([from, names]) => {
+      const used = [...names].filter((name) =>
+        new RegExp(`\\b${name}\\b`).test(said)
+      ).sort();
+      return used.length === 0
+        ? []
+        : [`import type { ${used.join(", ")} } from "${from}";`];
+    });
     const own = [...this.#declared.keys()];
     const passedOn = [...this.exported].filter((name) => !own.includes(name));
     if (passedOn.length > 0) {

@@ -40,9 +40,9 @@ export interface PanelParts {
  * @returns draws it anew.
  */
 export function mount(root: ShadowRoot, parts: PanelParts): () => void {
-  const panel = createRef<Panel>();
-  render(<Panel ref={panel} {...parts} />, root);
-  return () => panel.current?.forceUpdate();
+  const draw = () => render(<Panel {...parts} />, root);
+  draw();
+  return draw;
 }
 
 interface PanelState {
