@@ -21,6 +21,7 @@ const { act } = await import("react");
 const { createRoot } = await import("react-dom/client");
 const { renderToString } = await import("react-dom/server");
 const { LINGER_MS, useWebSocket } = await import("../client/react.ts");
+const examples = await import("../docs/examples/react.tsx");
 
 /** The server's end of a socket, as far as these tests need one. */
 class Peer {
@@ -87,10 +88,12 @@ const options: Options = {
 function setup() {
   mock.timers.enable({ apis: ["Date", "setTimeout"] });
   peers.length = 0;
-  const root = createRoot(document.createElement("div") as never);
+  const page = document.createElement("div") as { textContent: string };
+  const root = createRoot(page as never);
   const render = (node: ReactNode) =>
     act(async () => await root.render(createElement(StrictMode, null, node)));
   return {
+    page,
     render,
     peer: () => peers.at(-1)!,
     open: () => peers.filter(({ isClosed }) => !isClosed).length,
@@ -244,4 +247,35 @@ Deno.test("rendered on a server, the hook is connecting and opens nothing", () =
   mock.timers.tick(LINGER_MS);
   mock.timers.reset();
   assert.equal(peers.length, 0);
+});
+
+Deno.test("the documented examples connect, follow blocks and show errors", async () => {
+  await using parts = setup();
+  const { Advanced, Basic, BestPractices, ErrorHandling } = examples;
+  const show = async (example: typeof Basic) => {
+    await parts.render(createElement(example, { options }));
+    await tick(0);
+    return parts.peer();
+  };
+  let peer = await show(Basic);
+  assert.match(parts.page.textContent, /Disconnected/);
+  await act(async () => await peer.welcome());
+  await tick(0);
+  await act(() => peer.block(1));
+  assert.match(parts.page.textContent, /Status: Connected.*Height: 1/);
+  peer = await show(BestPractices);
+  await act(async () => await peer.welcome());
+  await tick(0);
+  await act(() => peer.block(1));
+  await act(() => peer.block(2));
+  assert.equal(parts.page.textContent, "1 2");
+  peer = await show(ErrorHandling);
+  await act(() => peer.onclose?.({ code: 4510, reason: "IP_BLOCKED" }));
+  assert.match(parts.page.textContent, /WebSocket error: Closed 4510/);
+  peer = await show(Advanced);
+  await act(async () => await peer.welcome());
+  assert.deepEqual(peer.sent[0].payload.auth, {
+    token: "your-jwt-token",
+    headers: { "X-Client-Version": "1.0.0" },
+  });
 });
