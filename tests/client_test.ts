@@ -381,6 +381,8 @@ Deno.test("events come in order, a double is dropped, handlers undo themselves",
   peer().event(10);
   peer().event(12);
   assert.deepEqual(heights, [11, -1, 12]);
+  await tick(1_000);
+  assert.equal(peer().of("subscribe").length, 1, "a double is no hole");
   assert.equal(client.state.channels["blocks"]?.seq, 12);
   assert.equal(client.state.received, 2);
 });
@@ -419,6 +421,45 @@ Deno.test("a hole is asked for once, and what follows waits for it", async () =>
   for (const seq of [12, 13, 14, 15]) peer().event(seq, { replay: true });
   assert.deepEqual(heights, [11, 12, 13, 14, 15]);
   assert.equal(parts.client.state.channels["blocks"]?.caughtUp, 4);
+});
+
+Deno.test("what fills the hole before the answer is not delivered twice", async () => {
+  using parts = await live();
+  const { heights, peer } = parts;
+  peer().event(12);
+  await tick(0);
+  peer().event(11);
+  peer().subscribed(joined("e1", 10));
+  for (const seq of [11, 12]) peer().event(seq, { replay: true });
+  assert.deepEqual(heights, [11, 12]);
+});
+
+Deno.test("a hole before a gap is asked for, not counted as lost", async () => {
+  using parts = await live();
+  const { gaps, peer } = parts;
+  const gap = { channel: "blocks", to: 20, epoch: "e1", reason: "retention" };
+  peer().reply("gap", { ...gap, from: 15 });
+  await tick(0);
+  assert.deepEqual(gaps, []);
+  assert.deepEqual(peer().of("subscribe")[1]!.payload.channels, [
+    { channel: "blocks", after: { epoch: "e1", seq: 10 } },
+  ]);
+});
+
+Deno.test("the answer to an earlier joining is not taken for the present one", async () => {
+  using parts = await live();
+  const { client, heights, peer } = parts;
+  client.leaveChannel("blocks");
+  client.joinChannel("blocks");
+  const early = peer().of("subscribe")[1]!.id;
+  client.leaveChannel("blocks");
+  client.joinChannel("blocks", { last: 1 });
+  const channels = [joined("e1", 30)];
+  peer().reply("subscribed", { channels, rejected: [] }, early);
+  assert.equal(client.state.channels["blocks"]?.status, "joining");
+  peer().subscribed(joined("e1", 29));
+  peer().event(30, { replay: true });
+  assert.deepEqual(heights, [30]);
 });
 
 Deno.test("asking again without effect slows down", async () => {
@@ -602,7 +643,7 @@ Deno.test("a refused channel says why; a passing refusal is tried again", async 
   }, again);
   await tick(1_999);
   assert.equal(peer().of("subscribe").length, 2);
-  await tick(1_001);
+  await tick(5_001);
   assert.equal(peer().of("subscribe").length, 3);
 });
 
