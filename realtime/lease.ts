@@ -133,11 +133,10 @@ export class Lease implements AsyncDisposable {
     const left = until - this.#ttlMs * GUARD_SHARE - this.#clock.now();
     // The commit took too long to be worth anything, or came after the end.
     if (this.#disposed || left <= 0) return;
-    // Work that was stopped must be over before it is begun anew; meanwhile
-    // the lease keeps others from beginning beside it.
-    if (this.#working && !this.held) return;
     this.#deadline?.[Symbol.dispose]();
     this.#deadline = this.#clock.after(left, () => this.#lose("not renewed"));
+    // Work that was stopped must be over before it is begun anew; meanwhile
+    // the lease keeps others from beginning beside it.
     if (this.#working) return;
     const stop = new AbortController();
     this.#stop = stop;

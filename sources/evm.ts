@@ -107,6 +107,7 @@ interface Published {
   readonly hash: string;
   readonly parentHash: string;
   readonly height: number;
+  readonly timestampMs: number;
 }
 
 /** Wakes who waits; a ring while nobody waits is remembered. */
@@ -166,6 +167,8 @@ class Follower {
   readonly #takenBack = new Map<string, number>();
   /** Transactions told as mined. */
   readonly #mined = new Set<string>();
+  /** Height of the first block told, of a chain of which none was. */
+  #start: number | undefined;
   /** Whether the newest block's transactions may not all be published. */
   #unfinished = false;
   /** What was last said of the node. */
@@ -256,65 +259,57 @@ class Follower {
 
   /** Finds out which chain the node follows, and what of it was published. */
   async #recognise(node: EvmNode, signal: AbortSignal): Promise<void> {
-    const genesis = await node.hashAt(0) ?? "0x00000000";
-    const family = `evm:${node.chainId}-`;
-    const chain = `${family}${genesis.slice(2, 10)}`;
+    const chain = `evm:${node.chainId}`;
     if (this.#chain === chain) return;
-    const before = this.#chain ?? await this.#resume(family, chain, signal);
+    const before = this.#chain;
     this.#chain = chain;
+    if (before !== undefined) {
+      // Another chain under the same address: nothing of the old one stands.
+      this.#log("source_chain_replaced", { before, chain });
+      this.#start = undefined;
+      await this.#takeBack(0, signal);
+      return;
+    }
+    await this.#resume(signal);
     this.#log("source_started", {
       source: "evm",
       chain,
       height: this.#tail.at(-1)?.height ?? -1,
     });
-    if (before === chain) {
-      this.#unfinished = this.#tail.length > 0;
-      return;
-    }
-    if (this.#tail.length === 0) return;
-    // A test chain that was begun anew: nothing of the old one stands.
-    this.#log("source_chain_replaced", { before, chain });
-    await this.#takeBack(0, signal);
   }
 
-  /**
-   * Reads from the DAG's own events which blocks stand.
-   *
-   * @returns the chain that they are of, when there are any.
-   */
-  async #resume(
-    family: string,
-    chain: string,
-    signal: AbortSignal,
-  ): Promise<string | undefined> {
+  /** Reads from the DAG's own events which blocks stand. */
+  async #resume(signal: AbortSignal): Promise<void> {
     const ours = (events: readonly AnyEvent[]) =>
-      events.filter(({ id }) => id.startsWith(family));
+      events.filter(({ id }) => id.startsWith(`${this.#chain}:`));
     const dag = ours(await this.#feed.latest("dag", RESUME_EVENTS, signal));
     for (const event of dag) {
       if (event.type !== "DAG_UPDATE") continue;
-      const { updateType, nodeId, relatedNodes, metadata } = event.payload;
+      const { updateType, nodeId, relatedNodes, metadata, timestamp } =
+        event.payload;
       if (updateType === "NODE_ADDED") {
         this.#append({
           hash: nodeId,
           parentHash: relatedNodes[0] ?? "",
           height: metadata?.layer ?? 0,
+          timestampMs: Date.parse(timestamp),
         });
       } else if (updateType === "NODE_REMOVED") this.#strike(nodeId);
     }
-    const before = dag.at(-1)?.id.split(":", 2).join(":");
-    if (before !== undefined && before !== chain) return before;
     // The last block may have been published, and its node not.
     const [last] = ours(await this.#feed.latest("blocks", 1, signal));
-    if (last?.type !== "NEW_BLOCK") return before;
-    const { blockId: hash, previousHash: parentHash = "", height } =
-      last.payload;
-    this.#chain = chain;
-    const known = dag.some(({ id }) => id === this.#addedId(hash));
-    if (last.id !== this.#blockId(hash) || known) return before;
-    const block = { hash, parentHash, height };
-    await this.#feed.send([this.#added(block)], signal);
-    this.#append(block);
-    return chain;
+    if (last?.type === "NEW_BLOCK") {
+      const { blockId: hash, previousHash: parentHash = "", height } =
+        last.payload;
+      const timestampMs = Date.parse(last.payload.timestamp);
+      const known = dag.some(({ id }) => id === this.#addedId(hash));
+      if (last.id === this.#blockId(hash) && !known) {
+        const block = { hash, parentHash, height, timestampMs };
+        await this.#feed.send([this.#added(block)], signal);
+        this.#append(block);
+      }
+    }
+    this.#unfinished = this.#tail.length > 0;
   }
 
   /** Publishes what of the newest block's transactions was not. */
@@ -371,15 +366,23 @@ class Follower {
         await this.#complete(node, signal);
       }
       if (tip?.hash === head.hash) return;
-      let next = Math.max(0, head.height - START_BLOCKS + 1);
+      // Genesis is no news, and not every test node keeps to the same one.
+      this.#start ??= Math.max(1, head.height - START_BLOCKS + 1);
+      let next = this.#start;
       if (tip) {
         const kept = await this.#standing(node, head.height);
         const first = this.#tail[kept];
-        if (first && first.height <= head.height) {
-          await this.#takeBack(kept, signal);
-        } else if (first) return; // The node is behind us, and may catch up.
+        // A node that is merely behind shows a head older than what we know.
+        const replaced = kept === 0 && head.timestampMs > tip.timestampMs;
+        if (first && first.height > head.height && !replaced) return;
+        if (first) await this.#takeBack(kept, signal);
+        if (first && first.height > head.height) {
+          this.#start = undefined;
+          continue;
+        }
         next = first?.height ?? tip.height + 1;
       }
+      if (next > head.height) return;
       for (; next <= head.height && !signal.aborted; next++) {
         const block = await node.block(next);
         const parent = this.#tail.at(-1);
@@ -426,7 +429,7 @@ class Follower {
         payload: {
           updateType: "NODE_REMOVED",
           nodeId: hash,
-          relatedNodes: parentsOf(height, parentHash),
+          relatedNodes: [parentHash],
           timestamp,
           metadata: { layer: height },
         },
@@ -438,9 +441,9 @@ class Follower {
   }
 
   async #publish(block: EvmBlock, signal: AbortSignal): Promise<void> {
-    const { hash, parentHash, height } = block;
+    const { hash, parentHash, height, timestampMs } = block;
     const mined = this.#minedIn(block);
-    const published = { hash, parentHash, height };
+    const published = { hash, parentHash, height, timestampMs };
     this.#remember(block);
     await this.#feed.send([
       {
@@ -449,7 +452,7 @@ class Follower {
         payload: {
           blockId: hash,
           height,
-          timestamp: this.#instant(block.timestampMs),
+          timestamp: this.#instant(timestampMs),
           hash,
           previousHash: parentHash,
           transactions: mined.map(({ payload }) => payload),
@@ -459,28 +462,24 @@ class Follower {
           ...whole("gasLimit", block.gasLimit),
         },
       },
-      this.#added(published, block.timestampMs),
+      this.#added(published),
       ...mined,
     ], signal);
     this.#append(published);
   }
 
-  #added(
-    { hash, parentHash, height }: Published,
-    timestampMs = this.#time.now(),
-  ): AnyMessage {
-    const parents = parentsOf(height, parentHash);
+  #added({ hash, parentHash, height, timestampMs }: Published): AnyMessage {
     return {
       type: "DAG_UPDATE",
       id: this.#addedId(hash),
       payload: {
         updateType: "NODE_ADDED",
         nodeId: hash,
-        relatedNodes: parents,
+        relatedNodes: [parentHash],
         timestamp: this.#instant(timestampMs),
         metadata: {
           layer: height,
-          parentCount: parents.length,
+          parentCount: 1,
           childCount: 0,
         },
       },
@@ -603,10 +602,6 @@ class Follower {
       },
     }], signal);
   }
-}
-
-function parentsOf(height: number, parentHash: string): string[] {
-  return height === 0 ? [] : [parentHash];
 }
 
 /** A count, left out when the node does not tell it or a number cannot. */

@@ -222,9 +222,13 @@ class SocketNode implements EvmNode {
     this.chainId = chainId;
   }
 
-  async head(): Promise<{ height: number; hash: string }> {
+  async head(): Promise<Pick<EvmBlock, "height" | "hash" | "timestampMs">> {
     const block = await this.#rpc.ask("eth_getBlockByNumber", "latest", false);
-    return { height: hexToNumber(block.number), hash: block.hash };
+    return {
+      height: hexToNumber(block.number),
+      hash: block.hash,
+      timestampMs: hexToNumber(block.timestamp) * 1000,
+    };
   }
 
   async hashAt(height: number): Promise<string | undefined> {

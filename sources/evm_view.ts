@@ -68,7 +68,7 @@ export interface EvmNode {
   /** Which chain it follows. */
   readonly chainId: number;
   /** Its newest block. */
-  head(): Promise<{ readonly height: number; readonly hash: string }>;
+  head(): Promise<Pick<EvmBlock, "height" | "hash" | "timestampMs">>;
   /** The hash of a block; nothing when it has none of that height. */
   hashAt(height: number): Promise<string | undefined>;
   /** A whole block; nothing when it has none, or not all of it, just now. */

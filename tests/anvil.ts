@@ -38,8 +38,6 @@ export interface AnvilOptions {
   readonly blockTime?: number;
   /** File that holds the chain from one start to the next. */
   readonly state?: string;
-  /** Port; any free one when absent. */
-  readonly port?: number;
 }
 
 /** A running node. */
@@ -61,11 +59,11 @@ export class Anvil implements AsyncDisposable {
 
   /** Starts a node, and waits until it listens. */
   static async start(
-    { blockTime, state, port = 0 }: AnvilOptions = {},
+    { blockTime, state }: AnvilOptions = {},
   ): Promise<Anvil> {
     const process = new Deno.Command(await anvilPath(), {
       args: [
-        ...["--host", "127.0.0.1", "--port", String(port)],
+        ...["--host", "127.0.0.1", "--port", "0"],
         ...(blockTime === undefined
           ? ["--no-mining"]
           : ["--block-time", String(blockTime)]),
@@ -96,7 +94,7 @@ export class Anvil implements AsyncDisposable {
     try {
       return new Anvil(process, await listening.promise, output);
     } catch (error) {
-      await new Anvil(process, port, output).#end("SIGKILL");
+      await new Anvil(process, 0, output).#end("SIGKILL");
       throw error;
     } finally {
       clearTimeout(timer);
@@ -126,11 +124,11 @@ export class Anvil implements AsyncDisposable {
     for (let made = 0; made < blocks; made++) await this.ask("evm_mine");
   }
 
-  /** The hashes of its chain, from genesis to the head. */
+  /** The hashes of its chain, from the first after genesis to the head. */
   async hashes(): Promise<string[]> {
     const head = Number(await this.ask("eth_blockNumber"));
     const hashes: string[] = [];
-    for (let height = 0; height <= head; height++) {
+    for (let height = 1; height <= head; height++) {
       const block = await this.ask(
         "eth_getBlockByNumber",
         `0x${height.toString(16)}`,
@@ -159,5 +157,58 @@ export class Anvil implements AsyncDisposable {
     }
     await this.#process.status;
     await this.#output;
+  }
+}
+
+/**
+ * One address for nodes that come and go, which nobody else's port can become:
+ * passes bytes on to whichever node it is pointed at.
+ */
+export class Relay implements AsyncDisposable {
+  /** Where connections are passed on to; they are dropped while absent. */
+  target: { readonly port: number } | undefined;
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #connections = new Set<Promise<void>>();
+  readonly #accepting = this.#accept();
+
+  /** Its address for sources. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  /** Listens no more, and waits for connections to end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#accepting;
+    await Promise.all(this.#connections);
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const connection of this.#listener) {
+        const passing = this.#pass(connection);
+        this.#connections.add(passing);
+        passing.finally(() => this.#connections.delete(passing));
+      }
+    } catch {
+      // Closed while accepting.
+    }
+  }
+
+  async #pass(near: Deno.TcpConn): Promise<void> {
+    try {
+      if (!this.target) return near.close();
+      const far = await Deno.connect({
+        hostname: "127.0.0.1",
+        port: this.target.port,
+      });
+      // Either end's end is the other's: pipes close what they wrote to.
+      await Promise.allSettled([
+        near.readable.pipeTo(far.writable),
+        far.readable.pipeTo(near.writable),
+      ]);
+    } catch {
+      near.close();
+    }
   }
 }

@@ -4,7 +4,7 @@ import type { AnyEvent, AnyMessage, PayloadOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { evmSource } from "../sources/evm.ts";
 import { HttpOutlet } from "../sources/http_outlet.ts";
-import { Anvil } from "./anvil.ts";
+import { Anvil, Relay } from "./anvil.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 
 /** How long a test waits for what must come, in milliseconds. */
@@ -49,6 +49,15 @@ function follow(anvil: { url: string }, outlet: MemoryOutlet) {
       await running;
     },
   };
+}
+
+/** Waits for what must come. */
+async function until(done: () => boolean): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!done()) {
+    assert.ok(Date.now() < deadline, "it does not come");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** Waits until subscribers hold the node's own chain to be the chain. */
@@ -108,11 +117,7 @@ Deno.test("evmSource() tells a real node's blocks, transactions and state", asyn
     data: "0x600a600c600039600a6000f3602a60005260206000f3",
     gas,
   });
-  const patience = Date.now() + PATIENCE_MS;
-  while (transactionsOf(outlet).length < 3) {
-    assert.ok(Date.now() < patience);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => transactionsOf(outlet).length === 3);
   await anvil.mine();
   await untilSame(anvil, outlet);
 
@@ -141,6 +146,7 @@ Deno.test("evmSource() tells a real node's blocks, transactions and state", asyn
   assert.equal(block.gasLimit, 30_000_000);
   assert.ok(block.size! > 500);
   assert.ok(block.gasUsed! > 21_000);
+  await until(() => outlet.of("nodes").length > 0);
   const status = outlet.of("nodes")[0]!.payload as PayloadOf<"NODE_STATUS">;
   assert.equal(status.status, "ONLINE");
   assert.equal(status.nodeId, "anvil");
@@ -156,11 +162,14 @@ Deno.test("evmSource() misses no block while the node restarts", async () => {
   const state = `${folder}/chain.json`;
   const outlet = new MemoryOutlet();
   try {
-    const first = await Anvil.start({ state, blockTime: 1 });
-    const { port } = first;
-    await using source = follow(first, outlet);
+    await using relay = new Relay();
+    await using first = await Anvil.start({ state, blockTime: 1 });
+    relay.target = first;
+    await using source = follow(relay, outlet);
     await first.mine(3);
     await untilSame(first, outlet);
+    await until(() => outlet.of("nodes").length > 0);
+    relay.target = undefined;
     await first.stop();
     {
       // Blocks that are made while nobody listens.
@@ -168,14 +177,15 @@ Deno.test("evmSource() misses no block while the node restarts", async () => {
       await hidden.mine(5);
       await hidden.stop();
     }
-    await using second = await Anvil.start({ state, blockTime: 1, port });
+    await using second = await Anvil.start({ state, blockTime: 1 });
+    relay.target = second;
     await second.mine();
 
     const view = await untilSame(second, outlet);
 
     assert.ok(view.length >= 9);
     const heights = blocksOf(outlet).map(({ height }) => height);
-    assert.deepEqual(heights, heights.map((_, index) => index));
+    assert.deepEqual(heights, heights.map((_, index) => index + 1));
     const states = outlet.of("nodes").map(({ payload }) =>
       (payload as PayloadOf<"NODE_STATUS">).status
     );
@@ -206,14 +216,14 @@ Deno.test("evmSource() takes back what a reorganisation took back, newest first"
   await anvil.mine();
   const after = await untilSame(anvil, outlet);
 
-  assert.deepEqual(after.slice(0, 4), before.slice(0, 4));
-  assert.notEqual(after[4], before[4]);
+  assert.deepEqual(after.slice(0, 3), before.slice(0, 3));
+  assert.notEqual(after[3], before[3]);
   const removed = outlet.of("dag").filter(({ payload }) =>
     (payload as PayloadOf<"DAG_UPDATE">).updateType === "NODE_REMOVED"
   );
   assert.deepEqual(
     removed.map(({ payload }) => (payload as PayloadOf<"DAG_UPDATE">).nodeId),
-    before.slice(4).reverse(),
+    before.slice(3).reverse(),
   );
   assert.deepEqual(
     source.entries.filter(({ event }) => event === "source_reorg").map((
@@ -238,7 +248,7 @@ Deno.test("evmSource() started again goes on where it was, through a reorganisat
     await untilSame(anvil, outlet);
   }
   const heights = blocksOf(outlet).map(({ height }) => height);
-  assert.deepEqual(heights, heights.map((_, index) => index));
+  assert.deepEqual(heights, heights.map((_, index) => index + 1));
   assert.ok(outlet.events.length > published);
 
   await anvil.ask("anvil_reorg", 3, []);
@@ -246,7 +256,7 @@ Deno.test("evmSource() started again goes on where it was, through a reorganisat
   await using _source = follow(anvil, outlet);
   const view = await untilSame(anvil, outlet);
 
-  assert.equal(view.length, 28);
+  assert.equal(view.length, 27);
 });
 
 Deno.test("evmSource() loses nothing while the server fails, and tells nothing twice", async () => {
@@ -262,7 +272,7 @@ Deno.test("evmSource() loses nothing while the server fails, and tells nothing t
   await using source = follow(anvil, outlet);
   const view = await untilSame(anvil, outlet);
 
-  assert.equal(view.length, 5);
+  assert.equal(view.length, 4);
   assert.equal(
     source.entries.filter(({ event }) => event === "source_publish_failed")
       .length,
@@ -272,23 +282,139 @@ Deno.test("evmSource() loses nothing while the server fails, and tells nothing t
 
 Deno.test("evmSource() begins anew with a chain that was begun anew", async () => {
   const outlet = new MemoryOutlet();
-  const first = await Anvil.start();
-  const { port } = first;
+  await using relay = new Relay();
+  await using first = await Anvil.start();
+  relay.target = first;
   await first.mine(9);
-  await using source = follow(first, outlet);
+  await using source = follow(relay, outlet);
   await untilSame(first, outlet);
   await first.stop();
-  // Its genesis has another time, so another hash.
+  // Its blocks have another time, so other hashes.
   await new Promise((resolve) => setTimeout(resolve, 1_000));
-  await using second = await Anvil.start({ port });
+  await using second = await Anvil.start();
+  relay.target = second;
   await second.mine();
 
   const view = await untilSame(second, outlet);
 
-  assert.equal(view.length, 2);
-  assert.ok(
-    source.entries.some(({ event }) => event === "source_chain_replaced"),
+  assert.equal(view.length, 1);
+  assert.deepEqual(
+    source.entries.filter(({ event }) => event === "source_reorg").map((
+      { fields },
+    ) => fields["depth"]),
+    [9],
   );
+});
+
+Deno.test("evmSource() tells a block that is too large with less in it, and all its transactions", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await using source = follow(anvil, outlet);
+  await untilSame(anvil, outlet);
+  const count = 260;
+  const hashes = await Promise.all(
+    Array.from(
+      { length: count },
+      (_, nonce) =>
+        anvil.ask("eth_sendTransaction", {
+          nonce: `0x${nonce.toString(16)}`,
+          from: alice,
+          to: bob,
+          value: "0x1",
+          data: "0x01020304",
+        }),
+    ),
+  );
+  await anvil.mine();
+
+  await untilSame(anvil, outlet);
+
+  const block = blocksOf(outlet).at(-1)!;
+  assert.equal(block["transactionsOmitted"], count);
+  const confirmed = transactionsOf(outlet).filter(({ status }) =>
+    status === "confirmed"
+  );
+  const told = new Set(confirmed.map(({ txId }) => txId));
+  assert.equal(confirmed.length, count);
+  assert.deepEqual(new Set(hashes), told);
+  assert.equal(confirmed[0]!.data, "0x01020304");
+  assert.ok(
+    source.entries.some(({ event }) => event === "source_message_shortened"),
+  );
+});
+
+/** A node that offers no subscriptions, and no receipts but one by one. */
+function plain(anvil: Anvil) {
+  const lacks = new Set(["eth_subscribe", "eth_getBlockReceipts"]);
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = async ({ data }) => {
+        const { id, method, params } = JSON.parse(data);
+        const answer =
+          await (lacks.has(method)
+            ? Promise.reject(new Error("Method not found"))
+            : anvil.ask(method, ...params)).then(
+              (result) => ({ result }),
+              ({ message }) => ({ error: { code: -32601, message } }),
+            );
+        if (socket.readyState !== WebSocket.OPEN) return;
+        socket.send(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
+      };
+      return response;
+    },
+  );
+  return Object.assign(server, { url: `ws://127.0.0.1:${server.addr.port}` });
+}
+
+Deno.test("evmSource() follows a node that offers only the least", async () => {
+  await using anvil = await Anvil.start();
+  await using node = plain(anvil);
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await using _source = follow(node, outlet);
+  await untilSame(anvil, outlet);
+  const hash = await anvil.ask("eth_sendTransaction", {
+    from: alice,
+    to: bob,
+    value: "0x1",
+  });
+  await anvil.mine(2);
+
+  await untilSame(anvil, outlet);
+
+  assert.deepEqual(
+    transactionsOf(outlet).map(({ txId, status }) => [txId, status]),
+    [[hash, "confirmed"]],
+  );
+});
+
+Deno.test("evmSource() keeps trying a node that is not there, and stops when told", async () => {
+  const outlet = new MemoryOutlet();
+  {
+    await using source = follow({ url: "ws://127.0.0.1:9" }, outlet);
+    await until(() => source.entries.length >= 3);
+    assert.ok(
+      source.entries.every(({ event }) => event === "source_node_lost"),
+    );
+  }
+
+  assert.deepEqual(
+    outlet.events.map(({ type, payload }) => [type, payload["status"]]),
+    [["NODE_STATUS", "OFFLINE"]],
+  );
+});
+
+Deno.test("evmSource() refuses an address that is none", () => {
+  const outlet = new MemoryOutlet();
+  for (const rpcUrl of ["http://127.0.0.1", "nowhere", ""]) {
+    assert.throws(
+      () => evmSource({ rpcUrl, outlet, log: () => {} }),
+      TypeError,
+    );
+  }
 });
 
 /** A server's HTTP side over a store in memory. */
@@ -355,7 +481,7 @@ Deno.test("source:evm follows over HTTP, is killed, and goes on without a block 
   ended.kill("SIGTERM");
   const { code, stderr } = await ended.output();
 
-  assert.equal(view.length, 8);
+  assert.equal(view.length, 7);
   assert.equal(code, 0, new TextDecoder().decode(stderr));
   assert.match(new TextDecoder().decode(stderr), /"source_stopped"/);
 });

@@ -23,6 +23,8 @@ class FakeChain {
   /** Blocks that the node has not seen yet. */
   behind = 0;
   reachable = true;
+  /** Time of genesis. */
+  epochMs = Date.UTC(2025, 0, 1);
   /** Questions after which the chain is reorganised, unasked. */
   jumpIn = 0;
   #made = 0;
@@ -40,7 +42,7 @@ class FakeChain {
         hash: `0x${id.split("").reverse().join("")}`,
         parentHash: this.blocks.at(-1)?.hash ?? `0x${"0".repeat(64)}`,
         height,
-        timestampMs: Date.UTC(2025, 0, 1) + height * 1000,
+        timestampMs: this.epochMs + height * 1000,
         miner: undefined,
         size: 1n,
         gasUsed: 1n,
@@ -89,8 +91,8 @@ class FakeChain {
       chainId: 7,
       head: () =>
         Promise.try(() => {
-          const { height, hash } = seen().at(-1)!;
-          return { height, hash };
+          const { height, hash, timestampMs } = seen().at(-1)!;
+          return { height, hash, timestampMs };
         }),
       hashAt: (height) => Promise.try(() => seen()[height]?.hash),
       block: (height) => Promise.try(() => seen()[height]),
@@ -299,6 +301,7 @@ Deno.test("evmSource() publishes every block of a gap, however long", async () =
   const chain = new FakeChain();
   const store = new MemoryOutlet();
   const clock = new ManualClock();
+  chain.mine(1);
   const first = begin(chain, store, clock);
   await pass(clock, 1_000);
   await first.end();
@@ -339,4 +342,33 @@ Deno.test("evmSource() takes back no more than its depth, and goes on from there
       depth < MAX_REORG_DEPTH ? undefined : true,
     );
   }
+});
+
+Deno.test("evmSource() waits for a node that is behind, and gives up a chain begun anew", async () => {
+  const chain = new FakeChain();
+  const store = new MemoryOutlet();
+  const clock = new ManualClock();
+  chain.mine(300);
+  const source = begin(chain, store, clock);
+  await pass(clock, 5_000);
+  const before = store.of("dag").length;
+  assert.equal(before, START_BLOCKS);
+
+  chain.behind = 250;
+  chain.cut();
+  await pass(clock, 15_000);
+  assert.equal(store.of("dag").length, before, "it is only behind");
+  const status = store.of("nodes").at(-1)!.payload;
+  assert.equal(status["status"], "SYNCING");
+  assert.equal(status["blockHeight"], 50);
+  chain.behind = 0;
+  chain.blocks = chain.blocks.slice(0, 1);
+  chain.epochMs += 86_400_000;
+  chain.mine(20);
+  chain.cut();
+  await pass(clock, 15_000);
+  await source.end();
+
+  const real = chain.blocks.map(({ hash }) => hash);
+  assert.deepEqual(replay(store.events), real.slice(-START_BLOCKS));
 });
