@@ -79,10 +79,16 @@ export class Drain {
       session.drain(GRACE_MS + Math.round(random() * spreadMs));
     }
     if (sessions.size > 0) await this.#pass(GRACE_MS);
-    await Promise.race([log.settled(), this.#pass(SETTLE_MS)]);
+    await this.#atMost(SETTLE_MS, log.settled());
     const open = sessions.size > 0;
     for (const { session } of sessions) session.disconnect("DRAINING");
     if (open) await this.#pass(CLOSE_MS);
+  }
+
+  async #atMost(ms: number, work: Promise<void>): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    using _timer = this.#parts.clock.after(ms, resolve);
+    await Promise.race([work, late]);
   }
 
   #pass(ms: number): Promise<void> {

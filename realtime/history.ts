@@ -5,7 +5,7 @@
  * @module
  */
 import { CHANNELS } from "../protocol/channels.ts";
-import type { ChannelKind } from "../protocol/channels.ts";
+import type { Channel, ChannelKind } from "../protocol/channels.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import { channelAbout } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
@@ -17,6 +17,18 @@ import type { Hub } from "./hub.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;
+
+/** Most latest states kept in memory. */
+export const MAX_CACHED_STATES = 1_000;
+/** Latest states of more UTF-16 units than this are not kept in memory. */
+export const MAX_CACHED_LENGTH = 16 * 1024;
+
+/** A latest state, and how far its channel was when it was read. */
+interface CachedState {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly text: string | undefined;
+}
 
 /** Events as JSON values, as they stand in answers. */
 type Data = Record<string, unknown>;
@@ -34,6 +46,7 @@ export interface ChannelHead {
 /** Answers from the log. */
 export class History {
   readonly #hub: Hub;
+  readonly #states = new Map<string, CachedState>();
 
   /** Reads through `hub`. */
   constructor(hub: Hub) {
@@ -119,9 +132,30 @@ export class History {
         }],
       });
     }
-    requireReading(caller, { name: about, kind: about });
-    const text = await this.#hub.latest(key);
+    const channel = { name: about, kind: about };
+    requireReading(caller, channel);
+    const text = await this.#state(key, channel);
     return text === undefined ? null : JSON.parse(text) as Data;
+  }
+
+  /**
+   * A state is kept for as long as its channel brings nothing new here, so
+   * that one everybody asks for is read once an event.
+   */
+  async #state(key: string, channel: Channel): Promise<string | undefined> {
+    const { epoch, seq } = await this.#hub.open(channel);
+    const known = this.#states.get(key);
+    if (known?.epoch === epoch && known.seq === seq) return known.text;
+    const text = await this.#hub.latest(key);
+    this.#states.delete(key);
+    if (text === undefined || text.length <= MAX_CACHED_LENGTH) {
+      this.#states.set(key, { epoch, seq, text });
+    }
+    for (const oldest of this.#states.keys()) {
+      if (this.#states.size <= MAX_CACHED_STATES) break;
+      this.#states.delete(oldest);
+    }
+    return text;
   }
 
   /** The catalogue, with where each fixed channel's log ends. */

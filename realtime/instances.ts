@@ -5,6 +5,7 @@
  */
 import type { Clock } from "./clock.ts";
 import type { Hub } from "./hub.ts";
+import type { Metrics, MetricsReport } from "./metrics.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
@@ -28,6 +29,26 @@ export interface Instance {
   readonly connections: number;
   /** Its fullest channels with their subscribers. */
   readonly subscribers: Readonly<Record<string, number>>;
+  /** Clients that were ever connected to it. */
+  readonly totalConnections: number;
+  /** Its rates, averages over the last ten seconds. */
+  readonly throughput: MetricsReport["throughput"];
+  /** Resident memory of its process, in bytes. */
+  readonly memoryUsage: number;
+}
+
+/** What all isolates together do. */
+export interface ClusterReport {
+  /** How many there are. */
+  readonly instances: number;
+  /** Clients connected to any of them. */
+  readonly activeConnections: number;
+  /** Clients that were ever connected to those. */
+  readonly totalConnections: number;
+  /** Their rates together, averages over the last ten seconds. */
+  readonly throughput: MetricsReport["throughput"];
+  /** Subscribers by channel, the fullest channels of each isolate. */
+  readonly subscribers: Readonly<Record<string, number>>;
 }
 
 /** What an isolate needs to be listed. */
@@ -42,6 +63,8 @@ export interface InstancesOptions {
   sessions: Sessions;
   /** Knows who follows what here. */
   hub: Hub;
+  /** What it measures of itself. */
+  metrics: Metrics;
 }
 
 /** Says every {@link BEAT_MS} that this isolate is there, and lists all. */
@@ -78,6 +101,36 @@ export class Instances implements AsyncDisposable {
     return [own, ...others];
   }
 
+  /**
+   * Everyone's counts added up.
+   *
+   * @throws whatever KV throws.
+   */
+  async report(): Promise<ClusterReport> {
+    const all = await this.list();
+    const sum = (count: (instance: Instance) => number) =>
+      all.reduce((total, instance) => total + count(instance), 0);
+    const channels = new Set(
+      all.flatMap(({ subscribers }) => Object.keys(subscribers)),
+    );
+    return {
+      instances: all.length,
+      activeConnections: sum(({ connections }) => connections),
+      totalConnections: sum(({ totalConnections }) => totalConnections),
+      throughput: {
+        messagesPerSecond: sum((it) => it.throughput.messagesPerSecond),
+        eventsPerSecond: sum((it) => it.throughput.eventsPerSecond),
+        broadcastsPerSecond: sum((it) => it.throughput.broadcastsPerSecond),
+      },
+      subscribers: Object.fromEntries(
+        [...channels].map((channel) => [
+          channel,
+          sum(({ subscribers }) => subscribers[channel] ?? 0),
+        ]),
+      ),
+    };
+  }
+
   /** Says goodbye. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#open = false;
@@ -102,7 +155,8 @@ export class Instances implements AsyncDisposable {
   }
 
   #own(): Instance {
-    const { clock, id, sessions, hub } = this.#options;
+    const { clock, id, sessions, hub, metrics } = this.#options;
+    const { throughput, resourceUsage } = metrics.report();
     const counts = [...hub.channels]
       .map((name) => [name, hub.subscribers(name)] as const)
       .filter(([, count]) => count > 0)
@@ -114,6 +168,9 @@ export class Instances implements AsyncDisposable {
       at: clock.now(),
       connections: sessions.size,
       subscribers: Object.fromEntries(counts),
+      totalConnections: sessions.total,
+      throughput,
+      memoryUsage: resourceUsage.memoryUsage,
     };
   }
 }

@@ -174,18 +174,8 @@ export class Metrics {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
-  /**
-   * Everything, or one section of it.
-   *
-   * @param type the name of a section; any other name gives everything.
-   */
-  report(type?: string): Record<string, unknown> {
-    const whole = this.#whole();
-    if (type === undefined || !Object.hasOwn(whole, type)) return { ...whole };
-    return { [type]: whole[type as keyof MetricsReport] };
-  }
-
-  #whole(): MetricsReport {
+  /** Everything this isolate measures of itself. */
+  report(): MetricsReport {
     const { clock, sessions, behind, memoryUsage } = this.#options;
     const now = clock.now();
     const delivery = this.#delivery;

@@ -62,7 +62,7 @@ export interface SessionParts {
   /** Whether strangers may do nothing but `connect`. */
   requireAuth: boolean;
   /** This service's own measurements. */
-  measure: (type: string | undefined) => Record<string, unknown>;
+  measure: (type: string | undefined) => Promise<Record<string, unknown>>;
   /** Hears of bugs; never of refusals. */
   report: (error: unknown) => void;
   /** Hears of refusals, by code. */
@@ -276,14 +276,8 @@ export class Session implements Connection {
         return this.#unsubscribe(command.payload, id);
       case "refresh":
         return this.#refresh(command.payload.token, id);
-      case "request_metrics": {
-        const { type } = command.payload;
-        const metrics = this.#parts.measure(type);
-        return this.#say("metrics_response", {
-          ...(type === undefined ? {} : { type }),
-          metrics,
-        }, id);
-      }
+      case "request_metrics":
+        return this.#requestMetrics(command.payload.type, id);
       case "request_data":
         return this.#requestData(command.payload.key, id);
       case "query":
@@ -337,6 +331,15 @@ export class Session implements Connection {
     const left = channels.map((name) => requireChannel(name).name)
       .filter((name) => this.#outbox.detach(name));
     this.#say("unsubscribed", { channels: left }, ref);
+  }
+
+  async #requestMetrics(
+    type: string | undefined,
+    ref: string | undefined,
+  ): Promise<void> {
+    const metrics = await this.#parts.measure(type);
+    const asked = type === undefined ? {} : { type };
+    this.#say("metrics_response", { ...asked, metrics }, ref);
   }
 
   async #requestData(key: string, ref: string | undefined): Promise<void> {

@@ -267,7 +267,9 @@ Deno.test("a block of 1,000 transactions passes where messages may be longer, wh
     );
     assert.deepEqual((await history(narrow, "")).seqs, []);
   }
-  await using wide = await openHouse({ maxMessageBytes: 524_288 });
+  await using wide = await openHouse({
+    env: { MAX_MESSAGE_BYTES: "524288" },
+  });
   await accepted(await publish(wide, message, token));
   const response = await wide.request("/api/channels/blocks/history");
   const { events } = REPLIES.query_result.parse(await response.json());
@@ -383,24 +385,24 @@ Deno.test("the WebSocket path says what it is to a plain request", async () => {
   assert.match(message, /WebSocket/);
 });
 
-Deno.test("the service is alive, and ready when its parts are", async () => {
-  let store = { ok: true, detail: "the log answers" };
-  await using house = await openHouse({
-    conditions: () =>
-      Promise.resolve({ store, link: { ok: true, detail: "broadcast" } }),
-  });
+Deno.test("the service is alive, and ready while its store answers", async () => {
+  await using house = await openHouse();
   const health = await house.request("/health");
   assert.equal(health.status, 200);
   assert.deepEqual(await health.json(), { status: "ok" });
   const ready = await house.request("/ready");
   assert.equal(ready.status, 200);
   assert.equal((await ready.json()).ready, true);
-  store = { ok: false, detail: "the log cannot be read" };
+  const { getMany } = house.kv;
+  house.kv.getMany = () => Promise.reject(new Error("away"));
   const unready = await house.request("/ready");
+  house.kv.getMany = getMany;
   assert.equal(unready.status, 503);
-  assert.deepEqual(await unready.json(), {
-    ready: false,
-    checks: { store, link: { ok: true, detail: "broadcast" } },
+  const { ready: isReady, checks } = await unready.json();
+  assert.equal(isReady, false);
+  assert.deepEqual(checks.store, {
+    ok: false,
+    detail: "the log cannot be read",
   });
   assert.equal((await house.request("/health")).status, 200);
 });
@@ -429,20 +431,23 @@ Deno.test("a lost store is told, without its details", async () => {
 });
 
 Deno.test("a bug is reported, and its caller told nothing of it", async () => {
-  const bug = new TypeError("the innermost secret");
-  await using house = await openHouse({
-    conditions: () => Promise.reject(bug),
-  });
+  await using house = await openHouse();
+  house.blocks.list = () => {
+    throw new TypeError("the innermost secret");
+  };
   const { message } = await refusedWith(
-    await house.request("/ready"),
+    await house.request("/api/admin/blocks", {
+      headers: { authorization: `Bearer ${await tokenOf("admin")}` },
+    }),
     "INTERNAL",
   );
   assert(!message.includes("secret"));
-  assert.deepEqual(house.bugs, [bug]);
+  assert.equal(house.bugs.length, 1);
+  assert.match(JSON.stringify(house.bugs[0]), /the innermost secret/);
 });
 
 Deno.test("strangers are limited by address, publishers are not", async () => {
-  await using house = await openHouse({ rateLimit: 3 });
+  await using house = await openHouse({ env: { RATE_LIMIT_MAX: "3" } });
   for (let i = 0; i < 3; i++) {
     assert.equal((await house.request("/api/channels")).status, 200);
   }
@@ -483,7 +488,7 @@ Deno.test("only an admin's token opens the admin routes", async () => {
 
 Deno.test("pages of other origins may not connect where origins are named", async () => {
   await using house = await openHouse({
-    allowedOrigins: ["https://app.example"],
+    env: { ALLOWED_ORIGINS: "https://app.example" },
   });
   const upgrade = (origin: string) =>
     house.request("/ws", { headers: { upgrade: "websocket", origin } });
