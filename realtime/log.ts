@@ -12,7 +12,10 @@ import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "./clock.ts";
 
-/** Longest part of an event; a KV value holds at most 64 KiB. */
+/**
+ * Length of every part of an event but the last, which is shorter: so a reader
+ * sees whether it holds the whole. A KV value holds at most 64 KiB.
+ */
 export const PART_BYTES = 60_000;
 /**
  * Most a commit carries, keys included. KV allows 800 KiB.
@@ -27,14 +30,20 @@ export const COMMIT_CHANNELS = 100;
 const GET_MANY = 10;
 /** What an event weighs besides its payload, in bytes, at most. */
 const ENVELOPE_BYTES = 600;
-/** What a mutation weighs besides its value, in bytes: its key and framing. */
+/** What a mutation weighs besides names and values, in bytes. */
 const MUTATION_BYTES = 100;
+/** Bytes of UTF-8 in one UTF-16 unit, at most. */
+const UNIT_BYTES = 3;
 /** How long a latest state is kept at least, in milliseconds: seven days. */
 export const STATE_MS = 7 * 24 * 3_600_000;
 /** How long a publisher's `id` is remembered, in milliseconds. */
 export const ID_MEMORY_MS = 600_000;
 /** How long a commit is tried before its publishers are refused. */
 export const COMMIT_DEADLINE_MS = 3_000;
+/** How long to look, after that, whether a lost commit took effect. */
+export const LAST_LOOK_MS = 1_000;
+/** How long KV may take to answer a read, in milliseconds. */
+export const READ_DEADLINE_MS = 3_000;
 /** First wait after a lost race or a locked file, in milliseconds. */
 const RETRY_BASE_MS = 2;
 /** Longest wait between tries, in milliseconds. */
@@ -143,6 +152,13 @@ type State =
   | { readonly key: string }
   | { readonly channel: string; readonly epoch: string; readonly seq: number };
 
+/** A row of an event: some of its bytes. */
+interface Part {
+  /** From 0. */
+  readonly number: number;
+  readonly bytes: Uint8Array;
+}
+
 interface Request {
   readonly drafts: readonly Draft[];
   readonly bytes: number;
@@ -223,18 +239,28 @@ export class Log {
   append(drafts: readonly Draft[]): Promise<readonly Place[]> {
     let bytes = 0;
     let mutations = 0;
-    for (const { payloadText, keys } of drafts) {
+    const channels = new Set<string>();
+    for (const { channel, payloadText, keys, id = "" } of drafts) {
+      channels.add(channel);
       const size = this.#encoder.encode(payloadText).byteLength;
       const rows = Math.ceil((size + ENVELOPE_BYTES) / PART_BYTES) + 2 +
         keys.length;
       mutations += rows;
       bytes += size + ENVELOPE_BYTES + rows * MUTATION_BYTES;
+      bytes += rows * channel.length + id.length;
       if (keys.length > 0 && size < PART_BYTES) bytes += size + ENVELOPE_BYTES;
+      // A key stands in its row, the lasting one in those of the others too.
+      for (const key of keys) {
+        bytes += (key.length + keys[0]!.length) * UNIT_BYTES;
+      }
     }
-    if (bytes > COMMIT_BYTES || mutations > COMMIT_MUTATIONS) {
+    if (
+      bytes > COMMIT_BYTES || mutations > COMMIT_MUTATIONS ||
+      channels.size > COMMIT_CHANNELS
+    ) {
       throw new Refusal(
         "MESSAGE_TOO_LARGE",
-        `What is published together may hold about ${COMMIT_BYTES} bytes; send less at once`,
+        `What is published together may hold about ${COMMIT_BYTES} bytes and ${COMMIT_CHANNELS} channels; send less at once`,
       );
     }
     if (
@@ -270,7 +296,11 @@ export class Log {
    * @returns their heads, in the same order.
    * @throws whatever KV throws.
    */
-  async heads(channels: readonly string[]): Promise<Head[]> {
+  heads(channels: readonly string[]): Promise<Head[]> {
+    return this.#timely(this.#readHeads(channels));
+  }
+
+  async #readHeads(channels: readonly string[]): Promise<Head[]> {
     const heads: Head[] = [];
     for (let i = 0; i < channels.length; i += GET_MANY) {
       const keys = channels.slice(i, i + GET_MANY).map((name) => [
@@ -291,10 +321,16 @@ export class Log {
    * @returns 1 or more; one past the head when nothing is kept.
    * @throws whatever KV throws.
    */
-  async oldest(channel: string): Promise<number> {
+  oldest(channel: string): Promise<number> {
+    return this.#timely(this.#readOldest(channel));
+  }
+
+  async #readOldest(channel: string): Promise<number> {
+    const [head] = await this.#readHeads([channel]);
+    // Rows may outlive the head of their log: they are nobody's then.
+    if (head!.epoch === UNBORN_EPOCH) return 1;
     const rows = this.#kv.list({ prefix: ["log", channel] }, { limit: 1 });
     for await (const { key } of rows) return key[2] as number;
-    const [head] = await this.heads([channel]);
     return head!.seq + 1;
   }
 
@@ -309,15 +345,24 @@ export class Log {
    * retention has begun to take them.
    * @throws whatever KV throws.
    */
-  async read(
+  read(
     channel: string,
-    { after, upTo, limit, maxBytes, newest = false }: {
+    range: {
       after: number;
       upTo: number;
       limit: number;
       maxBytes: number;
       newest?: boolean;
     },
+  ): Promise<{ seq: number; text: string }[]> {
+    return this.#timely(this.#readPage(channel, range));
+  }
+
+  async #readPage(
+    channel: string,
+    { after, upTo, limit, maxBytes, newest = false }: Parameters<
+      Log["read"]
+    >[1],
   ): Promise<{ seq: number; text: string }[]> {
     if (upTo <= after || limit < 1) return [];
     const rows = this.#kv.list<Uint8Array>({
@@ -326,22 +371,25 @@ export class Log {
     }, { reverse: newest, batchSize: Math.min(100, limit + 1) });
     const decoder = new TextDecoder();
     const events: { seq: number; text: string }[] = [];
-    let parts: Uint8Array[] = [];
+    let parts: Part[] = [];
     let seq = 0;
     let bytes = 0;
     const finish = () => {
-      if (parts.length === 0) return;
       if (newest) parts.reverse();
-      events.push({ seq, text: decoder.decode(joined(parts)) });
+      // Retention may be taking it, part by part, this very moment.
+      if (isWhole(parts)) {
+        events.push({ seq, text: decoder.decode(joined(parts)) });
+      }
       parts = [];
     };
     for await (const { key, value } of rows) {
       if (key[2] !== seq) {
         finish();
-        if (events.length === limit || bytes >= maxBytes) break;
+        if (events.length === limit) break;
+        if (events.length > 0 && bytes >= maxBytes) break;
         seq = key[2] as number;
       }
-      parts.push(value);
+      parts.push({ number: key[3] as number, bytes: value });
       bytes += value.byteLength;
     }
     finish();
@@ -355,15 +403,21 @@ export class Log {
    * @returns its text, or nothing when none is known any more.
    * @throws whatever KV throws.
    */
-  async latest(key: string): Promise<string | undefined> {
-    const { value: state } = await this.#kv.get<State>(["state", key]);
-    if (!state) return undefined;
+  latest(key: string): Promise<string | undefined> {
+    return this.#timely(this.#readLatest(key));
+  }
+
+  async #readLatest(key: string): Promise<string | undefined> {
+    let { value: state } = await this.#kv.get<State>(["state", key]);
+    if (state && "key" in state) {
+      ({ value: state } = await this.#kv.get<State>(["state", state.key]));
+    }
+    if (!state || "key" in state) return undefined;
     if (state instanceof Uint8Array) return new TextDecoder().decode(state);
-    if ("key" in state) return await this.latest(state.key);
     const { channel, epoch, seq } = state;
-    const [head] = await this.heads([channel]);
+    const [head] = await this.#readHeads([channel]);
     if (head!.epoch !== epoch) return undefined;
-    const [event] = await this.read(channel, {
+    const [event] = await this.#readPage(channel, {
       after: seq - 1,
       upTo: seq,
       limit: 1,
@@ -446,6 +500,8 @@ export class Log {
       }
       for (const { channel } of groups.flat()) this.#heads.delete(channel);
     }
+    const took = await this.#lastLook(unsure);
+    if (took) return this.#done(took, began);
     throw last ?? new Error("Too many writers of one channel");
   }
 
@@ -455,13 +511,36 @@ export class Log {
 
   /** A commit that hangs counts as failed, though it may yet take effect. */
   #limited<T>(work: Promise<T>, began: number): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
     const left = began + COMMIT_DEADLINE_MS - this.#clock.now();
+    return this.#timely(work, Math.max(1, left));
+  }
+
+  /** Gives up waiting for KV after `ms`. */
+  #timely<T>(work: Promise<T>, ms: number = READ_DEADLINE_MS): Promise<T> {
+    const { promise, reject } = Promise.withResolvers<never>();
     const timer = this.#clock.after(
-      Math.max(1, left),
+      ms,
       () => reject(new Error("KV did not answer in time")),
     );
     return Promise.race([work, promise]).finally(() => timer[Symbol.dispose]());
+  }
+
+  /** The time is up: nobody may be refused whose event is kept. */
+  async #lastLook(unsure: ReadonlySet<Attempt>): Promise<Attempt | undefined> {
+    const began = this.#clock.now();
+    for (let tries = 1; unsure.size > 0; tries++) {
+      const left = began + LAST_LOOK_MS - this.#clock.now();
+      if (left <= 0) return undefined;
+      try {
+        for (const attempt of unsure) {
+          if (await this.#timely(this.#took(attempt), left)) return attempt;
+        }
+        return undefined;
+      } catch (error) {
+        this.#observer.failed?.(error);
+        await this.#pause(tries);
+      }
+    }
   }
 
   #pause(tries: number): Promise<void> {
@@ -473,14 +552,18 @@ export class Log {
 
   /** Whether a commit whose answer was lost has taken effect after all. */
   async #took({ events }: Attempt): Promise<boolean> {
-    const { channel, seq, text } = events[0]!;
-    const [row] = await this.read(channel, {
-      after: seq - 1,
-      upTo: seq,
-      limit: 1,
-      maxBytes: 0,
-    });
-    return row?.text === text;
+    // The same message may have come by another isolate in the same
+    // millisecond: one event alone proves nothing about the others.
+    for (const { channel, seq, text } of events) {
+      const [row] = await this.#readPage(channel, {
+        after: seq - 1,
+        upTo: seq,
+        limit: 1,
+        maxBytes: 0,
+      });
+      if (row?.text !== text) return false;
+    }
+    return true;
   }
 
   #done(
@@ -573,7 +656,7 @@ export class Log {
     bytes: Uint8Array,
   ): void {
     const expireIn = this.#retention(channel).ms;
-    for (let part = 0; part * PART_BYTES < bytes.byteLength; part++) {
+    for (let part = 0; part * PART_BYTES <= bytes.byteLength; part++) {
       const from = part * PART_BYTES;
       operation.set(
         ["log", channel, seq, part],
@@ -598,9 +681,13 @@ export class Log {
     }
   }
 
-  /** Removes what an older log of the name left, before a new one begins. */
+  /**
+   * Removes what an older log of the name left, before a new one begins; not
+   * when another isolate has begun one meanwhile.
+   */
   async #clear(channel: string): Promise<void> {
-    while (await this.#deleteRows({ prefix: ["log", channel] }) > 0);
+    const unborn = { key: ["head", channel], versionstamp: null };
+    while (await this.#deleteRows({ prefix: ["log", channel] }, unborn) > 0);
   }
 
   async #rememberedIds(
@@ -653,15 +740,19 @@ export class Log {
     this.#trimming = undefined;
   }
 
-  async #deleteRows(selector: Deno.KvListSelector): Promise<number> {
-    const operation = this.#kv.atomic();
+  async #deleteRows(
+    selector: Deno.KvListSelector,
+    ...checks: Deno.AtomicCheck[]
+  ): Promise<number> {
+    const operation = this.#kv.atomic().check(...checks);
     let rows = 0;
     for await (const { key } of this.#kv.list(selector, { limit: TRIM_ROWS })) {
       operation.delete(key);
       rows++;
     }
-    if (rows > 0) await operation.commit();
-    return rows;
+    if (rows === 0) return 0;
+    const { ok } = await operation.commit();
+    return ok ? rows : 0;
   }
 }
 
@@ -676,9 +767,11 @@ function statesOf(
   const state = bytes.byteLength <= PART_BYTES
     ? bytes
     : { channel, epoch, seq };
+  // A block may be named like its height.
+  const aliases = others.filter((key) => key !== lasting);
   return [
     [lasting, state],
-    ...others.map((key): [string, State] => [key, { key: lasting }]),
+    ...aliases.map((key): [string, State] => [key, { key: lasting }]),
   ];
 }
 
@@ -696,15 +789,22 @@ function position({ epoch, seq }: { epoch: string; seq: number }): Head {
   return { epoch, seq };
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
+/** Whether no part of an event is missing: the last is shorter than others. */
+function isWhole(parts: readonly Part[]): boolean {
+  const last = parts.at(-1);
+  return last !== undefined && last.bytes.byteLength < PART_BYTES &&
+    parts.every(({ number }, i) => number === i);
+}
+
+function joined(parts: readonly Part[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!.bytes;
   const whole = new Uint8Array(
-    parts.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    parts.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
   );
   let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.byteLength;
+  for (const { bytes } of parts) {
+    whole.set(bytes, at);
+    at += bytes.byteLength;
   }
   return whole;
 }
