@@ -14,7 +14,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import type { Clock } from "./clock.ts";
 import type { Hint, Link, LinkedEvent } from "./link.ts";
-import type { Log, LoggedEvent } from "./log.ts";
+import type { Head, Log, LoggedEvent } from "./log.ts";
 import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts, Page } from "./outbox.ts";
 import { MAX_HELD, Stream } from "./stream.ts";
@@ -25,6 +25,8 @@ export const HOLD_MS = 10;
 export const POLL_MS = 1_000;
 /** Asking the log may take at most one part in so many of the time. */
 const POLL_SHARE = 20;
+/** But the log is asked at least this often, however slow it was. */
+export const MAX_REST_MS = 5_000;
 /** Wait after a failed repair, in milliseconds. */
 const REPAIR_RETRY_MS = 200;
 /** A stream without subscribers is forgotten after so long. */
@@ -175,6 +177,9 @@ export class Hub {
         `This server follows ${MAX_STREAMS} channels already; try again later`,
       );
     }
+    if (!isLogged(channel)) {
+      return Promise.resolve(this.#keep(channel, { epoch: "", seq: 0 }));
+    }
     const heard: LinkedEvent[] = [];
     const stream = this.#begin(channel, heard);
     this.#opening.set(name, { stream, heard });
@@ -261,22 +266,25 @@ export class Hub {
   async #begin(channel: Channel, heard: LinkedEvent[]): Promise<Stream> {
     const { name } = channel;
     try {
-      const logged = isLogged(channel);
-      const [head] = logged
-        ? await this.heads([name])
-        : [{ epoch: "", seq: 0 }];
-      const stream = new Stream(name, {
-        logged,
-        head: head!,
-        envelope: () => this.#envelope(),
-      });
-      this.#streams.set(name, stream);
-      this.#idleSince.set(name, this.#clock.now());
+      const [head] = await this.heads([name]);
+      const stream = this.#keep(channel, head!);
       for (const event of heard) this.#take(stream, event);
       return stream;
     } finally {
       this.#opening.delete(name);
     }
+  }
+
+  #keep(channel: Channel, head: Head): Stream {
+    const { name } = channel;
+    const stream = new Stream(name, {
+      logged: isLogged(channel),
+      head,
+      envelope: () => this.#envelope(),
+    });
+    this.#streams.set(name, stream);
+    this.#idleSince.set(name, this.#clock.now());
+    return stream;
   }
 
   #pass(
@@ -432,7 +440,8 @@ export class Hub {
       this.#observer.failed?.(error);
     }
     const now = this.#clock.now();
-    this.#restUntil = now + (now - began) * POLL_SHARE;
+    this.#restUntil = now +
+      Math.min((now - began) * POLL_SHARE, MAX_REST_MS);
     this.#checkIn(POLL_MS);
   }
 
