@@ -188,6 +188,8 @@ export class Outbox {
    * come before the first event has to be said already.
    */
   attach(stream: Stream, start: Start): void {
+    // The client may have been found too slow while it was being answered.
+    if (!this.#open) return;
     this.detach(stream.channel);
     const place = new Place(this, stream, start);
     this.#places.set(stream.channel, place);
@@ -245,17 +247,14 @@ export class Outbox {
     if (!this.#open || this.#behind.size === 0) return false;
     const now = this.#parts.clock.now();
     const buffered = this.#peer.bufferedAmount;
-    if (buffered < this.#buffered || buffered < HIGH_WATER_BYTES) {
-      this.#progressAt = now;
-    }
+    const takes = buffered <= HIGH_WATER_BYTES / 2;
+    if (takes || buffered < this.#buffered) this.#progressAt = now;
     this.#buffered = buffered;
     if (now - this.#progressAt >= STALL_MS) {
       this.#stall();
       return false;
     }
-    if (buffered <= HIGH_WATER_BYTES / 2 && now >= this.#retryAt) {
-      this.#catchUp();
-    }
+    if (takes && now >= this.#retryAt) this.#catchUp();
     return true;
   }
 
