@@ -124,7 +124,10 @@ export class Stream {
       // The first event of a channel that had none names its log.
       if (this.#epoch !== UNBORN_EPOCH || seq !== 1) return "foreign";
       this.#epoch = epoch;
-      for (const cursor of this.cursors) cursor.epoch = epoch;
+      // Who still stands in an older log has to be told of the change.
+      for (const cursor of this.cursors) {
+        if (cursor.epoch === UNBORN_EPOCH) cursor.epoch = epoch;
+      }
     }
     if (seq <= this.#seq) return "known";
     if (seq > this.#seq + 1) {
