@@ -54,6 +54,7 @@ export class BroadcastLink implements Link {
   readonly #from: string;
   readonly #numbers = new Map<string, number>();
   #number = 0;
+  #open = true;
   #listener: (hint: Hint) => void = () => {};
 
   /**
@@ -70,6 +71,7 @@ export class BroadcastLink implements Link {
 
   /** Posts the events of one commit. */
   publish(events: readonly LinkedEvent[]): void {
+    if (!this.#open) return;
     const post: Post = { from: this.#from, number: ++this.#number, events };
     this.#channel.postMessage(post);
   }
@@ -81,6 +83,7 @@ export class BroadcastLink implements Link {
 
   /** Leaves; nothing is heard any more. */
   [Symbol.dispose](): void {
+    this.#open = false;
     this.#listener = () => {};
     this.#channel.close();
   }
@@ -159,6 +162,7 @@ export class DoorbellLink implements Link {
 
   /** Rings, now or when the last ring is long enough ago. */
   publish(_events: readonly LinkedEvent[]): void {
+    if (!this.#open) return;
     if (this.#ringing || this.#resting) this.#again = true;
     else this.#ring();
   }
