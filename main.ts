@@ -33,7 +33,9 @@ const source = settings.SOURCE === "none" ? undefined : new Lease({
   work: async (signal) => (await loadSource()).run(signal),
   report: (error) => journal.error("source", { error: String(error) }),
 });
-for (const name of ["SIGINT", "SIGTERM"] as const) {
+// A watcher outlives an exit on SIGTERM that it did not ask for itself.
+const signals = dev ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
+for (const name of signals) {
   Deno.addSignalListener(name, () => void end(name));
 }
 
