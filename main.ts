@@ -33,9 +33,7 @@ const source = settings.SOURCE === "none" ? undefined : new Lease({
   work: async (signal) => (await loadSource()).run(signal),
   report: (error) => journal.error("source", { error: String(error) }),
 });
-// A watcher outlives an exit on SIGTERM that it did not ask for itself.
-const signals = dev ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const;
-for (const name of signals) {
+for (const name of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(name, () => void end(name));
 }
 
