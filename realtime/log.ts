@@ -4,7 +4,8 @@
  * `["head", channel]` holds the log's epoch and newest number,
  * `["log", channel, seq, part]` an event's text in UTF-8, cut into parts of at
  * most {@link PART_BYTES}, `["id", channel, id]` where a publisher's message
- * went, and `["state", key]` the newest event about one thing.
+ * went, `["state", key]` the newest event about one thing, and `["commit",
+ * name]` that a commit took effect, should its answer be lost.
  *
  * @module
  */
@@ -22,8 +23,8 @@ export const PART_BYTES = 60_000;
  * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
  */
 export const COMMIT_BYTES = 700_000;
-/** Most mutations in a commit; KV allows 1,000. */
-export const COMMIT_MUTATIONS = 900;
+/** Most mutations in a commit besides heads; KV allows 1,000 in all. */
+export const COMMIT_MUTATIONS = 890;
 /** Most channels in a commit; KV allows 100 checks. */
 export const COMMIT_CHANNELS = 100;
 /** Keys one `getMany` may ask for. */
@@ -42,6 +43,10 @@ export const ID_MEMORY_MS = 600_000;
 export const COMMIT_DEADLINE_MS = 3_000;
 /** How long to look, after that, whether a lost commit took effect. */
 export const LAST_LOOK_MS = 1_000;
+/** Longest single look at that, in milliseconds. */
+const LOOK_MS = 400;
+/** How long a commit can be looked for, in milliseconds. */
+const COMMIT_MEMORY_MS = 60_000;
 /** How long KV may take to answer a read, in milliseconds. */
 export const READ_DEADLINE_MS = 3_000;
 /** First wait after a lost race or a locked file, in milliseconds. */
@@ -181,6 +186,8 @@ interface Remembered {
 interface Attempt {
   readonly operation: Deno.AtomicOperation;
   readonly events: readonly LoggedEvent[];
+  /** Stands in KV once the commit took effect, when its events may not. */
+  readonly name: string;
   readonly places: readonly (readonly Place[])[];
   readonly heads: ReadonlyMap<string, Head>;
 }
@@ -481,7 +488,7 @@ export class Log {
       let attempt: Attempt | undefined;
       try {
         for (const earlier of unsure) {
-          if (await this.#limited(this.#took(earlier), began)) {
+          if (await this.#took(earlier)) {
             return this.#done(earlier, began);
           }
         }
@@ -529,11 +536,10 @@ export class Log {
   async #lastLook(unsure: ReadonlySet<Attempt>): Promise<Attempt | undefined> {
     const began = this.#clock.now();
     for (let tries = 1; unsure.size > 0; tries++) {
-      const left = began + LAST_LOOK_MS - this.#clock.now();
-      if (left <= 0) return undefined;
+      if (this.#clock.now() - began >= LAST_LOOK_MS) return undefined;
       try {
         for (const attempt of unsure) {
-          if (await this.#timely(this.#took(attempt), left)) return attempt;
+          if (await this.#took(attempt)) return attempt;
         }
         return undefined;
       } catch (error) {
@@ -551,19 +557,9 @@ export class Log {
   }
 
   /** Whether a commit whose answer was lost has taken effect after all. */
-  async #took({ events }: Attempt): Promise<boolean> {
-    // The same message may have come by another isolate in the same
-    // millisecond: one event alone proves nothing about the others.
-    for (const { channel, seq, text } of events) {
-      const [row] = await this.#readPage(channel, {
-        after: seq - 1,
-        upTo: seq,
-        limit: 1,
-        maxBytes: 0,
-      });
-      if (row?.text !== text) return false;
-    }
-    return true;
+  async #took({ name }: Attempt): Promise<boolean> {
+    const look = this.#kv.get(["commit", name]);
+    return (await this.#timely(look, LOOK_MS)).value !== null;
   }
 
   #done(
@@ -638,7 +634,9 @@ export class Log {
       const expireIn = this.#retention(channel).ms * HEAD_OUTLIVES;
       operation.set(["head", channel], head, { expireIn });
     }
-    return { operation, events, places, heads };
+    const name = this.#nextId(now);
+    operation.set(["commit", name], 1, { expireIn: COMMIT_MEMORY_MS });
+    return { operation, events, name, places, heads };
   }
 
   #nextHead(channel: string, now: number): Head {
