@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { z } from "zod";
+import type { z } from "zod";
 import { CHANNELS } from "../protocol/channels.ts";
 import {
   COMMANDS,
@@ -15,12 +15,11 @@ import {
   MAX_ISSUE_LENGTH,
   MAX_ISSUES,
 } from "../protocol/decode.ts";
-import { serverFields, SUBPROTOCOL, VERSION } from "../protocol/envelope.ts";
+import { SUBPROTOCOL, VERSION } from "../protocol/envelope.ts";
 import { MESSAGES, typesOf } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import { GAP_REASONS, REPLIES } from "../protocol/replies.ts";
-import type { ReplyType } from "../protocol/replies.ts";
 import { MAX_DEPTH } from "../protocol/soundness.ts";
 import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
 import { COMMIT_BYTES, ID_MEMORY_MS, STATE_MS } from "../realtime/log.ts";
@@ -38,46 +37,12 @@ import { MAX_BODY_BYTES } from "../routes/publish.ts";
 import { IDLE_TIMEOUT_S } from "../routes/socket.ts";
 import { KEEP_ALIVE_MS } from "../routes/sse.ts";
 import { readSettings } from "../settings.ts";
+import { checkServerFrame } from "./frames.ts";
 
 const DOCUMENT = await Deno.readTextFile(
   new URL("../PROTOCOL.md", import.meta.url),
 );
 const { MAX_MESSAGE_BYTES } = readSettings(() => undefined, { dev: true });
-
-/** Every frame from the server, but for what its type says of the payload. */
-const ReplyFrame = z.strictObject({
-  ...serverFields,
-  type: z.enum(Object.keys(REPLIES) as [ReplyType, ...ReplyType[]]),
-  ref: z.string().optional(),
-  payload: z.unknown(),
-});
-const EventFrame = z.strictObject({
-  ...serverFields,
-  type: z.enum(Object.keys(MESSAGES) as [MessageType, ...MessageType[]]),
-  channel: z.string(),
-  seq: z.int().positive().optional(),
-  epoch: z.string().optional(),
-  replay: z.literal(true).optional(),
-  payload: z.unknown(),
-});
-const BatchFrame = z.strictObject({
-  ...serverFields,
-  type: z.literal("BATCH_UPDATE"),
-  payload: z.strictObject({ updates: z.array(z.unknown()).min(1) }),
-});
-
-function checkServerFrame(frame: unknown): void {
-  const { type } = frame as { type: string };
-  if (type === "BATCH_UPDATE") {
-    BatchFrame.parse(frame).payload.updates.forEach(checkServerFrame);
-  } else if (type in MESSAGES) {
-    const { type, payload } = EventFrame.parse(frame);
-    MESSAGES[type].payload.parse(payload);
-  } else {
-    const { type, payload } = ReplyFrame.parse(frame);
-    REPLIES[type].parse(payload);
-  }
-}
 
 function examples(kind: string): string[] {
   const blocks = DOCUMENT.matchAll(/```json (\w+)\n(.*?)```/gs);
