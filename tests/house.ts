@@ -5,8 +5,8 @@
  * @module
  */
 import type { Role } from "../protocol/channels.ts";
-import { systemClock } from "../realtime/clock.ts";
 import type { Clock } from "../realtime/clock.ts";
+import { systemClock } from "../realtime/clock.ts";
 import type { Asset } from "../routes/pages.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { createService } from "../service.ts";
@@ -14,23 +14,21 @@ import type { Service } from "../service.ts";
 import { readSettings } from "../settings.ts";
 
 /** Signs the tokens of tests. */
-export const SECRET = "a secret of the tests, long enough";
+export const SECRET = "a secret of the tests that is long enough";
 
 /** What a test may choose. */
 export interface HouseOptions {
-  /** Settings as the environment would give them. */
+  /** Settings as the environment would hold them. */
   readonly env?: Readonly<Record<string, string>>;
   /** The built files; none when omitted. */
   readonly assets?: ReadonlyMap<string, Asset>;
   /** Time; the machine's own when omitted. */
   readonly clock?: Clock;
-  /** The store; one of its own, in memory, when omitted. */
-  readonly kv?: Deno.Kv;
 }
 
 /** A service that a test owns. */
 export interface House extends Service {
-  /** Its store. */
+  /** Holds its log, in memory. */
   readonly kv: Deno.Kv;
   /** Bugs that were reported: a test expects none. */
   readonly bugs: unknown[];
@@ -38,7 +36,7 @@ export interface House extends Service {
   request(path: string, init?: RequestInit, ip?: string): Promise<Response>;
 }
 
-/** Makes a token of the tests' issuer. */
+/** Makes a token of the tests' issuer, its subject named as its role. */
 export function tokenOf(
   role: Role,
   expiresIn: string | number = "1h",
@@ -49,30 +47,31 @@ export function tokenOf(
   });
 }
 
-/** Plenty, so that only tests about limits meet them. */
-const PLENTY = { RATE_LIMIT_MAX: "1000000", LINK: "doorbell" };
-
 /** Builds the service; the caller disposes it. */
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const env: Record<string, string> = {
+  const { clock = systemClock, assets = new Map() } = options;
+  const env: Readonly<Record<string, string>> = {
     JWT_SECRET: SECRET,
-    ...PLENTY,
+    // Tests share a process, in which a broadcast would reach them all.
+    LINK: "doorbell",
     ...options.env,
   };
+  const settings = readSettings((name) => env[name], { dev: false });
+  const kv = await Deno.openKv(":memory:");
   const bugs: unknown[] = [];
-  const kv = options.kv ?? await Deno.openKv(":memory:");
+  const silent = () => {};
   const service = createService({
-    settings: readSettings((name) => env[name], { dev: false }),
-    secrets: [SECRET],
+    settings,
+    secrets: settings.JWT_SECRET,
     kv,
-    clock: options.clock ?? systemClock,
+    clock,
+    assets,
     journal: {
       error: (_event, fields) => void bugs.push(fields),
-      warn: () => {},
-      info: () => {},
-      debug: () => {},
+      warn: silent,
+      info: silent,
+      debug: silent,
     },
-    assets: options.assets ?? new Map(),
   });
   return {
     ...service,
@@ -85,7 +84,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
       }),
     async [Symbol.asyncDispose]() {
       await service[Symbol.asyncDispose]();
-      if (!options.kv) kv.close();
+      kv.close();
     },
   };
 }
