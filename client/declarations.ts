@@ -367,12 +367,14 @@ class Module {
           this.#expand(this.#checker.getTypeOfSymbol(property))
         };`;
     });
-    for (
-      const { keyType, type: value } of this.#checker.getIndexInfosOfType(type)
-    ) {
-      lines.push(`[key: ${this.#plain(keyType)}]: ${this.#expand(value)};`);
-    }
-    return `{\n${indented(lines.join("\n"))}\n}`;
+    const known = `{\n${indented(lines.join("\n"))}\n}`;
+    // A mapped type: unlike an index signature it has no keys of type number.
+    return [
+      ...(lines.length > 0 ? [known] : []),
+      ...this.#checker.getIndexInfosOfType(type).map((index) =>
+        `Record<${this.#plain(index.keyType)}, ${this.#expand(index.type)}>`
+      ),
+    ].join(" & ") || "Record<never, never>";
   }
 
   #plain(type: ts.Type): string {

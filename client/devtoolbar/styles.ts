@@ -82,7 +82,7 @@ input { background: var(--surface); min-width: 0; }
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 8px 12px; }
 .facts dt { color: var(--muted); font-size: 11.5px; }
 .facts dd { font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.chart { display: block; width: 100%; height: 130px; background: var(--raised); border-radius: 8px; }
+.chart { display: block; width: 100%; height: 196px; background: var(--raised); border-radius: 8px; }
 .chart .latency { fill: none; stroke: var(--violet); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 .chart .bars { fill: var(--accent); opacity: .35; }
 .chart .limit { stroke: var(--line); stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }

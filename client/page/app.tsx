@@ -296,7 +296,9 @@ function Tiles(
       <Tile
         name="Nodes online"
         value={`${online}/${nodes.length}`}
-        more={online === nodes.length ? "all well" : "some are not"}
+        more={online === nodes.length
+          ? "all well"
+          : `${nodes.length - online} not online`}
       />
       <Tile
         name="Events received"

@@ -133,14 +133,16 @@ export class Chart extends Component<ChartProps> {
   };
 }
 
+/** Shortest time the chart spans, in seconds. */
+const MIN_SPAN = 30;
+
 /** Samples as uPlot takes them; a second without news leaves a gap. */
 function columns(samples: readonly Sample[]): uPlot.AlignedData {
   const last = samples.at(-1)?.second ?? Math.floor(Date.now() / 1000);
   const bySecond = new Map(samples.map((sample) => [sample.second, sample]));
-  const x = Array.from(
-    { length: MAX_SAMPLES },
-    (_, i) => last - MAX_SAMPLES + 1 + i,
-  );
+  const known = last - (samples[0]?.second ?? last) + 1;
+  const span = Math.min(MAX_SAMPLES, Math.max(MIN_SPAN, known));
+  const x = Array.from({ length: span }, (_, i) => last - span + 1 + i);
   return [
     x,
     x.map((second) => bySecond.get(second)?.events ?? null),

@@ -295,7 +295,6 @@ export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
       {rows.slice(0, SHOWN_NODES).map((row) => (
         <li key={row.id} class={`node ${row.status.toLowerCase()}`}>
           <span class="mono name">{brief(row.id, 16, 4)}</span>
-          <span class="sub">{row.region ?? ""}</span>
           <span class="way">
             {row.way.slice(-1).map((step) => (
               <span key={step} class="sub">{step.toLowerCase()} →</span>
@@ -303,6 +302,7 @@ export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
             <span class={`chip ${row.status.toLowerCase()}`}>
               {row.status.toLowerCase()}
             </span>
+            <span class="sub region">{row.region ?? ""}</span>
           </span>
           <span class="sub facts">
             {row.height !== undefined && <>#{integer(row.height)}</>}

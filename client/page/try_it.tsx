@@ -58,7 +58,8 @@ export class TryIt extends Component<TryItProps, TryState> {
 
   override componentDidUpdate(_: TryItProps, before: TryState): void {
     if (before.lines !== this.state.lines) {
-      this.#log.current?.lastElementChild?.scrollIntoView({ block: "nearest" });
+      const log = this.#log.current;
+      if (log) log.scrollTop = log.scrollHeight;
     }
   }
 
