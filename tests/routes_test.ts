@@ -9,6 +9,7 @@ import type { Accepted } from "../protocol/replies.ts";
 import { readAssets } from "../routes/pages.ts";
 import { MAX_BODY_BYTES } from "../routes/publish.ts";
 import { ManualClock } from "./fakes.ts";
+import { checkServerFrame } from "./frames.ts";
 import { openHouse, SECRET, tokenOf } from "./house.ts";
 import type { House } from "./house.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
@@ -501,6 +502,121 @@ Deno.test("pages of other origins may not connect where origins are named", asyn
       });
   assert.equal(await allowed("https://app.example"), "https://app.example");
   assert.equal(await allowed("https://evil.example"), null);
+});
+
+Deno.test("where a token is required, strangers learn nothing", async () => {
+  await using house = await openHouse({ env: { REQUIRE_AUTH: "true" } });
+  const paths = [
+    "/api/channels",
+    "/api/channels/blocks/history",
+    "/sse?channels=blocks",
+  ];
+  for (const path of paths) {
+    await refusedWith(await house.request(path), "UNAUTHENTICATED");
+    const response = await house.request(path, {
+      headers: { authorization: `Bearer ${await tokenOf("user")}` },
+    });
+    assert.equal(response.status, 200, path);
+    await response.body?.cancel();
+  }
+  // Load balancers have no tokens.
+  assert.equal((await house.request("/health")).status, 200);
+});
+
+Deno.test("a token in the URL is refused, not used", async () => {
+  await using house = await openHouse();
+  const token = await tokenOf("admin");
+  const response = await house.request(`/api/channels?token=${token}`);
+  const { message } = await refusedWith(response, "INVALID_MESSAGE");
+  assert(!message.includes(token));
+});
+
+Deno.test("a listener over HTTP gets the stream, and resumes where it stood", async () => {
+  await using house = await openHouse();
+  const token = await tokenOf("publisher");
+  const messages = [1, 2, 3].map(block);
+  await accepted(await publish(house, { messages }, token));
+
+  /** Reads until so many events came, then goes away. */
+  async function listen(
+    query: string,
+    count: number,
+    headers: Record<string, string> = {},
+  ): Promise<{ named: string[]; seqs: number[]; lastId: string }> {
+    const response = await house.request(`/sse?channels=${query}`, { headers });
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get("content-type")!, /^text\/event-stream/);
+    const heard = { named: [] as string[], seqs: [] as number[], lastId: "" };
+    let text = "";
+    for await (
+      const chunk of response.body!.pipeThrough(new TextDecoderStream())
+    ) {
+      text += chunk;
+      for (let at = text.indexOf("\n\n"); at >= 0; at = text.indexOf("\n\n")) {
+        const lines = new Map(
+          text.slice(0, at).split("\n").map((line) => {
+            const colon = line.indexOf(": ");
+            return [line.slice(0, colon), line.slice(colon + 2)];
+          }),
+        );
+        text = text.slice(at + 2);
+        heard.lastId = lines.get("id") ?? heard.lastId;
+        const data = lines.get("data");
+        if (data === undefined) continue;
+        const frame = JSON.parse(data);
+        checkServerFrame(frame);
+        const name = lines.get("event");
+        if (name !== undefined) heard.named.push(name);
+        else heard.seqs.push(frame.seq);
+      }
+      if (heard.seqs.length >= count) break;
+    }
+    return heard;
+  }
+
+  const first = await listen("blocks&last=2", 2);
+  assert.deepEqual(first.named, ["subscribed"]);
+  assert.deepEqual(first.seqs, [2, 3]);
+  assert.match(first.lastId, /^\w+:3$/);
+
+  await accepted(await publish(house, block(4), token));
+  const headers = { "last-event-id": first.lastId };
+  assert.deepEqual((await listen("blocks", 1, headers)).seqs, [4]);
+  const asked = await listen(`blocks&lastEventId=${first.lastId}`, 1);
+  assert.deepEqual(asked.seqs, [4]);
+
+  const lost = await listen("blocks&lastEventId=other:1", 4);
+  assert.deepEqual(lost.named, ["subscribed", "gap"]);
+  assert.deepEqual(lost.seqs, [1, 2, 3, 4]);
+
+  const both = await listen(`dag,blocks&lastEventId=blocks=${first.lastId}`, 1);
+  assert.match(both.lastId, /^dag=0:0,blocks=\w+:4$/);
+  assert.equal(house.sessions.size, 0);
+});
+
+Deno.test("a listener's arguments are checked", async () => {
+  await using house = await openHouse();
+  for (
+    const query of [
+      "",
+      "?channels=",
+      "?channels=blocks&last=many",
+      "?channels=blocks&last=1001",
+      "?channels=blocks&lastEventId=nonsense",
+      "?channels=blocks,dag&lastEventId=e:1",
+      `?channels=${Array.from({ length: 257 }, (_, i) => `room:${i}`)}`,
+    ]
+  ) {
+    await refusedWith(
+      await house.request(`/sse${query}`),
+      "INVALID_SUBSCRIPTION",
+    );
+  }
+  await refusedWith(
+    await house.request("/sse?channels=nope"),
+    "UNKNOWN_CHANNEL",
+  );
+  assert.equal(house.sessions.size, 0);
 });
 
 Deno.test("built files are served with a tag, revalidated, and guarded", async () => {
