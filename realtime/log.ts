@@ -23,6 +23,8 @@ export const PART_BYTES = 60_000;
  * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
  */
 export const COMMIT_BYTES = 700_000;
+/** Most a commit's keys take together. KV allows 80 KiB. */
+export const COMMIT_KEY_BYTES = 75_000;
 /** Most mutations in a commit besides heads; KV allows 1,000 in all. */
 export const COMMIT_MUTATIONS = 890;
 /** Most channels in a commit; KV allows 100 checks. */
@@ -33,6 +35,8 @@ const GET_MANY = 10;
 const ENVELOPE_BYTES = 600;
 /** What a mutation weighs besides names and values, in bytes. */
 const MUTATION_BYTES = 100;
+/** What a key holds besides names, in bytes. */
+const KEY_BYTES = 40;
 /** Bytes of UTF-8 in one UTF-16 unit, at most. */
 const UNIT_BYTES = 3;
 /** How long a latest state is kept at least, in milliseconds: seven days. */
@@ -167,6 +171,7 @@ interface Part {
 interface Request {
   readonly drafts: readonly Draft[];
   readonly bytes: number;
+  readonly keyBytes: number;
   readonly mutations: number;
   readonly resolve: (places: readonly Place[]) => void;
   readonly reject: (error: unknown) => void;
@@ -245,25 +250,28 @@ export class Log {
    */
   append(drafts: readonly Draft[]): Promise<readonly Place[]> {
     let bytes = 0;
+    let keyBytes = 0;
     let mutations = 0;
     const channels = new Set<string>();
     for (const { channel, payloadText, keys, id = "" } of drafts) {
       channels.add(channel);
-      const size = this.#encoder.encode(payloadText).byteLength;
-      const rows = Math.ceil((size + ENVELOPE_BYTES) / PART_BYTES) + 2 +
-        keys.length;
-      mutations += rows;
-      bytes += size + ENVELOPE_BYTES + rows * MUTATION_BYTES;
-      bytes += rows * channel.length + id.length;
-      if (keys.length > 0 && size < PART_BYTES) bytes += size + ENVELOPE_BYTES;
-      // A key stands in its row, the lasting one in those of the others too.
+      const size = this.#encoder.encode(payloadText).byteLength +
+        ENVELOPE_BYTES;
+      const rows = Math.ceil(size / PART_BYTES) + 2;
+      mutations += rows + keys.length;
+      bytes += size + (rows + keys.length) * MUTATION_BYTES;
+      keyBytes += (rows + 1) * (channel.length + KEY_BYTES) + id.length;
+      if (keys.length > 0 && size < PART_BYTES) bytes += size;
       for (const key of keys) {
-        bytes += (key.length + keys[0]!.length) * UNIT_BYTES;
+        keyBytes += this.#encoder.encode(key).byteLength + KEY_BYTES;
+        // The lasting key stands in the rows of the others.
+        bytes += keys[0]!.length * UNIT_BYTES;
       }
     }
+    bytes += keyBytes;
     if (
-      bytes > COMMIT_BYTES || mutations > COMMIT_MUTATIONS ||
-      channels.size > COMMIT_CHANNELS
+      bytes > COMMIT_BYTES || keyBytes > COMMIT_KEY_BYTES ||
+      mutations > COMMIT_MUTATIONS || channels.size > COMMIT_CHANNELS
     ) {
       throw new Refusal(
         "MESSAGE_TOO_LARGE",
@@ -283,7 +291,14 @@ export class Log {
     const { promise, resolve, reject } = Promise.withResolvers<
       readonly Place[]
     >();
-    this.#waiting.push({ drafts, bytes, mutations, resolve, reject });
+    this.#waiting.push({
+      drafts,
+      bytes,
+      keyBytes,
+      mutations,
+      resolve,
+      reject,
+    });
     this.#waitingEvents += drafts.length;
     this.#waitingBytes += bytes;
     this.#running ??= this.#run();
@@ -458,13 +473,16 @@ export class Log {
   #nextGroup(): Request[] {
     const channels = new Set<string>();
     let bytes = 0;
+    let keyBytes = 0;
     let mutations = 0;
     let size = 0;
     for (const request of this.#waiting) {
       for (const { channel } of request.drafts) channels.add(channel);
       bytes += request.bytes;
+      keyBytes += request.keyBytes;
       mutations += request.mutations;
-      const full = bytes > COMMIT_BYTES || channels.size > COMMIT_CHANNELS ||
+      const full = bytes > COMMIT_BYTES || keyBytes > COMMIT_KEY_BYTES ||
+        channels.size > COMMIT_CHANNELS ||
         mutations + channels.size > COMMIT_MUTATIONS + COMMIT_CHANNELS;
       if (full && size > 0) break;
       size++;
