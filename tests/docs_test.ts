@@ -29,6 +29,7 @@ import {
   HEARTBEAT_MS,
   MAX_COMMANDS_IN_FLIGHT,
   MAX_FAULTS,
+  MAX_PUBLISHES_IN_FLIGHT,
   TOKEN_WARNING_MS,
 } from "../realtime/session.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
@@ -194,6 +195,7 @@ Deno.test("every limit has the value that it has in the code", () => {
     MAX_CHANNELS_PER_COMMAND,
     MAX_SUBSCRIPTIONS,
     MAX_COMMANDS_IN_FLIGHT,
+    MAX_PUBLISHES_IN_FLIGHT,
     CONNECTION_BURST,
     CONNECTION_PER_SECOND,
     MAX_FAULTS,
