@@ -37,6 +37,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(name, () => void end(name));
 }
 
+/** The server, as `deno serve` and Deno Deploy start it. */
 export default {
   fetch: service.app.fetch,
   onListen: (address) =>

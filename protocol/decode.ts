@@ -142,6 +142,25 @@ export function decode(data: unknown, maxBytes: number): ClientFrame {
   return { kind: "publish", id: ref, publications: [publication(frame, ref)] };
 }
 
+/** Longest frame that is looked into although it is refused, in characters. */
+const MAX_GLANCE_LENGTH = 1_024;
+
+/**
+ * The `id` of a frame that is refused unread, so that its sender can tell
+ * which it was.
+ *
+ * @param data what the socket delivered.
+ * @returns nothing for long frames: reading them is what is refused.
+ */
+export function glance(data: unknown): string | undefined {
+  if (typeof data !== "string" || data.length > MAX_GLANCE_LENGTH) return;
+  try {
+    return refOf(JSON.parse(data));
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Understands the body of an HTTP publish: one message, or
  * `{"messages": [...]}`.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { decode } from "../protocol/decode.ts";
+import { decode, glance } from "../protocol/decode.ts";
 import type { ClientFrame, Command } from "../protocol/decode.ts";
 import type { CommandPayload, Subscription } from "../protocol/commands.ts";
 import { encodeReply, encodeTest } from "../protocol/encode.ts";
@@ -73,11 +73,16 @@ export interface SessionParts {
 
 /** What watches over one connection. */
 export interface SessionGuard {
-  /** Milliseconds until the caller's next frame is admitted; 0: it is now. */
-  admit(caller: Caller): number;
+  /**
+   * Milliseconds until the caller's next frame is admitted; 0: it is now.
+   *
+   * @param count how many messages are in it; 1 when omitted.
+   */
+  admit(caller: Caller, count?: number): number;
   /**
    * Finds out who a token speaks for.
-   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
+   * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
+   * `STORE_UNAVAILABLE` while that cannot be told.
    */
   authenticate(token: string): Promise<Caller>;
   /** Hears of refusals; `isFinal`: the connection ends for abuse. */
@@ -179,11 +184,11 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      const retryAfterMs = this.#guard.admit(this.#caller);
-      if (retryAfterMs > 0) {
-        throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs });
-      }
+      this.#admit(1);
       const frame = decode(data, this.#parts.maxMessageBytes);
+      if (frame.kind === "publish" && frame.publications.length > 1) {
+        this.#admit(frame.publications.length - 1, frame.id);
+      }
       if (this.#faults > 0) this.#faults--;
       this.#take(frame);
     } catch (error) {
@@ -196,8 +201,9 @@ export class Session implements Connection {
     this.#say("draining", { retryInMs });
   }
 
-  /** Ends the connection with the close code of `code`. */
-  disconnect(code: RefusalCode): void {
+  /** Says `why`, if given, and ends the connection with the code's close. */
+  disconnect(code: RefusalCode, why?: string): void {
+    if (why !== undefined) this.#say("error", { code, message: why });
     this.#close(code);
   }
 
@@ -210,6 +216,12 @@ export class Session implements Connection {
     this.#queue.length = 0;
     this.#outbox.close();
     this.#onEnd();
+  }
+
+  #admit(count: number, ref?: string): void {
+    const retryAfterMs = this.#guard.admit(this.#caller, count);
+    if (retryAfterMs === 0) return;
+    throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref });
   }
 
   /** One at a time and in order; most are done at once. */
@@ -289,11 +301,36 @@ export class Session implements Connection {
     { auth, client, batch }: CommandPayload<"connect">,
     ref: string | undefined,
   ): Promise<void> {
-    if (auth) this.#become(await this.#guard.authenticate(auth.token));
+    if (auth) {
+      const caller = await this.#authenticate(auth.token, ref);
+      if (!caller) return;
+      this.#become(caller);
+    }
     this.#requireIdentity();
     this.#client = client;
     this.#outbox.batch = batch ?? false;
     this.#welcome(ref);
+    this.#leaveForbidden();
+  }
+
+  /**
+   * A client that must say who it is, and cannot for no fault of its own, is
+   * sent away to come back, rather than closed for good at the deadline.
+   */
+  async #authenticate(
+    token: string,
+    ref: string | undefined,
+  ): Promise<Caller | undefined> {
+    try {
+      return await this.#guard.authenticate(token);
+    } catch (error) {
+      const refusal = Refusal.of(error);
+      const isOurFault = refusal.kind.http >= 500;
+      if (this.#state !== "opened" || !isOurFault) throw refusal;
+      this.#refuse(refusal, ref);
+      this.#close(refusal.code);
+      return undefined;
+    }
   }
 
   async #refresh(token: string, ref: string | undefined): Promise<void> {
@@ -304,8 +341,13 @@ export class Session implements Connection {
     this.#become(caller);
     const { expiresAt } = caller.identity;
     this.#say("refreshed", { expiresAt: expiresAt! }, ref);
+    this.#leaveForbidden();
+  }
+
+  /** Another token may allow less than the one before. */
+  #leaveForbidden(): void {
     const lost = [...this.positions].map(({ channel }) => channel)
-      .filter((name) => !caller.mayRead(requireChannel(name)));
+      .filter((name) => !this.#caller.mayRead(requireChannel(name)));
     for (const name of lost) this.#outbox.detach(name);
     if (lost.length > 0) this.#say("unsubscribed", { channels: lost });
   }
