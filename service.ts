@@ -146,36 +146,31 @@ export function createService(options: ServiceOptions): Service {
     messages: limit("messages", MESSAGES_PER_REQUEST),
     http: limit("http", 1),
   };
+  const tokens = createTokens({
+    secrets: options.secrets,
+    jwksUrl: settings.JWKS_URL,
+    issuer: settings.JWT_ISSUER,
+    audience: settings.JWT_AUDIENCE,
+    now: () => clock.now(),
+  });
   const gate = new Gate({
     clientIp: createClientIp({ trustedProxies: settings.TRUSTED_PROXIES }),
     blocks,
+    revocations,
     limits,
+    windowMs: settings.RATE_LIMIT_WINDOW_MS,
     sessions,
     maxConnections: settings.MAX_CONNECTIONS,
     maxConnectionsPerIp: settings.MAX_CONNECTIONS_PER_IP,
     allowedOrigins: settings.ALLOWED_ORIGINS,
-    identify: identifier(
-      createTokens({
-        secrets: options.secrets,
-        jwksUrl: settings.JWKS_URL,
-        issuer: settings.JWT_ISSUER,
-        audience: settings.JWT_AUDIENCE,
-        now: () => clock.now(),
-      }),
-      revocations,
-    ),
+    requireAuth: settings.REQUIRE_AUTH,
+    identify: identifier(tokens, revocations),
     inService: () => drain.admit(),
     securityLog,
     now: () => clock.now(),
   });
-  blocks.onBlocked(() =>
-    sessions.disconnect("IP_BLOCKED", ({ ip }) => blocks.isBlocked(ip))
-  );
-  revocations.onRevoked(() =>
-    sessions.disconnect("UNAUTHENTICATED", ({ session }) => session.isRevoked)
-  );
 
-  const measure = measurer(metrics, instances);
+  const measure = measurer(metrics, instances, securityLog);
   const session: SessionParts = {
     hub,
     history,
@@ -220,6 +215,7 @@ export function createService(options: ServiceOptions): Service {
     drain,
     async [Symbol.asyncDispose]() {
       await log.settled();
+      gate[Symbol.dispose]();
       hub[Symbol.dispose]();
       for (const link of links) link[Symbol.dispose]();
       const parts = [roster, instances, revocations, blocks, securityLog];
@@ -247,6 +243,17 @@ export function createService(options: ServiceOptions): Service {
     return new RateLimit({ kv, clock, name, ...options });
   }
 
+  /** Without the store they hold on with what they know. */
+  function guards(): Condition {
+    const parts = { blocks, revocations, securityLog, ...limits };
+    const poorly = Object.entries(parts)
+      .filter(([, { state }]) => state === "degraded").map(([name]) => name);
+    if (tokens.keyServer === "away") poorly.push("key server");
+    const degraded = poorly.length > 0;
+    const detail = degraded ? `degraded: ${poorly.join(", ")}` : "all well";
+    return { ok: true, degraded, detail };
+  }
+
   async function conditions(): Promise<Record<string, Condition>> {
     return {
       store: await log.heads(["blocks"]).then(
@@ -257,6 +264,7 @@ export function createService(options: ServiceOptions): Service {
       service: drain.isDraining
         ? { ok: false, detail: "draining" }
         : { ok: true, detail: "serving" },
+      guards: guards(),
     };
   }
 }

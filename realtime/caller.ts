@@ -12,7 +12,10 @@ import type { Identity } from "../protocol/replies.ts";
 export interface Caller {
   /** As told to the client. */
   readonly identity: Identity;
-  /** When the token ends, in epoch milliseconds. */
+  /**
+   * When the caller is known no longer, in epoch milliseconds: the token's
+   * end, and what clocks may differ by.
+   */
   readonly expiresAt?: number | undefined;
   /** Whether the token was revoked since it was shown. */
   isRevoked(): boolean;

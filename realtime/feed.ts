@@ -118,10 +118,11 @@ export class Feed implements Connection {
   }
 
   /** Says why, and ends the connection. */
-  disconnect(code: RefusalCode): void {
+  disconnect(code: RefusalCode, why?: string): void {
     if (!this.#open) return;
     if (code !== "SLOW_CONSUMER") {
-      this.#say("error", new Refusal(code).toJSON() as ReplyPayload<"error">);
+      const refusal = new Refusal(code, why);
+      this.#say("error", refusal.toJSON() as ReplyPayload<"error">);
     }
     this.end();
     this.#peer.close();

@@ -15,7 +15,9 @@ export const ANSWER_MS = 1_500;
 const LOOK_MS = 50;
 /** How often KV is asked for calls that no watch rang for, in milliseconds. */
 export const ROSTER_POLL_MS = 800;
-/** How long answers and orders stay in KV at least, in milliseconds. */
+/** How long a call or an order means anything, in milliseconds. */
+const WORD_MS = 10_000;
+/** How long words and answers stay in KV at least, in milliseconds. */
 const STAY_MS = 60_000;
 /** Most sessions one isolate tells of, the longest connected first. */
 export const MAX_TOLD_SESSIONS = 2_000;
@@ -23,8 +25,12 @@ export const MAX_TOLD_SESSIONS = 2_000;
 const SESSIONS_PER_VALUE = 20;
 /** Most channels told of one session. */
 export const MAX_TOLD_POSITIONS = 16;
-/** Most orders looked at, at a time. */
-const MAX_ORDERS = 1_000;
+/** Most calls and most orders looked at, at a time. */
+const MAX_WORDS = 100;
+/** Most tries of one commit. */
+const MAX_COMMIT_TRIES = 8;
+/** Longest first wait for a locked file; each further may be twice as long. */
+const FIRST_WAIT_MS = 4;
 
 /** A connection, as operators see it. */
 export interface SessionInfo {
@@ -62,24 +68,36 @@ export interface RosterOptions {
   instances: Instances;
 }
 
-const CALL = ["roster", "call"];
-const ORDERS = ["roster", "orders"];
+/** Rung at every call and order; holds nothing that matters. */
+const BELL = ["roster", "bell"];
+const CALLS = ["roster", "call"];
+const ORDERS = ["roster", "order"];
+
+/** One question or order, for as long as it means anything. */
+interface Word {
+  /** A call, or the session to send away. */
+  readonly id: string;
+  /** When nobody waits for it any more, in epoch milliseconds. */
+  readonly until: number;
+}
 
 /** Asks, answers, and obeys. */
 export class Roster implements AsyncDisposable {
   readonly #options: RosterOptions;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
-  #watching: Promise<void>;
+  readonly #watching: Promise<void>;
   #timer: Disposable | undefined;
-  #answered: string | undefined;
-  #obeyed: string | undefined;
+  /** Calls answered that may still be found. */
+  #answered: ReadonlySet<string> = new Set();
+  #heard: string | undefined;
   #looking: Promise<void> | undefined;
+  #lookAgain = false;
   #open = true;
 
   /** Begins to listen for the others. */
   constructor(options: RosterOptions) {
     this.#options = options;
-    this.#reader = options.kv.watch([CALL, ORDERS]).getReader();
+    this.#reader = options.kv.watch([BELL]).getReader();
     this.#watching = this.#watch();
     this.#poll();
   }
@@ -92,20 +110,23 @@ export class Roster implements AsyncDisposable {
    * @throws whatever KV throws.
    */
   async list(): Promise<{ sessions: SessionInfo[]; complete: boolean }> {
-    const { kv, clock, nextId, instances, id } = this.#options;
-    const call = nextId(clock.now());
+    const { clock, nextId, instances, id, sessions } = this.#options;
+    const own = this.#own();
+    const isWhole = own.length === sessions.size;
     const others = (await instances.list()).filter((it) => it.id !== id);
-    if (others.length > 0) {
-      await kv.set(CALL, call, { expireIn: STAY_MS });
-    }
+    if (others.length === 0) return { sessions: own, complete: isWhole };
+    const call = nextId(clock.now());
+    await this.#ring(CALLS, call);
     const end = clock.now() + ANSWER_MS;
     for (;;) {
-      const answers = await this.#answersTo(call);
-      const missing = others.some((it) => !answers.has(it.id));
+      const heard = await this.#heardOf(call);
+      const missing = others.some((it) => !heard.has(it.id));
       if (!missing || clock.now() >= end) {
-        const sessions = [this.#own(), ...answers.values()].flat();
-        const whole = sessions.length <= MAX_TOLD_SESSIONS;
-        return { sessions, complete: !missing && whole };
+        const answers = await this.#answersTo(call, heard);
+        return {
+          sessions: [...own, ...answers],
+          complete: isWhole && !missing && [...heard.values()].every(Boolean),
+        };
       }
       await this.#pause(LOOK_MS);
     }
@@ -119,12 +140,7 @@ export class Roster implements AsyncDisposable {
    * @throws whatever KV throws.
    */
   async disconnect(session: string): Promise<void> {
-    if (this.#sendAway(session)) return;
-    const { kv, clock, nextId } = this.#options;
-    await kv.atomic()
-      .set([...ORDERS, session], session, { expireIn: STAY_MS })
-      .set(ORDERS, nextId(clock.now()), { expireIn: STAY_MS })
-      .commit();
+    if (!this.#sendAway(session)) await this.#ring(ORDERS, session);
   }
 
   /** Stops listening. */
@@ -138,27 +154,51 @@ export class Roster implements AsyncDisposable {
 
   #own(): SessionInfo[] {
     const { sessions, id } = this.#options;
-    return [...sessions].slice(0, MAX_TOLD_SESSIONS).map(({ session, ip }) => ({
-      id: session.id,
-      instance: id,
-      ip,
-      user: session.identity.user,
-      role: session.identity.role,
-      client: session.client ?? null,
-      since: session.since,
-      channels: [...session.positions].slice(0, MAX_TOLD_POSITIONS),
-    }));
+    return Iterator.from(sessions).take(MAX_TOLD_SESSIONS)
+      .map(({ session, ip }) => ({
+        id: session.id,
+        instance: id,
+        ip,
+        user: session.identity.user,
+        role: session.identity.role,
+        client: session.client ?? null,
+        since: session.since,
+        channels: Iterator.from(session.positions)
+          .take(MAX_TOLD_POSITIONS).toArray(),
+      })).toArray();
   }
 
-  async #answersTo(call: string): Promise<Map<string, SessionInfo[]>> {
-    const answers = new Map<string, SessionInfo[]>();
-    const prefix = ["roster", "answer", call];
-    const rows = this.#options.kv.list<SessionInfo[] | number>({ prefix });
+  async #ring(kind: Deno.KvKey, id: string): Promise<void> {
+    const { kv, clock, nextId } = this.#options;
+    const now = clock.now();
+    const word: Word = { id, until: now + WORD_MS };
+    await this.#commit(() =>
+      kv.atomic()
+        .set([...kind, id], word, { expireIn: STAY_MS })
+        .set(BELL, nextId(now), { expireIn: STAY_MS })
+        .commit()
+    );
+  }
+
+  /** Who has answered, and whether it told of all it has. */
+  async #heardOf(call: string): Promise<Map<string, boolean>> {
+    const rows = this.#options.kv.list<boolean>({ prefix: doneKey(call) });
+    const heard = new Map<string, boolean>();
     for await (const { key, value } of rows) {
-      const from = key[3] as string;
-      const told = answers.get(from) ?? [];
-      if (typeof value !== "number") told.push(...value);
-      answers.set(from, told);
+      heard.set(key.at(-1) as string, value);
+    }
+    return heard;
+  }
+
+  async #answersTo(
+    call: string,
+    heard: ReadonlyMap<string, boolean>,
+  ): Promise<SessionInfo[]> {
+    const answers: SessionInfo[] = [];
+    for (const id of heard.keys()) {
+      const prefix = answerKey(call, id);
+      const rows = this.#options.kv.list<SessionInfo[]>({ prefix });
+      for await (const { value } of rows) answers.push(...value);
     }
     return answers;
   }
@@ -177,52 +217,87 @@ export class Roster implements AsyncDisposable {
     this.#timer = this.#options.clock.after(ROSTER_POLL_MS, () => this.#poll());
   }
 
+  /** What rings during a look is looked at after it. */
   #look(): void {
     if (!this.#open) return;
-    this.#looking ??= this.#attend().catch(() => {}).finally(() => {
+    this.#lookAgain = this.#looking !== undefined;
+    this.#looking ??= this.#attend().catch(() => {
+      // The next look hears the same bell.
+      this.#heard = undefined;
+    }).finally(() => {
       this.#looking = undefined;
+      if (this.#lookAgain) this.#look();
     });
   }
 
   async #attend(): Promise<void> {
-    const [call, orders] = await this.#options.kv.getMany<[string, string]>([
-      CALL,
-      ORDERS,
-    ]);
-    if (call.value && call.value !== this.#answered) {
-      this.#answered = call.value;
-      await this.#answer(call.value);
-    }
-    if (orders.value && orders.value !== this.#obeyed) {
-      this.#obeyed = orders.value;
-      const rows = this.#options.kv.list<string>({ prefix: ORDERS }, {
-        limit: MAX_ORDERS,
-      });
-      for await (const { value } of rows) this.#sendAway(value);
-    }
+    const { kv } = this.#options;
+    const { value } = await kv.get<string>(BELL);
+    if (value === null || value === this.#heard) return;
+    this.#heard = value;
+    for (const { id } of await this.#words(ORDERS)) this.#sendAway(id);
+    const calls = await this.#words(CALLS);
+    const answered = this.#answered;
+    this.#answered = new Set(calls.map(({ id }) => id));
+    for (const { id } of calls) if (!answered.has(id)) await this.#answer(id);
   }
 
-  /** One commit: an answer is there whole, or not at all. */
+  async #words(kind: Deno.KvKey): Promise<Word[]> {
+    const { kv, clock } = this.#options;
+    const rows = kv.list<Word>({ prefix: kind }, {
+      limit: MAX_WORDS,
+      // The latest names are the newest calls.
+      reverse: true,
+    });
+    const words = await Array.fromAsync(rows, ({ value }) => value);
+    return words.filter(({ until }) => until > clock.now());
+  }
+
+  /** One value a commit: together they might be too much for one. */
   async #answer(call: string): Promise<void> {
-    const { kv, id } = this.#options;
+    const { kv, id, sessions } = this.#options;
     const own = this.#own();
-    const operation = kv.atomic();
     const options = { expireIn: STAY_MS };
-    operation.set(["roster", "answer", call, id, -1], own.length, options);
     for (let i = 0; i < own.length; i += SESSIONS_PER_VALUE) {
       const some = own.slice(i, i + SESSIONS_PER_VALUE);
-      operation.set(["roster", "answer", call, id, i], some, options);
+      const key = [...answerKey(call, id), i];
+      await this.#commit(() => kv.set(key, some, options));
     }
-    await operation.commit();
+    const isWhole = own.length === sessions.size;
+    const key = [...doneKey(call), id];
+    await this.#commit(() => kv.set(key, isWhole, options));
+  }
+
+  /** Tries again with jitter while another isolate holds the file. */
+  async #commit(commit: () => Promise<unknown>): Promise<void> {
+    for (let tries = 1;; tries++) {
+      try {
+        await commit();
+        return;
+      } catch (error) {
+        const isLocked = error instanceof Error &&
+          error.message.includes("locked");
+        if (!isLocked || tries === MAX_COMMIT_TRIES) throw error;
+      }
+      await this.#pause(Math.random() * FIRST_WAIT_MS * 2 ** (tries - 1));
+    }
   }
 
   #sendAway(id: string): boolean {
     const listed = this.#options.sessions.get(id);
-    listed?.session.disconnect("FORBIDDEN");
+    listed?.session.disconnect("FORBIDDEN", "Sent away by an operator");
     return listed !== undefined;
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#options.clock.after(ms, resolve));
   }
+}
+
+function doneKey(call: string): Deno.KvKey {
+  return ["roster", "done", call];
+}
+
+function answerKey(call: string, isolate: string): Deno.KvKey {
+  return ["roster", "answer", call, isolate];
 }

@@ -22,8 +22,8 @@ export interface Connection {
   readonly isRevoked: boolean;
   /** Tells the client to come back in so many milliseconds. */
   drain(retryInMs: number): void;
-  /** Ends the connection, with the close code of `code`. */
-  disconnect(code: RefusalCode): void;
+  /** Says `why`, if given, and ends the connection with the code's close. */
+  disconnect(code: RefusalCode, why?: string): void;
   /** Names who hears, once, that the connection has ended. */
   onEnd(listener: () => void): void;
 }
@@ -48,6 +48,7 @@ export interface Origin {
 export class Sessions {
   readonly #listed = new Map<string, Listed>();
   readonly #sockets = new Map<string, number>();
+  #held = 0;
   #total = 0;
 
   /** How many are connected now. */
@@ -70,6 +71,11 @@ export class Sessions {
     return this.#listed.get(id);
   }
 
+  /** Sockets held by all together, counted as {@link socketsOf} does. */
+  get sockets(): number {
+    return this.#held;
+  }
+
   /**
    * Sockets held by one caller, those included that the server has closed but
    * whose peer has not let go: they still cost memory.
@@ -86,6 +92,7 @@ export class Sessions {
   add(session: Connection, { ip, bucket }: Origin): () => void {
     this.#listed.set(session.id, { session, ip });
     this.#sockets.set(bucket, this.socketsOf(bucket) + 1);
+    this.#held++;
     this.#total++;
     session.onEnd(() => this.#listed.delete(session.id));
     let held = true;
@@ -95,14 +102,28 @@ export class Sessions {
     };
   }
 
-  /** Ends the connections that `isMeant`, with the close code of `code`. */
-  disconnect(code: RefusalCode, isMeant: (listed: Listed) => boolean): number {
-    const meant = [...this].filter(isMeant);
-    for (const { session } of meant) session.disconnect(code);
-    return meant.length;
+  /**
+   * Ends connections, with the close code of `code`.
+   *
+   * @param whyOf a sentence for the client, or nothing to leave it be.
+   * @returns how many were ended.
+   */
+  disconnect(
+    code: RefusalCode,
+    whyOf: (listed: Listed) => string | undefined,
+  ): number {
+    let ended = 0;
+    for (const listed of [...this]) {
+      const why = whyOf(listed);
+      if (why === undefined) continue;
+      listed.session.disconnect(code, why);
+      ended++;
+    }
+    return ended;
   }
 
   #release(bucket: string): void {
+    this.#held--;
     const left = this.socketsOf(bucket) - 1;
     if (left > 0) this.#sockets.set(bucket, left);
     else this.#sockets.delete(bucket);

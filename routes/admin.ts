@@ -8,9 +8,10 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Roster } from "../realtime/roster.ts";
+import { parseNetwork, widened } from "../security/address.ts";
 import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
-import type { SecurityLog } from "../security/security_log.ts";
+import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
 import type { Gate } from "./gate.ts";
 import { textOf } from "./http.ts";
 import type { Env } from "./http.ts";
@@ -46,6 +47,8 @@ const BlockRequest = z.strictObject({
 const RevokeRequest = z.union([
   z.strictObject({
     tokenId: z.string().min(1).max(256),
+    /** When it ends anyway, in epoch milliseconds. */
+    expiresAt: z.int().positive().optional(),
     reason: text.optional(),
   }),
   z.strictObject({ user: z.string().min(1).max(256), reason: text.optional() }),
@@ -71,22 +74,32 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   app.post("/api/admin/blocks", async (c) => {
     const { ip, reason, forMs } = await bodyOf(c, BlockRequest);
     const by = c.get("by");
-    const block = await blocks.blockIP(ip, { reason, forMs, by });
-    note(c, "blocked", block.ip, block.reason);
+    refuseOwnAddress(c, ip);
+    const block = await done(
+      c,
+      { kind: "blocked", ip, detail: reason },
+      () => blocks.blockIP(ip, { reason, forMs, by }),
+    );
     return c.json({ block }, 201);
   });
   app.delete("/api/admin/blocks/:ip{.+}", async (c) => {
     const ip = c.req.param("ip");
-    const removed = await blocks.unblockIP(ip);
-    if (removed) note(c, "unblocked", ip);
+    const removed = await done(
+      c,
+      { kind: "unblocked", ip },
+      () => blocks.unblockIP(ip),
+    );
     return c.json({ removed }, removed ? 200 : 404);
   });
 
   app.get("/api/admin/sessions", async (c) => c.json(await roster.list()));
   app.delete("/api/admin/sessions/:id", async (c) => {
     const id = c.req.param("id").slice(0, 64);
-    await roster.disconnect(id);
-    note(c, "admin", undefined, `disconnect ${id}`);
+    await done(
+      c,
+      { kind: "admin", detail: `disconnect ${id}` },
+      () => roster.disconnect(id),
+    );
     return c.json({ disconnected: id }, 202);
   });
 
@@ -97,10 +110,21 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   app.post("/api/admin/revocations", async (c) => {
     const request = await bodyOf(c, RevokeRequest);
     const options = { by: c.get("by"), reason: request.reason };
-    const revocation = "user" in request
-      ? await revocations.revokeUser(request.user, options)
-      : await revocations.revokeToken(request.tokenId, options);
-    note(c, "revoked", undefined, `${revocation.kind} ${revocation.id}`);
+    const revocation = await ("user" in request
+      ? done(
+        c,
+        { kind: "revoked", detail: `user ${request.user}` },
+        () => revocations.revokeUser(request.user, options),
+      )
+      : done(
+        c,
+        { kind: "revoked", detail: `token ${request.tokenId}` },
+        () =>
+          revocations.revokeToken(request.tokenId, {
+            ...options,
+            expiresAt: request.expiresAt,
+          }),
+      ));
     return c.json({ revocation }, 201);
   });
 
@@ -114,14 +138,34 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   });
   return app;
 
-  function note(
+  /** Does something and notes who did it, what was refused too. */
+  async function done<Result>(
     c: Context<AdminEnv>,
-    kind: "blocked" | "unblocked" | "revoked" | "admin",
-    ip?: string,
-    detail?: string,
-  ): void {
-    securityLog.record({ kind, reason: kind, ip, by: c.get("by"), detail });
+    action: Omit<SecurityReport, "reason" | "by">,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    let reason = "done";
+    try {
+      return await work();
+    } catch (error) {
+      reason = Refusal.of(error).code;
+      throw error;
+    } finally {
+      securityLog.record({ ...action, reason, by: c.get("by") });
+    }
   }
+}
+
+/** Who blocks itself could not lift the block again. */
+function refuseOwnAddress(c: Context<AdminEnv>, ip: string): void {
+  const own = parseNetwork(c.get("visitor")?.ip ?? "");
+  const network = parseNetwork(ip.trim());
+  if (!own || network?.bytes.length !== own.bytes.length) return;
+  if (widened(own, network.prefix).text !== network.text) return;
+  throw new Refusal(
+    "FORBIDDEN",
+    "You are calling from this address, and could not unblock it again",
+  );
 }
 
 async function bodyOf<Schema extends z.ZodType>(

@@ -48,10 +48,13 @@ export function createApp(parts: AppParts): Hono<Env> {
   app.onError((error) => {
     const refusal = Refusal.of(error);
     if (refusal.code === "INTERNAL") parts.report(refusal.cause);
+    parts.session.refused?.(refusal.code);
     return refused(refusal);
   });
+  app.use(secured);
   app.use("/api/*", crossOrigin(parts.gate));
   app.use("/sse", crossOrigin(parts.gate));
+  app.use(parts.gate.watch());
   app.notFound((c) =>
     c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
   );
@@ -65,6 +68,24 @@ export function createApp(parts: AppParts): Hono<Env> {
   app.route("/", pageRoutes(parts));
   return app;
 }
+
+/** What answers say to browsers; pages say more by themselves. */
+const SECURE_HEADERS = {
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+} as const;
+
+/** Makes browsers do nothing with an answer but read it. */
+const secured: MiddlewareHandler<Env> = async (c, next) => {
+  await next();
+  // The answer to an upgrade is not ours to change.
+  if (c.res.status === 101) return;
+  for (const [name, value] of Object.entries(SECURE_HEADERS)) {
+    if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+  }
+};
 
 /** Pages of allowed origins may use the HTTP API; credentials are tokens. */
 function crossOrigin(gate: Gate): MiddlewareHandler<Env> {

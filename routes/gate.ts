@@ -4,20 +4,22 @@
  *
  * @module
  */
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Caller } from "../realtime/caller.ts";
 import type { SessionGuard } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
-import type { BlockList } from "../security/block_list.ts";
+import type { Block, BlockList } from "../security/block_list.ts";
 import { Budget } from "../security/budget.ts";
-import { bucketOf } from "../security/client_ip.ts";
+import { bucketOf, UNKNOWN_IP } from "../security/client_ip.ts";
 import type { ClientIp } from "../security/client_ip.ts";
 import type { RateLimit } from "../security/rate_limit.ts";
 import type { SecurityLog } from "../security/security_log.ts";
+import type { Revocations } from "../security/revocations.ts";
 import { bearerOf } from "./http.ts";
-import type { Env } from "./http.ts";
+import type { Env, LimitName, Visitor } from "./http.ts";
+import { STRANGER } from "./identity.ts";
 
 /** Frames one connection may send at once. */
 export const CONNECTION_BURST = 500;
@@ -28,6 +30,27 @@ export const CONNECTION_PER_SECOND = 100;
  * the budget of messages is that many times `RATE_LIMIT_MAX`.
  */
 export const MESSAGES_PER_REQUEST = 20;
+/**
+ * How many violations it counts as when an address was refused, for too much,
+ * as often again as it may come. Who comes a little too often, as an office
+ * behind one address may, is only told to wait.
+ */
+export const VIOLATIONS_PER_LIMIT = 10;
+/** When to come back after there was no room, in milliseconds. */
+const FULL_RETRY_MS = 5_000;
+/** Longest origin noted, in characters. */
+const MAX_ORIGIN_LENGTH = 100;
+/** Query arguments in which people put tokens, for want of knowing better. */
+const TOKEN_ARGUMENTS: ReadonlySet<string> = new Set([
+  "token",
+  "access_token",
+  "auth_token",
+  "authorization",
+  "bearer",
+  "jwt",
+]);
+/** Doors that load balancers knock at: open to all, always. */
+const OPEN_DOORS: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
 /** What the gate is made of. */
 export interface GateParts {
@@ -35,15 +58,12 @@ export interface GateParts {
   clientIp: ClientIp;
   /** Addresses that may not come in. */
   blocks: BlockList;
+  /** Tells when tokens are revoked. */
+  revocations: Pick<Revocations, "onRevoked">;
   /** Budgets by address. */
-  limits: {
-    /** New connections. */
-    readonly connections: RateLimit;
-    /** Frames over sockets. */
-    readonly messages: RateLimit;
-    /** HTTP requests. */
-    readonly http: RateLimit;
-  };
+  limits: Readonly<Record<LimitName, RateLimit>>;
+  /** Length of the budgets' window, in milliseconds. */
+  windowMs: number;
   /** Those connected here. */
   sessions: Sessions;
   /** Most connections of this isolate. */
@@ -52,9 +72,12 @@ export interface GateParts {
   maxConnectionsPerIp: number;
   /** Origins whose pages may connect; all when empty. */
   allowedOrigins: readonly string[];
+  /** Whether strangers may not even read. */
+  requireAuth: boolean;
   /**
    * Who shows `token`; a stranger without one.
-   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
+   * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
+   * `STORE_UNAVAILABLE` while the key server is away.
    */
   identify: (token: string | undefined) => Promise<Caller>;
   /**
@@ -66,23 +89,69 @@ export interface GateParts {
   securityLog: SecurityLog;
   /** Reads the time, in epoch milliseconds. */
   now: () => number;
+  /** Uniform in [0, 1), for {@link VIOLATIONS_PER_LIMIT}. */
+  random?: () => number;
 }
 
-/** Somebody at the door. */
-export interface Visitor {
-  /** Address. */
-  readonly ip: string;
-  /** Who it is, for limits. */
-  readonly bucket: string;
+/** Somebody let in who will stay. */
+export interface Arrival {
+  /** Where from. */
+  readonly visitor: Visitor;
+  /** Who; a stranger when the token was bad. */
+  readonly caller: Caller;
+  /** What is wrong with the token, to be said where it can be heard. */
+  readonly refusal: Refusal | undefined;
 }
 
 /** Decides at the door, before anything costs much. */
-export class Gate {
+export class Gate implements Disposable {
   readonly #parts: GateParts;
+  readonly #listening: readonly Disposable[];
 
-  /** Owns nothing: the parts stay the caller's to dispose. */
+  /**
+   * Begins to send those away who are blocked or revoked from now on. The
+   * parts stay the caller's to dispose.
+   */
   constructor(parts: GateParts) {
     this.#parts = parts;
+    const { blocks, revocations, sessions } = parts;
+    this.#listening = [
+      blocks.onBlocked(() => {
+        sessions.disconnect("IP_BLOCKED", ({ ip }) => {
+          const block = blocks.blockOf(ip);
+          return block && sentenceOf(block);
+        });
+      }),
+      revocations.onRevoked(() => {
+        sessions.disconnect(
+          "UNAUTHENTICATED",
+          ({ session }) =>
+            session.isRevoked ? "Token has been revoked" : undefined,
+        );
+      }),
+    ];
+  }
+
+  /** Listens no more. */
+  [Symbol.dispose](): void {
+    for (const each of this.#listening) each[Symbol.dispose]();
+  }
+
+  /**
+   * Stands before all doors: keeps blocked addresses out, and tells on every
+   * answer how much of the budget asked is left.
+   *
+   * @see {@link https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/}
+   */
+  watch(): MiddlewareHandler<Env> {
+    return async (c, next) => {
+      if (OPEN_DOORS.has(c.req.path)) return await next();
+      c.set("visitor", this.#unblocked(c));
+      await next();
+      const name = c.get("limit");
+      // The answer to an upgrade is not ours to change.
+      if (name && c.res.status !== 101) this.#tell(c, name);
+    };
   }
 
   /**
@@ -90,47 +159,63 @@ export class Gate {
    *
    * @returns who calls; publishers and admins are not limited by address.
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `UNAUTHENTICATED`,
-   * `TOKEN_EXPIRED`, `DRAINING`.
+   * `TOKEN_EXPIRED`, `DRAINING`; `INVALID_MESSAGE` for a token in the URL.
    */
   async request(c: Context<Env>): Promise<Caller> {
-    const visitor = this.#unblocked(c);
+    const visitor = this.#visitor(c);
     this.#parts.inService();
+    refuseTokenInUrl(c);
     const caller = await this.identify(bearerOf(c), visitor.ip, () => {
-      this.#take("http", visitor);
+      this.#take(c, "http", visitor);
     });
-    if (!isTrusted(caller)) this.#take("http", visitor);
+    if (!isTrusted(caller)) this.#take(c, "http", visitor);
+    this.#requireIdentity(caller);
     return caller;
+  }
+
+  /**
+   * Charges what an HTTP request publishes to the budget of messages, as it
+   * would be over a socket.
+   *
+   * @param count how many messages, from 1.
+   * @throws {Refusal} `RATE_LIMITED`.
+   */
+  publishing(c: Context<Env>, caller: Caller, count: number): void {
+    if (!isTrusted(caller)) this.#take(c, "messages", this.#visitor(c), count);
   }
 
   /**
    * Lets a connection in that will stay.
    *
+   * @param enter called in the same turn as the last check, so that caps are
+   * exact and nobody slips in who was blocked meanwhile.
+   * @returns what `enter` returned.
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `TOO_MANY_CONNECTIONS`,
    * `FORBIDDEN` for pages of other origins, `DRAINING`.
    */
-  connection(c: Context<Env>): Visitor {
-    const visitor = this.#unblocked(c);
+  async connection<Result>(
+    c: Context<Env>,
+    enter: (arrival: Arrival) => Result,
+  ): Promise<Awaited<Result>> {
+    const visitor = this.#visitor(c);
     this.#parts.inService();
-    const origin = c.req.header("origin");
-    if (origin !== undefined && !this.allowsOrigin(origin)) {
-      this.#note(visitor.ip, "FORBIDDEN", `origin ${origin.slice(0, 100)}`);
-      throw new Refusal(
-        "FORBIDDEN",
-        "Pages of this origin may not connect; see ALLOWED_ORIGINS",
-      );
-    }
-    const { sessions, maxConnections, maxConnectionsPerIp } = this.#parts;
-    if (
-      sessions.size >= maxConnections ||
-      sessions.socketsOf(visitor.bucket) >= maxConnectionsPerIp
-    ) {
-      this.#note(visitor.ip, "TOO_MANY_CONNECTIONS");
-      throw new Refusal("TOO_MANY_CONNECTIONS", undefined, {
-        retryAfterMs: 5_000,
-      });
-    }
-    this.#take("connections", visitor);
-    return visitor;
+    const { caller, refusal } = await this.#whoArrives(c, visitor);
+    if (!isTrusted(caller)) this.#take(c, "connections", visitor);
+    this.#unblocked(c);
+    this.#parts.inService();
+    this.#requireOrigin(c, visitor);
+    this.#requireRoom(visitor);
+    return await enter({ visitor, caller, refusal });
+  }
+
+  /**
+   * Makes sure that a caller said who it is, where that is required.
+   *
+   * @throws {Refusal} `UNAUTHENTICATED`, or what was wrong with the token.
+   */
+  requireIdentity({ caller, refusal }: Arrival): void {
+    if (refusal) throw refusal;
+    this.#requireIdentity(caller);
   }
 
   /** Whether pages of `origin` may talk to this service. */
@@ -143,7 +228,8 @@ export class Gate {
    * Who shows `token`, with failures noted against the address.
    *
    * @param failed called before a bad token is answered.
-   * @throws {Refusal} `UNAUTHENTICATED` or `TOKEN_EXPIRED`.
+   * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED` or
+   * `STORE_UNAVAILABLE`.
    */
   async identify(
     token: string | undefined,
@@ -175,8 +261,10 @@ export class Gate {
       now,
     });
     return {
-      admit: (caller) =>
-        isTrusted(caller) ? 0 : budget.take() || limits.messages.take(bucket),
+      admit: (caller, count = 1) =>
+        isTrusted(caller)
+          ? 0
+          : budget.take(count) || limits.messages.take(bucket, count),
       authenticate: (token) => this.identify(token, ip),
       refused: (code, isFinal) => {
         if (code === "FORBIDDEN" || code === "RATE_LIMITED") {
@@ -187,6 +275,10 @@ export class Gate {
     };
   }
 
+  #visitor(c: Context<Env>): Visitor {
+    return c.get("visitor") ?? this.#unblocked(c);
+  }
+
   #unblocked(c: Context<Env>): Visitor {
     const ip = this.#parts.clientIp(
       c.env.remoteAddr.hostname,
@@ -195,23 +287,93 @@ export class Gate {
     const block = this.#parts.blocks.blockOf(ip);
     if (!block) return { ip, bucket: bucketOf(ip) };
     const retryAfterMs = Math.max(1, block.until - this.#parts.now());
+    throw new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
+  }
+
+  /** A bad token is no reason to stay outside: nobody would hear why. */
+  async #whoArrives(
+    c: Context<Env>,
+    { ip }: Visitor,
+  ): Promise<Omit<Arrival, "visitor">> {
+    try {
+      refuseTokenInUrl(c);
+      const caller = await this.identify(bearerOf(c), ip);
+      return { caller, refusal: undefined };
+    } catch (error) {
+      return { caller: STRANGER, refusal: Refusal.of(error) };
+    }
+  }
+
+  #requireIdentity({ identity }: Caller): void {
+    if (!this.#parts.requireAuth || identity.isAuthenticated) return;
     throw new Refusal(
-      "IP_BLOCKED",
-      `This address is blocked until ${
-        new Date(block.until).toISOString()
-      }: ${block.reason}`,
+      "UNAUTHENTICATED",
+      "This service needs a token: Authorization: Bearer <token>",
+    );
+  }
+
+  #requireOrigin(c: Context<Env>, { ip }: Visitor): void {
+    const origin = c.req.header("origin");
+    if (origin === undefined || this.allowsOrigin(origin)) return;
+    const shown = origin.slice(0, MAX_ORIGIN_LENGTH);
+    this.#note(ip, "FORBIDDEN", `origin ${shown}`);
+    throw new Refusal(
+      "FORBIDDEN",
+      "Pages of this origin may not connect; see ALLOWED_ORIGINS",
+    );
+  }
+
+  #requireRoom({ ip, bucket }: Visitor): void {
+    const { sessions, maxConnections, maxConnectionsPerIp } = this.#parts;
+    const isCrowd = sessions.socketsOf(bucket) >= maxConnectionsPerIp;
+    if (!isCrowd && sessions.sockets < maxConnections) return;
+    this.#note(ip, "TOO_MANY_CONNECTIONS");
+    throw new Refusal(
+      "TOO_MANY_CONNECTIONS",
+      isCrowd
+        ? `At most ${maxConnectionsPerIp} connections from one address; see MAX_CONNECTIONS_PER_IP`
+        : "This instance holds as many connections as it may",
+      { retryAfterMs: FULL_RETRY_MS },
+    );
+  }
+
+  #take(
+    c: Context<Env>,
+    name: LimitName,
+    { ip, bucket }: Visitor,
+    count = 1,
+  ): void {
+    const { limits, random = Math.random } = this.#parts;
+    c.set("limit", name);
+    const retryAfterMs = limits[name].take(bucket, count);
+    if (retryAfterMs === 0) return;
+    this.#note(ip, "RATE_LIMITED", name);
+    const { limit } = limits[name].peek(bucket);
+    if (random() * limit < VIOLATIONS_PER_LIMIT) {
+      this.#violation(ip, "RATE_LIMITED");
+    }
+    throw new Refusal(
+      "RATE_LIMITED",
+      `At most ${limit} ${
+        WORDS[name]
+      } in ${this.#parts.windowMs} ms from one address`,
       { retryAfterMs },
     );
   }
 
-  #take(limit: keyof GateParts["limits"], { ip, bucket }: Visitor): void {
-    const retryAfterMs = this.#parts.limits[limit].take(bucket);
-    if (retryAfterMs === 0) return;
-    this.#note(ip, "RATE_LIMITED", limit);
-    this.#violation(ip, "RATE_LIMITED");
-    throw new Refusal("RATE_LIMITED", `Rate limit of ${limit} reached`, {
-      retryAfterMs,
-    });
+  #tell(c: Context<Env>, name: LimitName): void {
+    const { limits, windowMs } = this.#parts;
+    const budget = limits[name].peek(this.#visitor(c).bucket);
+    const seconds = (ms: number) => Math.ceil(ms / 1_000);
+    const { limit, remaining, resetMs } = budget;
+    c.res.headers.set(
+      "ratelimit-policy",
+      `"${name}";q=${limit};w=${seconds(windowMs)}`,
+    );
+    c.res.headers.set(
+      "ratelimit",
+      `"${name}";r=${remaining};t=${seconds(resetMs)}`,
+    );
   }
 
   #note(ip: string, code: RefusalCode, detail?: string): void {
@@ -233,10 +395,33 @@ export class Gate {
   }
 }
 
+const WORDS: Readonly<Record<LimitName, string>> = {
+  connections: "new connections",
+  messages: "messages",
+  http: "requests",
+};
+
 function isTrusted({ identity: { role } }: Caller): boolean {
   return role === "publisher" || role === "admin";
 }
 
 function isLoopback(ip: string): boolean {
-  return ip.startsWith("127.") || ip === "::1" || ip === "unknown";
+  return ip.startsWith("127.") || ip === "::1" || ip === UNKNOWN_IP;
+}
+
+function sentenceOf({ until, reason }: Block): string {
+  const end = new Date(until).toISOString();
+  return `This address is blocked until ${end}: ${reason}`;
+}
+
+/** URLs end up in logs and histories, where tokens must never be. */
+function refuseTokenInUrl(c: Context<Env>): void {
+  const { searchParams } = new URL(c.req.url);
+  for (const name of searchParams.keys()) {
+    if (!TOKEN_ARGUMENTS.has(name.toLowerCase())) continue;
+    throw new Refusal(
+      "INVALID_MESSAGE",
+      "A token in the URL is never read and may have been logged on its way: replace it, and send it as Authorization: Bearer <token> or in the connect frame",
+    );
+  }
 }

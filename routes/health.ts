@@ -10,6 +10,8 @@ import type { Env } from "./http.ts";
 export interface Condition {
   /** Whether the service can do its work with it. */
   readonly ok: boolean;
+  /** Whether it does its work in a poorer way for now. */
+  readonly degraded?: boolean;
   /** What is wrong, or how it is. */
   readonly detail: string;
 }
@@ -26,7 +28,9 @@ export function healthRoutes(parts: HealthParts): Hono<Env> {
     .get("/health", (c) => c.json({ status: "ok" }))
     .get("/ready", async (c) => {
       const checks = await parts.conditions();
-      const ready = Object.values(checks).every(({ ok }) => ok);
-      return c.json({ ready, checks }, ready ? 200 : 503);
+      const all = Object.values(checks);
+      const ready = all.every(({ ok }) => ok);
+      const degraded = all.some((it) => it.degraded);
+      return c.json({ ready, degraded, checks }, ready ? 200 : 503);
     });
 }

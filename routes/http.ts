@@ -6,8 +6,30 @@
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 
-/** What `Deno.serve` tells Hono about a connection. */
-export type Env = { Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> };
+/** Somebody at the door. */
+export interface Visitor {
+  /** Address. */
+  readonly ip: string;
+  /** Who it is, for limits: the address, or its network. */
+  readonly bucket: string;
+}
+
+/** The budgets of an address: new connections, frames and events, requests. */
+export type LimitName = "connections" | "messages" | "http";
+
+/**
+ * What `Deno.serve` tells Hono about a connection, and what is found out on
+ * the way through the gate.
+ */
+export type Env = {
+  Bindings: Deno.ServeHandlerInfo<Deno.NetAddr>;
+  Variables: {
+    /** Who came, once looked at. */
+    visitor?: Visitor;
+    /** Which budget was asked. */
+    limit?: LimitName;
+  };
+};
 
 /** The token of an `Authorization: Bearer` header, if there is one. */
 export function bearerOf(c: Context<Env>): string | undefined {

@@ -7,7 +7,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { Caller } from "../realtime/caller.ts";
 import { mayPublish, mayRead } from "../security/access.ts";
 import type { Revocations } from "../security/revocations.ts";
-import { ANONYMOUS } from "../security/tokens.ts";
+import { ANONYMOUS, CLOCK_SKEW_MS } from "../security/tokens.ts";
 import type { Grant, Tokens } from "../security/tokens.ts";
 
 /**
@@ -30,7 +30,10 @@ export function callerOf(
         ? {}
         : { expiresAt: new Date(expiresAt).toISOString() }),
     },
-    expiresAt,
+    // A token is good for as long after its end when it is shown, too.
+    ...(expiresAt === undefined
+      ? {}
+      : { expiresAt: expiresAt + CLOCK_SKEW_MS }),
     isRevoked: () => revocations.isRevoked(grant),
     mayRead: (channel) => mayRead(grant, channel),
     mayPublish: (channel) => mayPublish(grant, channel),

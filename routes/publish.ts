@@ -38,6 +38,7 @@ export function publishRoutes(parts: PublishParts): Hono<Env> {
     const text = await textOf(c.req.raw, MAX_BODY_BYTES);
     const publications = decodePublications(text, parts.maxMessageBytes);
     requireRight(caller, publications);
+    parts.gate.publishing(c, caller, publications.length);
     return c.json({ accepted: await parts.hub.publish(publications) });
   });
 }

@@ -10,10 +10,8 @@ import { Refusal } from "../protocol/refusals.ts";
 import { HEARTBEAT_MS, Session } from "../realtime/session.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
-import type { Gate } from "./gate.ts";
-import { bearerOf } from "./http.ts";
+import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
-import { STRANGER } from "./identity.ts";
 
 /** Seconds without a sign of life after which Deno gives a socket up. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
@@ -38,41 +36,30 @@ export function socketRoutes(parts: SocketParts): Hono<Env> {
           "This is a WebSocket endpoint; connect with ws:// or wss://",
         );
       }
-      return upgrade(c, parts);
+      return enter(c, parts);
     })
-    .get("/", (c, next) => wantsUpgrade(c) ? upgrade(c, parts) : next());
+    .get("/", (c, next) => wantsUpgrade(c) ? enter(c, parts) : next());
+}
+
+function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
+  return parts.gate.connection(c, (arrival) => upgrade(c, parts, arrival));
 }
 
 function wantsUpgrade(c: Context<Env>): boolean {
   return c.req.header("upgrade")?.toLowerCase() === "websocket";
 }
 
-async function upgrade(
+function upgrade(
   c: Context<Env>,
   { gate, session: parts, sessions }: SocketParts,
-): Promise<Response> {
-  const visitor = gate.connection(c);
-  const token = bearerOf(c);
-  // A failed upgrade reaches a client without its reason, so a bad token is
-  // refused on the socket.
-  let caller = STRANGER;
-  let refusal: Refusal | undefined;
-  if (token !== undefined) {
-    try {
-      caller = await gate.identify(token, visitor.ip);
-    } catch (error) {
-      refusal = Refusal.of(error);
-    }
-  }
-  const offered = c.req.header("sec-websocket-protocol")?.split(",")
-    .map((name) => name.trim());
-  const { socket, response } = Deno.upgradeWebSocket(c.req.raw, {
-    idleTimeout: IDLE_TIMEOUT_S,
-    ...(offered?.includes(SUBPROTOCOL) ? { protocol: SUBPROTOCOL } : {}),
-  });
+  { visitor, caller, refusal }: Arrival,
+): Response {
+  const { socket, response } = handshake(c);
   const guard = gate.guard(visitor);
   const session = new Session(socket, parts, { caller, guard });
   const release = sessions.add(session, visitor);
+  // A failed upgrade reaches a browser's page without its reason, so a bad
+  // token is refused on the socket.
   socket.onopen = () => refusal ? session.reject(refusal) : session.open();
   socket.onmessage = ({ data }) => session.receive(data);
   socket.onerror = () => session.end();
@@ -82,4 +69,19 @@ async function upgrade(
     release();
   };
   return response;
+}
+
+function handshake(c: Context<Env>): Deno.WebSocketUpgrade {
+  const offered = c.req.header("sec-websocket-protocol")?.split(",")
+    .map((name) => name.trim());
+  try {
+    return Deno.upgradeWebSocket(c.req.raw, {
+      idleTimeout: IDLE_TIMEOUT_S,
+      ...(offered?.includes(SUBPROTOCOL) ? { protocol: SUBPROTOCOL } : {}),
+    });
+  } catch (cause) {
+    throw new Refusal("INVALID_MESSAGE", "This is no WebSocket handshake", {
+      cause,
+    });
+  }
 }

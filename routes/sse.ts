@@ -14,8 +14,7 @@ import { Feed } from "../realtime/feed.ts";
 import type { FeedParts, FeedPeer } from "../realtime/feed.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
-import type { Gate } from "./gate.ts";
-import { bearerOf } from "./http.ts";
+import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 
 /** A comment is sent so often, so that proxies do not think it dead. */
@@ -35,29 +34,39 @@ export interface SseParts {
 
 /** Mounts `GET /sse?channels=blocks,transactions`. */
 export function sseRoutes(parts: SseParts): Hono<Env> {
-  return new Hono<Env>().get("/sse", async (c) => {
-    const visitor = parts.gate.connection(c);
-    const caller = await parts.gate.identify(bearerOf(c), visitor.ip);
-    const subscriptions = subscriptionsOf(c);
-    const peer = new EventStream(subscriptions, parts.session.clock);
-    const feed = new Feed(peer, parts.session, caller);
-    peer.onCancel = () => feed.end();
-    peer.onClose = parts.sessions.add(feed, visitor);
-    try {
-      await feed.follow(subscriptions);
-    } catch (error) {
-      feed.end();
-      peer.close();
-      throw error;
-    }
-    return new Response(peer.body, {
-      headers: {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-        // Asks nginx not to hold events back.
-        "x-accel-buffering": "no",
-      },
-    });
+  return new Hono<Env>().get(
+    "/sse",
+    (c) =>
+      parts.gate.connection(c, (arrival) => {
+        parts.gate.requireIdentity(arrival);
+        return stream(subscriptionsOf(c), parts, arrival);
+      }),
+  );
+}
+
+async function stream(
+  subscriptions: readonly Subscription[],
+  parts: SseParts,
+  { visitor, caller }: Arrival,
+): Promise<Response> {
+  const peer = new EventStream(subscriptions, parts.session.clock);
+  const feed = new Feed(peer, parts.session, caller);
+  peer.onCancel = () => feed.end();
+  peer.onClose = parts.sessions.add(feed, visitor);
+  try {
+    await feed.follow(subscriptions);
+  } catch (error) {
+    feed.end();
+    peer.close();
+    throw error;
+  }
+  return new Response(peer.body, {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      // Asks nginx not to hold events back.
+      "x-accel-buffering": "no",
+    },
   });
 }
 

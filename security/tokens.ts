@@ -100,7 +100,8 @@ export interface Tokens {
    * @param token the compact form, without `Bearer`.
    * @returns what its holder may do.
    * @throws {Refusal} `TOKEN_EXPIRED`, or `UNAUTHENTICATED` with a sentence
-   * that names what is wrong and holds nothing of the token.
+   * that names what is wrong and holds nothing of the token;
+   * `STORE_UNAVAILABLE` when that cannot be told while the key server is away.
    */
   verify(token: string): Promise<Grant>;
   /**
@@ -301,7 +302,8 @@ class KeyServer {
       return await this.#verifyWithKnown(token, options);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      if (!await this.#ask()) throw error;
+      // It may be a new key, which nobody can fetch now.
+      if (!await this.#ask()) throw this.isAway ? this.#unavailable() : error;
       return await this.#verifyWithKnown(token, options);
     }
   }
@@ -310,10 +312,18 @@ class KeyServer {
     token: string,
     options: JWTVerifyOptions,
   ): Promise<JWTPayload> {
-    if (!this.#keys.jwks()) {
-      throw refused("cannot be verified now: the key server does not answer");
-    }
+    if (!this.#keys.jwks()) throw this.#unavailable();
     return (await jwtVerify(token, this.#keys, options)).payload;
+  }
+
+  /** No fault of the client, which may come back. */
+  #unavailable(): Refusal {
+    const retryAfterMs = this.#askedAt + JWKS_COOLDOWN_MS - this.#now();
+    return new Refusal(
+      "STORE_UNAVAILABLE",
+      "Token cannot be verified now: the key server does not answer; try again",
+      { retryAfterMs: Math.max(1_000, retryAfterMs) },
+    );
   }
 
   /** Fetches the keys unless that was tried a moment ago; whether it did. */
