@@ -91,14 +91,14 @@ export class BroadcastLink implements Link {
   #accept(data: unknown): void {
     // Another version of this program may be on the same channel.
     if (!isPost(data)) return;
-    const before = this.#numbers.get(data.from);
+    const before = this.#numbers.get(data.from) ?? 0;
     this.#numbers.delete(data.from);
     this.#numbers.set(data.from, data.number);
     for (const from of this.#numbers.keys()) {
       if (this.#numbers.size <= MAX_SENDERS) break;
       this.#numbers.delete(from);
     }
-    const incomplete = before !== undefined && data.number !== before + 1;
+    const incomplete = data.number !== before + 1;
     this.#listener({ events: data.events, incomplete });
   }
 }
@@ -106,7 +106,7 @@ export class BroadcastLink implements Link {
 function isPost(data: unknown): data is Post {
   if (typeof data !== "object" || data === null) return false;
   const { from, number, events } = data as Partial<Post>;
-  return typeof from === "string" && typeof number === "number" &&
+  return typeof from === "string" && isNumber(number) &&
     Array.isArray(events) && events.every(isLinkedEvent);
 }
 
@@ -115,7 +115,11 @@ function isLinkedEvent(event: unknown): event is LinkedEvent {
   const { channel, epoch, seq, text } = event as Partial<LinkedEvent>;
   return typeof channel === "string" && typeof text === "string" &&
     (epoch === undefined || typeof epoch === "string") &&
-    (seq === undefined || Number.isSafeInteger(seq));
+    (seq === undefined || isNumber(seq));
+}
+
+function isNumber(value: unknown): value is number {
+  return Number.isSafeInteger(value) && value as number > 0;
 }
 
 /** The key that doorbells watch. */
