@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from "zod";
+import { parseNetwork } from "./security/address.ts";
 import { MAX_SECRETS, STRONG_SECRET_BYTES } from "./security/tokens.ts";
 
 /** Length of a day in milliseconds. */
@@ -18,6 +19,24 @@ const secrets = list.refine(
   (all) => all.length <= MAX_SECRETS,
   `must hold at most ${MAX_SECRETS} secrets, separated by commas`,
 );
+
+const networks = list.refine(
+  (all) => all.every((text) => parseNetwork(text)),
+  "must hold addresses or networks such as 10.0.0.0/8, separated by commas",
+);
+
+const origins = list.refine(
+  (all) => all.every(isOrigin),
+  "must hold origins such as https://app.example, separated by commas",
+);
+
+/** As a browser would name it: in lower case, without a path. */
+function isOrigin(text: string): boolean {
+  const origin = URL.parse(text)?.origin;
+  // Those of browser extensions are opaque to the URL standard.
+  if (origin === "null") return /^[a-z-]+:\/\/[a-z0-9-]+$/.test(text);
+  return origin === text;
+}
 
 function integer(least: number, most: number): z.ZodType<number> {
   const sentence = `must be a whole number from ${least} to ${most}`;
@@ -50,9 +69,9 @@ const Schema = z.object({
   KV_PATH: z.string().optional(),
   RATE_LIMIT_WINDOW_MS: integer(1_000, 3_600_000).default(60_000),
   RATE_LIMIT_MAX: integer(1, 1_000_000_000).default(1_000),
-  TRUSTED_PROXIES: list.default([]),
-  ALLOWED_IPS: list.default([]),
-  ALLOWED_ORIGINS: list.default([]),
+  TRUSTED_PROXIES: networks.default([]),
+  ALLOWED_IPS: networks.default([]),
+  ALLOWED_ORIGINS: origins.default([]),
   MAX_CONNECTIONS: integer(1, 1_000_000).default(20_000),
   MAX_CONNECTIONS_PER_IP: integer(1, 1_000_000).default(1_000),
   MAX_MESSAGE_BYTES: integer(1_024, 524_288).default(65_536),

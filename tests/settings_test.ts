@@ -86,6 +86,16 @@ Deno.test("a wrong value is named, with what it must be", () => {
     [{ JWKS_URL: "ftp://keys.example" }, /JWKS_URL/],
     [{ EVM_RPC_URL: "http://127.0.0.1:8545" }, /EVM_RPC_URL .* ws:\/\//],
     [{ ALERT_WEBHOOK_URL: "nope" }, /ALERT_WEBHOOK_URL/],
+    [
+      { TRUSTED_PROXIES: "10.0.0.0/8,my-proxy" },
+      /TRUSTED_PROXIES .*10\.0\.0\.0\/8/,
+    ],
+    [{ ALLOWED_IPS: "10.0.0.0/33" }, /ALLOWED_IPS must hold addresses/],
+    [{ ALLOWED_ORIGINS: "app.example" }, /ALLOWED_ORIGINS must hold origins/],
+    // What no browser would ever send.
+    [{ ALLOWED_ORIGINS: "https://app.example/" }, /ALLOWED_ORIGINS/],
+    [{ ALLOWED_ORIGINS: "https://App.example" }, /ALLOWED_ORIGINS/],
+    [{ ALLOWED_ORIGINS: "https://app.example:443" }, /ALLOWED_ORIGINS/],
     [{ SOURCE: "evm" }, /EVM_RPC_URL must be set when SOURCE is evm/],
   ];
   for (const [env, message] of cases) assert.match(fault(env), message);
@@ -128,11 +138,14 @@ Deno.test("an empty variable counts as not set", () => {
 Deno.test("lists are split at commas, blanks dropped", () => {
   const { ALLOWED_ORIGINS, TRUSTED_PROXIES } = read({
     JWT_SECRET: SECRET,
-    ALLOWED_ORIGINS: "https://a.example, https://b.example,",
-    TRUSTED_PROXIES: "10.0.0.0/8",
+    ALLOWED_ORIGINS: "https://a.example, chrome-extension://abc,",
+    TRUSTED_PROXIES: "10.0.0.0/8, 2001:db8::1",
   });
-  assert.deepEqual(ALLOWED_ORIGINS, ["https://a.example", "https://b.example"]);
-  assert.deepEqual(TRUSTED_PROXIES, ["10.0.0.0/8"]);
+  assert.deepEqual(ALLOWED_ORIGINS, [
+    "https://a.example",
+    "chrome-extension://abc",
+  ]);
+  assert.deepEqual(TRUSTED_PROXIES, ["10.0.0.0/8", "2001:db8::1"]);
 });
 
 Deno.test("the program may read every setting of its environment", async () => {
@@ -143,5 +156,21 @@ Deno.test("the program may read every setting of its environment", async () => {
     const readable = new Set<string>(permissions[set].env);
     const missing = SETTING_NAMES.filter((name) => !readable.has(name));
     assert.deepEqual(missing, [], `permission set ${set}`);
+  }
+});
+
+Deno.test("the README lists every setting with its default", async () => {
+  const readme = await Deno.readTextFile(
+    new URL("../README.md", import.meta.url),
+  );
+  const [, section] = /^## Settings\n(.*?)^## /ms.exec(readme) ?? [];
+  const rows = [...section!.matchAll(/^\| `(\w+)` *\| *(?:`([^`]*)`)?/gm)];
+  const listed = rows.map(([, name]) => name).toSorted();
+  assert.deepEqual(listed, SETTING_NAMES.toSorted());
+  const defaults = read({ JWT_SECRET: SECRET });
+  for (const [, name, shown] of rows) {
+    const value = defaults[name as keyof Settings];
+    if (Array.isArray(value) || value === undefined) continue;
+    assert.equal(shown, String(value), name);
   }
 });
