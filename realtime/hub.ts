@@ -17,7 +17,8 @@ import type { Hint, Link, LinkedEvent } from "./link.ts";
 import type { Head, Log, LoggedEvent } from "./log.ts";
 import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts, Page } from "./outbox.ts";
-import { MAX_HELD, Stream } from "./stream.ts";
+import type { FannedOut, Tracing } from "./tracing.ts";
+import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
 /** How long a missing event may still come by the link, in milliseconds. */
 export const HOLD_MS = 10;
@@ -37,6 +38,8 @@ export const MAX_STREAMS = 20_000;
 const REPAIR_EVENTS = 512;
 /** Bytes read from the log at once for a repair. */
 const REPAIR_BYTES = 1024 * 1024;
+/** Most publishes of one turn whose deliveries are traced. */
+export const MAX_TRACES = 32;
 /** Pages read from the log at the same time. */
 export const MAX_READS = 8;
 
@@ -47,6 +50,18 @@ export interface HubObserver {
    * them came to this isolate.
    */
   delivered?(events: number, deliveries: number, ms: number): void;
+  /**
+   * A channel's share of that: so many new events, the newest of them as
+   * `text`, for so many subscribers.
+   */
+  flushed?(
+    channel: string,
+    events: number,
+    subscribers: number,
+    text: string,
+  ): void;
+  /** Events were published by this isolate. */
+  accepted?(events: readonly { readonly channel: string }[]): void;
   /** Events were fetched from the log because a link lost or delayed them. */
   repaired?(channel: string, events: number): void;
   /** A repair or a look at the log failed. */
@@ -65,8 +80,35 @@ export interface HubOptions {
   nextId: (now: number) => string;
   /** How long a link may still deliver before the log is asked. */
   holdMs?: number;
+  /** Newest events of a channel kept in memory. */
+  ringEvents?: number;
   /** Hears of deliveries, repairs and failures. */
   observer?: HubObserver;
+  /** Tells which publish led to which deliveries; nobody is told when absent. */
+  tracing?: Tracing | undefined;
+}
+
+/** How a channel stands in one isolate. */
+export interface Standing {
+  /** Canonical name. */
+  readonly channel: string;
+  /** Newest number here; of no meaning on channels without retention. */
+  readonly seq: number;
+  /** Whether its events are numbered and kept. */
+  readonly logged: boolean;
+  /** Local subscribers. */
+  readonly subscribers: number;
+  /** Events that the subscriber furthest behind is owed. */
+  readonly lag: number;
+}
+
+/** An event on its way past the log. */
+interface Unlogged {
+  readonly channel: string;
+  readonly type: string;
+  readonly id: string | undefined;
+  readonly payloadText: string;
+  readonly trace?: string;
 }
 
 /** A channel being opened: what the links said of it meanwhile. */
@@ -84,7 +126,11 @@ export class Hub {
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
   readonly #holdMs: number;
+  readonly #ringEvents: number;
   readonly #observer: HubObserver;
+  readonly #tracing: Tracing | undefined;
+  /** Traces of events not yet handed out; empty when nothing is traced. */
+  readonly #traces = new Set<string>();
   readonly #streams = new Map<string, Stream>();
   readonly #opening = new Map<string, Opening>();
   readonly #idleSince = new Map<string, number>();
@@ -107,7 +153,9 @@ export class Hub {
     this.#clock = options.clock;
     this.#nextId = options.nextId;
     this.#holdMs = options.holdMs ?? HOLD_MS;
+    this.#ringEvents = options.ringEvents ?? RING_EVENTS;
     this.#observer = options.observer ?? {};
+    this.#tracing = options.tracing;
     this.pace = new Pace(options.clock);
     this.#log.onCommit((events) => this.#committed(events));
     for (const link of this.#links) {
@@ -126,6 +174,15 @@ export class Hub {
     return this.#streams.keys();
   }
 
+  /** How each channel with a stream in this isolate stands. */
+  *standings(): IterableIterator<Standing> {
+    for (const { channel, seq, logged, cursors } of this.#streams.values()) {
+      let lag = 0;
+      for (const cursor of cursors) lag = Math.max(lag, seq - cursor.seq);
+      yield { channel, seq, logged, subscribers: cursors.size, lag };
+    }
+  }
+
   /** How many local subscribers `channel` has. */
   subscribers(channel: string): number {
     return this.#streams.get(channel)?.cursors.size ?? 0;
@@ -139,7 +196,28 @@ export class Hub {
    * @throws {Refusal} `STORE_UNAVAILABLE` or `MESSAGE_TOO_LARGE`; nothing was
    * delivered then.
    */
-  async publish(publications: readonly Publication[]): Promise<Accepted[]> {
+  publish(publications: readonly Publication[]): Promise<Accepted[]> {
+    if (!this.#tracing) return this.#publish(publications);
+    return this.#tracing.publish(
+      publications.map(({ channel }) => channel.kind),
+      (trace) => this.#publish(publications, trace),
+    );
+  }
+
+  /**
+   * Hands an event to this isolate's own subscribers and nobody else.
+   *
+   * @param publication on a channel without retention.
+   */
+  tell({ type, channel, id, payload }: Publication): void {
+    const payloadText = JSON.stringify(payload);
+    this.#deliver(this.#made({ channel: channel.name, type, id, payloadText }));
+  }
+
+  async #publish(
+    publications: readonly Publication[],
+    trace?: string,
+  ): Promise<Accepted[]> {
     const drafts = publications.map(({ type, channel, id, payload }) => ({
       logged: isLogged(channel),
       channel: channel.name,
@@ -147,6 +225,7 @@ export class Hub {
       id,
       payloadText: JSON.stringify(payload),
       keys: keysOf(type, payload),
+      ...(trace === undefined ? {} : { trace }),
     }));
     const logged = drafts.filter((draft) => draft.logged);
     const places = logged.length > 0 ? await this.#log.append(logged) : [];
@@ -281,30 +360,33 @@ export class Hub {
       logged: isLogged(channel),
       head,
       envelope: () => this.#envelope(),
+      ringEvents: this.#ringEvents,
     });
     this.#streams.set(name, stream);
     this.#idleSince.set(name, this.#clock.now());
     return stream;
   }
 
-  #pass(
-    { channel, type, id, payloadText }: {
-      channel: string;
-      type: string;
-      id: string | undefined;
-      payloadText: string;
-    },
-  ): Accepted {
+  #pass(draft: Unlogged): Accepted {
+    const { id, ...event } = this.#made(draft);
+    this.#observer.accepted?.([event]);
+    this.#deliver(event);
+    for (const link of this.#links) link.publish([event]);
+    return { id, channel: event.channel };
+  }
+
+  #made(
+    { channel, type, id, payloadText, trace }: Unlogged,
+  ): LinkedEvent & { id: string } {
     const now = this.#clock.now();
     const name = id ?? this.#nextId(now);
     const text = encodeEvent(type, payloadText, { channel }, { id: name, now });
-    const event = { channel, text };
-    this.#deliver(event);
-    for (const link of this.#links) link.publish([event]);
-    return { id: name, channel };
+    const event = { id: name, channel, text };
+    return trace === undefined ? event : { ...event, trace };
   }
 
   #committed(events: readonly LoggedEvent[]): void {
+    this.#observer.accepted?.(events);
     for (const event of events) this.#deliver(event);
     for (const link of this.#links) link.publish(events);
   }
@@ -321,7 +403,8 @@ export class Hub {
     if (heard && heard.length < MAX_HELD) heard.push(event);
   }
 
-  #take(stream: Stream, { epoch, seq, text }: LinkedEvent): void {
+  #take(stream: Stream, { epoch, seq, text, trace }: LinkedEvent): void {
+    if (this.#tracing && trace !== undefined) this.#note(trace);
     if (!stream.logged) {
       stream.pass(text);
       this.#touch(stream);
@@ -331,6 +414,12 @@ export class Hub {
     const outcome = stream.offer(epoch, seq, text);
     if (outcome === "taken") this.#touch(stream);
     else if (outcome !== "known") this.#repairIn(stream, this.#holdMs);
+  }
+
+  /** Another version of this program may send anything as a trace. */
+  #note(trace: unknown): void {
+    if (typeof trace !== "string" || this.#traces.size >= MAX_TRACES) return;
+    this.#traces.add(trace);
   }
 
   /** Hands out, at the end of the turn, all that became due in it. */
@@ -349,12 +438,23 @@ export class Hub {
     let deliveries = 0;
     for (const stream of streams) {
       const fresh = stream.flush();
+      const { size } = stream.cursors;
       events += fresh;
-      deliveries += fresh * stream.cursors.size;
+      deliveries += fresh * size;
+      if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
+      const { channel, seq } = stream;
+      const text = stream.textOf(seq, false);
+      this.#observer.flushed?.(channel, fresh, size, text);
     }
-    if (deliveries === 0) return;
     const ms = performance.now() - this.#touchedAt;
-    this.#observer.delivered?.(events, deliveries, ms);
+    this.#traced({ events, deliveries, ms });
+    if (deliveries > 0) this.#observer.delivered?.(events, deliveries, ms);
+  }
+
+  #traced(facts: FannedOut): void {
+    if (this.#traces.size === 0) return;
+    for (const trace of this.#traces) this.#tracing?.fannedOut(trace, facts);
+    this.#traces.clear();
   }
 
   #repairIn(stream: Stream, ms: number): void {

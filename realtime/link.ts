@@ -16,6 +16,23 @@ export interface LinkedEvent {
   readonly seq?: number;
   /** The whole frame as JSON. */
   readonly text: string;
+  /** What it is part of, as a W3C `traceparent`; absent when not traced. */
+  readonly trace?: string;
+}
+
+/** The ways there are between isolates. */
+export type LinkName = "broadcast" | "doorbell";
+
+/** What happened on a link, for those who count. */
+export interface LinkObserver {
+  /** Events were told, or the bell was rung. */
+  posted?(link: LinkName): void;
+  /** Something came; `incomplete` when something before it was lost. */
+  heard?(link: LinkName, incomplete: boolean): void;
+  /** A ring of this isolate's own came back through KV. */
+  rang?(ms: number): void;
+  /** KV could not be rung or watched. */
+  linkFailed?(link: LinkName): void;
 }
 
 /** What one isolate tells the others. */
@@ -52,6 +69,7 @@ export const MAX_SENDERS = 256;
 export class BroadcastLink implements Link {
   readonly #channel: BroadcastChannel;
   readonly #from: string;
+  readonly #observer: LinkObserver;
   readonly #numbers = new Map<string, number>();
   #number = 0;
   #open = true;
@@ -62,9 +80,11 @@ export class BroadcastLink implements Link {
    *
    * @param name shared by the isolates that should hear each other.
    * @param from unique name of this isolate.
+   * @param observer hears of posts.
    */
-  constructor(name: string, from: string) {
+  constructor(name: string, from: string, observer: LinkObserver = {}) {
     this.#from = from;
+    this.#observer = observer;
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }) => this.#accept(data);
   }
@@ -74,6 +94,7 @@ export class BroadcastLink implements Link {
     if (!this.#open) return;
     const post: Post = { from: this.#from, number: ++this.#number, events };
     this.#channel.postMessage(post);
+    this.#observer.posted?.("broadcast");
   }
 
   /** Names who hears. */
@@ -99,6 +120,7 @@ export class BroadcastLink implements Link {
       this.#numbers.delete(from);
     }
     const incomplete = data.number !== before + 1;
+    this.#observer.heard?.("broadcast", incomplete);
     this.#listener({ events: data.events, incomplete });
   }
 }
@@ -135,6 +157,10 @@ export class DoorbellLink implements Link {
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #minIntervalMs: number;
+  readonly #observer: LinkObserver;
+  /** A ring that has not come back yet. */
+  #sent: { at: number; versionstamp: string } | undefined;
+  #heardAt: number;
   #listener: (hint: Hint) => void = () => {};
   #reader:
     | ReadableStreamDefaultReader<[Deno.KvEntryMaybe<Deno.KvU64>]>
@@ -152,16 +178,36 @@ export class DoorbellLink implements Link {
    * Begins to watch.
    *
    * @param kv stays the caller's to close, after this is disposed.
-   * @param options `minIntervalMs`: at most one ring in so many milliseconds.
+   * @param options `minIntervalMs`: at most one ring in so many milliseconds;
+   * `observer` hears of rings.
    */
   constructor(
     kv: Deno.Kv,
-    { clock, minIntervalMs }: { clock: Clock; minIntervalMs: number },
+    { clock, minIntervalMs, observer = {} }: {
+      clock: Clock;
+      minIntervalMs: number;
+      observer?: LinkObserver;
+    },
   ) {
     this.#kv = kv;
     this.#clock = clock;
     this.#minIntervalMs = minIntervalMs;
+    this.#observer = observer;
+    this.#heardAt = clock.now();
     this.#watch();
+  }
+
+  /**
+   * Milliseconds since a ring, anybody's, was heard through KV, or since this
+   * began. Nobody rings while nothing is published: {@link test} does.
+   */
+  get silentMs(): number {
+    return Math.max(0, this.#clock.now() - this.#heardAt);
+  }
+
+  /** Rings if nothing was heard for `ms` milliseconds, to hear whether it can. */
+  test(ms: number): void {
+    if (this.silentMs >= ms) this.publish([]);
   }
 
   /** Rings, now or when the last ring is long enough ago. */
@@ -189,10 +235,15 @@ export class DoorbellLink implements Link {
     this.#ringing = true;
     this.#again = false;
     this.#own++;
+    const at = performance.now();
     try {
-      await this.#kv.atomic().sum(BELL, 1n).commit();
+      const { versionstamp } = await this.#kv.atomic().sum(BELL, 1n)
+        .commit() as Deno.KvCommitResult;
+      this.#sent = { at, versionstamp };
+      this.#observer.posted?.("doorbell");
     } catch {
       // Not rung; the poll would find what was missed, but try once more.
+      this.#observer.linkFailed?.("doorbell");
       this.#own--;
       this.#again = true;
     }
@@ -210,13 +261,26 @@ export class DoorbellLink implements Link {
       for (;;) {
         const { done, value } = await this.#reader.read();
         if (done) break;
-        this.#heard(value[0].value?.value ?? 0n);
+        const [{ value: bell, versionstamp }] = value;
+        this.#cameBack(versionstamp);
+        this.#heard(bell?.value ?? 0n);
       }
     } catch {
+      this.#observer.linkFailed?.("doorbell");
       // KV went away; watch again below.
     }
     if (!this.#open) return;
     this.#rewatching = this.#clock.after(REWATCH_MS, () => void this.#watch());
+  }
+
+  #cameBack(versionstamp: string | null): void {
+    this.#heardAt = this.#clock.now();
+    const sent = this.#sent;
+    if (!sent || versionstamp === null || versionstamp < sent.versionstamp) {
+      return;
+    }
+    this.#sent = undefined;
+    this.#observer.rang?.(performance.now() - sent.at);
   }
 
   /** A watch skips values, so what counts is that others rang at all. */
@@ -225,6 +289,7 @@ export class DoorbellLink implements Link {
     const before = this.#others;
     this.#others = others;
     if (before !== undefined && others !== before) {
+      this.#observer.heard?.("doorbell", false);
       this.#listener({ events: [], incomplete: true });
     }
   }

@@ -12,6 +12,7 @@
 import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "./clock.ts";
+import type { Tracing } from "./tracing.ts";
 
 /**
  * Length of every part of an event but the last, which is shorter: so a reader
@@ -95,6 +96,8 @@ export interface Draft {
   readonly id: string | undefined;
   /** What it is the latest state of: keys to ask by, the lasting one first. */
   readonly keys: readonly string[];
+  /** The publish it belongs to, as a W3C `traceparent`; absent when not traced. */
+  readonly trace?: string;
 }
 
 /** An event in the log. */
@@ -107,6 +110,8 @@ export interface LoggedEvent {
   readonly seq: number;
   /** The whole frame as JSON. */
   readonly text: string;
+  /** The publish it belongs to, as a W3C `traceparent`; absent when not traced. */
+  readonly trace?: string;
 }
 
 /** Where a draft came to stand. */
@@ -153,6 +158,8 @@ export interface LogOptions {
   random?: () => number;
   /** Hears of commits, conflicts and failures. */
   observer?: LogObserver;
+  /** Tells which publishes a commit took; nobody is told when absent. */
+  tracing?: Tracing | undefined;
 }
 
 /** A latest state: the event itself, or where to look for it. */
@@ -209,6 +216,7 @@ export class Log {
   readonly #retention: (channel: string) => Retention;
   readonly #random: () => number;
   readonly #observer: LogObserver;
+  readonly #tracing: Tracing | undefined;
   readonly #heads = new Map<string, CachedHead>();
   readonly #encoder = new TextEncoder();
   #waiting: Request[] = [];
@@ -227,6 +235,7 @@ export class Log {
     this.#retention = options.retention;
     this.#random = options.random ?? Math.random;
     this.#observer = options.observer ?? {};
+    this.#tracing = options.tracing;
   }
 
   /**
@@ -454,7 +463,7 @@ export class Log {
     while (this.#waiting.length > 0) {
       const group = this.#nextGroup();
       try {
-        const places = await this.#commit(group.map(({ drafts }) => drafts));
+        const places = await this.#traced(group.map(({ drafts }) => drafts));
         group.forEach(({ resolve }, i) => resolve(places[i]!));
       } catch (error) {
         this.#observer.failed?.(error);
@@ -493,6 +502,20 @@ export class Log {
       this.#waitingBytes -= request.bytes;
     }
     return group;
+  }
+
+  /** Commits, told as one piece of work of all the publishes in it. */
+  #traced(
+    groups: readonly (readonly Draft[])[],
+  ): Promise<readonly (readonly Place[])[]> {
+    if (!this.#tracing) return this.#commit(groups);
+    const drafts = groups.flat();
+    const traces = new Set(drafts.flatMap(({ trace }) => trace ?? []));
+    return this.#tracing.commit(
+      [...traces],
+      drafts.length,
+      () => this.#commit(groups),
+    );
   }
 
   async #commit(
@@ -628,7 +651,8 @@ export class Log {
         id: name,
         now,
       });
-      events.push({ channel, epoch, seq, text });
+      const event = { channel, epoch, seq, text };
+      events.push(draft.trace ? { ...event, trace: draft.trace } : event);
       const bytes = this.#encoder.encode(text);
       this.#addRows(operation, channel, seq, bytes);
       for (const [key, state] of statesOf(draft, bytes, { epoch, seq })) {

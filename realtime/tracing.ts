@@ -1,0 +1,42 @@
+/**
+ * What the machine tells of a publish on its way, when someone traces it.
+ *
+ * @module
+ */
+
+/** Events that were handed to subscribers of one isolate in one turn. */
+export interface FannedOut {
+  /** Events of the turn. */
+  readonly events: number;
+  /** Events times their subscribers here. */
+  readonly deliveries: number;
+  /** Since the first of them came to this isolate, in milliseconds. */
+  readonly ms: number;
+}
+
+/** Hears of the way of an event: publish -> commit -> fan-out. */
+export interface Tracing {
+  /**
+   * Does the work of one publish.
+   *
+   * @param kinds the kind of channel of each of its events.
+   * @param work is handed the publish's name, as a W3C `traceparent`.
+   */
+  publish<T>(
+    kinds: readonly string[],
+    work: (trace: string) => Promise<T>,
+  ): Promise<T>;
+  /**
+   * Does the work of one commit.
+   *
+   * @param traces the publishes in it, the first of them first.
+   * @param events how many it tries to store.
+   */
+  commit<T>(
+    traces: readonly string[],
+    events: number,
+    work: () => Promise<T>,
+  ): Promise<T>;
+  /** Events of the publish `trace` were handed out, just now. */
+  fannedOut(trace: string, facts: FannedOut): void;
+}
