@@ -276,7 +276,8 @@ export function typesOf(kind: ChannelKindName): MessageType[] {
  *
  * @param type the message's type.
  * @param payload its validated payload.
- * @returns keys such as `block:abc123` and `block:15420`; none for most types.
+ * @returns keys such as `block:abc123` and `block#15420`, told apart since an
+ * identifier may look like a height; none for most types.
  */
 export function keysOf(
   type: MessageType,
@@ -284,7 +285,9 @@ export function keysOf(
 ): string[] {
   const { about } = MESSAGES[type] as MessageKind;
   if (!about) return [];
-  return about.by.map((field) => `${about.kind}:${payload[field]}`);
+  return about.by.map((field, i) =>
+    `${about.kind}${i === 0 ? ":" : "#"}${payload[field]}`
+  );
 }
 
 /** The kind of channel that tells about things of a kind, such as `block`. */

@@ -134,7 +134,8 @@ export class History {
     }
     const channel = { name: about, kind: about };
     requireReading(caller, channel);
-    const text = await this.#state(key, channel);
+    const text = await this.#state(key, channel) ??
+      await this.#state(`${kind}#${rest}`, channel);
     return text === undefined ? null : JSON.parse(text) as Data;
   }
 
