@@ -21,14 +21,21 @@ type Tab = (typeof TABS)[number];
 
 /** What the panel is told and may do. */
 export interface PanelParts {
+  /** What was recorded. */
   readonly recording: Recording;
+  /** The connection watched. */
   readonly client: () => Client | null;
+  /** Whether more than the pill shows. */
   readonly isOpen: () => boolean;
+  /** Opens or closes. */
   readonly setOpen: (open: boolean) => void;
   /** Number of the message being played again. */
   readonly replaying: () => number | null;
+  /** Whether a replay is under way. */
   readonly isReplaying: () => boolean;
+  /** Starts one, at times the speed. */
   readonly replay: (speed: number) => void;
+  /** Ends it. */
   readonly stopReplay: () => void;
   /** Downloads the recording. */
   readonly save: () => void;
@@ -57,6 +64,7 @@ interface PanelState {
 }
 
 class Panel extends Component<PanelParts, PanelState> {
+  /** What is shown besides the props. */
   override state: PanelState = {
     tab: "Overview",
     filter: { text: "", direction: "both" },
@@ -68,12 +76,14 @@ class Panel extends Component<PanelParts, PanelState> {
   readonly #toggle = createRef<HTMLButtonElement>();
   readonly #tabs = createRef<HTMLDivElement>();
 
+  /** The elements; called by Preact. */
   render(): VNode | null {
     const state = this.props.client()?.state;
     if (!state) return null;
     return this.props.isOpen() ? this.#panel(state) : this.#pill(state);
   }
 
+  /** Follows a drawing; called by Preact. */
   override componentDidUpdate(): void {
     if (this.#moveFocus) {
       this.#moveFocus = false;
@@ -211,7 +221,7 @@ class Panel extends Component<PanelParts, PanelState> {
                 {name}
                 <br />
                 {belowMs === Infinity
-                  ? `${GRADES[i - 1]!.belowMs} ms and over`
+                  ? `from ${GRADES[i - 1]!.belowMs} ms`
                   : `under ${belowMs} ms`}
               </li>
             ))}

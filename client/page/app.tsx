@@ -28,8 +28,11 @@ import {
 import { TryIt } from "./try_it.tsx";
 import { compact, integer } from "./words.ts";
 
-/** Shortest time between two drawings of text, in milliseconds. */
-export const DRAW_MS = 120;
+/**
+ * Shortest rest between two rounds of drawing text, in milliseconds. A round
+ * draws what changed, one part a frame, so that no frame has much to do.
+ */
+export const REST_MS = 60;
 /** How much history each channel brings when the page opens. */
 export const HISTORY: Readonly<Record<string, number>> = {
   blocks: 40,
@@ -49,6 +52,19 @@ const TYPES = [
   "ALERT_TRIGGERED",
 ] as const satisfies readonly MessageType[];
 
+/** What is drawn in turn: the parts of the model, and the tiles. */
+const DRAWN = [
+  "tiles",
+  "dag",
+  "blocks",
+  "transactions",
+  "validators",
+  "nodes",
+  "alerts",
+  "samples",
+] as const;
+type Drawn = (typeof DRAWN)[number];
+
 interface Inspected {
   readonly key: string;
   readonly text: string;
@@ -59,6 +75,7 @@ class App extends Component<
   { readonly client: Client },
   { inspected: Inspected | null }
 > {
+  /** What is shown besides the props. */
   override state: { inspected: Inspected | null } = { inspected: null };
   readonly #model = new ChainModel();
   readonly #freshness = new Freshness();
@@ -66,8 +83,13 @@ class App extends Component<
   readonly #undo: (() => void)[] = [];
   #frame = 0;
   #drawnAt = 0;
+  /** Parts still to be drawn in this round. */
+  #round: Drawn[] = [];
+  /** What each part showed when it was drawn last. */
+  readonly #shown = new Map<Drawn, string>();
   #timer: ReturnType<typeof setInterval> | undefined;
 
+  /** Starts; called by Preact. */
   override componentDidMount(): void {
     const { client } = this.props;
     for (const type of TYPES) {
@@ -88,6 +110,7 @@ class App extends Component<
     }, 250);
   }
 
+  /** Ends; called by Preact. */
   override componentWillUnmount(): void {
     for (const undo of this.#undo) undo();
     clearInterval(this.#timer);
@@ -110,14 +133,29 @@ class App extends Component<
   }
 
   #step = (now: number): void => {
-    if (now - this.#drawnAt < DRAW_MS) {
-      this.#frame = requestAnimationFrame(this.#step);
-      return;
-    }
     this.#frame = 0;
-    this.#drawnAt = now;
+    if (this.#round.length === 0) {
+      if (now - this.#drawnAt < REST_MS) return this.#draw();
+      this.#round = DRAWN.filter((part) =>
+        this.#shown.get(part) !== this.#wanted(part)
+      );
+    }
+    const part = this.#round.shift();
+    if (part) this.#shown.set(part, this.#wanted(part));
     this.forceUpdate();
+    if (this.#round.length > 0) this.#draw();
+    else this.#drawnAt = now;
   };
+
+  /** Differs from what it was when there is something new to draw. */
+  #wanted(part: Drawn): string {
+    const { revisions, total } = this.#model;
+    const second = Math.floor(Date.now() / 1000);
+    if (part === "tiles") return `${total}:${second}`;
+    const ages = part === "blocks" || part === "transactions" ||
+      part === "alerts";
+    return ages ? `${revisions[part]}:${second}` : String(revisions[part]);
+  }
 
   #inspect = async (key: string): Promise<void> => {
     this.setState({ inspected: { key, text: "Asking the server…" } });
@@ -138,12 +176,12 @@ class App extends Component<
     }
   };
 
+  /** The elements; called by Preact. */
   render(): VNode {
     const { client } = this.props;
     const model = this.#model;
-    const { revisions } = model;
     const now = Date.now() + client.state.clockOffsetMs;
-    const second = Math.floor(now / 1000);
+    const shown = (part: Drawn) => this.#shown.get(part) ?? "";
     const inspect = (key: string) => void this.#inspect(key);
     const { inspected } = this.state;
     return (
@@ -152,10 +190,13 @@ class App extends Component<
         <Bar client={client} freshness={this.#freshness} />
         <main id="main">
           <h1 class="hidden">The KALDRIX chain, live</h1>
-          <Tiles model={model} client={client} />
+          <Still
+            revision={shown("tiles")}
+            draw={() => <Tiles model={model} client={client} />}
+          />
           <div class="grid">
             <Panel name="dag" title="DAG" note="newest at the right">
-              <Dag model={model} revision={revisions.dag} />
+              <Dag model={model} revision={shown("dag")} />
             </Panel>
             <Panel
               name="blocks"
@@ -163,7 +204,7 @@ class App extends Component<
               note={<span class="key body">gas used</span>}
             >
               <Still
-                revision={`${revisions.blocks}:${second}`}
+                revision={shown("blocks")}
                 draw={() => (
                   <Blocks rows={model.blocks} now={now} onInspect={inspect} />
                 )}
@@ -171,11 +212,11 @@ class App extends Component<
             </Panel>
             <Panel name="transactions" title="Transactions">
               <Still
-                revision={revisions.transactions}
+                revision={shown("transactions")}
                 draw={() => <Flow model={model} />}
               />
               <Still
-                revision={`${revisions.transactions}:${second}`}
+                revision={shown("transactions")}
                 draw={() => (
                   <Transactions model={model} now={now} onInspect={inspect} />
                 )}
@@ -191,23 +232,23 @@ class App extends Component<
                 </>
               }
             >
-              <Chart samples={model.samples} revision={revisions.samples} />
+              <Chart samples={model.samples} revision={shown("samples")} />
             </Panel>
             <Panel name="alerts" title="Alerts">
               <Still
-                revision={`${revisions.alerts}:${second}`}
+                revision={shown("alerts")}
                 draw={() => <Alerts rows={model.alerts} now={now} />}
               />
             </Panel>
             <Panel name="validators" title="Validators">
               <Still
-                revision={revisions.validators}
+                revision={shown("validators")}
                 draw={() => <Validators rows={model.validators()} />}
               />
             </Panel>
             <Panel name="nodes" title="Nodes">
               <Still
-                revision={revisions.nodes}
+                revision={shown("nodes")}
                 draw={() => <Nodes rows={model.nodes()} />}
               />
             </Panel>
@@ -272,16 +313,18 @@ function Tiles(
 ): VNode {
   const { state } = client;
   const pace = model.blockSeconds;
-  const nodes = model.nodes();
-  const online = nodes.filter(({ status }) => status === "ONLINE").length;
-  const validators = model.validators().filter(({ active }) => active);
+  const { active, online, nodes } = model.standing;
   const latency = state.messageLatency;
   return (
     <dl class="tiles">
       <Tile
         name="Height"
         value={model.blocks[0] ? integer(model.blocks[0].height) : "–"}
-        more={pace === undefined ? "" : `one every ${pace.toFixed(1)} s`}
+        more={pace === undefined
+          ? ""
+          : pace < 0.5
+          ? `${Math.round(1 / Math.max(pace, 0.001))} a second`
+          : `one every ${pace.toFixed(1)} s`}
       />
       <Tile
         name="Transactions pending"
@@ -290,15 +333,13 @@ function Tiles(
       />
       <Tile
         name="Validators"
-        value={integer(validators.length)}
+        value={integer(active)}
         more="active"
       />
       <Tile
         name="Nodes online"
-        value={`${online}/${nodes.length}`}
-        more={online === nodes.length
-          ? "all well"
-          : `${nodes.length - online} not online`}
+        value={`${online}/${nodes}`}
+        more={online === nodes ? "all well" : `${nodes - online} not online`}
       />
       <Tile
         name="Events received"

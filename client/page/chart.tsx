@@ -17,7 +17,7 @@ export interface ChartProps {
   /** Oldest first. */
   readonly samples: readonly Sample[];
   /** Differs when the samples do. */
-  readonly revision: number;
+  readonly revision: string;
 }
 
 /** The chart; it draws when its revision changes, at most once a second. */
@@ -27,6 +27,7 @@ export class Chart extends Component<ChartProps> {
   #resized: ResizeObserver | undefined;
   #dark: MediaQueryList | undefined;
 
+  /** Whether to draw; called by Preact. */
   override shouldComponentUpdate(next: ChartProps): boolean {
     if (next.revision !== this.props.revision) {
       this.#plot?.setData(columns(next.samples));
@@ -34,6 +35,7 @@ export class Chart extends Component<ChartProps> {
     return false;
   }
 
+  /** Starts; called by Preact. */
   override componentDidMount(): void {
     const box = this.#box.current!;
     this.#make();
@@ -48,12 +50,14 @@ export class Chart extends Component<ChartProps> {
     this.#dark.addEventListener("change", this.#make);
   }
 
+  /** Ends; called by Preact. */
   override componentWillUnmount(): void {
     this.#dark?.removeEventListener("change", this.#make);
     this.#resized?.disconnect();
     this.#plot?.destroy();
   }
 
+  /** The elements; called by Preact. */
   render(): VNode {
     return (
       <div

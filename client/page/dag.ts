@@ -17,6 +17,8 @@ const MAX_LANES = 9;
 const APPEAR_MS = 420;
 /** Share of the remaining way that the view moves each 60th of a second. */
 const GLIDE = 0.11;
+/** How many layers the view may be behind the newest. */
+const MAX_LAG = 0.6;
 /** How much heavier than one a vertex may look. */
 const MAX_WEIGHT = 4;
 
@@ -150,7 +152,7 @@ export class DagPicture {
     const calm = this.#calm.matches;
     const steps = Math.min(4, (now - this.#drawnAt) / (1000 / 60));
     this.#drawnAt = now;
-    const view = this.#view ?? this.#head;
+    const view = Math.max(this.#view ?? this.#head, this.#head - MAX_LAG);
     const left = this.#head - view;
     this.#view = calm || Math.abs(left) < 0.002
       ? this.#head

@@ -29,12 +29,17 @@ export const MAX_NODE_STEPS = 4;
 
 /** A block, as the list shows it. */
 export interface BlockRow {
+  /** Its `blockId`. */
   readonly id: string;
+  /** Blocks above genesis. */
   readonly height: number;
   /** Epoch milliseconds. */
   readonly at: number;
+  /** Its hash, or `blockId` when it has none. */
   readonly hash: string;
+  /** Who proposed it; `""` when unknown. */
   readonly validator: string;
+  /** How many it holds. */
   readonly transactions: number;
   /** Bytes; 0 when unknown. */
   readonly size: number;
@@ -47,10 +52,15 @@ export type TransactionStatus = PayloadOf<"TX_RECEIVED">["status"];
 
 /** A transaction on its way. */
 export interface TransactionRow {
+  /** Its `txId`. */
   readonly id: string;
+  /** Sender. */
   readonly from: string;
+  /** Recipient. */
   readonly to: string;
+  /** Decimal string. */
   readonly amount: string;
+  /** How far it has come. */
   readonly status: TransactionStatus;
   /** When it was first seen, epoch milliseconds. */
   readonly since: number;
@@ -60,12 +70,19 @@ export interface TransactionRow {
 
 /** A validator and its record. */
 export interface ValidatorRow {
+  /** Its `validatorId`. */
   readonly id: string;
+  /** Decimal string; absent when unknown. */
   readonly stake: string | undefined;
+  /** Whether it takes part. */
   readonly active: boolean;
+  /** What it did last. */
   readonly last: PayloadOf<"VALIDATOR_EVENT">["eventType"];
+  /** Blocks proposed. */
   readonly proposed: number;
+  /** Votes seen. */
   readonly voted: number;
+  /** Fines seen. */
   readonly slashed: number;
   /** Percent; absent when unknown. */
   readonly uptime: number | undefined;
@@ -76,12 +93,17 @@ export type NodeState = PayloadOf<"NODE_STATUS">["status"];
 
 /** A node of the network. */
 export interface NodeRow {
+  /** Its `nodeId`. */
   readonly id: string;
+  /** How it is. */
   readonly status: NodeState;
   /** The states before this one, oldest first. */
   readonly way: readonly NodeState[];
+  /** Where it is. */
   readonly region: string | undefined;
+  /** Blocks above genesis that it knows. */
   readonly height: number | undefined;
+  /** Nodes it is connected to. */
   readonly peers: number | undefined;
   /** Milliseconds. */
   readonly latency: number | undefined;
@@ -89,11 +111,17 @@ export interface NodeRow {
 
 /** An alert. */
 export interface AlertRow {
+  /** Unique. */
   readonly key: string;
+  /** What kind of alert. */
   readonly kind: string;
+  /** How bad. */
   readonly severity: PayloadOf<"ALERT_TRIGGERED">["severity"];
+  /** A sentence. */
   readonly message: string;
+  /** What it is about. */
   readonly subject: string | undefined;
+  /** Whether it is over. */
   readonly resolved: boolean;
   /** Epoch milliseconds. */
   readonly at: number;
@@ -101,10 +129,13 @@ export interface AlertRow {
 
 /** A vertex of the DAG. */
 export interface Vertex {
+  /** Its `nodeId`. */
   readonly id: string;
   /** Column, growing with time. */
   readonly layer: number;
+  /** As the chain gave it; 1 when unknown. */
   readonly weight: number;
+  /** What it builds on. */
   readonly parents: Set<string>;
   /** Whether anything is known to build on it. */
   hasChildren: boolean;
@@ -206,6 +237,17 @@ export class ChainModel {
     return [...this.#validators.values()].sort((a, b) =>
       Number(b.active) - Number(a.active) || compareNames(a.id, b.id)
     );
+  }
+
+  /** How many validators are active, and how many nodes of how many online. */
+  get standing(): { active: number; online: number; nodes: number } {
+    let active = 0;
+    let online = 0;
+    for (const row of this.#validators.values()) active += Number(row.active);
+    for (const { status } of this.#nodes.values()) {
+      online += Number(status === "ONLINE");
+    }
+    return { active, online, nodes: this.#nodes.size };
   }
 
   /** Nodes of the network by identity. */

@@ -34,12 +34,14 @@ export const SHOWN_NODES = 12;
 
 /** Draws again only when `revision` differs. */
 export class Still extends Component<
-  { readonly revision: string | number; readonly draw: () => ComponentChildren }
+  { readonly revision: string; readonly draw: () => ComponentChildren }
 > {
-  override shouldComponentUpdate(next: { revision: string | number }): boolean {
+  /** Whether to draw; called by Preact. */
+  override shouldComponentUpdate(next: { revision: string }): boolean {
     return next.revision !== this.props.revision;
   }
 
+  /** The elements; called by Preact. */
   render(): ComponentChildren {
     return this.props.draw();
   }
@@ -119,28 +121,33 @@ export function Blocks(
 
 /** The DAG as it grows. */
 export class Dag extends Component<
-  { readonly model: ChainModel; readonly revision: number }
+  { readonly model: ChainModel; readonly revision: string }
 > {
   readonly #canvas = createRef<HTMLCanvasElement>();
   #picture: DagPicture | undefined;
 
+  /** Starts; called by Preact. */
   override componentDidMount(): void {
     this.#picture = new DagPicture(this.#canvas.current!);
     this.#picture.show(this.props.model.vertices);
   }
 
-  override shouldComponentUpdate(next: { revision: number }): boolean {
+  /** Whether to draw; called by Preact. */
+  override shouldComponentUpdate(next: { revision: string }): boolean {
     return next.revision !== this.props.revision;
   }
 
+  /** Follows a drawing; called by Preact. */
   override componentDidUpdate(): void {
     this.#picture?.show(this.props.model.vertices);
   }
 
+  /** Ends; called by Preact. */
   override componentWillUnmount(): void {
     this.#picture?.dispose();
   }
 
+  /** The elements; called by Preact. */
   render(): VNode {
     const vertices = [...this.props.model.vertices.values()];
     const tips = vertices.filter(({ hasChildren }) => !hasChildren);

@@ -41,21 +41,25 @@ export interface TryItProps {
 
 /** The panel. */
 export class TryIt extends Component<TryItProps, TryState> {
+  /** What is shown besides the props. */
   override state: TryState = { lines: [], room: null, breakEnds: null };
   readonly #log = createRef<HTMLDivElement>();
   readonly #undo: (() => void)[] = [];
   #key = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
+  /** Starts; called by Preact. */
   override componentDidMount(): void {
     this.#undo.push(this.props.client.subscribe("ROOM_MESSAGE", this.#heard));
   }
 
+  /** Ends; called by Preact. */
   override componentWillUnmount(): void {
     for (const undo of this.#undo) undo();
     clearInterval(this.#timer);
   }
 
+  /** Follows a drawing; called by Preact. */
   override componentDidUpdate(_: TryItProps, before: TryState): void {
     if (before.lines !== this.state.lines) {
       const log = this.#log.current;
@@ -63,6 +67,7 @@ export class TryIt extends Component<TryItProps, TryState> {
     }
   }
 
+  /** The elements; called by Preact. */
   render(): VNode {
     const { lines, room, breakEnds } = this.state;
     return (
