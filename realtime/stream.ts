@@ -55,6 +55,7 @@ export class Stream {
   /** Those who are to be handed events. */
   readonly cursors: Set<Cursor> = new Set();
   readonly #envelope: () => FrameOptions;
+  readonly #capacity: number;
   readonly #ring: (string | undefined)[] = [];
   readonly #held = new Map<number, string>();
   readonly #frames = new Map<string, Frame>();
@@ -69,19 +70,21 @@ export class Stream {
    *
    * @param channel canonical name.
    * @param options `logged`: as the field; `head`: of the log; `envelope`:
-   * fields for joined frames.
+   * fields for joined frames; `ringEvents`: {@link RING_EVENTS} if absent.
    */
   constructor(
     channel: string,
-    { logged, head, envelope }: {
+    { logged, head, envelope, ringEvents = RING_EVENTS }: {
       logged: boolean;
       head: Head;
       envelope: () => FrameOptions;
+      ringEvents?: number;
     },
   ) {
     this.channel = channel;
     this.logged = logged;
     this.#envelope = envelope;
+    this.#capacity = ringEvents;
     this.#epoch = head.epoch;
     this.#seq = head.seq;
     this.#first = head.seq + 1;
@@ -178,7 +181,7 @@ export class Stream {
 
   /** The encoded event `seq`, which must lie between `first` and `seq`. */
   textOf(seq: number, replay: boolean): string {
-    const text = this.#ring[seq % RING_EVENTS]!;
+    const text = this.#ring[seq % this.#capacity]!;
     return replay ? asReplay(text) : text;
   }
 
@@ -218,8 +221,8 @@ export class Stream {
   #push(text: string): void {
     this.#frames.clear();
     this.#seq++;
-    if (this.#seq - this.#first >= RING_EVENTS) this.#forget();
-    this.#ring[this.#seq % RING_EVENTS] = text;
+    if (this.#seq - this.#first >= this.#capacity) this.#forget();
+    this.#ring[this.#seq % this.#capacity] = text;
     this.#length += text.length;
     while (this.#length > RING_LENGTH && this.#first < this.#seq) {
       this.#forget();
@@ -227,7 +230,7 @@ export class Stream {
   }
 
   #forget(): void {
-    const slot = this.#first++ % RING_EVENTS;
+    const slot = this.#first++ % this.#capacity;
     this.#length -= this.#ring[slot]!.length;
     this.#ring[slot] = undefined;
   }
