@@ -32,6 +32,8 @@ export const CLIENTS = 4;
 const RETAINED_EVENTS = 25;
 /** How long events are kept; heads live twice as long. */
 const RETAINED_MS = 20_000;
+/** Newest events kept in memory: few, so that readers fall behind. */
+const RING_EVENTS = 8;
 /** What one character weighs on a fake socket, so that few events fill it. */
 const WEIGHT = 150;
 /** In this time everything must be in order once the weather is calm. */
@@ -126,6 +128,7 @@ class Isolate {
       links: [this.#link],
       clock: this.clock,
       nextId: this.nextId,
+      ringEvents: RING_EVENTS,
     });
     this.history = new History(this.hub);
   }
