@@ -12,6 +12,7 @@ import { adminRoutes } from "./admin.ts";
 import type { AdminParts } from "./admin.ts";
 import { channelRoutes } from "./channels.ts";
 import type { ChannelParts } from "./channels.ts";
+import { documentRoutes } from "./documents.ts";
 import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import type { HealthParts } from "./health.ts";
@@ -65,6 +66,7 @@ export function createApp(parts: AppParts): Hono<Env> {
   app.route("/", adminRoutes(parts) as unknown as Hono<Env>);
   app.route("/", metricsRoutes(parts));
   app.route("/", healthRoutes(parts));
+  app.route("/", documentRoutes(parts));
   app.route("/", pageRoutes(parts));
   return app;
 }

@@ -1,0 +1,393 @@
+/**
+ * The wire as an AsyncAPI document, read from the registries: what is added
+ * to them is described here by itself.
+ *
+ * @see {@link https://www.asyncapi.com/docs/reference/specification/v3.1.0}
+ * @module
+ */
+import { z } from "zod";
+import { CHANNELS } from "./channels.ts";
+import type { ChannelKindName } from "./channels.ts";
+import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
+import type { CommandType } from "./commands.ts";
+import { MAX_BATCH_MESSAGES } from "./decode.ts";
+import {
+  clientFields,
+  serverFields,
+  SUBPROTOCOL,
+  VERSION,
+} from "./envelope.ts";
+import {
+  COMMAND_EXAMPLES,
+  eventExample,
+  publishExample,
+  replyExample,
+} from "./examples.ts";
+import { MESSAGES, typesOf } from "./messages.ts";
+import type { MessageType } from "./messages.ts";
+import { REFUSALS } from "./refusals.ts";
+import { REPLIES } from "./replies.ts";
+import type { ReplyType } from "./replies.ts";
+
+/** A JSON object. */
+export type JsonObject = { [key: string]: unknown };
+
+/** What each verb asks, for people, and what answers it. */
+export const VERBS: {
+  readonly [Type in CommandType]: {
+    readonly summary: string;
+    readonly reply: ReplyType;
+  };
+} = {
+  connect: {
+    summary: "Says who the client is; optional, strangers may read",
+    reply: "connected",
+  },
+  subscribe: {
+    summary: "Follows channels: from now, from a position, or with the last n",
+    reply: "subscribed",
+  },
+  unsubscribe: { summary: "Follows channels no more", reply: "unsubscribed" },
+  refresh: {
+    summary: "Shows a newer token without a new connection",
+    reply: "refreshed",
+  },
+  request_metrics: {
+    summary: "Asks for the service's own measurements",
+    reply: "metrics_response",
+  },
+  request_data: {
+    summary:
+      "Asks for the latest of a block, transaction, validator, node or channel",
+    reply: "data_response",
+  },
+  query: { summary: "Asks for a page of history", reply: "query_result" },
+  ping: { summary: "Keeps the connection alive", reply: "pong" },
+};
+
+/** When the server says what, for people. */
+export const SAYINGS: { readonly [Type in ReplyType]: string } = {
+  connected: "The connection is open, or who the client is has changed",
+  subscribed: "Where each channel begins, and which were rejected",
+  unsubscribed: "Which channels are followed no more",
+  refreshed: "The newer token is taken",
+  metrics_response: "The service's own measurements",
+  data_response: "The newest event about what was asked",
+  query_result: "A page of history",
+  published: "The messages are kept, each at its position",
+  pong: "The connection is alive, and the server's time",
+  error: "A frame was refused, or the connection is about to end",
+  gap: "Events that can no longer be had",
+  token_expiring: "The token ends soon: send refresh",
+  draining: "The instance is leaving: come back after the time named",
+};
+
+/**
+ * The wire as AsyncAPI 3.1.
+ *
+ * @param host where the service is reached, such as `api.example.com`.
+ * @returns a new document, made of JSON alone.
+ */
+export function asyncApi(host: string): JsonObject {
+  const schemas: JsonObject = {};
+  const messages: JsonObject = {};
+  const add = (
+    key: string,
+    name: string,
+    summary: string,
+    tag: string,
+    frame: z.ZodType,
+    example: unknown,
+  ) => {
+    messages[key] = {
+      name,
+      title: name,
+      summary,
+      contentType: "application/json",
+      tags: [{ name: tag }],
+      payload: jsonSchema(frame, key, schemas),
+      examples: [{ name, payload: example }],
+    };
+  };
+
+  for (const type of Object.keys(COMMANDS) as CommandType[]) {
+    const payload: z.ZodType = BARE_COMMANDS.has(type)
+      ? COMMANDS[type].optional()
+      : COMMANDS[type];
+    const frame = z.strictObject({
+      type: z.literal(type),
+      payload,
+      ...clientFields,
+    });
+    const example = { type, payload: COMMAND_EXAMPLES[type], id: "1" };
+    add(type, type, VERBS[type].summary, "verbs", frame, example);
+  }
+  for (const type of Object.keys(REPLIES) as ReplyType[]) {
+    const frame = z.strictObject({
+      type: z.literal(type),
+      payload: REPLIES[type],
+      ...serverFields,
+      ref: z.string().optional(),
+    });
+    add(type, type, SAYINGS[type], "answers", frame, replyExample(type));
+  }
+  for (const type of Object.keys(MESSAGES) as MessageType[]) {
+    const { summary, channel } = MESSAGES[type];
+    const tag = channel ?? "test";
+    add(publishKey(type), type, summary, tag, published(type), {
+      ...publishExample(type),
+      id: "1",
+    });
+    add(type, type, summary, tag, event(type), eventExample(type));
+  }
+  const batch = { type: "BATCH_UPDATE", payload: { updates: [] } };
+  add(
+    "publish.BATCH_UPDATE",
+    "BATCH_UPDATE",
+    "Many messages, taken in order or not at all",
+    "batches",
+    z.strictObject({
+      type: z.literal("BATCH_UPDATE"),
+      payload: z.strictObject({
+        updates: z.array(z.looseObject({ type: z.string() })).min(1)
+          .max(MAX_BATCH_MESSAGES),
+      }),
+      ...clientFields,
+    }),
+    {
+      ...batch,
+      payload: {
+        updates: [publishExample("NEW_BLOCK"), publishExample("TX_RECEIVED")],
+      },
+    },
+  );
+  add(
+    "BATCH_UPDATE",
+    "BATCH_UPDATE",
+    "Events due together, for clients that said batch: true",
+    "batches",
+    z.strictObject({
+      type: z.literal("BATCH_UPDATE"),
+      payload: z.strictObject({
+        updates: z.array(z.looseObject({ type: z.string() })).min(1),
+      }),
+      ...serverFields,
+    }),
+    {
+      ...eventExample("TEST"),
+      type: "BATCH_UPDATE",
+      payload: { updates: [eventExample("NEW_BLOCK")] },
+    },
+  );
+
+  return {
+    asyncapi: "3.1.0",
+    info: {
+      title: "KALDRIX Realtime",
+      version: VERSION,
+      description:
+        "Blocks, DAG changes, validator events, transactions, node status and alerts of the KALDRIX chain, pushed as they happen: ordered, gap-free within retention. One JSON object per text frame.",
+      license: { name: "MIT" },
+      tags: [
+        { name: "verbs", description: "What a client may ask" },
+        { name: "answers", description: "What the server says of itself" },
+        { name: "batches", description: "Many messages in one frame" },
+        { name: "test", description: "Echoed to its sender" },
+        ...kinds().map((kind) => ({
+          name: kind,
+          description: CHANNELS[kind].summary,
+        })),
+      ],
+    },
+    defaultContentType: "application/json",
+    servers: {
+      secure: { host, protocol: "wss", description: "Over TLS" },
+      plain: { host, protocol: "ws", description: "Without TLS" },
+    },
+    channels: {
+      socket: {
+        address: "/ws",
+        title: "WebSocket",
+        description:
+          `Subprotocol ${SUBPROTOCOL} when offered. Close codes below 4500 mean "come back, with your position", from 4500 on "do not".`,
+        messages: Object.fromEntries(
+          Object.keys(messages).map((key) => [
+            key,
+            { $ref: `#/components/messages/${key}` },
+          ]),
+        ),
+        bindings: { ws: { method: "GET" } },
+      },
+    },
+    operations: operations(),
+    components: {
+      ...(Object.keys(schemas).length > 0 ? { schemas } : {}),
+      messages,
+      securitySchemes: {
+        token: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description:
+            "In connect {auth: {token}}, or as an Authorization header of the upgrade",
+        },
+      },
+    },
+    "x-channels": Object.fromEntries(
+      kinds().map((kind) => [
+        kind === "room" ? "room:<name>" : kind,
+        { ...CHANNELS[kind], messages: typesOf(kind) },
+      ]),
+    ),
+    "x-refusals": REFUSALS,
+  };
+}
+
+function operations(): JsonObject {
+  const channel = { $ref: "#/channels/socket" };
+  const told = (keys: readonly string[]) =>
+    keys.map((key) => ({ $ref: `#/channels/socket/messages/${key}` }));
+  const all: JsonObject = {};
+  for (const type of Object.keys(COMMANDS) as CommandType[]) {
+    const { summary, reply } = VERBS[type];
+    all[type] = {
+      action: "receive",
+      title: type,
+      summary,
+      channel,
+      tags: [{ name: "verbs" }],
+      messages: told([type]),
+      reply: { channel, messages: told([reply, "error"]) },
+    };
+  }
+  for (const kind of kinds()) {
+    const { summary, read, publish, aliases, retention } = CHANNELS[kind];
+    const types = typesOf(kind);
+    const name = kind === "room" ? "room:<name>" : kind;
+    const also = aliases.length > 0 ? ` Also known as ${aliases}.` : "";
+    const kept = retention === "log"
+      ? "Numbered, kept and resumable."
+      : "Live only, without numbers.";
+    all[`follow.${kind}`] = {
+      action: "send",
+      title: `Events of ${name}`,
+      summary,
+      description: `Read by: ${read} and above. ${kept}${also}`,
+      channel,
+      tags: [{ name: kind }],
+      messages: told([...types, "BATCH_UPDATE"]),
+    };
+    all[`publish.${kind}`] = {
+      action: "receive",
+      title: `Publish to ${name}`,
+      summary: `Published by: ${publish} and above`,
+      channel,
+      tags: [{ name: kind }],
+      security: [{ $ref: "#/components/securitySchemes/token" }],
+      messages: told([...types.map(publishKey), "publish.BATCH_UPDATE"]),
+      reply: { channel, messages: told(["published", "error"]) },
+    };
+  }
+  const loose = (Object.keys(MESSAGES) as MessageType[])
+    .filter((type) => MESSAGES[type].channel === null);
+  for (const type of loose) {
+    all[`echo.${type}`] = {
+      action: "receive",
+      title: type,
+      summary: MESSAGES[type].summary,
+      channel,
+      tags: [{ name: "test" }],
+      messages: told([publishKey(type)]),
+      reply: { channel, messages: told([type, "error"]) },
+    };
+  }
+  const answers = new Set<ReplyType>(
+    Object.values(VERBS).map(({ reply }) => reply),
+  );
+  answers.add("published");
+  for (const type of Object.keys(REPLIES) as ReplyType[]) {
+    // `connected` also opens every connection.
+    if (answers.has(type) && type !== "connected") continue;
+    all[`tell.${type}`] = {
+      action: "send",
+      title: type,
+      summary: SAYINGS[type],
+      channel,
+      tags: [{ name: "answers" }],
+      messages: told([type]),
+    };
+  }
+  return all;
+}
+
+function kinds(): ChannelKindName[] {
+  return Object.keys(CHANNELS) as ChannelKindName[];
+}
+
+function publishKey(type: MessageType): string {
+  return `publish.${type}`;
+}
+
+/** A message as a client may send it. */
+function published(type: MessageType): z.ZodType {
+  const { payload, channel } = MESSAGES[type];
+  const to = channel === "room" ? z.string() : z.string().optional();
+  return z.strictObject({
+    type: z.literal(type),
+    payload,
+    ...clientFields,
+    ...(channel === null ? {} : { channel: to }),
+  });
+}
+
+/** A message as subscribers receive it. */
+function event(type: MessageType): z.ZodType {
+  const { payload, channel } = MESSAGES[type];
+  const place = {
+    channel: z.string(),
+    seq: z.int().positive().optional(),
+    epoch: z.string().optional(),
+    replay: z.literal(true).optional(),
+  };
+  return z.strictObject({
+    type: z.literal(type),
+    payload,
+    ...serverFields,
+    ...(channel === null ? { ref: z.string().optional() } : place),
+  });
+}
+
+/** A schema as JSON Schema; what refers to itself goes to `schemas`. */
+function jsonSchema(
+  schema: z.ZodType,
+  key: string,
+  schemas: JsonObject,
+): JsonObject {
+  const { $schema: _, definitions = {}, ...json } = z.toJSONSchema(schema, {
+    io: "input",
+    target: "draft-7",
+    unrepresentable: "any",
+    override: ({ jsonSchema }) => {
+      // The format says it, and shorter.
+      if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
+    },
+  }) as JsonObject;
+  const moved = (part: unknown): unknown => {
+    if (Array.isArray(part)) return part.map(moved);
+    if (typeof part !== "object" || part === null) return part;
+    return Object.fromEntries(
+      Object.entries(part).map(([name, value]) =>
+        name === "$ref" && typeof value === "string"
+          ? [
+            name,
+            value.replace("#/definitions/", `#/components/schemas/${key}.`),
+          ]
+          : [name, moved(value)]
+      ),
+    );
+  };
+  for (const [name, part] of Object.entries(definitions as JsonObject)) {
+    schemas[`${key}.${name}`] = moved(part);
+  }
+  return moved(json) as JsonObject;
+}
