@@ -69,6 +69,7 @@ export class SwarmClient implements AsyncDisposable {
   readonly #url: string;
   readonly #options: SwarmOptions;
   readonly #unacknowledged = new Map<string, AnyMessage>();
+  readonly #retries = new Set<ReturnType<typeof setTimeout>>();
   #socket: WebSocket | undefined;
   #gone = Promise.resolve();
   #wanted = true;
@@ -129,6 +130,7 @@ export class SwarmClient implements AsyncDisposable {
     this.#wanted = false;
     this.#socket?.close();
     await this.#gone;
+    for (const retry of this.#retries) clearTimeout(retry);
   }
 
   async #live(): Promise<void> {
@@ -247,10 +249,12 @@ export class SwarmClient implements AsyncDisposable {
       : this.#unacknowledged.get(ref);
     if (!message) return;
     const socket = this.#socket;
-    pause(REPUBLISH_MS).then(() => {
+    const retry = setTimeout(() => {
+      this.#retries.delete(retry);
       const isWaiting = this.#unacknowledged.has(ref!);
       if (isWaiting && socket === this.#socket) this.#send(message);
-    });
+    }, REPUBLISH_MS);
+    this.#retries.add(retry);
   }
 
   #send(message: AnyMessage): void {
@@ -302,5 +306,156 @@ export async function caughtUp(
         one?.seq(channel)
       } of ${seq}, closed with ${one?.closes}, refused with ${one?.errors}`,
     );
+  }
+}
+
+/** One socket used by hand: says what it is told, keeps what it hears. */
+export class Peer implements AsyncDisposable {
+  /** Every frame that came, oldest first. */
+  readonly frames: Frame[] = [];
+  readonly #socket: WebSocket;
+  readonly #opened = Promise.withResolvers<void>();
+  #code: number | undefined;
+  #read = 0;
+
+  private constructor(url: string) {
+    this.#socket = new WebSocket(url);
+    this.#socket.onopen = () => this.#opened.resolve();
+    this.#socket.onmessage = ({ data }) => this.frames.push(JSON.parse(data));
+    this.#socket.onclose = ({ code }) => {
+      this.#opened.resolve();
+      this.#code = code;
+    };
+  }
+
+  /** Connects to `url`; says nothing yet. */
+  static async open(url: string): Promise<Peer> {
+    const peer = new Peer(url);
+    await peer.#opened.promise;
+    return peer;
+  }
+
+  /** Connects, and says who it is. */
+  static async connect(url: string, token?: string): Promise<Peer> {
+    const peer = await Peer.open(url);
+    await peer.next("connected");
+    if (token !== undefined) {
+      await peer.ask("connect", { auth: { token } }, "connected");
+    }
+    return peer;
+  }
+
+  /** Whether frames can be said. */
+  get isOpen(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  /** Waits for the end, and says with which code it came. */
+  async closed(): Promise<number> {
+    await until("the end of a connection", () => this.#code !== undefined);
+    return this.#code!;
+  }
+
+  /** Sends text as it is, or anything else as JSON. */
+  say(frame: unknown): void {
+    const isRaw = typeof frame === "string" || frame instanceof Uint8Array;
+    // deno-lint-ignore no-explicit-any -- bytes of any kind of buffer.
+    this.#socket.send(isRaw ? frame as any : JSON.stringify(frame));
+  }
+
+  /** The next frame of that type, those before it passed over. */
+  async next(type: string): Promise<Frame> {
+    let found: Frame | undefined;
+    const look = () => {
+      while (!found && this.#read < this.frames.length) {
+        const frame = this.frames[this.#read++]!;
+        if (frame.type === type) found = frame;
+      }
+      return found !== undefined;
+    };
+    try {
+      await until(`a frame "${type}"`, look);
+    } catch (cause) {
+      const types = this.frames.map((frame) => frame.type);
+      throw new Error(`No "${type}" among ${types}`, { cause });
+    }
+    return found!;
+  }
+
+  /** Says a verb, and waits for the frame of `answer` that refers to it. */
+  async ask(type: string, payload: unknown, answer: string): Promise<Frame> {
+    const id = crypto.randomUUID();
+    this.say({ type, id, payload });
+    for (;;) {
+      const frame = await this.next(answer);
+      if (frame.ref === id) return frame;
+    }
+  }
+
+  /** Ends the connection. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#socket.close();
+    await this.closed();
+  }
+}
+
+/** Speaks just enough HTTP to open a socket, and then reads no more. */
+export class StalledReader implements Disposable {
+  /** Status line and headers with which the server answered. */
+  readonly answer: string;
+  readonly #connection: Deno.TcpConn;
+
+  private constructor(connection: Deno.TcpConn, answer: string) {
+    this.#connection = connection;
+    this.answer = answer;
+  }
+
+  /** Asks for an upgrade; `answer` says whether it was granted. */
+  static async open(port: number): Promise<StalledReader> {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const request = [
+      "GET /ws HTTP/1.1",
+      "Host: 127.0.0.1",
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      "Sec-WebSocket-Version: 13",
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    await connection.write(
+      new TextEncoder().encode(`${request.join("\r\n")}\r\n\r\n`),
+    );
+    const buffer = new Uint8Array(4_096);
+    const length = await connection.read(buffer) ?? 0;
+    const answer = new TextDecoder().decode(buffer.subarray(0, length));
+    return new StalledReader(connection, answer);
+  }
+
+  /** Sends one text frame of at most 65,535 bytes. */
+  async say(frame: unknown): Promise<void> {
+    const body = new TextEncoder().encode(JSON.stringify(frame));
+    // FIN and text; masked with zeros; the length in two further bytes.
+    const { byteLength } = body;
+    const head = [0x81, 0xfe, byteLength >> 8, byteLength & 0xff, 0, 0, 0, 0];
+    await this.#connection.write(new Uint8Array([...head, ...body]));
+  }
+
+  /** Everything that still arrives, until the server ends the connection. */
+  async drain(): Promise<Uint8Array> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    try {
+      for await (const chunk of this.#connection.readable) chunks.push(chunk);
+    } catch {
+      // Reset by the server: there is no more.
+    }
+    return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  }
+
+  /** Lets the connection go. */
+  [Symbol.dispose](): void {
+    try {
+      this.#connection.close();
+    } catch {
+      // Reading to the end has closed it.
+    }
   }
 }

@@ -1,0 +1,26 @@
+/**
+ * Signals that ask the process to end.
+ *
+ * @module
+ */
+
+/** Signals after which a service should end in good order. */
+const NAMES = ["SIGINT", "SIGTERM"] as const;
+
+/**
+ * Hears of the signals that ask for an end, in place of `deno serve`: left to
+ * itself, that stops listening and closes every socket with 1001 at once,
+ * before clients can be told when to come back. It adds its own listeners in
+ * the turn after the main module, hence the way in which they are left out.
+ *
+ * @param listener called once for each signal; has to end the process.
+ */
+export function onEndAsked(listener: (name: Deno.Signal) => void): void {
+  const add = Deno.addSignalListener;
+  for (const name of NAMES) add(name, () => listener(name));
+  Object.assign(Deno, {
+    addSignalListener: (name: Deno.Signal, other: () => void): void => {
+      if (!NAMES.some((own) => own === name)) add(name, other);
+    },
+  });
+}
