@@ -44,6 +44,8 @@ export function take(
 ): boolean | "hole" {
   const { position } = cursor;
   if (seq === undefined) return true;
+  // A channel that had no event yet: the first one names its log.
+  if (seq === 1 && position?.epoch === "0") position.epoch = epoch as string;
   if (!position || position.epoch !== epoch) return "hole";
   if ((seq as number) <= position.seq) return false;
   if (seq !== position.seq + 1) return "hole";

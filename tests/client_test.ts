@@ -387,6 +387,20 @@ Deno.test("events come in order, a double is dropped, handlers undo themselves",
   assert.equal(client.state.received, 2);
 });
 
+Deno.test("the first event of a channel names its log, and is no hole", async () => {
+  using parts = await setup();
+  const { client, heights, peer } = parts;
+  client.joinChannel("blocks");
+  peer().welcome();
+  peer().subscribed(joined("0", 0));
+  peer().event(1);
+  peer().event(2);
+  await tick(1_000);
+  assert.deepEqual(heights, [1, 2]);
+  assert.equal(peer().of("subscribe").length, 1);
+  assert.equal(client.state.channels["blocks"]?.epoch, "e1");
+});
+
 Deno.test("a batch is its frames, replies among them", async () => {
   using parts = await live();
   const { id } = parts.peer().of("subscribe")[0]!;
