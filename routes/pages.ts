@@ -84,7 +84,12 @@ export function pageRoutes({ assets }: PageParts): Hono<Env> {
     app.get(path, secure, (c) => {
       c.header("etag", etag);
       c.header("cache-control", "public, max-age=0, must-revalidate");
-      if (path.endsWith("js")) c.header("access-control-allow-origin", "*");
+      if (path.endsWith(".js")) {
+        c.header("access-control-allow-origin", "*");
+        // Deno and editors find the types by it.
+        const types = path.replace(/\.js$/, ".d.ts");
+        if (assets.has(types)) c.header("x-typescript-types", `.${types}`);
+      }
       if (c.req.header("if-none-match") === etag) return c.body(null, 304);
       c.header("content-type", type);
       return c.body(body);
