@@ -224,7 +224,10 @@ export class Outbox {
     if (this.#peer.bufferedAmount > MAX_REPLY_BACKLOG_BYTES) {
       return this.#stall();
     }
-    if (!this.batch) return this.#peer.send(text);
+    if (!this.batch) {
+      this.#sayAll();
+      return this.#peer.send(text);
+    }
     this.#replies.push(text);
     if (this.#replies.length === 1) {
       this.#parts.clock.soon(() => this.#sayAll());

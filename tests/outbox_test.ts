@@ -323,6 +323,10 @@ Deno.test("joined replies keep their order, also among events", () => {
     peer.seen.map(({ type }) => type),
     ["a", "b", "NEW_BLOCK", "c"],
   );
+  outbox.say('{"type":"d"}');
+  outbox.batch = false;
+  outbox.say('{"type":"e"}');
+  assert.deepEqual(peer.seen.slice(4).map(({ type }) => type), ["d", "e"]);
 });
 
 Deno.test("several channels that are behind are served in turn", async () => {
