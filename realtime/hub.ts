@@ -251,9 +251,11 @@ export class Hub {
     if (opening) return opening.stream;
     if (this.#streams.size + this.#opening.size >= MAX_STREAMS) this.#forget(0);
     if (this.#streams.size + this.#opening.size >= MAX_STREAMS) {
-      throw new Refusal(
-        "TOO_MANY_SUBSCRIPTIONS",
-        `This server follows ${MAX_STREAMS} channels already; try again later`,
+      return Promise.reject(
+        new Refusal(
+          "TOO_MANY_SUBSCRIPTIONS",
+          `This server follows ${MAX_STREAMS} channels already; try again later`,
+        ),
       );
     }
     if (!isLogged(channel)) {
