@@ -19,13 +19,14 @@ import { Metrics } from "./realtime/metrics.ts";
 import { HubOutlet } from "./realtime/outlet.ts";
 import { Roster } from "./realtime/roster.ts";
 import type { SessionParts } from "./realtime/session.ts";
+import { Samples } from "./realtime/samples.ts";
 import { Sessions } from "./realtime/sessions.ts";
 import { createApp } from "./routes/app.ts";
 import { Gate, MESSAGES_PER_REQUEST } from "./routes/gate.ts";
 import type { Condition } from "./routes/health.ts";
 import type { Env } from "./routes/http.ts";
 import { identifier } from "./routes/identity.ts";
-import { measurer } from "./routes/metrics.ts";
+import { announcer, measurer } from "./routes/metrics.ts";
 import type { Asset } from "./routes/pages.ts";
 import { BlockList } from "./security/block_list.ts";
 import { createClientIp } from "./security/client_ip.ts";
@@ -39,6 +40,9 @@ import type { Settings } from "./settings.ts";
 const ALONE_MS = 5;
 /** Least time between rings of the doorbell beside a faster link. */
 const BESIDE_MS = 100;
+
+/** The doorbell is rung for a test when it was silent for so long. */
+export const SELF_TEST_MS = 15_000;
 
 /** What a service is made of. */
 export interface ServiceOptions {
@@ -101,7 +105,10 @@ export function createService(options: ServiceOptions): Service {
     sessions,
     behind: () => hub.pace.size,
     memoryUsage: () => Deno.memoryUsage().rss,
+    standings: () => hub.standings(),
+    guards: () => securityLog,
   });
+  const samples = new Samples({ clock, metrics });
   const retention = {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
@@ -113,6 +120,7 @@ export function createService(options: ServiceOptions): Service {
     retention: () => retention,
     observer: metrics.log,
   });
+  const doorbell = openDoorbell();
   const links = openLinks();
   const hub = new Hub({ log, links, clock, nextId, observer: metrics.hub });
   const history = new History(hub);
@@ -123,6 +131,8 @@ export function createService(options: ServiceOptions): Service {
     sessions,
     hub,
     metrics,
+    samples,
+    linkSilentMs: () => doorbell.silentMs,
   });
   const roster = new Roster({
     kv,
@@ -183,7 +193,14 @@ export function createService(options: ServiceOptions): Service {
     report,
     refused: (code) => metrics.refused(code),
     received: () => metrics.received(),
+    opened: (ms) => metrics.connected(ms),
   };
+  const announce = announcer(hub, instances);
+  samples.onSample(() => {
+    // What cannot be read now is told at the next sample.
+    announce().catch(() => {});
+    doorbell.test(SELF_TEST_MS);
+  });
   const app = createApp({
     hub,
     history,
@@ -195,6 +212,8 @@ export function createService(options: ServiceOptions): Service {
     securityLog,
     sessions,
     session,
+    metrics,
+    samples,
     measure,
     report,
     conditions,
@@ -215,6 +234,7 @@ export function createService(options: ServiceOptions): Service {
     drain,
     async [Symbol.asyncDispose]() {
       await log.settled();
+      samples[Symbol.dispose]();
       gate[Symbol.dispose]();
       hub[Symbol.dispose]();
       for (const link of links) link[Symbol.dispose]();
@@ -225,14 +245,17 @@ export function createService(options: ServiceOptions): Service {
     },
   };
 
-  function openLinks(): Link[] {
-    const isAlone = settings.LINK === "doorbell";
-    const doorbell = new DoorbellLink(kv, {
+  function openDoorbell(): DoorbellLink {
+    return new DoorbellLink(kv, {
       clock,
-      minIntervalMs: isAlone ? ALONE_MS : BESIDE_MS,
+      minIntervalMs: settings.LINK === "doorbell" ? ALONE_MS : BESIDE_MS,
+      observer: metrics.link,
     });
-    if (isAlone) return [doorbell];
-    return [new BroadcastLink("kaldrix", isolate), doorbell];
+  }
+
+  function openLinks(): Link[] {
+    if (settings.LINK === "doorbell") return [doorbell];
+    return [new BroadcastLink("kaldrix", isolate, metrics.link), doorbell];
   }
 
   /** A budget by address; one isolate may grant all of it before it asks. */

@@ -5,13 +5,23 @@
  */
 import type { Clock } from "./clock.ts";
 import type { Hub } from "./hub.ts";
-import type { Metrics, MetricsReport } from "./metrics.ts";
+import type {
+  AlertCounts,
+  DeliveryTime,
+  Metrics,
+  MetricsReport,
+  PerformanceFigures,
+  Reading,
+} from "./metrics.ts";
+import type { Samples } from "./samples.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
 export const BEAT_MS = 5_000;
 /** An isolate that was silent for so long is taken for gone. */
 export const LOST_MS = 3 * BEAT_MS;
+/** One that was lost is told of for so long. */
+export const GONE_MS = 20 * BEAT_MS;
 /** Most channels told with their subscribers, the fullest first. */
 export const MAX_TOLD_CHANNELS = 200;
 /** Most isolates listed. */
@@ -35,18 +45,45 @@ export interface Instance {
   readonly throughput: MetricsReport["throughput"];
   /** Resident memory of its process, in bytes. */
   readonly memoryUsage: number;
+  /** Its connections, more closely. */
+  readonly connectionStats: MetricsReport["connectionStats"];
+  /** Its deliveries since it started. */
+  readonly eventDeliveryTime: DeliveryTime;
+  /** Its deliveries of late: those of its last sample. */
+  readonly recentDeliveryTime: DeliveryTime;
+  /** What alerts are about, counted since it started. */
+  readonly counts: AlertCounts;
+  /** How long it has not heard its links, in milliseconds. */
+  readonly linkSilentMs: number;
 }
 
-/** What all isolates together do. */
-export interface ClusterReport {
+/** What an isolate measured, as it last said. */
+export interface Measured {
+  /** Its unique name. */
+  readonly id: string;
+  /** All its instruments. */
+  readonly readings: readonly Reading[];
+}
+
+/** Those that serve, and those that fell silent without a goodbye. */
+export interface Survey {
+  /** Heard of lately, this isolate first. */
+  readonly present: readonly Instance[];
+  /** Silent for {@link LOST_MS} or longer, less than {@link GONE_MS}. */
+  readonly lost: readonly Instance[];
+}
+
+/**
+ * What all isolates together do: rates and counts added up, the times and the
+ * memory of the one that fares worst.
+ */
+export interface ClusterReport extends PerformanceFigures {
   /** How many there are. */
   readonly instances: number;
   /** Clients connected to any of them. */
   readonly activeConnections: number;
   /** Clients that were ever connected to those. */
   readonly totalConnections: number;
-  /** Their rates together, averages over the last ten seconds. */
-  readonly throughput: MetricsReport["throughput"];
   /** Subscribers by channel, the fullest channels of each isolate. */
   readonly subscribers: Readonly<Record<string, number>>;
 }
@@ -65,6 +102,10 @@ export interface InstancesOptions {
   hub: Hub;
   /** What it measures of itself. */
   metrics: Metrics;
+  /** How it went lately. */
+  samples: Samples;
+  /** How long its links were silent, in milliseconds; 0 when omitted. */
+  linkSilentMs?: () => number;
 }
 
 /** Says every {@link BEAT_MS} that this isolate is there, and lists all. */
@@ -82,23 +123,64 @@ export class Instances implements AsyncDisposable {
     this.#beating = this.#beat();
   }
 
+  /** This isolate's unique name. */
+  get id(): string {
+    return this.#options.id;
+  }
+
+  /** The time by its clock, in epoch milliseconds. */
+  now(): number {
+    return this.#options.clock.now();
+  }
+
   /**
    * Everyone who was heard of lately, this isolate as it is now.
    *
    * @throws whatever KV throws.
    */
   async list(): Promise<Instance[]> {
+    return [...(await this.survey()).present];
+  }
+
+  /**
+   * Who is there and who was lost; this isolate as it is now.
+   *
+   * @throws whatever KV throws.
+   */
+  async survey(): Promise<Survey> {
     const { kv, clock } = this.#options;
     const own = this.#own();
-    const others: Instance[] = [];
+    const present = [own];
+    const lost: Instance[] = [];
     const entries = kv.list<Instance>({ prefix: ["instance"] }, {
       limit: MAX_INSTANCES,
     });
     for await (const { value } of entries) {
-      if (value.id === own.id) continue;
-      if (clock.now() - value.at < LOST_MS) others.push(value);
+      const silentMs = clock.now() - value.at;
+      // One of another version of this program may not say what is asked.
+      if (value.id === own.id || value.counts === undefined) continue;
+      if (silentMs < LOST_MS) present.push(value);
+      else if (silentMs < GONE_MS) lost.push(value);
     }
-    return [own, ...others];
+    return { present, lost };
+  }
+
+  /**
+   * What everyone who was heard of lately measured; this isolate as it is now.
+   *
+   * @throws whatever KV throws.
+   */
+  async measured(): Promise<Measured[]> {
+    const { kv, clock, id, metrics } = this.#options;
+    const all: Measured[] = [{ id, readings: metrics.readings() }];
+    const entries = kv.list<Measured & { at: number }>({
+      prefix: ["measured"],
+    }, { limit: MAX_INSTANCES });
+    for await (const { value } of entries) {
+      if (value.id === id || clock.now() - value.at >= LOST_MS) continue;
+      all.push({ id: value.id, readings: value.readings });
+    }
+    return all;
   }
 
   /**
@@ -113,10 +195,31 @@ export class Instances implements AsyncDisposable {
     const channels = new Set(
       all.flatMap(({ subscribers }) => Object.keys(subscribers)),
     );
+    const most = (count: (instance: Instance) => number) =>
+      Math.max(...all.map(count));
+    const activeConnections = sum(({ connections }) => connections);
+    const totalConnections = sum((it) => it.totalConnections);
+    const opened = Math.max(1, totalConnections);
     return {
+      uptime: most(({ startedAt, at }) => (at - startedAt) / 1_000),
       instances: all.length,
-      activeConnections: sum(({ connections }) => connections),
-      totalConnections: sum(({ totalConnections }) => totalConnections),
+      activeConnections,
+      totalConnections,
+      eventDeliveryTime: together(all.map((it) => it.eventDeliveryTime)),
+      connectionStats: {
+        activeConnections,
+        totalConnections,
+        failedConnections: sum((it) => it.connectionStats.failedConnections),
+        slowConnections: sum((it) => it.connectionStats.slowConnections),
+        avgConnectionTime:
+          sum((it) =>
+            it.connectionStats.avgConnectionTime * it.totalConnections
+          ) / opened,
+      },
+      resourceUsage: {
+        memoryUsage: most(({ memoryUsage }) => memoryUsage),
+        networkConnections: activeConnections,
+      },
       throughput: {
         messagesPerSecond: sum((it) => it.throughput.messagesPerSecond),
         eventsPerSecond: sum((it) => it.throughput.eventsPerSecond),
@@ -131,20 +234,25 @@ export class Instances implements AsyncDisposable {
     };
   }
 
-  /** Says goodbye. */
+  /** Says goodbye: an isolate that does not is taken for lost. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#open = false;
     this.#timer?.[Symbol.dispose]();
     await this.#beating;
     const { kv, id } = this.#options;
     // Without a goodbye it is only found out later.
-    await kv.delete(["instance", id]).catch(() => {});
+    await kv.atomic().delete(["instance", id]).delete(["measured", id])
+      .commit().catch(() => {});
   }
 
   async #beat(): Promise<void> {
-    const { kv, clock, id } = this.#options;
+    const { kv, clock, id, metrics } = this.#options;
+    const measured = { id, at: clock.now(), readings: metrics.readings() };
     try {
-      await kv.set(["instance", id], this.#own(), { expireIn: LOST_MS });
+      await kv.atomic()
+        .set(["instance", id], this.#own(), { expireIn: GONE_MS })
+        .set(["measured", id], measured, { expireIn: LOST_MS })
+        .commit();
     } catch {
       // The next beat says the same.
     }
@@ -155,8 +263,9 @@ export class Instances implements AsyncDisposable {
   }
 
   #own(): Instance {
-    const { clock, id, sessions, hub, metrics } = this.#options;
-    const { throughput, resourceUsage } = metrics.report();
+    const { clock, id, sessions, hub, metrics, samples } = this.#options;
+    const { throughput, resourceUsage, connectionStats, eventDeliveryTime } =
+      metrics.report();
     const counts = [...hub.channels]
       .map((name) => [name, hub.subscribers(name)] as const)
       .filter(([, count]) => count > 0)
@@ -171,6 +280,30 @@ export class Instances implements AsyncDisposable {
       totalConnections: sessions.total,
       throughput,
       memoryUsage: resourceUsage.memoryUsage,
+      connectionStats,
+      eventDeliveryTime,
+      recentDeliveryTime: samples.last?.eventDeliveryTime ?? NO_DELIVERY,
+      counts: metrics.counts(),
+      linkSilentMs: this.#options.linkSilentMs?.() ?? 0,
     };
   }
+}
+
+const NO_DELIVERY: DeliveryTime = together([]);
+
+/** Averages exact, the shares of an isolate that fares worst. */
+function together(times: readonly DeliveryTime[]): DeliveryTime {
+  const some = times.filter(({ total }) => total > 0);
+  const total = some.reduce((sum, time) => sum + time.total, 0);
+  const most = (of: (time: DeliveryTime) => number) =>
+    some.reduce((highest, time) => Math.max(highest, of(time)), 0);
+  return {
+    avg: some.reduce((sum, { avg, total: own }) => sum + avg * own, 0) /
+      Math.max(1, total),
+    min: total > 0 ? Math.min(...some.map(({ min }) => min)) : 0,
+    max: most(({ max }) => max),
+    p95: most(({ p95 }) => p95),
+    p99: most(({ p99 }) => p99),
+    total,
+  };
 }

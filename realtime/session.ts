@@ -69,6 +69,8 @@ export interface SessionParts {
   refused?: (code: RefusalCode) => void;
   /** Hears of every frame received. */
   received?: () => void;
+  /** Hears of every socket that opened, so many milliseconds after the request. */
+  opened?: (ms: number) => void;
 }
 
 /** What watches over one connection. */
