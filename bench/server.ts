@@ -1,0 +1,165 @@
+/**
+ * A fresh server to measure: a process, a port and a store of its own.
+ *
+ * @module
+ */
+
+/** Where the service's files are. */
+const ROOT = new URL("../", import.meta.url);
+/** How long a start may take, in milliseconds. */
+const START_TIMEOUT_MS = 60_000;
+/** Wait between looks at `/ready`, in milliseconds. */
+const LOOK_MS = 100;
+/** How long it may take to stop before it is killed, in milliseconds. */
+const STOP_TIMEOUT_MS = 8_000;
+/**
+ * All clients come from one address here, which no budget is meant for; the
+ * guards count on all the same.
+ */
+const PLENTY = {
+  RATE_LIMIT_MAX: "1000000000",
+  MAX_CONNECTIONS: "1000000",
+  MAX_CONNECTIONS_PER_IP: "1000000",
+};
+/** What `deno` itself needs of the environment, and nothing of the service's. */
+export const PASSED_ON = [
+  "PATH",
+  "HOME",
+  "TMPDIR",
+  "DENO_DIR",
+  "XDG_CACHE_HOME",
+  "NPM_CONFIG_REGISTRY",
+  "USERPROFILE",
+  "LOCALAPPDATA",
+  "SystemRoot",
+  "TEMP",
+] as const;
+
+/** How a server is run. */
+export interface ServerOptions {
+  /** Signs the tokens of those who connect. */
+  readonly secret: string;
+  /** Whether strangers may do nothing. */
+  readonly requireAuth: boolean;
+  /** Isolates that share the port. */
+  readonly isolates: number;
+}
+
+/** One server. */
+export class BenchServer implements AsyncDisposable {
+  /** Its WebSocket endpoint. */
+  readonly url: string;
+  /** The process that serves. */
+  readonly pid: number;
+  readonly #process: Deno.ChildProcess;
+  readonly #directory: string;
+  readonly #output: Promise<string>;
+  #isOver = false;
+
+  private constructor(
+    process: Deno.ChildProcess,
+    { url, directory }: { url: string; directory: string },
+  ) {
+    this.url = url;
+    this.pid = process.pid;
+    this.#process = process;
+    this.#directory = directory;
+    this.#output = new Response(process.stderr).text();
+    process.status.then(() => this.#isOver = true);
+  }
+
+  /**
+   * Starts one on an empty store and waits until it is ready.
+   *
+   * @throws {Error} with what it wrote, when it does not become ready.
+   */
+  static async start(options: ServerOptions): Promise<BenchServer> {
+    const directory = await Deno.makeTempDir({ prefix: "kaldrix-bench-" });
+    const port = freePort();
+    const process = spawn(port, directory, options);
+    const url = `ws://127.0.0.1:${port}/ws`;
+    const server = new BenchServer(process, { url, directory });
+    try {
+      await server.#ready(`http://127.0.0.1:${port}/ready`);
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Stops it and removes its store. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const kill = (signal: Deno.Signal) => {
+      if (!this.#isOver) this.#process.kill(signal);
+    };
+    kill("SIGTERM");
+    const timer = setTimeout(() => kill("SIGKILL"), STOP_TIMEOUT_MS);
+    await this.#process.status;
+    await this.#output;
+    clearTimeout(timer);
+    await Deno.remove(this.#directory, { recursive: true });
+  }
+
+  async #ready(url: string): Promise<void> {
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (!this.#isOver && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      try {
+        const response = await fetch(url);
+        await response.body?.cancel();
+        if (response.ok) return;
+      } catch {
+        // It does not listen yet.
+      }
+    }
+    if (!this.#isOver) this.#process.kill("SIGKILL");
+    throw new Error(`The server did not start:\n${await this.#output}`);
+  }
+}
+
+function spawn(
+  port: number,
+  directory: string,
+  { secret, requireAuth, isolates }: ServerOptions,
+): Deno.ChildProcess {
+  const env: Record<string, string> = {
+    ...PLENTY,
+    JWT_SECRET: secret,
+    REQUIRE_AUTH: String(requireAuth),
+    KV_PATH: `${directory}/kv.sqlite`,
+    LOG_LEVEL: "error",
+    DENO_JOBS: String(isolates),
+  };
+  for (const name of PASSED_ON) {
+    const value = Deno.env.get(name);
+    if (value !== undefined) env[name] = value;
+  }
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "serve",
+      "-P=serve",
+      ...(isolates > 1 ? ["--parallel"] : []),
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(port),
+      `--allow-read=.,${directory}`,
+      `--allow-write=${directory}`,
+      "main.ts",
+    ],
+    cwd: ROOT,
+    env,
+    clearEnv: true,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return port;
+}
