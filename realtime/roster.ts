@@ -116,6 +116,8 @@ export class Roster implements AsyncDisposable {
     const others = (await instances.list()).filter((it) => it.id !== id);
     if (others.length === 0) return { sessions: own, complete: isWhole };
     const call = nextId(clock.now());
+    // Nobody asks itself.
+    this.#answered = new Set([...this.#answered, call]);
     await this.#ring(CALLS, call);
     const end = clock.now() + ANSWER_MS;
     for (;;) {
