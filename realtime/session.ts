@@ -170,6 +170,7 @@ export class Session implements Connection {
       return;
     }
     this.#welcome(undefined);
+    this.#become(this.#caller);
   }
 
   /** Says why the connection cannot be, and ends it. */
@@ -305,7 +306,7 @@ export class Session implements Connection {
   ): Promise<void> {
     if (auth) {
       const caller = await this.#authenticate(auth.token, ref);
-      if (!caller) return;
+      if (!caller || this.#state === "closed") return;
       this.#become(caller);
     }
     this.#requireIdentity();
@@ -337,6 +338,7 @@ export class Session implements Connection {
 
   async #refresh(token: string, ref: string | undefined): Promise<void> {
     const caller = await this.#guard.authenticate(token);
+    if (this.#state === "closed") return;
     if (caller.identity.user !== this.identity.user) {
       throw new Refusal("FORBIDDEN", "A refresh cannot change the user");
     }
@@ -454,9 +456,6 @@ export class Session implements Connection {
       },
       schema: this.#parts.schema,
     }, ref);
-    if (ref === undefined && this.#caller.expiresAt !== undefined) {
-      this.#watchToken(this.#caller.expiresAt, false);
-    }
   }
 
   #timer(name: "auth" | "token", ms: number, work: () => void): void {
