@@ -14,6 +14,7 @@ import { requireReading } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { isLogged, requireChannel } from "./hub.ts";
 import type { Hub } from "./hub.ts";
+import { UNBORN_EPOCH } from "./log.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;
@@ -75,7 +76,9 @@ export class History {
     const [head] = await this.#hub.heads([name]);
     const { epoch, seq } = head!;
     for (const position of [after, before]) {
-      if (position && position.epoch !== epoch && seq > 0) {
+      if (!position || position.epoch === epoch || seq === 0) continue;
+      // Nothing comes before the first event of a log, whatever its name.
+      if (position.epoch !== UNBORN_EPOCH || position.seq > 0) {
         throw new Refusal(
           "INVALID_PAYLOAD",
           `Positions in ${name} are of epoch ${epoch} now`,
@@ -94,9 +97,12 @@ export class History {
     const kept = after === undefined
       ? texts.slice(-limit)
       : texts.slice(0, limit);
-    const end = after === undefined ? kept.at(0)?.seq : kept.at(-1)?.seq;
-    const cut = end !== undefined &&
-      (after === undefined ? false : end < upTo);
+    // A page may end early for its length, before its limit.
+    const [first, last] = [kept.at(0)?.seq, kept.at(-1)?.seq];
+    const cut = !more && first !== undefined &&
+      (after === undefined
+        ? first > 1 && first > await this.#hub.oldest(name)
+        : last! < upTo);
     return {
       channel: name,
       epoch: seq === 0 ? null : epoch,
