@@ -184,11 +184,11 @@ class Connection {
     return this.run("read", () => this.#kv.entry(key));
   }
 
-  getMany(
+  async getMany(
     keys: readonly Deno.KvKey[],
   ): Promise<Deno.KvEntryMaybe<unknown>[]> {
     if (keys.length > 10) throw new TypeError("Too many ranges (max 10)");
-    return this.run("read", () => keys.map((key) => this.#kv.entry(key)));
+    return await this.run("read", () => keys.map((key) => this.#kv.entry(key)));
   }
 
   async *list(
@@ -289,6 +289,11 @@ class Atomic {
     }
     if (this.#mutations.length > 1_000) {
       throw new TypeError("Too many mutations (max 1000)");
+    }
+    const keys = [...this.#checks, ...this.#mutations];
+    const size = keys.reduce((sum, { key }) => sum + encoded(key).length, 0);
+    if (size > 81_920) {
+      throw new TypeError("Total key size too large (max 81920 bytes)");
     }
     for (const { value } of this.#mutations) {
       if (value instanceof Uint8Array && value.byteLength > 65_536) {
