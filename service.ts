@@ -100,6 +100,7 @@ export function createService(options: ServiceOptions): Service {
   const maxMessageBytes = settings.MAX_MESSAGE_BYTES;
 
   const sessions = new Sessions();
+  const securityLog = new SecurityLog({ kv, clock });
   const metrics: Metrics = new Metrics({
     clock,
     sessions,
@@ -150,7 +151,6 @@ export function createService(options: ServiceOptions): Service {
     clock,
     allow: [...settings.TRUSTED_PROXIES, ...settings.ALLOWED_IPS],
   });
-  const securityLog = new SecurityLog({ kv, clock });
   const limits = {
     connections: limit("connections", 1),
     messages: limit("messages", MESSAGES_PER_REQUEST),
