@@ -18,11 +18,12 @@ import {
   MAX_BATCH_MESSAGES,
   MAX_PENDING,
   MAX_RESEND_MS,
+  REFRESH_AT,
   REQUEST_TIMEOUT_MS,
   TRAFFIC_MS,
 } from "./limits.ts";
 import { timerTable } from "./timers.ts";
-import type { Reply, ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import type { Client, ClientState, Failure, Gap } from "./types.ts";
 import type { RequestError } from "./types.ts";
 import type { Options, Outgoing, OutgoingBatch } from "./types.ts";
@@ -135,7 +136,7 @@ export function connect(url?: string, options: Options = {}): Client {
       (page.document ? page.reportError! : console.error)(error);
     },
   } = options;
-  const maxQueued = offlineQueue === "refuse" ? 0 : offlineQueue.max;
+  const { max: maxQueued = 0 } = offlineQueue as { readonly max?: number };
   const address = new URL(url ?? path, page.location?.href)
     .href.replace(/^http/, "ws");
 
@@ -455,7 +456,7 @@ export function connect(url?: string, options: Options = {}): Client {
       slot.answer = undefined;
       if (enableDebounce || !answer) slots.delete(key);
       else setTimeout(release, throttleTime);
-      if (answer) publish(message).then(answer.resolve, answer.reject);
+      answer?.resolve(publish(message));
     };
     if (enableDebounce) {
       if (known && enableThrottle) return answer.promise;
@@ -598,6 +599,7 @@ export function connect(url?: string, options: Options = {}): Client {
       if (type === "error") {
         answer?.reject(failure("INTERNAL", payload));
       } else answer?.resolve(payload);
+      hears[type as ReplyType]?.(payload as never, ref as string | undefined);
     }
     call(handlers.get(type), frame as never);
     if (isNews) changed();
@@ -605,90 +607,94 @@ export function connect(url?: string, options: Options = {}): Client {
   }
 
   /** What the client itself does about a reply. */
-  function hear<Type extends ReplyType>(
-    type: Type,
-    handler: (payload: ReplyPayload<Type>, ref: string | undefined) => void,
-  ): void {
-    on(type, ({ payload, ref }: Reply<Type>) => handler(payload, ref));
-  }
+  const hears: {
+    [Type in ReplyType]?: (
+      payload: ReplyPayload<Type>,
+      ref: string | undefined,
+    ) => void;
+  } = {
+    connected(payload, ref) {
+      // Without a `ref` it greets the anonymous, before it heard of us.
+      if (ref !== greeting) return;
+      welcome = payload;
+      if (core.sessionId) core.reconnects++;
+      core.sessionId = payload.sessionId;
+      core.identity = payload.identity;
+      core.status = "connected";
+      core.connectionError = null;
+      core.reconnectAttempts = retryAt = 0;
+      roundTrip(payload);
+      ask([...channels.values()]);
+      flush();
+      after("beat", payload.heartbeatMs, probe);
+    },
 
-  hear("connected", (payload, ref) => {
-    // Without a `ref` it greets the anonymous, before it heard of us.
-    if (ref !== greeting) return;
-    welcome = payload;
-    if (core.sessionId) core.reconnects++;
-    core.sessionId = payload.sessionId;
-    core.identity = payload.identity;
-    core.status = "connected";
-    core.connectionError = null;
-    core.reconnectAttempts = retryAt = 0;
-    roundTrip(payload);
-    ask([...channels.values()]);
-    flush();
-    after("beat", payload.heartbeatMs, probe);
-  });
-
-  hear("subscribed", ({ channels: answers, rejected }, ref) => {
-    for (const answer of answers) {
-      const { channel, requested = channel } = answer;
-      const cursor = channels.get(requested);
-      if (!cursor || cursor.ref !== ref) continue;
-      if (requested !== channel) {
-        aliases.set(requested, channel);
-        channels.delete(requested);
-        if (channels.has(channel)) continue;
-        channels.set(cursor.name = channel, cursor);
+    subscribed({ channels: answers, rejected }, ref) {
+      for (const answer of answers) {
+        const { channel, requested = channel } = answer;
+        const cursor = channels.get(requested);
+        if (!cursor || cursor.ref !== ref) continue;
+        if (requested !== channel) {
+          aliases.set(requested, channel);
+          channels.delete(requested);
+          if (channels.has(channel)) continue;
+          channels.set(cursor.name = channel, cursor);
+        }
+        answered(cursor, answer);
       }
-      answered(cursor, answer);
-    }
-    for (const { channel, code } of rejected) {
-      const cursor = channels.get(channel);
-      if (cursor?.ref === ref) reject(cursor, failure(code));
-    }
-  });
+      for (const { channel, code } of rejected) {
+        const cursor = channels.get(channel);
+        if (cursor?.ref === ref) reject(cursor, failure(code));
+      }
+    },
 
-  hear("unsubscribed", ({ channels: lost }, ref) => {
-    // Unasked: a refreshed token gives fewer rights.
-    for (const name of ref ? [] : lost) {
-      reject(channels.get(name), failure("FORBIDDEN"));
-    }
-  });
+    unsubscribed({ channels: lost }, ref) {
+      // Unasked: a refreshed token gives fewer rights.
+      for (const name of ref ? [] : lost) {
+        reject(channels.get(name), failure("FORBIDDEN"));
+      }
+    },
 
-  hear("gap", (gap) => {
-    const cursor = channels.get(gap.channel);
-    if (!cursor) return;
-    if (!skip(cursor, gap)) return askAgain(cursor);
-    core.gaps++;
-    call(gapListeners, gap);
-  });
+    gap(gap) {
+      const cursor = channels.get(gap.channel);
+      if (!cursor) return;
+      if (!skip(cursor, gap)) return askAgain(cursor);
+      core.gaps++;
+      call(gapListeners, gap);
+    },
 
-  hear("error", (payload, ref) => {
-    core.lastError = payload;
-    if (!ref) retryAt = now() + (payload.retryAfterMs ?? 0);
-    else if (ref === greeting) lose(payload, LASTING.test(payload.code));
-    else refused(ref, payload);
-  });
+    error(payload, ref) {
+      core.lastError = payload;
+      if (!ref) retryAt = now() + (payload.retryAfterMs ?? 0);
+      else if (ref === greeting) lose(payload, LASTING.test(payload.code));
+      else refused(ref, payload);
+    },
 
-  hear("pong", (payload, ref) => {
-    if (ref !== pingId) return;
-    tries = 0; // Not at `connected`: a server may welcome and then break.
-    roundTrip(payload);
-  });
+    pong(payload, ref) {
+      if (ref !== pingId) return;
+      tries = 0; // Not at `connected`: a server may welcome and then break.
+      roundTrip(payload);
+    },
 
-  hear("draining", ({ retryInMs }) => {
-    retryAt = now() + retryInMs;
-  });
+    draining({ retryInMs }) {
+      retryAt = now() + retryInMs;
+    },
 
-  hear("token_expiring", () => {
-    const mine = generation;
-    freshToken().then((token) => {
-      if (token && mine === generation) transmit("refresh", { token });
-    }).catch(onError);
-  });
+    token_expiring({ inMs }) {
+      // Not at once: of a token that lives shorter than the server warns
+      // before its end, it warns as soon as it sees it.
+      after("token", inMs * REFRESH_AT, () => {
+        const mine = generation;
+        freshToken().then((token) => {
+          if (token && mine === generation) transmit("refresh", { token });
+        }).catch(onError);
+      });
+    },
 
-  hear("refreshed", (payload) => {
-    core.identity = { ...core.identity!, ...payload };
-  });
+    refreshed(payload) {
+      core.identity = { ...core.identity!, ...payload };
+    },
+  };
 
   const self = {
     get state() {

@@ -28,3 +28,5 @@ export const FINAL_CLOSE = 4500;
 export const LATENCY_WEIGHT = 1 / 8;
 /** How much worse the best round trip counts with each later one. */
 export const BEST_AGEING = 1.1;
+/** Share of the time that an expiring token has left before it is renewed. */
+export const REFRESH_AT = 1 / 4;

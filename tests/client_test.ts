@@ -279,8 +279,10 @@ Deno.test("an expired token is renewed by its function, a fixed one is final", a
   {
     using parts = await setup({ auth: { token: () => `t${++count}` } });
     parts.peer().welcome();
-    parts.peer().reply("token_expiring", { inMs: 30_000 });
-    await settled();
+    parts.peer().reply("token_expiring", { inMs: 60_000 });
+    await tick(60_000 * limits.REFRESH_AT - 1);
+    assert.equal(parts.peer().of("refresh").length, 0);
+    await tick(1);
     assert.deepEqual(parts.peer().of("refresh")[0]!.payload, { token: "t2" });
     parts.peer().drop(4401, "TOKEN_EXPIRED");
     await tick(500);
