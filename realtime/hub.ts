@@ -135,7 +135,7 @@ export class Hub {
   readonly #opening = new Map<string, Opening>();
   readonly #idleSince = new Map<string, number>();
   readonly #dirty = new Set<Stream>();
-  readonly #repairs = new Set<Stream>();
+  readonly #repairs = new Map<Stream, "due" | "reading" | "outdated">();
   readonly #pages = new Map<string, Promise<Page>>();
   readonly #readers: (() => void)[] = [];
   #reading = 0;
@@ -460,12 +460,17 @@ export class Hub {
   }
 
   #repairIn(stream: Stream, ms: number): void {
-    if (this.#repairs.has(stream) || !this.#open) return;
-    this.#repairs.add(stream);
+    if (!this.#open) return;
+    const state = this.#repairs.get(stream);
+    // What the log was asked already may be older than what is missing now.
+    if (state === "reading") this.#repairs.set(stream, "outdated");
+    if (state) return;
+    this.#repairs.set(stream, "due");
     this.#clock.after(ms, () => void this.#repair(stream));
   }
 
   async #repair(stream: Stream): Promise<void> {
+    this.#repairs.set(stream, "reading");
     let again = false;
     try {
       if (this.#open) await this.#readUp(stream);
@@ -473,8 +478,10 @@ export class Hub {
       this.#observer.failed?.(error);
       again = true;
     }
+    const outdated = this.#repairs.get(stream) === "outdated";
     this.#repairs.delete(stream);
-    if (again || stream.waits) this.#repairIn(stream, REPAIR_RETRY_MS);
+    if (outdated && !again) this.#repairIn(stream, this.#holdMs);
+    else if (again || stream.waits) this.#repairIn(stream, REPAIR_RETRY_MS);
   }
 
   /** Brings `stream` to where the log is. */

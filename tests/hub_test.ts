@@ -195,6 +195,26 @@ for (
   });
 }
 
+Deno.test("what is lost while something else is repaired is repaired next, as soon", async () => {
+  const bench = new Bench();
+  bench.office.notices = false;
+  using one = bench.isolate();
+  using two = bench.isolate({ weather: () => ({ ...CALM, afterMs: 15 }) });
+  const reader = bench.client(two);
+  const following = reader.follow({ channel: "blocks" });
+  await pass(bench.clock, 50);
+  await following;
+  let posts = 0;
+  bench.office.carry = (letter) => void (posts++ % 2 && letter.deliver());
+  await bench.publish(one);
+  await bench.publish(one);
+  await pass(bench.clock, 15);
+  await bench.publish(one);
+  await bench.publish(one);
+  await pass(bench.clock, 2 * REPAIRED_MS);
+  assert.deepEqual(reader.peer.seqs(), range(1, 4));
+});
+
 Deno.test("a post that is lost with nothing after it is noticed by number, or else by the poll", async () => {
   for (const notices of [true, false]) {
     const bench = new Bench();
