@@ -14,6 +14,12 @@ import { pause, until } from "./server.ts";
 const RECONNECT_MS = 300;
 /** Wait before a refused publish is tried again, in milliseconds. */
 const REPUBLISH_MS = 200;
+/** How long a reader that reads again waits for the end, in milliseconds. */
+const DRAIN_MS = 30_000;
+/** Opcode of a text frame. */
+const TEXT = 1;
+/** Opcode of a close frame. */
+const CLOSE = 8;
 /** Epoch of a channel without events. */
 const UNBORN = "0";
 
@@ -91,6 +97,11 @@ export class SwarmClient implements AsyncDisposable {
   /** Whether it is connected and every channel was answered. */
   get isSubscribed(): boolean {
     return this.#isSubscribed;
+  }
+
+  /** Whether every channel was answered once, if not on this connection. */
+  get hasBegun(): boolean {
+    return [...this.received.values()].every(({ begin }) => begin);
   }
 
   /** How many publishes were not acknowledged yet. */
@@ -262,7 +273,7 @@ export class SwarmClient implements AsyncDisposable {
   }
 }
 
-/** Starts clients, and waits until all of them are subscribed. */
+/** Starts clients, and waits until all of them have been subscribed. */
 export async function swarm(
   size: number,
   make: (index: number) => SwarmClient,
@@ -271,7 +282,7 @@ export async function swarm(
   try {
     await until(
       `${size} subscribed clients`,
-      () => clients.every(({ isSubscribed }) => isSubscribed),
+      () => clients.every(({ hasBegun }) => hasBegun),
     );
   } catch (error) {
     await leave(clients);
@@ -399,6 +410,16 @@ export class Peer implements AsyncDisposable {
   }
 }
 
+/** What a reader found when it read again. */
+export interface Drained {
+  /** Numbers of the events, in the order of their coming. */
+  readonly seqs: number[];
+  /** Their epoch. */
+  readonly epoch: string;
+  /** The code with which the server ended the connection. */
+  readonly code: number | undefined;
+}
+
 /** Speaks just enough HTTP to open a socket, and then reads no more. */
 export class StalledReader implements Disposable {
   /** Status line and headers with which the server answered. */
@@ -439,15 +460,27 @@ export class StalledReader implements Disposable {
     await this.#connection.write(new Uint8Array([...head, ...body]));
   }
 
-  /** Everything that still arrives, until the server ends the connection. */
-  async drain(): Promise<Uint8Array> {
-    const chunks: Uint8Array<ArrayBuffer>[] = [];
+  /** Reads again, until the server says that the connection ends. */
+  async drain(): Promise<Drained> {
+    const timer = setTimeout(() => this[Symbol.dispose](), DRAIN_MS);
+    const seqs: number[] = [];
+    let epoch = "";
     try {
-      for await (const chunk of this.#connection.readable) chunks.push(chunk);
-    } catch {
-      // Reset by the server: there is no more.
+      for await (const { opcode, body } of framesIn(this.#connection)) {
+        if (opcode === CLOSE) {
+          return { seqs, epoch, code: body[0]! * 256 + body[1]! };
+        }
+        // The server asks now and then whether anyone is there.
+        if (opcode !== TEXT) continue;
+        const frame: Frame = JSON.parse(new TextDecoder().decode(body));
+        if (frame.seq === undefined) continue;
+        seqs.push(frame.seq);
+        epoch = frame.epoch!;
+      }
+      return { seqs, epoch, code: undefined };
+    } finally {
+      clearTimeout(timer);
     }
-    return new Uint8Array(await new Blob(chunks).arrayBuffer());
   }
 
   /** Lets the connection go. */
@@ -458,4 +491,36 @@ export class StalledReader implements Disposable {
       // Reading to the end has closed it.
     }
   }
+}
+
+/** Reads the frames that a server writes, whole ones and unmasked. */
+async function* framesIn(
+  connection: Deno.TcpConn,
+): AsyncGenerator<{ opcode: number; body: Uint8Array }> {
+  const chunk = new Uint8Array(65_536);
+  let held = new Uint8Array();
+  for (;;) {
+    for (let size; (size = sizeOf(held)); held = held.slice(size.all)) {
+      const body = held.subarray(size.head, size.all);
+      yield { opcode: held[0]! & 0x0f, body };
+    }
+    const length = await connection.read(chunk).catch(() => null);
+    if (length === null) return;
+    const longer = new Uint8Array(held.length + length);
+    longer.set(held);
+    longer.set(chunk.subarray(0, length), held.length);
+    held = longer;
+  }
+}
+
+/** How long the first frame is, when all of it is there. */
+function sizeOf(bytes: Uint8Array): { head: number; all: number } | undefined {
+  if (bytes.length < 2) return undefined;
+  const short = bytes[1]! & 0x7f;
+  const head = short === 127 ? 10 : short === 126 ? 4 : 2;
+  if (bytes.length < head) return undefined;
+  let length = head === 2 ? short : 0;
+  for (let i = 2; i < head; i++) length = length * 256 + bytes[i]!;
+  const all = head + length;
+  return bytes.length < all ? undefined : { head, all };
 }

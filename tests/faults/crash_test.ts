@@ -1,0 +1,71 @@
+/** Servers that end in mid-stream, and networks that fail. */
+import { pause, TestServer, until } from "../server.ts";
+import { Crowd } from "./crowd.ts";
+import { CuttingProxy } from "./cutting_proxy.ts";
+import assert from "node:assert/strict";
+
+/** How long a crowd talks before and after something happens. */
+const TALK_MS = 2_000;
+/** How long a server is away. */
+const AWAY_MS = 1_000;
+/** Where everything random begins; printed with a failure. */
+const SEED = 20_250_807;
+
+const CRASHES = [
+  { signal: "SIGKILL", isolates: 1, LINK: "broadcast" },
+  { signal: "SIGINT", isolates: 1, LINK: "broadcast" },
+  { signal: "SIGKILL", isolates: 2, LINK: "broadcast" },
+  { signal: "SIGINT", isolates: 2, LINK: "broadcast" },
+  { signal: "SIGKILL", isolates: 2, LINK: "doorbell" },
+] as const;
+
+for (const { signal, isolates, LINK } of CRASHES) {
+  Deno.test(`two hundred clients lose nothing when ${isolates} isolate(s) linked by ${LINK} end by ${signal} in mid-stream`, async () => {
+    await using server = await TestServer.start({
+      isolates,
+      settings: { LINK },
+    });
+    await using crowd = await Crowd.gather(server, { size: 200, rooms: 8 });
+    await pause(TALK_MS);
+    await server.stop(signal);
+    await pause(AWAY_MS);
+    await server.begin();
+    await until(
+      "everyone back",
+      () => crowd.clients.every(({ isSubscribed }) => isSubscribed),
+    );
+    await pause(TALK_MS);
+    await crowd.settle();
+    assert.ok(crowd.clients.every(({ closes }) => closes.length > 0));
+  });
+}
+
+Deno.test("clients lose nothing on a network that cuts connections at random", async () => {
+  await using server = await TestServer.start({ isolates: 2 });
+  await using proxy = new CuttingProxy({
+    to: server.port,
+    random: seeded(SEED),
+    leastMs: 100,
+    mostMs: 3_000,
+  });
+  await using crowd = await Crowd.gather(server, {
+    size: 100,
+    rooms: 5,
+    socketUrl: `ws://127.0.0.1:${proxy.port}/ws`,
+  });
+  await pause(4 * TALK_MS);
+  assert.ok(proxy.cuts > 100, `only ${proxy.cuts} cuts`);
+  proxy.mend();
+  await crowd.settle();
+});
+
+/** Mulberry32: small, and the same everywhere. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
