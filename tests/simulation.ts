@@ -43,13 +43,12 @@ const RECOVERY_MS = 10_000;
 export type Step =
   | {
     do: "publish";
-    at: number;
     channel: number;
     count: number;
     named: boolean;
     long: boolean;
   }
-  | { do: "again"; at: number }
+  | { do: "again" }
   | { do: "rest"; ms: number }
   | { do: "kill"; at: number }
   | { do: "start" }

@@ -18,7 +18,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 10,
     arbitrary: fc.record({
       do: is("publish"),
-      at,
       channel,
       count: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 60 })),
       named: fc.boolean(),
@@ -29,14 +28,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       do: is("publish"),
-      at,
       channel,
       count: fc.constant(1),
       named: fc.boolean(),
       long: fc.constant(true),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: is("again"), at }) },
+  { weight: 1, arbitrary: fc.record({ do: is("again") }) },
   {
     weight: 10,
     arbitrary: fc.record({ do: is("rest"), ms: fc.nat(40) }),
