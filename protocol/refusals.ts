@@ -69,7 +69,7 @@ export const REFUSALS = {
   IP_BLOCKED: { text: "Address is blocked", http: 403, close: 4510 },
   DRAINING: { text: "Server is restarting", http: 503, close: 1012 },
   STORE_UNAVAILABLE: {
-    text: "Event could not be stored; nothing was delivered, try again",
+    text: "The store did not confirm; try again, under the same id",
     http: 503,
     close: 4011,
   },
