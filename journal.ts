@@ -11,7 +11,9 @@ import {
   getLogger,
   jsonLinesFormatter,
 } from "@logtape/logtape";
-import type { LogLevel } from "@logtape/logtape";
+import type { LogLevel, LogRecord } from "@logtape/logtape";
+import { systemClock } from "./realtime/clock.ts";
+import type { Clock } from "./realtime/clock.ts";
 import type { Settings } from "./settings.ts";
 
 const LEVELS: Readonly<Record<Settings["LOG_LEVEL"], LogLevel>> = {
@@ -21,6 +23,21 @@ const LEVELS: Readonly<Record<Settings["LOG_LEVEL"], LogLevel>> = {
   debug: "debug",
   verbose: "trace",
 };
+
+/** Lines of one event written in a second; the rest are only counted. */
+export const MAX_LINES_PER_SECOND = 50;
+/** Most events whose lines are counted apart; the rest count together. */
+export const MAX_COUNTED_EVENTS = 200;
+/** How long what was left out is counted before that is said, in milliseconds. */
+const COUNT_MS = 1_000;
+/** Longest text of a field, in characters; more is cut off. */
+export const MAX_FIELD_LENGTH = 4_096;
+/** What tokens look like, wherever they stand: JSON in base64url, signed. */
+const TOKEN = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
+/** How deep fields are looked into; what lies deeper is left out. */
+const MAX_DEPTH = 6;
+/** What stands in the place of a token. */
+const HIDDEN = "[token]";
 
 /** Writes one line: what happened, and the facts. Never tokens, never frames. */
 export type Write = (
@@ -38,25 +55,42 @@ export interface Journal {
   readonly info: Write;
   /** Something for whoever looks for a fault. */
   readonly debug: Write;
+  /**
+   * Every request and command; absent when nobody reads that, so that it need
+   * not be put into words.
+   */
+  readonly verbose?: Write | undefined;
+}
+
+/** How a journal is kept. */
+export interface JournalOptions {
+  /** For people rather than programs. */
+  readable: boolean;
+  /** Time, for bounding lines; the machine's own when omitted. */
+  clock?: Clock;
+  /** Takes each line; the console when omitted. */
+  write?: (line: string) => void;
 }
 
 /**
- * Sets logging up, for the whole isolate.
+ * Sets logging up, for the whole isolate. Of each event at most
+ * {@link MAX_LINES_PER_SECOND} lines are written; `leftOut` says how many were
+ * not.
  *
  * @param level least level written.
- * @param options `readable`: for people rather than programs.
+ * @param options how it is kept.
  */
 export function openJournal(
   level: Settings["LOG_LEVEL"],
-  { readable }: { readable: boolean },
+  { readable, clock = systemClock, write }: JournalOptions,
 ): Journal {
+  const formatter = readable ? ansiColorFormatter : jsonLinesFormatter;
+  const sink = write
+    ? (record: LogRecord) => write(formatter(record))
+    : getConsoleSink({ formatter });
   configureSync({
     reset: true,
-    sinks: {
-      console: getConsoleSink({
-        formatter: readable ? ansiColorFormatter : jsonLinesFormatter,
-      }),
-    },
+    sinks: { console: sink },
     loggers: [
       { category: "kaldrix", lowestLevel: LEVELS[level], sinks: ["console"] },
       {
@@ -71,10 +105,106 @@ export function openJournal(
     ? (event: string, fields: Readonly<Record<string, unknown>>) =>
       [event, ...Object.keys(fields).map((key) => `${key}={${key}}`)].join(" ")
     : (event: string) => event;
-  return {
-    error: (event, fields = {}) => logger.error(text(event, fields), fields),
-    warn: (event, fields = {}) => logger.warn(text(event, fields), fields),
-    info: (event, fields = {}) => logger.info(text(event, fields), fields),
-    debug: (event, fields = {}) => logger.debug(text(event, fields), fields),
+  const bounds = new Bounds(clock);
+  const writer = (
+    name: LogLevel,
+    put: (message: string, fields: Record<string, unknown>) => void,
+  ): Write =>
+  (event, fields = {}) => {
+    if (!logger.isEnabledFor(name)) return;
+    bounds.pass(event, (leftOut) => {
+      const facts = leftOut > 0 ? { ...fields, leftOut } : fields;
+      put(text(event, facts), cleaned(facts));
+    });
   };
+  return {
+    error: writer("error", (message, facts) => logger.error(message, facts)),
+    warn: writer("warning", (message, facts) => logger.warn(message, facts)),
+    info: writer("info", (message, facts) => logger.info(message, facts)),
+    debug: writer("debug", (message, facts) => logger.debug(message, facts)),
+    verbose: logger.isEnabledFor("trace")
+      ? writer("trace", (message, facts) => logger.trace(message, facts))
+      : undefined,
+  };
+}
+
+/** The lines of one event in the present second. */
+interface Count {
+  second: number;
+  lines: number;
+  leftOut: number;
+  /** Says how many were left out, when no further line does. */
+  timer: Disposable | undefined;
+}
+
+/** Keeps an event that happens all the time from drowning the others. */
+class Bounds {
+  readonly #clock: Clock;
+  readonly #counts = new Map<string, Count>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** @param write is handed how many lines before this one were left out. */
+  pass(event: string, write: (leftOut: number) => void): void {
+    const count = this.#count(event);
+    const second = Math.floor(this.#clock.now() / 1_000);
+    if (second !== count.second) {
+      count.second = second;
+      count.lines = 0;
+    }
+    if (count.lines < MAX_LINES_PER_SECOND) {
+      count.lines++;
+      this.#write(count, write);
+      return;
+    }
+    count.leftOut++;
+    count.timer ??= this.#clock.after(COUNT_MS, () => {
+      this.#write(count, write);
+    });
+  }
+
+  #write(count: Count, write: (leftOut: number) => void): void {
+    const { leftOut } = count;
+    count.leftOut = 0;
+    count.timer?.[Symbol.dispose]();
+    count.timer = undefined;
+    write(leftOut);
+  }
+
+  #count(event: string): Count {
+    const isFull = this.#counts.size >= MAX_COUNTED_EVENTS;
+    const name = isFull && !this.#counts.has(event) ? "" : event;
+    let count = this.#counts.get(name);
+    if (!count) {
+      count = { second: 0, lines: 0, leftOut: 0, timer: undefined };
+      this.#counts.set(name, count);
+    }
+    return count;
+  }
+}
+
+/** A last look: what has no business in a log does not get there. */
+function cleaned(
+  fields: Readonly<Record<string, unknown>>,
+  depth = 0,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, clean(value, depth)]),
+  );
+}
+
+function clean(value: unknown, depth: number): unknown {
+  if (typeof value === "string") {
+    const short = value.length > MAX_FIELD_LENGTH
+      ? `${value.slice(0, MAX_FIELD_LENGTH)}...`
+      : value;
+    return short.replace(TOKEN, HIDDEN);
+  }
+  if (value instanceof Error) return clean(value.stack ?? value.message, depth);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth >= MAX_DEPTH) return undefined;
+  if (Array.isArray(value)) return value.map((it) => clean(it, depth + 1));
+  return cleaned(value as Record<string, unknown>, depth + 1);
 }

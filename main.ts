@@ -7,6 +7,7 @@ import { openJournal } from "./journal.ts";
 import { systemClock as clock } from "./realtime/clock.ts";
 import { CLOSE_MS, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { Lease } from "./realtime/lease.ts";
+import { isExported } from "./realtime/tracing.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./service.ts";
@@ -14,10 +15,20 @@ import { readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import type { Source } from "./sources/source.ts";
 
+/**
+ * Longest wait for a good end, in milliseconds: five seconds after a signal
+ * Deno Deploy ends what is left.
+ */
+const LATE_MS = 4_000;
+
 const dev = Deno.args.includes("--dev");
 const settings = settingsOrExit();
 const journal = openJournal(settings.LOG_LEVEL, { readable: dev });
 const kv = await Deno.openKv(settings.KV_PATH);
+// Loaded only where somebody listens.
+const telemetry = isExported()
+  ? await import("./realtime/telemetry.ts")
+  : undefined;
 const service = createService({
   settings,
   secrets: secretsOrMadeUp(),
@@ -25,6 +36,8 @@ const service = createService({
   clock,
   journal,
   assets: await readAssets(new URL("client/dist/", import.meta.url)),
+  tracing: telemetry && new telemetry.Spans(),
+  exportMetrics: telemetry?.exportMetrics,
 });
 const source = settings.SOURCE === "none" ? undefined : new Lease({
   kv,
@@ -84,6 +97,13 @@ async function end(signal: string): Promise<void> {
   const others = new Promise<void>((resolve) => {
     clock.after(dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS, resolve);
   });
-  await Promise.all([source?.[Symbol.asyncDispose](), drain.begin(), others]);
+  const late = new Promise<void>((resolve) => clock.after(LATE_MS, resolve));
+  const ended = Promise.all([
+    source?.[Symbol.asyncDispose](),
+    service.leave(),
+    drain.begin(),
+    others,
+  ]);
+  await Promise.race([ended, late]);
   Deno.exit(0);
 }

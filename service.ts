@@ -9,6 +9,11 @@ import { idSource } from "./protocol/envelope.ts";
 import { schemaHash } from "./protocol/schema.ts";
 import type { Clock } from "./realtime/clock.ts";
 import { Drain } from "./realtime/drain.ts";
+import { rules, SILENT_LINK_MS, STALE_HEAD_MS } from "./realtime/alerts.ts";
+import { Freshness } from "./realtime/freshness.ts";
+import { Monitor } from "./realtime/monitor.ts";
+import type { Tracing } from "./realtime/tracing.ts";
+import { Webhook, webhookKey } from "./realtime/webhook.ts";
 import { History } from "./realtime/history.ts";
 import { Hub } from "./realtime/hub.ts";
 import { Instances } from "./realtime/instances.ts";
@@ -21,6 +26,7 @@ import { Roster } from "./realtime/roster.ts";
 import type { SessionParts } from "./realtime/session.ts";
 import { Samples } from "./realtime/samples.ts";
 import { Sessions } from "./realtime/sessions.ts";
+import type { Listed, SessionsObserver } from "./realtime/sessions.ts";
 import { createApp } from "./routes/app.ts";
 import { Gate, MESSAGES_PER_REQUEST } from "./routes/gate.ts";
 import type { Condition } from "./routes/health.ts";
@@ -44,6 +50,16 @@ const BESIDE_MS = 100;
 /** The doorbell is rung for a test when it was silent for so long. */
 export const SELF_TEST_MS = 15_000;
 
+/** How a session that ended is spoken of when it was not the client's wish. */
+const QUIET_ENDS: ReadonlySet<unknown> = new Set([
+  undefined,
+  1000,
+  1001,
+  1005,
+  1006,
+  "DRAINING",
+]);
+
 /** What a service is made of. */
 export interface ServiceOptions {
   /** Checked. */
@@ -58,6 +74,10 @@ export interface ServiceOptions {
   journal: Journal;
   /** The built files, by path. */
   assets: ReadonlyMap<string, Asset>;
+  /** Tells which publish led to which deliveries; nobody is told when absent. */
+  tracing?: Tracing | undefined;
+  /** Exports measurements, besides the doors. */
+  exportMetrics?: ((metrics: Metrics, isolate: string) => void) | undefined;
 }
 
 /** One isolate of the service. */
@@ -82,6 +102,8 @@ export interface Service extends AsyncDisposable {
   readonly outlet: HubOutlet;
   /** Takes it out of service. */
   readonly drain: Drain;
+  /** Tells the other isolates that it goes: it is not taken for lost then. */
+  leave(): Promise<void>;
 }
 
 /**
@@ -91,15 +113,18 @@ export interface Service extends AsyncDisposable {
  */
 export function createService(options: ServiceOptions): Service {
   const { settings, kv, clock, journal } = options;
-  const report = (error: unknown) => {
+  const report = (
+    error: unknown,
+    about: Readonly<Record<string, unknown>> = {},
+  ) => {
     const text = error instanceof Error ? error.stack : String(error);
-    journal.error("bug", { error: text });
+    journal.error("bug", { ...about, error: text });
   };
   const nextId = idSource();
   const isolate = nextId(clock.now());
   const maxMessageBytes = settings.MAX_MESSAGE_BYTES;
 
-  const sessions = new Sessions();
+  const sessions = new Sessions(visits(journal, clock));
   const securityLog = new SecurityLog({ kv, clock });
   const metrics: Metrics = new Metrics({
     clock,
@@ -109,6 +134,7 @@ export function createService(options: ServiceOptions): Service {
     standings: () => hub.standings(),
     guards: () => securityLog,
   });
+  options.exportMetrics?.(metrics, isolate);
   const samples = new Samples({ clock, metrics });
   const retention = {
     events: settings.RETENTION_EVENTS,
@@ -120,10 +146,18 @@ export function createService(options: ServiceOptions): Service {
     nextId,
     retention: () => retention,
     observer: metrics.log,
+    tracing: options.tracing,
   });
   const doorbell = openDoorbell();
   const links = openLinks();
-  const hub = new Hub({ log, links, clock, nextId, observer: metrics.hub });
+  const hub = new Hub({
+    log,
+    links,
+    clock,
+    nextId,
+    observer: metrics.hub,
+    tracing: options.tracing,
+  });
   const history = new History(hub);
   const instances = new Instances({
     kv,
@@ -144,6 +178,30 @@ export function createService(options: ServiceOptions): Service {
     instances,
   });
   const drain = new Drain({ sessions, log, clock });
+  const freshness = new Freshness({
+    hub,
+    clock,
+    isExpected: settings.SOURCE !== "none",
+  });
+  const alertRules = rules({ memoryBytes: settings.ALERT_MEMORY_MB * 2 ** 20 });
+  const webhook = openWebhook();
+  const monitor = new Monitor({
+    kv,
+    clock,
+    nextId,
+    id: isolate,
+    instances,
+    freshness,
+    hub,
+    webhook,
+    rules: alertRules,
+    warn: journal.warn,
+    info: journal.info,
+  });
+  const leave = async () => {
+    await monitor[Symbol.asyncDispose]();
+    await instances[Symbol.asyncDispose]();
+  };
 
   const revocations = new Revocations({ kv, clock });
   const blocks = new BlockList({
@@ -194,6 +252,10 @@ export function createService(options: ServiceOptions): Service {
     refused: (code) => metrics.refused(code),
     received: () => metrics.received(),
     opened: (ms) => metrics.connected(ms),
+    failed: () => metrics.connectionFailed(),
+    commanded: journal.verbose && ((session, type) => {
+      journal.verbose?.("command", { session, type });
+    }),
   };
   const announce = announcer(hub, instances);
   samples.onSample(() => {
@@ -217,6 +279,9 @@ export function createService(options: ServiceOptions): Service {
     measure,
     report,
     conditions,
+    monitor,
+    rules: alertRules,
+    journal,
     maxMessageBytes,
     assets: options.assets,
   });
@@ -232,13 +297,16 @@ export function createService(options: ServiceOptions): Service {
     revocations,
     outlet: new HubOutlet({ hub, history, maxMessageBytes }),
     drain,
+    leave,
     async [Symbol.asyncDispose]() {
       await log.settled();
       samples[Symbol.dispose]();
+      await leave();
+      await webhook?.[Symbol.asyncDispose]();
       gate[Symbol.dispose]();
       hub[Symbol.dispose]();
       for (const link of links) link[Symbol.dispose]();
-      const parts = [roster, instances, revocations, blocks, securityLog];
+      const parts = [roster, revocations, blocks, securityLog];
       for (const part of [...parts, ...Object.values(limits)]) {
         await part[Symbol.asyncDispose]();
       }
@@ -277,17 +345,67 @@ export function createService(options: ServiceOptions): Service {
     return { ok: true, degraded, detail };
   }
 
+  function openWebhook(): Webhook | undefined {
+    const { ALERT_WEBHOOK_URL: url } = settings;
+    if (url === undefined) return undefined;
+    const [secret] = options.secrets;
+    const key = secret === undefined ? undefined : webhookKey(secret);
+    return new Webhook({ url, key, clock, log: journal.warn });
+  }
+
+  /** Without it events come all the same, only later. */
+  function link(): Condition {
+    const { silentMs } = doorbell;
+    const degraded = silentMs >= SILENT_LINK_MS;
+    const ago = Math.round(silentMs / 1_000);
+    const detail = `${settings.LINK}; doorbell last heard ${ago} s ago`;
+    return { ok: true, degraded, detail };
+  }
+
+  /** A chain that stands still is no reason to send clients away. */
+  async function head(): Promise<Condition> {
+    const ageMs = await freshness.ageMs();
+    if (ageMs === undefined) return { ok: true, detail: "none is expected" };
+    const degraded = ageMs > STALE_HEAD_MS;
+    const seconds = Math.round(ageMs / 1_000);
+    return { ok: true, degraded, detail: `newest block ${seconds} s ago` };
+  }
+
   async function conditions(): Promise<Record<string, Condition>> {
-    return {
-      store: await log.heads(["blocks"]).then(
+    const [store, source] = await Promise.all([
+      log.heads(["blocks"]).then(
         () => ({ ok: true, detail: "the log answers" }),
         () => ({ ok: false, detail: "the log cannot be read" }),
       ),
-      link: { ok: true, detail: settings.LINK },
+      head().catch(() => ({ ok: true, detail: "unknown without the store" })),
+    ]);
+    return {
+      store,
+      link: link(),
+      source,
       service: drain.isDraining
         ? { ok: false, detail: "draining" }
         : { ok: true, detail: "serving" },
       guards: guards(),
     };
   }
+}
+
+/** Writes down who comes and goes; who is sent away, for everyone to read. */
+function visits(journal: Journal, clock: Clock): SessionsObserver {
+  const facts = ({ session, ip }: Listed) => ({
+    session: session.id,
+    ip,
+    user: session.identity.user,
+    role: session.identity.role,
+  });
+  return {
+    opened: (listed) => journal.debug("session_opened", facts(listed)),
+    closed: (listed, why) => {
+      const level = QUIET_ENDS.has(why) ? "debug" : "info";
+      const ms = clock.now() - listed.session.since;
+      const code = why ?? null;
+      journal[level]("session_closed", { ...facts(listed), code, ms });
+    },
+  };
 }

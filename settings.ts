@@ -91,6 +91,7 @@ const Schema = z.object({
   ).default("none"),
   EVM_RPC_URL: url("ws", "wss").optional(),
   ALERT_WEBHOOK_URL: url("https", "http").optional(),
+  ALERT_MEMORY_MB: integer(64, 1_000_000).default(460),
 });
 
 /** Every setting, checked. */

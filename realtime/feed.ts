@@ -49,7 +49,7 @@ export class Feed implements Connection {
   readonly #outbox: Outbox;
   #expiry: Disposable | undefined;
   #open = true;
-  #onEnd: () => void = () => {};
+  #onEnd: (why?: RefusalCode | number) => void = () => {};
 
   /** Waits for {@link follow}. */
   constructor(peer: FeedPeer, parts: FeedParts, caller: Caller) {
@@ -80,7 +80,7 @@ export class Feed implements Connection {
   }
 
   /** Names who hears, once, that the feed has ended. */
-  onEnd(listener: () => void): void {
+  onEnd(listener: (why?: RefusalCode | number) => void): void {
     this.#onEnd = listener;
   }
 
@@ -124,17 +124,21 @@ export class Feed implements Connection {
       const refusal = new Refusal(code, why);
       this.#say("error", refusal.toJSON() as ReplyPayload<"error">);
     }
-    this.end();
+    this.end(code);
     this.#peer.close();
   }
 
-  /** The client has gone: lets go of everything. */
-  end(): void {
+  /**
+   * The client has gone: lets go of everything.
+   *
+   * @param why the refusal that ended it; absent when the client left.
+   */
+  end(why?: RefusalCode): void {
     if (!this.#open) return;
     this.#open = false;
     this.#expiry?.[Symbol.dispose]();
     this.#outbox.close();
-    this.#onEnd();
+    this.#onEnd(why);
   }
 
   #watchToken(expiresAt: number): void {

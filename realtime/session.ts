@@ -71,6 +71,10 @@ export interface SessionParts {
   received?: () => void;
   /** Hears of every socket that opened, so many milliseconds after the request. */
   opened?: (ms: number) => void;
+  /** Hears of every client that wanted to connect and was sent away. */
+  failed?: () => void;
+  /** Hears of every command and publish, by the name of its session. */
+  commanded?: ((session: string, type: string) => void) | undefined;
 }
 
 /** What watches over one connection. */
@@ -117,7 +121,7 @@ export class Session implements Connection {
   #busy = false;
   #publishing = 0;
   #faults = 0;
-  #onEnd: () => void = () => {};
+  #onEnd: (why?: RefusalCode | number) => void = () => {};
 
   /** Waits for {@link open}. */
   constructor(socket: Socket, parts: SessionParts, options: SessionOptions) {
@@ -153,7 +157,7 @@ export class Session implements Connection {
   }
 
   /** Names who hears, once, that the session has ended. */
-  onEnd(listener: () => void): void {
+  onEnd(listener: (why?: RefusalCode | number) => void): void {
     this.#onEnd = listener;
   }
 
@@ -175,6 +179,7 @@ export class Session implements Connection {
 
   /** Says why the connection cannot be, and ends it. */
   reject(refusal: Refusal): void {
+    this.#parts.failed?.();
     this.#refuse(refusal);
     this.#close(refusal.code);
   }
@@ -210,15 +215,19 @@ export class Session implements Connection {
     this.#close(code);
   }
 
-  /** The socket has closed, or is as good as: lets go of everything. */
-  end(): void {
+  /**
+   * The socket has closed, or is as good as: lets go of everything.
+   *
+   * @param why a refusal, or the close code of a client that left.
+   */
+  end(why?: RefusalCode | number): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     for (const timer of this.#timers.values()) timer[Symbol.dispose]();
     this.#timers.clear();
     this.#queue.length = 0;
     this.#outbox.close();
-    this.#onEnd();
+    this.#onEnd(why);
   }
 
   #admit(count: number, ref?: string): void {
@@ -266,6 +275,10 @@ export class Session implements Connection {
   }
 
   #handle(frame: ClientFrame): Promise<void> | void {
+    this.#parts.commanded?.(
+      this.id,
+      frame.kind === "command" ? frame.type : frame.kind,
+    );
     if (this.#state === "opened" && !isOpenToAll(frame)) {
       this.#requireIdentity();
     }
@@ -502,7 +515,7 @@ export class Session implements Connection {
   #close(code: RefusalCode): void {
     if (this.#state === "closed") return;
     this.#outbox.flush();
-    this.end();
+    this.end(code);
     // A reason holds at most 123 bytes: the code, not a sentence.
     this.#socket.close(new Refusal(code).kind.close, code);
   }

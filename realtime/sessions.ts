@@ -24,8 +24,19 @@ export interface Connection {
   drain(retryInMs: number): void;
   /** Says `why`, if given, and ends the connection with the code's close. */
   disconnect(code: RefusalCode, why?: string): void;
-  /** Names who hears, once, that the connection has ended. */
-  onEnd(listener: () => void): void;
+  /**
+   * Names who hears, once, that the connection has ended, and why: a refusal,
+   * or the close code of a client that left.
+   */
+  onEnd(listener: (why?: RefusalCode | number) => void): void;
+}
+
+/** Hears of those who come and go. */
+export interface SessionsObserver {
+  /** Somebody is connected. */
+  opened?(listed: Listed): void;
+  /** Somebody is no longer. */
+  closed?(listed: Listed, why: RefusalCode | number | undefined): void;
 }
 
 /** A connection, and where it comes from. */
@@ -46,10 +57,16 @@ export interface Origin {
 
 /** Knows who is connected here, in all and by address. */
 export class Sessions {
+  readonly #observer: SessionsObserver;
   readonly #listed = new Map<string, Listed>();
   readonly #sockets = new Map<string, number>();
   #held = 0;
   #total = 0;
+
+  /** Nobody yet; `observer` hears of those who come and go. */
+  constructor(observer: SessionsObserver = {}) {
+    this.#observer = observer;
+  }
 
   /** How many are connected now. */
   get size(): number {
@@ -90,11 +107,16 @@ export class Sessions {
    * @returns to be called, once or more, when its socket is really gone.
    */
   add(session: Connection, { ip, bucket }: Origin): () => void {
-    this.#listed.set(session.id, { session, ip });
+    const listed = { session, ip };
+    this.#listed.set(session.id, listed);
     this.#sockets.set(bucket, this.socketsOf(bucket) + 1);
     this.#held++;
     this.#total++;
-    session.onEnd(() => this.#listed.delete(session.id));
+    session.onEnd((why) => {
+      this.#listed.delete(session.id);
+      this.#observer.closed?.(listed, why);
+    });
+    this.#observer.opened?.(listed);
     let held = true;
     return () => {
       if (held) this.#release(bucket);

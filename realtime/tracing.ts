@@ -4,6 +4,14 @@
  * @module
  */
 
+/** Where Deno puts its exporters when they are on. */
+const EXPORTERS = Symbol.for("opentelemetry.js.api.1");
+
+/** Whether anyone listens: then it is worth loading `telemetry.ts`. */
+export function isExported(): boolean {
+  return EXPORTERS in globalThis;
+}
+
 /** Events that were handed to subscribers of one isolate in one turn. */
 export interface FannedOut {
   /** Events of the turn. */

@@ -5,11 +5,13 @@
  * @module
  */
 import { Hono } from "hono";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { Refusal } from "../protocol/refusals.ts";
 import { adminRoutes } from "./admin.ts";
 import type { AdminParts } from "./admin.ts";
+import { alertRoutes } from "./alerts.ts";
+import type { AlertParts } from "./alerts.ts";
 import { channelRoutes } from "./channels.ts";
 import type { ChannelParts } from "./channels.ts";
 import { documentRoutes } from "./documents.ts";
@@ -28,14 +30,37 @@ import type { SseParts } from "./sse.ts";
 import { socketRoutes } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
 
+/** Writes a line for operators. */
+export type Line = (
+  event: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
+/** What the doors tell operators. */
+export interface AppJournal {
+  /** Something broke on our side. */
+  readonly warn: Line;
+  /** Something was refused. */
+  readonly debug: Line;
+  /** Every request; absent when nobody reads that. */
+  readonly verbose?: Line | undefined;
+}
+
 /** What all routes together need. */
 export type AppParts =
+  & {
+    /** Hears of requests. */
+    journal: AppJournal;
+    /** Hears of bugs, and what they were about. */
+    report: (error: unknown, about?: Readonly<Record<string, unknown>>) => void;
+  }
   & SocketParts
   & SseParts
   & PublishParts
   & ChannelParts
   & AdminParts
   & MetricsParts
+  & AlertParts
   & HealthParts
   & PageParts;
 
@@ -46,12 +71,21 @@ export type AppParts =
  */
 export function createApp(parts: AppParts): Hono<Env> {
   const app = new Hono<Env>();
-  app.onError((error) => {
+  app.onError((error, c) => {
     const refusal = Refusal.of(error);
-    if (refusal.code === "INTERNAL") parts.report(refusal.cause);
-    parts.session.refused?.(refusal.code);
+    const { code } = refusal;
+    const { path } = c.req;
+    const request = c.get("requestId");
+    if (code === "INTERNAL") parts.report(refusal.cause, { request, path });
+    else {
+      const level = refusal.kind.http >= 500 ? "warn" : "debug";
+      parts.journal[level]("request_refused", { request, path, code });
+    }
+    parts.session.refused?.(code);
+    if (isConnecting(c)) parts.session.failed?.();
     return refused(refusal);
   });
+  app.use(named(parts));
   app.use(secured);
   app.use("/api/*", crossOrigin(parts.gate));
   app.use("/sse", crossOrigin(parts.gate));
@@ -63,12 +97,42 @@ export function createApp(parts: AppParts): Hono<Env> {
   app.route("/", sseRoutes(parts));
   app.route("/", publishRoutes(parts));
   app.route("/", channelRoutes(parts));
+  app.route("/", alertRoutes(parts));
   app.route("/", adminRoutes(parts) as unknown as Hono<Env>);
   app.route("/", metricsRoutes(parts));
   app.route("/", healthRoutes(parts));
   app.route("/", documentRoutes(parts));
   app.route("/", pageRoutes(parts));
   return app;
+}
+
+/** Request ids that come from outside are taken when they look like this. */
+const REQUEST_ID = /^[\w.:-]{1,64}$/;
+
+/**
+ * Gives each request a name: the one that a proxy gave it, or a new one. It
+ * stands on the answer and in every line about the request.
+ */
+function named(
+  { session: { nextId, clock }, journal }: AppParts,
+): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const began = clock.now();
+    const given = c.req.header("x-request-id") ?? "";
+    const request = REQUEST_ID.test(given) ? given : nextId(began);
+    c.set("requestId", request);
+    await next();
+    const { status } = c.res;
+    // The answer to an upgrade is not ours to change.
+    if (status !== 101) c.res.headers.set("x-request-id", request);
+    const { method, path } = c.req;
+    const ms = clock.now() - began;
+    journal.verbose?.("request", { request, method, path, status, ms });
+  };
+}
+
+function isConnecting(c: Context<Env>): boolean {
+  return c.req.path === "/sse" || c.req.header("upgrade") !== undefined;
 }
 
 /** What answers say to browsers; pages say more by themselves. */
@@ -94,7 +158,12 @@ function crossOrigin(gate: Gate): MiddlewareHandler<Env> {
   return cors({
     origin: (origin) => gate.allowsOrigin(origin) ? origin : null,
     allowHeaders: ["authorization", "content-type", "last-event-id"],
-    exposeHeaders: ["retry-after", "ratelimit", "ratelimit-policy"],
+    exposeHeaders: [
+      "x-request-id",
+      "retry-after",
+      "ratelimit",
+      "ratelimit-policy",
+    ],
     maxAge: 600,
   });
 }

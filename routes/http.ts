@@ -28,6 +28,8 @@ export type Env = {
     visitor?: Visitor;
     /** Which budget was asked. */
     limit?: LimitName;
+    /** The request's name, as its answer bears it. */
+    requestId?: string;
   };
 };
 

@@ -42,7 +42,11 @@ export function socketRoutes(parts: SocketParts): Hono<Env> {
 }
 
 function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
-  return parts.gate.connection(c, (arrival) => upgrade(c, parts, arrival));
+  const since = performance.now();
+  return parts.gate.connection(
+    c,
+    (arrival) => upgrade(c, parts, arrival, since),
+  );
 }
 
 function wantsUpgrade(c: Context<Env>): boolean {
@@ -53,6 +57,7 @@ function upgrade(
   c: Context<Env>,
   { gate, session: parts, sessions }: SocketParts,
   { visitor, caller, refusal }: Arrival,
+  since: number,
 ): Response {
   const { socket, response } = handshake(c);
   const guard = gate.guard(visitor);
@@ -60,12 +65,16 @@ function upgrade(
   const release = sessions.add(session, visitor);
   // A failed upgrade reaches a browser's page without its reason, so a bad
   // token is refused on the socket.
-  socket.onopen = () => refusal ? session.reject(refusal) : session.open();
+  socket.onopen = () => {
+    if (refusal) return session.reject(refusal);
+    session.open();
+    parts.opened?.(performance.now() - since);
+  };
   socket.onmessage = ({ data }) => session.receive(data);
   socket.onerror = () => session.end();
   // May come twice, after an idle close.
-  socket.onclose = () => {
-    session.end();
+  socket.onclose = ({ code }) => {
+    session.end(code);
     release();
   };
   return response;
