@@ -94,6 +94,8 @@ export interface Service extends AsyncDisposable {
   readonly sessions: Sessions;
   /** Lets them in. */
   readonly gate: Gate;
+  /** Knows the other isolates. */
+  readonly instances: Instances;
   /** Blocked addresses. */
   readonly blocks: BlockList;
   /** Revoked tokens. */
@@ -293,6 +295,7 @@ export function createService(options: ServiceOptions): Service {
     session,
     sessions,
     gate,
+    instances,
     blocks,
     revocations,
     outlet: new HubOutlet({ hub, history, maxMessageBytes }),
