@@ -187,8 +187,11 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** Reads JSON from it. */
-  // deno-lint-ignore no-explicit-any -- tests look into answers freely.
-  async json(path: string, init: RequestInit = {}): Promise<any> {
+  async json(
+    path: string,
+    init: RequestInit & { client?: Deno.HttpClient } = {},
+    // deno-lint-ignore no-explicit-any -- tests look into answers freely.
+  ): Promise<any> {
     const response = await fetch(this.url + path, init);
     return await response.json();
   }
@@ -234,30 +237,35 @@ export class TestServer implements AsyncDisposable {
 
   async #ready(since: number): Promise<void> {
     const { process } = this.#running!;
+    const { isolates = 1 } = this.#options;
+    const answered = new Set<string>();
     let over = false;
     process.status.then(() => over = true);
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (!over && performance.now() < deadline) {
-      if (await this.#serves(since)) return;
-      await pause(LOOK_MS);
+      const isolate = await this.#answering(since);
+      if (isolate !== undefined) answered.add(isolate);
+      if (answered.size === isolates) return;
+      await pause(isolate === undefined ? LOOK_MS : 0);
     }
     throw new Error(`The server did not become ready:\n${this.#log}`);
   }
 
-  /** Isolates join one after another: all that began by now are counted. */
-  async #serves(since: number): Promise<boolean> {
-    const { isolates = 1 } = this.#options;
+  /**
+   * The isolate that chance chose to answer, if it began by now. Isolates
+   * listen one after another: only an answer shows that one does.
+   */
+  async #answering(since: number): Promise<string | undefined> {
+    using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+    const init = { client, signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) };
     try {
-      const { ready } = await this.json("/ready", briefly());
-      const { instances } = await this.json("/api/channels", {
-        ...briefly(),
-        headers: { authorization: `Bearer ${await this.token("admin")}` },
-      });
-      const begun = (instances as { startedAt: number }[])
-        .filter(({ startedAt }) => startedAt >= since);
-      return ready && begun.length === isolates;
+      const { ready } = await this.json("/ready", init);
+      const { instances } = await this.json("/api/channels", init);
+      // It tells of itself first.
+      const [{ id, startedAt }] = instances;
+      return ready && startedAt >= since ? id : undefined;
     } catch {
-      return false;
+      return undefined;
     }
   }
 }
@@ -340,10 +348,6 @@ async function serveArgs(
   const flags = new TextDecoder().decode(stdout).split(" ");
   const parallel = isolates > 1 ? ["--parallel"] : [];
   return ["serve", "-P=serve", ...parallel, ...flags, "main.ts"];
-}
-
-function briefly(): RequestInit {
-  return { signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) };
 }
 
 function freePort(): number {
