@@ -47,6 +47,8 @@ const BUNDLES: readonly Bundle[] = [
   },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
   { entry: "page/app.tsx", name: "app.js" },
+  { entry: "docs/docs.tsx", name: "docs.js" },
+  { entry: "admin/admin.tsx", name: "admin.js" },
 ];
 
 /** Modules of the package, each a bundle with its types. */
@@ -55,8 +57,15 @@ const MODULES = ["client", "react", "devtoolbar"] as const;
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;
 
-/** Files of the page that are served as they are. */
-const ASSETS = ["index.html", "icon.svg"] as const;
+/** Files of the pages that are served as they are. */
+const ASSETS = [
+  "page/index.html",
+  "page/icon.svg",
+  "docs/docs.html",
+  "docs/docs.css",
+  "admin/admin.html",
+  "admin/admin.css",
+] as const;
 
 const FONTS = [
   ["@fontsource-variable/geist", "geist-latin-wght-normal.woff2"],
@@ -88,8 +97,11 @@ export async function build(
     ...FONTS.map(async ([from, name]) =>
       add(name, await Deno.readFile(packaged(from, `files/${name}`)))
     ),
-    ...ASSETS.map(async (name) =>
-      add(name, await Deno.readTextFile(new URL(`page/${name}`, here)))
+    ...ASSETS.map(async (path) =>
+      add(
+        path.slice(path.lastIndexOf("/") + 1),
+        await Deno.readTextFile(new URL(path, here)),
+      )
     ),
     stylesheet().then((css) => add("app.css", css)),
     (async () => {

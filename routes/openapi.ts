@@ -344,6 +344,46 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
   {
     method: "get",
+    path: "/api/metrics/report",
+    tag: "operations",
+    summary: "The same as text, in the layout of a report",
+    answers: [{ status: 200, description: "Text", type: "text/plain" }],
+  },
+  {
+    method: "get",
+    path: "/api/metrics/history",
+    tag: "operations",
+    summary: "This isolate's last samples, for charts",
+    answers: [{
+      status: 200,
+      description: "Samples, oldest first",
+      schema: z.looseObject({
+        instance: z.string(),
+        samplingInterval: count,
+        samples: z.array(z.looseObject({ at: millis })),
+      }),
+    }],
+  },
+  {
+    method: "get",
+    path: "/metrics",
+    tag: "operations",
+    summary: "The same for Prometheus, of all isolates",
+    arguments: [{
+      name: "scope",
+      in: "query",
+      description: "isolate: only of the isolate that answers",
+      schema: z.enum(["isolate"]),
+      example: "isolate",
+    }],
+    answers: [{
+      status: 200,
+      description: "Prometheus' text format",
+      type: "text/plain",
+    }],
+  },
+  {
+    method: "get",
     path: "/health",
     tag: "operations",
     summary: "Whether the process is alive",
@@ -640,8 +680,7 @@ export function openApi(
 }
 
 function nameOf({ method, path }: Endpoint): string {
-  const words = path.replace(/^\/(api\/)?/, "").split(/[^A-Za-z]+/)
-    .filter(Boolean);
+  const words = path.split(/[^A-Za-z]+/).filter(Boolean);
   return [method, ...words.map((it) => it[0]!.toUpperCase() + it.slice(1))]
     .join("");
 }

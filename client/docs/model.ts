@@ -1,0 +1,454 @@
+/**
+ * The two documents as one list of things to read about.
+ *
+ * @module
+ */
+
+/** A JSON Schema, as far as the page shows it. */
+export interface Schema {
+  readonly $ref?: string;
+  readonly type?: string | readonly string[];
+  readonly format?: string;
+  readonly pattern?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly default?: unknown;
+  readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly items?: Schema;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | Schema;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+}
+
+/** Something sent or received, with its shape. */
+export interface Part {
+  /** What it is, such as `Send` or `200`. */
+  readonly title: string;
+  /** What it means. */
+  readonly note?: string | undefined;
+  /** Its shape; none when there is nothing to say. */
+  readonly schema?: Schema | undefined;
+  /** Texts to copy, by name. */
+  readonly examples: readonly {
+    readonly name: string;
+    readonly text: string;
+  }[];
+}
+
+/** One thing to read about. */
+export interface Entry {
+  /** Its anchor. */
+  readonly id: string;
+  /** Short word in front, such as `GET` or `send`. */
+  readonly badge: string;
+  /** Its name, in code. */
+  readonly name: string;
+  /** What it does. */
+  readonly summary: string;
+  /** More of it. */
+  readonly description?: string | undefined;
+  /** What it consists of. */
+  readonly parts: readonly Part[];
+}
+
+/** Things of a kind. */
+export interface Section {
+  /** Its anchor. */
+  readonly id: string;
+  /** Its heading. */
+  readonly title: string;
+  /** What they have in common. */
+  readonly note: string;
+  /** In the order of the document. */
+  readonly entries: readonly Entry[];
+}
+
+/** A channel, as the AsyncAPI document tells of it. */
+export interface ChannelRow {
+  readonly summary: string;
+  readonly aliases: readonly string[];
+  readonly read: string;
+  readonly publish: string;
+  readonly retention: string;
+  readonly messages: readonly string[];
+}
+
+/** A refusal, likewise. */
+export interface RefusalRow {
+  readonly text: string;
+  readonly http: number;
+  readonly close: number;
+}
+
+/** Everything the page shows. */
+export interface Reference {
+  /** Version of the protocol. */
+  readonly version: string;
+  /** What the service is. */
+  readonly description: string;
+  /** Where the WebSocket is. */
+  readonly socket: string;
+  readonly sections: readonly Section[];
+  readonly channels: Readonly<Record<string, ChannelRow>>;
+  readonly refusals: Readonly<Record<string, RefusalRow>>;
+  /** Follows a reference into either document. */
+  readonly resolve: (schema: Schema) => Schema;
+}
+
+interface Ref {
+  readonly $ref: string;
+}
+interface Message {
+  readonly name: string;
+  readonly summary: string;
+  readonly payload: Schema;
+  readonly examples: readonly { readonly payload: unknown }[];
+}
+interface Operation {
+  readonly action: "send" | "receive";
+  readonly title: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly tags: readonly { readonly name: string }[];
+  readonly messages: readonly Ref[];
+  readonly reply?: { readonly messages: readonly Ref[] };
+}
+/** The part of AsyncAPI that is read. */
+export interface AsyncDocument {
+  readonly info: { readonly version: string; readonly description: string };
+  readonly operations: Readonly<Record<string, Operation>>;
+  readonly components: {
+    readonly messages: Readonly<Record<string, Message>>;
+    readonly schemas?: Readonly<Record<string, Schema>>;
+  };
+  readonly "x-channels": Readonly<Record<string, ChannelRow>>;
+  readonly "x-refusals": Readonly<Record<string, RefusalRow>>;
+}
+interface Media {
+  readonly schema?: Schema;
+  readonly example?: unknown;
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
+}
+interface HttpOperation {
+  readonly operationId: string;
+  readonly tags: readonly string[];
+  readonly summary: string;
+  readonly description?: string;
+  readonly "x-role"?: string;
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly description: string;
+    readonly required: boolean;
+    readonly schema: Schema;
+    readonly example?: unknown;
+  }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
+  readonly responses: Readonly<
+    Record<string, {
+      readonly description: string;
+      readonly content?: Readonly<Record<string, Media>>;
+    }>
+  >;
+}
+/** The part of OpenAPI that is read. */
+export interface OpenDocument {
+  readonly tags: readonly {
+    readonly name: string;
+    readonly description: string;
+  }[];
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, HttpOperation>>>
+  >;
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
+}
+
+/** Messages that every operation may mean; shown once, not everywhere. */
+const EVERYWHERE: ReadonlySet<string> = new Set([
+  "error",
+  "BATCH_UPDATE",
+  "publish.BATCH_UPDATE",
+]);
+
+/**
+ * Reads both documents.
+ *
+ * @param wire the AsyncAPI document.
+ * @param doors the OpenAPI document.
+ * @param origin where they came from, such as `https://api.example.com`.
+ */
+export function referenceOf(
+  wire: AsyncDocument,
+  doors: OpenDocument,
+  origin: string,
+): Reference {
+  const socket = `${origin.replace(/^http/, "ws")}/ws`;
+  const schemas = { ...wire.components.schemas, ...doors.components.schemas };
+  const operations = Object.entries(wire.operations);
+  const tagged = (tag: string) =>
+    operations.filter(([, { tags }]) => tags[0]?.name === tag)
+      .map(([id, operation]) => frameEntry(id, operation, wire));
+  const channels = operations.filter(([id]) => /^(follow|publish)\./.test(id))
+    .map(([id, operation]) => frameEntry(id, operation, wire));
+  const http = Object.entries(doors.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      tag: operation.tags[0]!,
+      entry: doorEntry(method, path, operation, origin),
+    }))
+  );
+  return {
+    version: wire.info.version,
+    description: wire.info.description,
+    socket,
+    channels: wire["x-channels"],
+    refusals: wire["x-refusals"],
+    resolve: (schema) =>
+      schema.$ref === undefined
+        ? schema
+        : schemas[schema.$ref.replace("#/components/schemas/", "")] ?? {},
+    sections: [
+      {
+        id: "verbs",
+        title: "Verbs",
+        note: "What a client asks over the WebSocket, and what answers it.",
+        entries: [...tagged("verbs"), ...tagged("test")],
+      },
+      {
+        id: "events",
+        title: "Channels and events",
+        note:
+          "What each channel carries, as subscribers receive it and as publishers send it. Clients that said batch: true get events that are due together as one BATCH_UPDATE.",
+        entries: channels,
+      },
+      {
+        id: "answers",
+        title: "What the server says of itself",
+        note: "Unasked, or when something went wrong.",
+        entries: tagged("answers"),
+      },
+      ...doors.tags.map(({ name, description }) => ({
+        id: `http-${name}`,
+        title: `HTTP: ${name}`,
+        note: `${description}.`,
+        entries: http.filter(({ tag }) => tag === name)
+          .map(({ entry }) => entry),
+      })),
+    ].filter(({ entries }) => entries.length > 0),
+  };
+}
+
+function frameEntry(
+  id: string,
+  operation: Operation,
+  wire: AsyncDocument,
+): Entry {
+  const { action, title, summary, description, messages, reply } = operation;
+  const part = (word: string) => ({ $ref }: Ref): Part[] => {
+    const key = $ref.slice($ref.lastIndexOf("/") + 1);
+    const message = wire.components.messages[key];
+    if (!message || EVERYWHERE.has(key) && messages.length > 1) return [];
+    if (word === "Receive" && key === "error" && reply) return [];
+    return [{
+      title: `${word} ${message.name}`,
+      note: message.summary === summary ? undefined : message.summary,
+      schema: message.payload,
+      examples: message.examples.map(({ payload }) => ({
+        name: message.name,
+        text: pretty(payload),
+      })),
+    }];
+  };
+  const isSent = action === "receive";
+  return {
+    id,
+    badge: isSent ? "send" : "receive",
+    name: title,
+    summary,
+    description,
+    parts: [
+      ...messages.flatMap(part(isSent ? "Send" : "Receive")),
+      ...(reply?.messages ?? []).flatMap(part("Receive")),
+    ],
+  };
+}
+
+function doorEntry(
+  method: string,
+  path: string,
+  operation: HttpOperation,
+  origin: string,
+): Entry {
+  const { parameters = [], requestBody, responses } = operation;
+  const role = operation["x-role"];
+  const body = requestBody?.content["application/json"];
+  const examples = Object.entries(body?.examples ?? {})
+    .map(([name, { value }]) => ({ name, value }));
+  const calls = examples.length > 0
+    ? examples.map(({ name, value }) => ({
+      name,
+      text: curl(method, path, operation, origin, value),
+    }))
+    : [{ name: "curl", text: curl(method, path, operation, origin) }];
+  const needs = role ? `Needs a token with the role ${role}.` : "";
+  return {
+    id: operation.operationId,
+    badge: method.toUpperCase(),
+    name: path,
+    summary: operation.summary,
+    description: [needs, operation.description].filter(Boolean).join(" ") ||
+      undefined,
+    parts: [
+      ...(parameters.length > 0
+        ? [{
+          title: "Arguments",
+          schema: {
+            type: "object",
+            properties: Object.fromEntries(
+              parameters.map(({ name, schema }) => [name, schema]),
+            ),
+            required: parameters.filter(({ required }) => required)
+              .map(({ name }) => name),
+          },
+          note: parameters.map(({ name, description }) =>
+            `${name}: ${description}.`
+          ).join(" "),
+          examples: [],
+        }]
+        : []),
+      {
+        title: body ? "Send" : "Call",
+        schema: body?.schema,
+        examples: calls,
+      },
+      ...Object.entries(responses).map(([status, { description, content }]) => {
+        const [type, media] = Object.entries(content ?? {})[0] ?? [];
+        return {
+          title: type && type !== "application/json"
+            ? `${status} ${type}`
+            : status,
+          note: description,
+          schema: Number(status) < 400 ? media?.schema : undefined,
+          examples: [],
+        };
+      }),
+    ],
+  };
+}
+
+function curl(
+  method: string,
+  path: string,
+  { parameters = [], "x-role": role }: HttpOperation,
+  origin: string,
+  body?: unknown,
+): string {
+  const filled = parameters.filter((it) => it.in === "path").reduce(
+    (text, { name, example }) => text.replace(`{${name}}`, String(example)),
+    path,
+  );
+  const query = parameters.filter(({ required, in: place }) =>
+    required && place === "query"
+  ).map(({ name, example }) => `${name}=${example}`).join("&");
+  const lines = [
+    `curl ${
+      method === "get" ? "" : `-X ${method.toUpperCase()} `
+    }'${origin}${filled}${query && `?${query}`}'`,
+    ...(role ? [`-H "authorization: Bearer $TOKEN"`] : []),
+    ...(body === undefined ? [] : [
+      `-H 'content-type: application/json'`,
+      `-d '${JSON.stringify(body)}'`,
+    ]),
+  ];
+  return lines.join(" \\\n  ");
+}
+
+function pretty(value: unknown): string {
+  return JSON.stringify(value, null, 2);
+}
+
+/** All words by which an entry can be found, in lower case. */
+export function wordsOf(entry: Entry): string {
+  const fields = (schema: Schema | undefined): string[] =>
+    Object.entries(schema?.properties ?? {}).flatMap(([name, inner]) => [
+      name,
+      ...fields(inner),
+      ...fields(inner.items),
+    ]);
+  return [
+    entry.badge,
+    entry.name,
+    entry.id,
+    entry.summary,
+    entry.description ?? "",
+    ...entry.parts.flatMap(({ title, note, schema }) => [
+      title,
+      note ?? "",
+      ...fields(schema),
+    ]),
+  ].join(" ").toLowerCase();
+}
+
+/** Most values of an enumeration that are named. */
+const MAX_VALUES = 8;
+
+/** A schema's type in a few words. */
+export function typeOf(schema: Schema): string {
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum) {
+    const more = schema.enum.length - MAX_VALUES;
+    const rest = more > 0 ? [`… ${more} more`] : [];
+    return [...schema.enum.slice(0, MAX_VALUES), ...rest].join(" | ");
+  }
+  const several = schema.anyOf ?? schema.oneOf;
+  if (several) return [...new Set(several.map(typeOf))].join(" | ");
+  if (schema.$ref) return named(schema.$ref);
+  if (schema.type === "array") {
+    const item = typeOf(schema.items ?? {});
+    return item.includes(" ") ? `(${item})[]` : `${item}[]`;
+  }
+  if (schema.format === "date-time") return "ISO 8601 instant";
+  if (typeof schema.type === "string") return schema.type;
+  return schema.type?.join(" | ") ?? "any JSON";
+}
+
+/** What else a value must fulfil. */
+export function boundsOf(schema: Schema): string {
+  const { minimum, maximum, exclusiveMinimum } = schema;
+  const most = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum;
+  const least = minimum ??
+    (exclusiveMinimum === undefined ? undefined : exclusiveMinimum + 1);
+  const facts = [
+    range(least, most, ""),
+    range(schema.minLength, schema.maxLength, "characters"),
+    range(schema.minItems, schema.maxItems, "items"),
+    schema.pattern === undefined ? "" : schema.pattern,
+    schema.default === undefined ? "" : `default ${schema.default}`,
+  ];
+  return facts.filter(Boolean).join(", ");
+}
+
+function range(
+  least: number | undefined,
+  most: number | undefined,
+  unit: string,
+): string {
+  if (least === undefined && most === undefined) return "";
+  if (least === most) return `${least} ${unit}`.trim();
+  if (most === undefined) return `${least} or more ${unit}`.trim();
+  if (least === undefined) return `at most ${most} ${unit}`.trim();
+  return `${least} to ${most} ${unit}`.trim();
+}
+
+/** A reference's last word; what only refers to itself is any JSON. */
+function named(ref: string): string {
+  const name = ref.slice(ref.lastIndexOf("/") + 1);
+  return /schema\d+$/.test(name) ? "any JSON" : name;
+}
