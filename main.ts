@@ -8,6 +8,7 @@ import { systemClock as clock } from "./realtime/clock.ts";
 import { CLOSE_MS, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { Lease } from "./realtime/lease.ts";
 import { isExported } from "./realtime/tracing.ts";
+import { onEndAsked } from "./realtime/signals.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./service.ts";
@@ -46,9 +47,7 @@ const source = settings.SOURCE === "none" ? undefined : new Lease({
   work: async (signal) => (await loadSource()).run(signal),
   report: (error) => journal.error("source", { error: String(error) }),
 });
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  Deno.addSignalListener(name, () => void end(name));
-}
+onEndAsked((name) => void end(name));
 
 /** The server, as `deno serve` and Deno Deploy start it. */
 export default {
