@@ -7,6 +7,23 @@
 import { VERSION } from "./envelope.ts";
 import type { ReplyPayload, ReplyType } from "./replies.ts";
 
+/** The last instant written, and how: a busy server writes each many times. */
+const written = { at: NaN, text: "" };
+
+/**
+ * Writes an instant.
+ *
+ * @param at epoch milliseconds.
+ * @returns ISO 8601 in UTC with milliseconds.
+ */
+export function instantText(at: number): string {
+  if (at !== written.at) {
+    written.text = new Date(at).toISOString();
+    written.at = at;
+  }
+  return written.text;
+}
+
 /** What the server knows of a frame besides type and payload. */
 export interface FrameOptions {
   /** The frame's name. */
@@ -91,7 +108,7 @@ export function encodeEvent(
   return `{"type":"${type}","channel":"${channel}"${position},"id":${
     JSON.stringify(id)
   },"timestamp":"${
-    new Date(now).toISOString()
+    instantText(now)
   }","version":"${VERSION}","payload":${payloadText}}`;
 }
 
@@ -131,6 +148,6 @@ function encodeFrame(
 ): string {
   const answered = ref === undefined ? "" : `,"ref":${JSON.stringify(ref)}`;
   return `{"type":"${type}"${answered},"id":"${id}","timestamp":"${
-    new Date(now).toISOString()
+    instantText(now)
   }","version":"${VERSION}","payload":${payloadText}}`;
 }

@@ -40,6 +40,12 @@ const REPAIR_EVENTS = 512;
 const REPAIR_BYTES = 1024 * 1024;
 /** Most publishes of one turn whose deliveries are traced. */
 export const MAX_TRACES = 32;
+/**
+ * Subscribers served in one turn of the event loop. Sockets write between
+ * turns: with few at a time, what they hold fits the processor's caches, and
+ * its memory is used again for the next few.
+ */
+export const SLICE_CURSORS = 64;
 /** Pages read from the log at the same time. */
 export const MAX_READS = 8;
 
@@ -111,6 +117,16 @@ interface Unlogged {
   readonly trace?: string;
 }
 
+/** When what a stream has yet to hand out came, on the monotonic clock. */
+interface Due {
+  /** The oldest of what is being handed out. */
+  since: number;
+  /** The oldest of what came after that began. */
+  next: number | undefined;
+  /** Whether some subscribers were served already. */
+  begun: boolean;
+}
+
 /** A channel being opened: what the links said of it meanwhile. */
 interface Opening {
   readonly stream: Promise<Stream>;
@@ -134,15 +150,13 @@ export class Hub {
   readonly #streams = new Map<string, Stream>();
   readonly #opening = new Map<string, Opening>();
   readonly #idleSince = new Map<string, number>();
-  readonly #dirty = new Set<Stream>();
+  readonly #dirty = new Map<Stream, Due>();
   readonly #repairs = new Map<Stream, "due" | "reading" | "outdated">();
   readonly #pages = new Map<string, Promise<Page>>();
   readonly #readers: (() => void)[] = [];
   #reading = 0;
   #checking: Disposable | undefined;
   #checkAt = Infinity;
-  /** When the oldest event not yet handed out came, on the monotonic clock. */
-  #touchedAt = 0;
   #restUntil = 0;
   #open = true;
 
@@ -424,23 +438,43 @@ export class Hub {
     this.#traces.add(trace);
   }
 
-  /** Hands out, at the end of the turn, all that became due in it. */
+  /** Hands out, from the end of the turn on, all that became due in it. */
   #touch(stream: Stream): void {
-    if (this.#dirty.size === 0) {
-      this.#touchedAt = performance.now();
-      this.#clock.soon(() => this.#flush());
+    const due = this.#dirty.get(stream);
+    if (due) {
+      if (due.begun) due.next ??= performance.now();
+      return;
     }
-    this.#dirty.add(stream);
+    if (this.#dirty.size === 0) this.#clock.soon(() => this.#flush());
+    this.#dirty.set(stream, {
+      since: performance.now(),
+      next: undefined,
+      begun: false,
+    });
   }
 
+  /**
+   * Hands out a slice. What the sockets of one slice hold is written before
+   * the next, while it is still at hand, and a huge channel lets others pass.
+   */
   #flush(): void {
-    const streams = [...this.#dirty];
-    this.#dirty.clear();
+    let left = SLICE_CURSORS;
+    let since = Infinity;
     let events = 0;
     let deliveries = 0;
-    for (const stream of streams) {
-      const fresh = stream.flush();
+    for (const [stream, due] of this.#dirty) {
+      if (left <= 0) break;
       const { size } = stream.cursors;
+      const fresh = stream.flush(left);
+      left -= size;
+      // Whoever is not done goes to the end of the line.
+      this.#dirty.delete(stream);
+      if (stream.isDue) this.#dirty.set(stream, due);
+      due.begun = stream.isDue && fresh === 0;
+      if (due.begun) continue;
+      since = Math.min(since, due.since);
+      due.since = due.next ?? due.since;
+      due.next = undefined;
       events += fresh;
       deliveries += fresh * size;
       if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
@@ -448,7 +482,9 @@ export class Hub {
       const text = stream.textOf(seq, false);
       this.#observer.flushed?.(channel, fresh, size, text);
     }
-    const ms = performance.now() - this.#touchedAt;
+    if (this.#dirty.size > 0) this.#clock.soon(() => this.#flush());
+    if (since === Infinity) return;
+    const ms = performance.now() - since;
     this.#traced({ events, deliveries, ms });
     if (deliveries > 0) this.#observer.delivered?.(events, deliveries, ms);
   }

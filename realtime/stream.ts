@@ -43,6 +43,24 @@ export interface Frame {
   readonly seq: number;
 }
 
+/** A frame, and whom it serves. */
+interface Joined extends Frame {
+  /** Where its subscribers stand. */
+  readonly after: number;
+  /** Where what it may hold ends. */
+  readonly last: number;
+  /** Whether it is history to them. */
+  readonly replay: boolean;
+}
+
+/** Handing out, from one subscriber to the next. */
+interface Round {
+  /** What was newest when it began. */
+  readonly upTo: number;
+  /** Those who are still to be served. */
+  readonly cursors: Iterator<Cursor, undefined>;
+}
+
 /**
  * The newest events of one channel, encoded, contiguous by construction: an
  * event that does not follow the last is held back until those between came.
@@ -58,7 +76,8 @@ export class Stream {
   readonly #capacity: number;
   readonly #ring: (string | undefined)[] = [];
   readonly #held = new Map<number, string>();
-  readonly #frames = new Map<string, Frame>();
+  readonly #frames: Joined[] = [];
+  #round: Round | undefined;
   #epoch: string;
   #seq: number;
   #first: number;
@@ -162,21 +181,34 @@ export class Stream {
     this.#ring.length = 0;
     this.#length = 0;
     this.#held.clear();
-    this.#frames.clear();
+    this.#frames.length = 0;
+    this.#round = undefined;
+  }
+
+  /** Whether some who keep up have yet to be handed what is new. */
+  get isDue(): boolean {
+    return this.#round !== undefined || this.#flushed < this.#seq;
   }
 
   /**
-   * Hands what is new to everyone who keeps up.
+   * Hands what is new to those who keep up, going on where it stopped before.
    *
-   * @returns how many events are new since the last time.
+   * @param most subscribers to look at, all when omitted; others may be served
+   * before the rest.
+   * @returns how many events are new to all of them since the last time; 0
+   * while some have yet to be served.
    */
-  flush(): number {
-    // A subscriber may leave while being served, and a Set iterates safely
-    // over its own deletions.
-    for (const cursor of this.cursors) if (!cursor.behind) cursor.advance();
-    const fresh = Math.max(0, this.#seq - this.#flushed);
-    this.#flushed = this.#seq;
-    return fresh;
+  flush(most = Infinity): number {
+    // A subscriber may come or leave meanwhile: a Set iterates safely over
+    // its own changes.
+    this.#round ??= { upTo: this.#seq, cursors: this.cursors.values() };
+    const { upTo, cursors } = this.#round;
+    for (let seen = 0; seen < most; seen++) {
+      const { value: cursor, done } = cursors.next();
+      if (done) return this.#end(upTo);
+      if (!cursor.behind) cursor.advance();
+    }
+    return 0;
   }
 
   /** The encoded event `seq`, which must lie between `first` and `seq`. */
@@ -195,8 +227,9 @@ export class Stream {
   frameAfter(seq: number, replayUntil: number): Frame {
     const replay = seq < replayUntil;
     const last = replay ? Math.min(replayUntil, this.#seq) : this.#seq;
-    const key = `${seq}-${last}-${replay}`;
-    const known = this.#frames.get(key);
+    const known = this.#frames.findLast((frame) =>
+      frame.after === seq && frame.last === last && frame.replay === replay
+    );
     if (known) return known;
     const texts: string[] = [];
     let length = 0;
@@ -209,17 +242,21 @@ export class Stream {
     const text = texts.length === 1
       ? texts[0]!
       : encodeBatch(texts, this.#envelope());
-    const frame = { text, seq: at };
-    this.#frames.set(key, frame);
-    for (const oldest of this.#frames.keys()) {
-      if (this.#frames.size <= MAX_FRAMES) break;
-      this.#frames.delete(oldest);
-    }
+    const frame = { text, seq: at, after: seq, last, replay };
+    this.#frames.push(frame);
+    if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
     return frame;
   }
 
+  #end(upTo: number): number {
+    this.#round = undefined;
+    const fresh = Math.max(0, upTo - this.#flushed);
+    this.#flushed = upTo;
+    return fresh;
+  }
+
   #push(text: string): void {
-    this.#frames.clear();
+    this.#frames.length = 0;
     this.#seq++;
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
     this.#ring[this.#seq % this.#capacity] = text;

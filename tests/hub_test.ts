@@ -10,6 +10,7 @@ import {
   MAX_REST_MS,
   MAX_STREAMS,
   POLL_MS,
+  SLICE_CURSORS,
   STREAM_IDLE_MS,
 } from "../realtime/hub.ts";
 import type { HubObserver } from "../realtime/hub.ts";
@@ -623,4 +624,67 @@ Deno.test("a hub that is disposed asks and tells nothing any more", async () => 
   hub[Symbol.dispose]();
   await pass(bench.clock, POLL_MS);
   assert.equal(bench.clock.pending, 0);
+});
+
+/** A clock whose turns are ended one by one. */
+class SteppedClock extends ManualClock {
+  readonly #soon: (() => void)[] = [];
+
+  override soon(work: () => void): void {
+    this.#soon.push(work);
+  }
+
+  /** Ends one turn. */
+  step(): void {
+    for (const work of this.#soon.splice(0)) work();
+  }
+}
+
+Deno.test("a huge channel is served in slices, and lets a small one pass", async () => {
+  const clock = new SteppedClock();
+  const seen: [number, number][] = [];
+  const nextId = idSource();
+  const kv = new MemoryKv(clock).connect({});
+  const log = new Log({
+    kv,
+    clock,
+    nextId,
+    retention: () => ({ events: 10, ms: 1_000 }),
+  });
+  using hub = new Hub({
+    log,
+    links: [],
+    clock,
+    nextId,
+    observer: {
+      delivered: (events, deliveries) => void seen.push([events, deliveries]),
+    },
+  });
+  const huge = await hub.open(metrics);
+  const small = await hub.open(blocks);
+  const follower = (stream: typeof huge) => {
+    const peer = new FakePeer();
+    const outbox = new Outbox(peer, hub.outboxParts(), () => {});
+    outbox.attach(stream, stream);
+    return peer;
+  };
+  const size = 2 * SLICE_CURSORS + 1;
+  const many = Array.from({ length: size }, () => follower(huge));
+  const few = follower(small);
+  const served = () => many.filter(({ texts }) => texts.length > 0).length;
+
+  await hub.publish(update());
+  await hub.publish(block(1));
+  clock.step();
+  assert.equal(served(), SLICE_CURSORS);
+  assert.equal(few.texts.length, 0, "its turn comes");
+  assert.deepEqual(seen, [], "not all have it");
+  clock.step();
+  assert.equal(few.texts.length, 1);
+  assert.equal(served(), 2 * SLICE_CURSORS - 1);
+  assert.deepEqual(seen, [[1, 1]]);
+  clock.step();
+  assert.equal(served(), size);
+  assert.deepEqual(seen, [[1, 1], [1, size]]);
+  for (const { texts } of many) assert.equal(texts.length, 1);
 });

@@ -161,6 +161,37 @@ Deno.test("flush() tells those who keep up, and bears one that leaves", () => {
   assert.equal(stream.flush(), 0);
 });
 
+Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
+  const stream = streamAt(0);
+  const cursors = Array.from({ length: 5 }, () => cursorIn(stream));
+  const told = () => cursors.map((cursor) => cursor.told);
+  stream.offer("e", 1, text(1));
+  assert(stream.isDue);
+  assert.equal(stream.flush(2), 0);
+  assert.deepEqual(told(), [1, 1, 0, 0, 0]);
+  stream.offer("e", 2, text(2));
+  stream.cursors.delete(cursors[2]!);
+  assert.equal(stream.flush(2), 0);
+  assert.deepEqual(told(), [1, 1, 0, 1, 1]);
+  assert.equal(stream.flush(2), 1, "what was new as it began");
+  assert(stream.isDue, "the first have not seen the second event");
+  assert.equal(stream.flush(), 1);
+  assert.deepEqual(told(), [2, 2, 0, 2, 2]);
+  assert(!stream.isDue);
+});
+
+Deno.test("a leap in the midst of handing out begins anew", () => {
+  const stream = streamAt(0);
+  const [first] = [cursorIn(stream), cursorIn(stream)];
+  stream.offer("e", 1, text(1));
+  stream.flush(1);
+  stream.leap({ epoch: "f", seq: 9 });
+  assert.equal(stream.flush(1), 0);
+  assert.equal(first!.told, 2, "it has to be told of the new log");
+  assert.equal(stream.flush(), 0);
+  assert(!stream.isDue);
+});
+
 Deno.test("a frame is joined once for all who stand at the same place", () => {
   const stream = streamAt(0);
   for (let seq = 1; seq <= 5; seq++) stream.offer("e", seq, text(seq));
