@@ -91,17 +91,29 @@ export const builders: Builders = Object.fromEntries(
     .map((type) => [`build${pascal(type)}Message`, builder(type)]),
 ) as unknown as Builders;
 
-/** Builders under the names of the reference document. */
-export const {
-  buildNewBlockMessage,
-  buildDagUpdateMessage,
-  buildValidatorEventMessage,
-  buildTxReceivedMessage,
-  buildNodeStatusMessage,
-  buildAlertTriggeredMessage,
-  buildRoomMessageMessage: buildRoomMessage,
-  buildTestMessage,
-} = builders;
+/** Builds a `NEW_BLOCK`. */
+export const buildNewBlockMessage: Builder<"NEW_BLOCK"> =
+  builders.buildNewBlockMessage;
+/** Builds a `DAG_UPDATE`. */
+export const buildDagUpdateMessage: Builder<"DAG_UPDATE"> =
+  builders.buildDagUpdateMessage;
+/** Builds a `VALIDATOR_EVENT`. */
+export const buildValidatorEventMessage: Builder<"VALIDATOR_EVENT"> =
+  builders.buildValidatorEventMessage;
+/** Builds a `TX_RECEIVED`. */
+export const buildTxReceivedMessage: Builder<"TX_RECEIVED"> =
+  builders.buildTxReceivedMessage;
+/** Builds a `NODE_STATUS`. */
+export const buildNodeStatusMessage: Builder<"NODE_STATUS"> =
+  builders.buildNodeStatusMessage;
+/** Builds a `ALERT_TRIGGERED`. */
+export const buildAlertTriggeredMessage: Builder<"ALERT_TRIGGERED"> =
+  builders.buildAlertTriggeredMessage;
+/** Builds a `TEST`. */
+export const buildTestMessage: Builder<"TEST"> = builders.buildTestMessage;
+/** Builds a `ROOM_MESSAGE`; say where to in `options.channel`. */
+export const buildRoomMessage: Builder<"ROOM_MESSAGE"> =
+  builders.buildRoomMessageMessage;
 
 /** Many messages in one frame. */
 export interface BatchMessage {

@@ -25,7 +25,7 @@ Deno.test("what is built", async (t) => {
         /(?:href|src)="\/([^"]+\.\w+)"|url\("\/([^"]+)"\)/g,
       );
       for (const [, linked, styled] of wanted) {
-        assert.ok(names.includes((linked ?? styled)!), linked ?? styled);
+        assert.ok(names.includes((linked ?? styled)!), `${linked ?? styled}`);
       }
       assert.doesNotMatch(page, /<script>|<style|style=|https?:\/\//);
       for (const { name, size, gzipped } of made) {

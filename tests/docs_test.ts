@@ -147,12 +147,12 @@ Deno.test("the table of messages names every field, and what is required", () =>
     assert.deepEqual(
       codesIn(required).toSorted(),
       names(fields.filter(isRequired)),
-      type,
+      `${type}`,
     );
     assert.deepEqual(
       codesIn(optional).toSorted(),
       names(fields.filter((field) => !isRequired(field))),
-      type,
+      `${type}`,
     );
   }
 });
@@ -166,7 +166,7 @@ Deno.test("the table of verbs is the code's", () => {
   for (const [verb, payload, reply] of rows) {
     const name = codesIn(verb)[0]!;
     if (!(name in COMMANDS)) continue;
-    assert(codesIn(reply)[0]! in REPLIES, reply);
+    assert(codesIn(reply)[0]! in REPLIES, `${reply}`);
     const { shape } = COMMANDS[name as keyof typeof COMMANDS];
     for (const field of Object.keys(shape)) {
       assert(

@@ -117,8 +117,8 @@ Deno.test("two isolates admit at most the limit each before they know of each ot
   // most n - 1 times the limit.
   assert(admitted >= LIMIT, `${admitted}`);
   assert(admitted <= 2 * LIMIT, `${admitted}`);
-  for (const  of of[0, 1]) {
-    assert.deepEqual(await statuses(isolates, 1, { of }), [429]);
+  for (const isolate of [0, 1]) {
+    assert.deepEqual(await statuses(isolates, 1, { of: isolate }), [429]);
   }
 });
 

@@ -171,6 +171,6 @@ Deno.test("the README lists every setting with its default", async () => {
   for (const [, name, shown] of rows) {
     const value = defaults[name as keyof Settings];
     if (Array.isArray(value) || value === undefined) continue;
-    assert.equal(shown, String(value), name);
+    assert.equal(shown, String(value), `${name}`);
   }
 });

@@ -77,7 +77,7 @@ class Auditor {
 
   hear(messages: readonly AnyMessage[]): void {
     for (const message of messages) {
-      assert.ok(message.id && !this.#ids.has(message.id), message.id);
+      assert.ok(message.id && !this.#ids.has(message.id), `${message.id}`);
       this.#ids.add(message.id);
       assert.equal(decode(JSON.stringify(message), 65_536).kind, "publish");
       this.#hear(message);
