@@ -6,7 +6,7 @@
 import { decode, glance } from "../protocol/decode.ts";
 import type { ClientFrame, Command } from "../protocol/decode.ts";
 import type { CommandPayload, Subscription } from "../protocol/commands.ts";
-import { encodeReply, encodeTest } from "../protocol/encode.ts";
+import { encodeReply, encodeTest, instantText } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
@@ -192,10 +192,10 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      this.#admit(1);
+      this.#admit(1, () => glance(data));
       const frame = decode(data, this.#parts.maxMessageBytes);
       if (frame.kind === "publish" && frame.publications.length > 1) {
-        this.#admit(frame.publications.length - 1, frame.id);
+        this.#admit(frame.publications.length - 1, () => frame.id);
       }
       if (this.#faults > 0) this.#faults--;
       this.#take(frame);
@@ -230,10 +230,10 @@ export class Session implements Connection {
     this.#onEnd(why);
   }
 
-  #admit(count: number, ref?: string): void {
+  #admit(count: number, ref: () => string | undefined): void {
     const retryAfterMs = this.#guard.admit(this.#caller, count);
     if (retryAfterMs === 0) return;
-    throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref });
+    throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref: ref() });
   }
 
   /** One at a time and in order; most are done at once. */
@@ -477,7 +477,7 @@ export class Session implements Connection {
   }
 
   #serverTime(): string {
-    return new Date(this.#parts.clock.now()).toISOString();
+    return instantText(this.#parts.clock.now());
   }
 
   #envelope(ref?: string): {
