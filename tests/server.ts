@@ -260,7 +260,13 @@ export class TestServer implements AsyncDisposable {
     const init = { client, signal: AbortSignal.timeout(LOOK_TIMEOUT_MS) };
     try {
       const { ready } = await this.json("/ready", init);
-      const { instances } = await this.json("/api/channels", init);
+      const { instances } = await this.json("/api/channels", {
+        ...init,
+        // Where none is required, one might name the wrong audience.
+        headers: this.#options.settings?.["REQUIRE_AUTH"] === "true"
+          ? { authorization: `Bearer ${await this.token("admin")}` }
+          : {},
+      });
       // It tells of itself first.
       const [{ id, startedAt }] = instances;
       return ready && startedAt >= since ? id : undefined;
