@@ -92,8 +92,12 @@ export async function build(
       typeof content === "string" ? new TextEncoder().encode(content) : content,
     );
 
+  // The first alone: Deno fetches its bundler then, and several at a time would
+  // fetch it over each other.
+  const [first, ...rest] = BUNDLES;
+  add(first!.name, await bundled(first!));
   await Promise.all([
-    ...BUNDLES.map(async (bundle) => add(bundle.name, await bundled(bundle))),
+    ...rest.map(async (bundle) => add(bundle.name, await bundled(bundle))),
     ...FONTS.map(async ([from, name]) =>
       add(name, await Deno.readFile(packaged(from, `files/${name}`)))
     ),
