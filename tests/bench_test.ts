@@ -9,6 +9,7 @@ import {
   readOptions,
   UsageError,
 } from "../bench/options.ts";
+import { CALIBRATION, comparison, figuresOf, SLOWER } from "../bench/micro.ts";
 import { Pacer } from "../bench/pacer.ts";
 import { pageOf } from "../bench/page.ts";
 import { eventText, Receipts } from "../bench/receipts.ts";
@@ -311,6 +312,36 @@ Deno.test("metrics are not to be had before a run", () => {
   const benchmark = createWebSocketBenchmark({ clients: 1 });
   assert.throws(() => benchmark.getMetrics(), /not run yet/);
   assert.throws(() => benchmark.getPerformanceReport(), /not run yet/);
+});
+
+Deno.test("micro-benchmarks are compared in units of the calibration", () => {
+  const figures = (ns: Record<string, number>) => ({
+    runtime: "r",
+    cpu: "c",
+    ns,
+  });
+  const before = figures({ [CALIBRATION]: 100, same: 10, slow: 10 });
+  const now = figures({
+    [CALIBRATION]: 200,
+    same: 20,
+    slow: 20 * SLOWER,
+    fresh: 1,
+  });
+  const text = comparison(now, before);
+  assert.match(text, /\| same \| 20 ns \| 10 ns \| 1.00 \|/);
+  assert.match(text, /\| slow \| .* 1.50 SLOWER \|/);
+  assert.match(text, /\| fresh \| 1 ns \| - \| new \|/);
+});
+
+Deno.test("a micro-benchmark that failed is named", () => {
+  const output = (results: { ok?: { min: number; p75: number } }[]) => ({
+    runtime: "r",
+    cpu: "c",
+    benches: [{ name: "decode", results }],
+  });
+  const good = figuresOf(output([{ ok: { min: 5, p75: 9 } }]));
+  assert.deepEqual(good.ns, { decode: 5 });
+  assert.throws(() => figuresOf(output([{}])), /"decode" failed/);
 });
 
 async function bench(

@@ -1,0 +1,200 @@
+/**
+ * `deno run -A bench/cost.ts`: what a connection, a delivery and a commit
+ * cost one isolate, as a curve over the number of connections. Reads the
+ * server's CPU time and memory from Linux, not from the server.
+ *
+ * @module
+ */
+import { SignJWT } from "jose";
+import { parseArgs } from "node:util";
+import { BenchServer } from "./server.ts";
+
+/** Where everyone listens. */
+const ROOM = "room:cost";
+/** Bytes of data in each event. */
+const DATA_BYTES = 400;
+/** Linux counts CPU time in hundredths of a second. */
+const TICK_MS = 10;
+/** Time for memory to settle, in milliseconds. */
+const SETTLE_MS = 1_500;
+/** Sockets opened at a time. */
+const OPEN_AT_ONCE = 50;
+
+/** What was measured with so many connections. */
+export interface Point {
+  /** Connections, all of which follow one channel. */
+  readonly connections: number;
+  /** Resident memory of the server, in bytes. */
+  readonly memory: number;
+  /** CPU time of the server over an idle second, in milliseconds. */
+  readonly idleCpuMs: number;
+  /** Events published while it was measured. */
+  readonly events: number;
+  /** Deliveries that arrived. */
+  readonly deliveries: number;
+  /** CPU time of the server for all of them, in milliseconds. */
+  readonly cpuMs: number;
+  /** How long it took, in milliseconds. */
+  readonly ms: number;
+}
+
+async function linux(path: string): Promise<string> {
+  const { stdout } = await new Deno.Command("cat", { args: [path] }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+async function cpuMs(pid: number): Promise<number> {
+  const stat = await linux(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+async function memory(pid: number): Promise<number> {
+  const status = await linux(`/proc/${pid}/status`);
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Opens sockets that follow the room and count what comes. */
+async function open(
+  url: string,
+  count: number,
+  isBatch: boolean,
+  counted: { deliveries: number },
+): Promise<WebSocket[]> {
+  const sockets: WebSocket[] = [];
+  for (let i = 0; i < count; i += OPEN_AT_ONCE) {
+    const some = Array.from(
+      { length: Math.min(OPEN_AT_ONCE, count - i) },
+      () => {
+        const socket = new WebSocket(url);
+        return new Promise<WebSocket>((resolve, reject) => {
+          socket.onerror = () => reject(new Error("A socket did not open"));
+          socket.onopen = () => {
+            if (isBatch) {
+              socket.send('{"type":"connect","payload":{"batch":true}}');
+            }
+            const payload = { channels: [ROOM] };
+            socket.send(JSON.stringify({ type: "subscribe", payload }));
+          };
+          socket.onmessage = ({ data }: MessageEvent<string>) => {
+            if (data.startsWith('{"type":"subscribed"')) resolve(socket);
+            // Counted, not parsed: this program must not be what is slow.
+            else counted.deliveries += data.split('"event":"cost"').length - 1;
+          };
+        });
+      },
+    );
+    sockets.push(...await Promise.all(some));
+  }
+  return sockets;
+}
+
+/**
+ * Measures one fresh server.
+ *
+ * @param connections how many follow the channel.
+ * @param options `events` published, `perRequest` at a time, `isBatch` whether
+ * clients take joined frames.
+ */
+export async function measure(
+  connections: number,
+  { events, perRequest, isBatch }: {
+    readonly events: number;
+    readonly perRequest: number;
+    readonly isBatch: boolean;
+  },
+): Promise<Point> {
+  const secret = crypto.randomUUID() + crypto.randomUUID();
+  await using server = await BenchServer.start({
+    secret,
+    requireAuth: false,
+    isolates: 1,
+  });
+  const token = await new SignJWT({ role: "publisher", userId: "cost" })
+    .setProtectedHeader({ alg: "HS256" }).setSubject("cost").setIssuedAt()
+    .setExpirationTime("10m").sign(new TextEncoder().encode(secret));
+  const counted = { deliveries: 0 };
+  const sockets = await open(server.url, connections, isBatch, counted);
+  await pause(SETTLE_MS);
+  const resident = await memory(server.pid);
+  const idleSince = await cpuMs(server.pid);
+  await pause(1_000);
+  const since = await cpuMs(server.pid);
+  const begun = performance.now();
+  const data = "x".repeat(DATA_BYTES);
+  const publish = server.url.replace("ws", "http").replace(
+    "/ws",
+    "/api/publish",
+  );
+  for (let i = 0; i < events; i += perRequest) {
+    const response = await fetch(publish, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({
+        messages: Array.from({ length: perRequest }, () => ({
+          type: "ROOM_MESSAGE",
+          channel: ROOM,
+          payload: { event: "cost", data },
+        })),
+      }),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    await response.body?.cancel();
+  }
+  while (counted.deliveries < events * connections) {
+    if (performance.now() - begun > 60_000) {
+      throw new Error("Events are missing");
+    }
+    await pause(10);
+  }
+  const ms = performance.now() - begun;
+  const used = await cpuMs(server.pid) - since;
+  for (const socket of sockets) socket.close();
+  return {
+    connections,
+    memory: resident,
+    idleCpuMs: since - idleSince,
+    events,
+    deliveries: counted.deliveries,
+    cpuMs: used,
+    ms,
+  };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      clients: { type: "string", default: "0,250,500,1000,2000" },
+      events: { type: "string", default: "500" },
+      "per-request": { type: "string", default: "1" },
+      batch: { type: "boolean", default: false },
+    },
+  });
+  const encoder = new TextEncoder();
+  const print = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
+  print(
+    "connections  memory MB  idle CPU %  events  deliveries  CPU ms  CPU us/delivery  deliveries/s\n",
+  );
+  for (const clients of values.clients.split(",").map(Number)) {
+    const point = await measure(clients, {
+      events: Number(values.events),
+      perRequest: Number(values["per-request"]),
+      isBatch: values.batch,
+    });
+    const { connections, deliveries } = point;
+    const cells = [
+      String(connections).padStart(11),
+      (point.memory / 1e6).toFixed(1).padStart(9),
+      (point.idleCpuMs / 10).toFixed(0).padStart(10),
+      String(point.events).padStart(6),
+      String(deliveries).padStart(10),
+      String(point.cpuMs).padStart(6),
+      (deliveries ? (point.cpuMs * 1_000 / deliveries).toFixed(1) : "-")
+        .padStart(15),
+      (deliveries / (point.ms / 1_000)).toFixed(0).padStart(12),
+    ];
+    print(`${cells.join("  ")}\n`);
+  }
+}
