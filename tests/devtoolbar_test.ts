@@ -4,12 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { mock } from "node:test";
+import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "../client/build.ts";
 import { gradeOf } from "../client/devtoolbar/health.ts";
 import {
+  MAX_IMPORTED_CHARACTERS,
   MAX_RECORDED,
   MAX_RECORDED_CHARACTERS,
   MAX_SECONDS,
@@ -120,6 +122,44 @@ Deno.test("a filter looks at type, channel and content, newest first", () => {
   assert.deepEqual(types("", "out"), ["ping"]);
   assert.deepEqual(types("", "both", 1), ["ping"]);
   assert.deepEqual(types("nothing like it", "both"), []);
+});
+
+Deno.test("what was exported is read again, anything else is refused", () => {
+  const recording = new Recording();
+  recording.add(tapped(heard("blocks", 4)));
+  recording.add(tapped({ type: "ping", payload: {} }, { direction: "out" }));
+  const exported = recording.export(null, T0);
+  const read = Recording.read(JSON.stringify(exported));
+  const told = ({ messages }: Recording) =>
+    messages.map(({ at, direction, type, channel, frame }) => (
+      { at, direction, type, channel, frame }
+    ));
+  assert.deepEqual(told(read), told(recording));
+
+  const [message] = exported.messages;
+  const having = (messages: unknown) =>
+    JSON.stringify({ ...exported, messages });
+  const damaged = [
+    null,
+    { ...message, at: "noon" },
+    { ...message, at: 1e16 },
+    { ...message, direction: "up" },
+    { ...message, frame: {} },
+  ];
+  for (const each of damaged) {
+    assert.throws(
+      () => Recording.read(having([message, each])),
+      /^TypeError: Message 2 of the recording is damaged/,
+    );
+  }
+  for (const text of ["", "null", "[]", "{}", having({})]) {
+    assert.throws(() => Recording.read(text), /not a recording/, text);
+  }
+  const many = having(Array(MAX_RECORDED + 1).fill(message));
+  assert.equal(Recording.read(many).messages.length, MAX_RECORDED);
+  const longest = having([]).padEnd(MAX_IMPORTED_CHARACTERS);
+  assert.equal(Recording.read(longest).total, 0);
+  assert.throws(() => Recording.read(longest + " "), /too long/);
 });
 
 Deno.test("a replay keeps the rhythm, shortens long silence, and stops", () => {
@@ -291,6 +331,7 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
       await bar.getByRole("button", { name: "Join" }).click();
       await bar.getByRole("cell", { name: "#4" }).waitFor();
 
+      await bar.getByRole("tab", { name: "Log" }).click();
       const download = page.waitForEvent("download");
       await bar.getByRole("button", { name: "Export" }).click();
       const exported = JSON.parse(
@@ -306,7 +347,6 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
       await page.evaluate(`window.played = [];
         document.querySelector("kaldrix-devtoolbar").addEventListener(
           "replay", ({ detail }) => played.push(detail.message));`);
-      await bar.getByRole("tab", { name: "Log" }).click();
       await bar.getByLabel("Replay speed").selectOption("at once");
       await bar.getByRole("button", { name: "Replay" }).click();
       await until(
@@ -315,6 +355,50 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
       );
       assert.deepEqual(seqs(await page.evaluate("played")), [2, 3, 4]);
     }));
+
+  await t.step(
+    "plays what was exported elsewhere, and refuses the rest",
+    () =>
+      onPage(async (page) => {
+        const recording = new Recording();
+        for (let i = 1; i <= 3; i++) {
+          const frame = { ...heard("blocks", 5), seq: i };
+          recording.add(tapped(frame, { at: T0 + i }));
+        }
+        const exported = JSON.stringify(recording.export(null, T0));
+        const bar = await opened(page, url);
+        await bar.getByRole("tab", { name: "Log" }).click();
+        const choose = (name: string, text: string) =>
+          bar.getByLabel("Recording to import").setInputFiles({
+            name,
+            mimeType: "application/json",
+            buffer: Buffer.from(text),
+          });
+        const rows = bar.locator(".list button");
+
+        await choose("holiday.json", `{"pictures":[]}`);
+        await bar.getByRole("alert")
+          .getByText("holiday.json: The file is not a recording").waitFor();
+        await choose("monday.json", exported);
+        await bar.getByText("monday.json, 3 messages").waitFor();
+        await bar.getByRole("alert").waitFor({ state: "detached" });
+        assert.equal(await rows.count(), 3);
+
+        await page.evaluate(`window.played = [];
+        document.querySelector("kaldrix-devtoolbar").addEventListener(
+          "replay", ({ detail }) => played.push(detail.message.frame.seq));`);
+        await bar.getByRole("button", { name: "Replay" }).click();
+        await until(
+          "three played",
+          async () => (await page.evaluate("played") as unknown[]).length === 3,
+        );
+        assert.deepEqual(await page.evaluate("played"), [1, 2, 3]);
+
+        await bar.getByRole("button", { name: "Back to the connection" })
+          .click();
+        await rows.getByText("connected").waitFor();
+      }),
+  );
 
   await t.step(
     "is worked by keys that the page does not hear",

@@ -183,11 +183,11 @@ Deno.test("freshness says connecting, loaded, behind, caught up", () => {
   assert.deepEqual(freshness.describe(t0 + 3000), {
     tone: "busy",
     label: "Catching up",
-    detail: "1 events · 3.0 s behind",
+    detail: "1 event · 3.0 s behind",
   });
   assert.equal(
     freshness.describe(t0 + 3000 + REPLAY_QUIET_MS).detail,
-    "loaded 1 events",
+    "loaded 1 event",
   );
   freshness.sawState(
     {
@@ -343,10 +343,33 @@ Deno.test("the live page, in Chromium", async (t) => {
         await page.getByRole("button", { name: "Leave" }).click();
 
         await page.getByRole("button", { name: "Break it" }).click();
-        await page.getByText("Disconnected").waitFor();
+        await page.getByText("Reconnecting").waitFor();
+        await until("the server lost it", async () => {
+          const { connectionStats } = await server.json("/api/metrics");
+          return connectionStats.activeConnections === 0;
+        });
         await server.publish(blocks(7, 3));
         await page.getByText("caught up 3 events").waitFor();
         await showsTile(page, "Height", "9");
+      }),
+  );
+
+  await t.step(
+    "puts the DevToolbar on its own connection, and takes it away",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "9");
+        const button = page.getByRole("button", { name: "DevToolbar" });
+        await button.click();
+        const bar = page.locator("kaldrix-devtoolbar");
+        await bar.getByRole("tab", { name: "Channels" }).click();
+        await bar.getByRole("cell", { name: "#9" }).first().waitFor();
+        const { connectionStats } = await server.json("/api/metrics");
+        assert.equal(connectionStats.activeConnections, 1);
+        await button.click();
+        await bar.waitFor({ state: "detached" });
+        await page.getByRole("status").getByText("Live").waitFor();
       }),
   );
 

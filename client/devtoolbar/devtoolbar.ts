@@ -42,6 +42,7 @@ export class KaldrixDevtoolbar extends HTMLElement {
   static readonly observedAttributes = ["open"];
 
   readonly #recording = new Recording();
+  #imported: Recording | null = null;
   #client: Client | null = null;
   #own: Client | null = null;
   #undo: (() => void)[] = [];
@@ -85,20 +86,35 @@ export class KaldrixDevtoolbar extends HTMLElement {
     this.toggleAttribute("open", open);
   }
 
+  /**
+   * Shows a recording that was exported before, in place of what is being
+   * recorded, which goes on meanwhile; {@link replay} plays it.
+   *
+   * @param json as exported; `null` goes back to the connection's own.
+   * @throws {TypeError} that is no recording; the text is for a person.
+   */
+  import(json: string | null): void {
+    const imported = json === null ? null : Recording.read(json);
+    this.stopReplay();
+    this.#imported = imported;
+    this.#draw?.();
+  }
+
   /** What was recorded, with how the connection stands. */
   export(): Exported {
     return this.#recording.export(this.#client?.state ?? null, Date.now());
   }
 
   /**
-   * Plays what was received again, in its rhythm, as `replay` events; a
-   * replay under way is stopped first.
+   * Plays what was received again, or what was imported, in its rhythm, as
+   * `replay` events; a replay under way is stopped first.
    *
    * @param speed times the original speed; `Infinity`: without pauses.
    */
   replay(speed = 1): void {
     this.stopReplay();
-    const stop = replay([...this.#recording.messages], {
+    const { messages } = this.#imported ?? this.#recording;
+    const stop = replay([...messages], {
       speed,
       play: (message) => {
         this.#replaying = message.number;
@@ -124,6 +140,8 @@ export class KaldrixDevtoolbar extends HTMLElement {
   connectedCallback(): void {
     this.#draw = mount(this.shadowRoot!, {
       recording: this.#recording,
+      imported: () => this.#imported,
+      load: (json) => this.import(json),
       client: () => this.#client,
       isOpen: () => this.open,
       setOpen: (open) => this.open = open,

@@ -10,7 +10,11 @@ import { Component, createRef, render } from "preact";
 import type { ComponentChildren, VNode } from "preact";
 import type { Client, ClientState } from "../types.ts";
 import { gradeOf, GRADES } from "./health.ts";
-import { MAX_RECORDED, MAX_SECONDS } from "./recording.ts";
+import {
+  MAX_IMPORTED_CHARACTERS,
+  MAX_RECORDED,
+  MAX_SECONDS,
+} from "./recording.ts";
 import type { Filter, Recorded, Recording } from "./recording.ts";
 
 /** Rows of the log shown at once. */
@@ -23,6 +27,10 @@ type Tab = (typeof TABS)[number];
 export interface PanelParts {
   /** What was recorded. */
   readonly recording: Recording;
+  /** What is shown in its place, when something is. */
+  readonly imported: () => Recording | null;
+  /** Shows a recording, or again the connection's own. */
+  readonly load: (json: string | null) => void;
   /** The connection watched. */
   readonly client: () => Client | null;
   /** Whether more than the pill shows. */
@@ -61,6 +69,10 @@ interface PanelState {
   readonly frozenAt: number;
   readonly inspected: Recorded | null;
   readonly speed: number;
+  /** Name of the imported file. */
+  readonly file: string;
+  /** Why a file was not imported, `""` if none was refused. */
+  readonly refusal: string;
 }
 
 class Panel extends Component<PanelParts, PanelState> {
@@ -72,9 +84,12 @@ class Panel extends Component<PanelParts, PanelState> {
     frozenAt: 0,
     inspected: null,
     speed: 1,
+    file: "",
+    refusal: "",
   };
   readonly #toggle = createRef<HTMLButtonElement>();
   readonly #tabs = createRef<HTMLDivElement>();
+  readonly #file = createRef<HTMLInputElement>();
 
   /** The elements; called by Preact. */
   render(): VNode | null {
@@ -165,9 +180,9 @@ class Panel extends Component<PanelParts, PanelState> {
               ? "Connect"
               : "Disconnect"}
           </button>
-          <button type="button" onClick={this.props.save}>Export</button>
           <button
             type="button"
+            class="close"
             aria-label="Close toolbar"
             onClick={() => this.#setOpen(false)}
           >
@@ -205,6 +220,7 @@ class Panel extends Component<PanelParts, PanelState> {
     const grade = state.isConnected ? gradeOf(state.messageLatency) : undefined;
     const { received, sent } = recording.throughput(now);
     const latency = recording.latency(now);
+    const trouble = state.connectionError ?? state.lastError;
     return (
       <div class="overview">
         <div class="health">
@@ -245,7 +261,10 @@ class Panel extends Component<PanelParts, PanelState> {
         </div>
         <div class="charted">
           <p class="row sub">
-            <span>Latency and messages a second, last two minutes</span>
+            <span>
+              <span class="key latency">latency</span>{" "}
+              <span class="key bars">messages a second</span>
+            </span>
             <span>
               {latency &&
                 `p50 ${latency.p50.toFixed(1)} · p95 ${
@@ -254,13 +273,11 @@ class Panel extends Component<PanelParts, PanelState> {
             </span>
           </p>
           <Chart recording={recording} now={now} />
-          {(state.connectionError ?? state.lastError) && (
+          {trouble && (
             <p class="sub">
-              Last trouble:{" "}
-              <span class="mono rejected">
-                {(state.connectionError ?? state.lastError)!.code}
-              </span>{" "}
-              {(state.connectionError ?? state.lastError)!.message}
+              Last trouble: <span class="mono rejected">{trouble.code}</span>
+              {" "}
+              {trouble.message !== trouble.code && trouble.message}
             </p>
           )}
           <p class="sub">
@@ -274,8 +291,10 @@ class Panel extends Component<PanelParts, PanelState> {
   }
 
   #log(): VNode {
-    const { recording, isReplaying, replaying } = this.props;
+    const { isReplaying, replaying } = this.props;
     const { filter, frozen, frozenAt, inspected, speed } = this.state;
+    const imported = this.props.imported();
+    const recording = imported ?? this.props.recording;
     const rows = frozen ?? recording.matching(filter, SHOWN_ROWS);
     const newer = recording.total - frozenAt;
     const playing = replaying();
@@ -303,22 +322,26 @@ class Panel extends Component<PanelParts, PanelState> {
             <option value="in">Received</option>
             <option value="out">Sent</option>
           </select>
-          <button
-            type="button"
-            aria-pressed={frozen !== null}
-            onClick={this.#pause}
-          >
-            {frozen === null ? "Pause" : `Paused, ${newer} newer`}
-          </button>
-          <button
-            type="button"
-            onClick={() => {
-              recording.clear();
-              this.setState({ frozen: null, inspected: null });
-            }}
-          >
-            Clear
-          </button>
+          {!imported && (
+            <>
+              <button
+                type="button"
+                aria-pressed={frozen !== null}
+                onClick={this.#pause}
+              >
+                {frozen === null ? "Pause" : `Paused, ${newer} newer`}
+              </button>
+              <button
+                type="button"
+                onClick={() => {
+                  recording.clear();
+                  this.setState({ frozen: null, inspected: null });
+                }}
+              >
+                Clear
+              </button>
+            </>
+          )}
           <select
             aria-label="Replay speed"
             value={String(speed)}
@@ -339,7 +362,33 @@ class Panel extends Component<PanelParts, PanelState> {
           >
             {isReplaying() ? `Stop at #${playing ?? ""}` : "Replay"}
           </button>
+          <button type="button" onClick={this.props.save}>Export</button>
+          <button type="button" onClick={() => this.#file.current?.click()}>
+            Import
+          </button>
+          <input
+            ref={this.#file}
+            type="file"
+            accept="application/json,.json"
+            aria-label="Recording to import"
+            hidden
+            onChange={this.#import}
+          />
         </div>
+        {imported && (
+          <p class="notice">
+            <span>
+              Showing <b>{this.state.file}</b>, {imported.messages.length}{" "}
+              messages; recording goes on.
+            </span>
+            <button type="button" onClick={() => this.#show(null, "")}>
+              Back to the connection
+            </button>
+          </p>
+        )}
+        {this.state.refusal && (
+          <p class="notice rejected" role="alert">{this.state.refusal}</p>
+        )}
         <div class="split">
           <div class="list" role="group" aria-label="Messages, newest first">
             {rows.length === 0 && <p class="sub">Nothing yet.</p>}
@@ -376,6 +425,25 @@ class Panel extends Component<PanelParts, PanelState> {
         </div>
       </div>
     );
+  }
+
+  #import = async (chosen: Event): Promise<void> => {
+    const input = chosen.currentTarget as HTMLInputElement;
+    const file = input.files?.[0];
+    if (!file) return;
+    // What is shown is bounded in characters, which are at most as many.
+    const text = await file.slice(0, MAX_IMPORTED_CHARACTERS + 1).text();
+    input.value = "";
+    this.#show(text, file.name);
+  };
+
+  #show(json: string | null, file: string): void {
+    try {
+      this.props.load(json);
+      this.setState({ file, refusal: "", frozen: null, inspected: null });
+    } catch (error) {
+      this.setState({ refusal: `${file}: ${(error as Error).message}` });
+    }
   }
 
   #filter(filter: Filter): void {
@@ -480,59 +548,77 @@ function Fact(
   );
 }
 
+/** Shortest time that the chart spans, in seconds. */
+const MIN_SPAN = 30;
+
 /** Bars: messages a second; line: middle latency; dashes: the grades' ends. */
 function Chart(
   { recording, now }: { readonly recording: Recording; readonly now: number },
 ): ComponentChildren {
   const height = 100;
   const end = Math.floor(now / 1000);
-  const points = recording.seconds.map((each) => ({
-    x: MAX_SECONDS - (end - each.second),
+  const { seconds } = recording;
+  const age = end - (seconds[0]?.second ?? end) + 1;
+  const span = Math.min(MAX_SECONDS, Math.max(MIN_SPAN, age));
+  const points = seconds.map((each) => ({
+    x: span - (end - each.second),
     messages: each.received + each.sent,
     latency: [...each.latencies].sort((a, b) => a - b)[
       each.latencies.length >> 1
     ],
-  })).filter(({ x }) => x >= 0);
+  })).filter(({ x }) => x >= 1);
   const most = Math.max(4, ...points.map(({ messages }) => messages));
   const slowest = Math.max(
     12,
     ...points.map(({ latency }) => (latency ?? 0) * 1.2),
   );
   const y = (latency: number) => height - latency / slowest * height;
+  const limits = GRADES.filter(({ belowMs }) => belowMs < slowest);
+  // Others would lie upon each other.
+  const marked = limits.filter(({ belowMs }) => belowMs > slowest * 0.07);
   return (
-    <svg
-      class="chart"
-      viewBox={`0 0 ${MAX_SECONDS} ${height}`}
-      preserveAspectRatio="none"
-      role="img"
-      aria-label={`Latency up to ${slowest.toFixed(0)} ms, ` +
-        `up to ${most} messages a second`}
-    >
-      {GRADES.filter(({ belowMs }) => belowMs < slowest).map(({ belowMs }) => (
-        <line
-          key={belowMs}
-          class="limit"
-          x1={0}
-          x2={MAX_SECONDS}
-          y1={y(belowMs)}
-          y2={y(belowMs)}
+    <div class="chart">
+      <svg
+        viewBox={`0 0 ${span} ${height}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={`The last ${span} seconds: latency up to ` +
+          `${slowest.toFixed(0)} ms, up to ${most} messages a second`}
+      >
+        {limits.map(({ belowMs }) => (
+          <line
+            key={belowMs}
+            class="limit"
+            x1={0}
+            x2={span}
+            y1={y(belowMs)}
+            y2={y(belowMs)}
+          />
+        ))}
+        <path
+          class="bars"
+          d={points.map(({ x, messages }) => {
+            const top = messages / most * height * 0.6;
+            return `M${x - 0.9} ${height}h.8v${-top}h-.8z`;
+          }).join("")}
         />
-      ))}
-      <path
-        class="bars"
-        d={points.map(({ x, messages }) => {
-          const top = messages / most * height * 0.6;
-          return `M${x - 0.9} ${height}h.8v${-top}h-.8z`;
-        }).join("")}
-      />
-      <path
-        class="latency"
-        d={points.filter(({ latency }) => latency !== undefined)
-          .map(({ x, latency }, i) =>
-            `${i === 0 ? "M" : "L"}${x - 0.5} ${y(latency!).toFixed(2)}`
-          ).join("")}
-      />
-    </svg>
+        <path
+          class="latency"
+          d={points.filter(({ latency }) => latency !== undefined)
+            .map(({ x, latency }, i) =>
+              `${i === 0 ? "M" : "L"}${x - 0.5} ${y(latency!).toFixed(2)}`
+            ).join("")}
+        />
+      </svg>
+      {marked.map(({ belowMs }) => {
+        const top = `${y(belowMs)}%`;
+        return (
+          <span key={belowMs} class="mark" style={{ top }}>{belowMs} ms</span>
+        );
+      })}
+      <span class="mark most">{most}/s</span>
+      <span class="mark span">{span} s</span>
+    </div>
   );
 }
 

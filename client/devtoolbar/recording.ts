@@ -14,8 +14,13 @@ export const MAX_RECORDED_CHARACTERS = 8_000_000;
 export const MAX_SECONDS = 120;
 /** Latencies considered for one second. */
 export const MAX_LATENCIES_PER_SECOND = 256;
+/** Longest exported recording that is read, in characters. */
+export const MAX_IMPORTED_CHARACTERS = 32_000_000;
 /** Marks an exported recording. */
 export const FORMAT = "kaldrix-devtoolbar/1";
+
+/** Last moment that a date can name, in epoch milliseconds. */
+const MAX_DATE_MS = 8.64e15;
 
 /** One message that passed; a batch is recorded as the messages in it. */
 export interface Recorded {
@@ -71,6 +76,28 @@ export interface Exported {
 
 /** The last messages of a connection. */
 export class Recording {
+  /**
+   * Reads what {@link Recording.export} gave, as JSON.
+   *
+   * @throws {TypeError} it is something else, is too long, or says of a message
+   * what cannot be; the text is for a person.
+   */
+  static read(json: string): Recording {
+    if (json.length > MAX_IMPORTED_CHARACTERS) {
+      throw new TypeError("The file is too long for a recording.");
+    }
+    const recording = new Recording();
+    for (const [index, message] of messagesIn(json).entries()) {
+      if (!isRecorded(message)) {
+        throw new TypeError(
+          `Message ${index + 1} of the recording is damaged.`,
+        );
+      }
+      recording.add({ ...message, length: JSON.stringify(message).length });
+    }
+    return recording;
+  }
+
   #messages: Recorded[] = [];
   readonly #seconds: Second[] = [];
   #characters = 0;
@@ -221,6 +248,28 @@ function messagesOf(
   const { updates } = (frame.payload ?? {}) as { updates?: unknown };
   if (frame.type !== "BATCH_UPDATE" || !Array.isArray(updates)) return [frame];
   return updates.length === 0 ? [frame] : updates;
+}
+
+function messagesIn(json: string): unknown[] {
+  let exported: Partial<Exported> | null = null;
+  try {
+    exported = JSON.parse(json);
+  } catch {
+    // What is no JSON is no recording either.
+  }
+  if (exported?.format !== FORMAT || !Array.isArray(exported.messages)) {
+    throw new TypeError("The file is not a recording of this toolbar.");
+  }
+  return exported.messages;
+}
+
+function isRecorded(
+  message: unknown,
+): message is Pick<Recorded, "at" | "direction" | "frame"> {
+  const { at, direction, frame } = Object(message);
+  return Number.isFinite(at) && Math.abs(at) <= MAX_DATE_MS &&
+    (direction === "in" || direction === "out") &&
+    typeof frame?.type === "string";
 }
 
 function mentions({ type, channel, frame }: Recorded, wanted: string): boolean {

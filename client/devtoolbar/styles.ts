@@ -82,16 +82,25 @@ input { background: var(--surface); min-width: 0; }
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 8px 12px; }
 .facts dt { color: var(--muted); font-size: 11.5px; }
 .facts dd { font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.chart { display: block; width: 100%; height: 196px; background: var(--raised); border-radius: 8px; }
+.chart { position: relative; height: 196px; background: var(--raised); border-radius: 8px; overflow: hidden; }
+.chart svg { display: block; width: 100%; height: 100%; }
+.chart .mark { position: absolute; left: 6px; color: var(--muted); font-size: 11px; transform: translateY(-100%); }
+.chart .mark.most { left: auto; right: 6px; top: 40%; }
+.chart .mark.span { left: auto; right: 6px; top: 4px; transform: none; }
+.key::before { content: ""; display: inline-block; width: 8px; height: 8px; margin-right: 5px; border-radius: 50%; background: var(--accent); }
+.key.latency::before { background: var(--violet); }
+.key + .key { margin-left: 8px; }
 .chart .latency { fill: none; stroke: var(--violet); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 .chart .bars { fill: var(--accent); opacity: .35; }
 .chart .limit { stroke: var(--line); stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 .charted { display: grid; gap: 6px; align-content: start; }
-.charted .row { display: flex; justify-content: space-between; }
-.log { display: grid; grid-template-rows: auto minmax(0, 1fr); gap: 8px; height: 100%; }
+.charted .row { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 12px; }
+.log { display: flex; flex-direction: column; gap: 8px; height: 100%; }
+.notice { display: flex; align-items: center; justify-content: space-between; gap: 10px; padding: 4px 4px 4px 10px; min-height: 38px; border-radius: 8px; background: var(--raised); overflow-wrap: anywhere; }
+.notice button { flex: none; background: var(--surface); }
 .controls { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
 .controls input[type="search"] { flex: 1 1 120px; }
-.split { display: grid; grid-template-columns: minmax(0, 1.2fr) minmax(0, 1fr); gap: 10px; min-height: 0; }
+.split { display: grid; grid-template-columns: minmax(0, 1.2fr) minmax(0, 1fr); gap: 10px; flex: 1; min-height: 0; }
 .list { overflow: auto; border: 1px solid var(--line); border-radius: 8px; }
 .list button {
   display: grid; grid-template-columns: 90px 14px minmax(0, 1fr) auto; gap: 8px; width: 100%;
@@ -112,6 +121,8 @@ td:last-child { text-align: right; padding-right: 0; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (max-width: 640px) {
   .panel { height: min(70vh, 560px); }
+  .head .tabs { order: 1; flex-basis: 100%; }
+  .head h2 { margin-right: auto; }
   .overview, .split { grid-template-columns: minmax(0, 1fr); }
   .split { grid-template-rows: minmax(0, 1fr) minmax(0, 1fr); }
   button, input, select { min-height: 36px; }

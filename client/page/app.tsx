@@ -25,6 +25,8 @@ import {
   Transactions,
   Validators,
 } from "./panels.tsx";
+import { DevToolbarButton } from "./toolbar_button.tsx";
+import { Line } from "./line.ts";
 import { TryIt } from "./try_it.tsx";
 import { compact, integer } from "./words.ts";
 
@@ -72,7 +74,7 @@ interface Inspected {
 
 /** The page. */
 class App extends Component<
-  { readonly client: Client },
+  { readonly client: Client; readonly line: Line },
   { inspected: Inspected | null }
 > {
   /** What is shown besides the props. */
@@ -178,7 +180,7 @@ class App extends Component<
 
   /** The elements; called by Preact. */
   render(): VNode {
-    const { client } = this.props;
+    const { client, line } = this.props;
     const model = this.#model;
     const now = Date.now() + client.state.clockOffsetMs;
     const shown = (part: Drawn) => this.#shown.get(part) ?? "";
@@ -253,7 +255,7 @@ class App extends Component<
               />
             </Panel>
             <Panel name="try-it" title="Try it">
-              <TryIt client={client} onBreak={() => this.#draw()} />
+              <TryIt client={client} line={line} />
             </Panel>
           </div>
         </main>
@@ -294,6 +296,7 @@ function Bar(
         <img src="/icon.svg" alt="" width={26} height={26} />
         KALDRIX <span>live</span>
       </p>
+      <DevToolbarButton client={client} />
       <div class={`freshness ${tone}`}>
         <span class="dot" aria-hidden="true" />
         <strong role="status">{label}</strong>
@@ -374,7 +377,9 @@ function Tile(
 
 const root = document.getElementById("app")!;
 root.replaceChildren();
-render(
-  <App client={connect("/ws", { client: "kaldrix-live-page" })} />,
-  root,
-);
+const line = new Line();
+const client = connect("/ws", {
+  client: "kaldrix-live-page",
+  WebSocket: line.WebSocket,
+});
+render(<App client={client} line={line} />, root);

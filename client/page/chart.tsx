@@ -99,7 +99,7 @@ export class Chart extends Component<ChartProps> {
             size: 26,
             space: 70,
             values: (_, ticks) =>
-              ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString()),
+              ticks.map((tick) => clock.format(tick * 1000)),
           },
           { ...axis, scale: "events", size: 34, space: 36 },
           {
@@ -136,6 +136,11 @@ export class Chart extends Component<ChartProps> {
     );
   };
 }
+
+const clock = new Intl.DateTimeFormat("en", {
+  timeStyle: "medium",
+  hourCycle: "h23",
+});
 
 /** Shortest time the chart spans, in seconds. */
 const MIN_SPAN = 30;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { AnyEvent, ClientState } from "../types.ts";
+import { counted } from "./words.ts";
 
 /** Quiet after replayed events that ends a catch-up, in milliseconds. */
 export const REPLAY_QUIET_MS = 400;
@@ -100,7 +101,7 @@ export class Freshness {
       return {
         tone: "busy",
         label: "Catching up",
-        detail: `${this.#replayed} events · ${behind}`,
+        detail: `${counted(this.#replayed, "event")} · ${behind}`,
       };
     }
     const detail = this.#eventAt === undefined
@@ -111,7 +112,7 @@ export class Freshness {
       return {
         tone: "good",
         label: "Live",
-        detail: `${did} ${this.#replayed} events`,
+        detail: `${did} ${counted(this.#replayed, "event")}`,
       };
     }
     return { tone: "good", label: "Live", detail };

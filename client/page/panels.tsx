@@ -19,7 +19,7 @@ import type {
   TransactionRow,
   ValidatorRow,
 } from "./model.ts";
-import { brief, bytes, compact, integer } from "./words.ts";
+import { brief, bytes, compact, counted, integer } from "./words.ts";
 
 /** Blocks shown. */
 export const SHOWN_BLOCKS = 9;
@@ -157,11 +157,11 @@ export class Dag extends Component<
           ref={this.#canvas}
           role="img"
           aria-label={`DAG: ${vertices.length} vertices shown, ` +
-            `${tips.length} tips`}
+            counted(tips.length, "tip")}
         />
         {vertices.length === 0 && <Empty>Waiting for the first vertex</Empty>}
         <p class="legend">
-          <span class="key tip">{tips.length} tips</span>
+          <span class="key tip">{counted(tips.length, "tip")}</span>
           <span class="key body">
             {vertices.length - tips.length} built upon
           </span>
@@ -309,7 +309,10 @@ export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
             <span class={`chip ${row.status.toLowerCase()}`}>
               {row.status.toLowerCase()}
             </span>
-            <span class="sub region">{row.region ?? ""}</span>
+            {/* Many nodes are named for where they are. */}
+            {row.region && !row.id.includes(row.region) && (
+              <span class="sub region">{row.region}</span>
+            )}
           </span>
           <span class="sub facts">
             {row.height !== undefined && <>#{integer(row.height)}</>}

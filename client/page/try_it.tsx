@@ -10,6 +10,7 @@ import { Component, createRef } from "preact";
 import type { VNode } from "preact";
 import type { Client, Event } from "../types.ts";
 import { seconds } from "./freshness.ts";
+import type { Line } from "./line.ts";
 
 /** Lines kept of what was said. */
 export const MAX_LINES = 30;
@@ -18,14 +19,14 @@ export const BREAK_MS = 6000;
 /** What a room may be called after `room:`. */
 const ROOM_PATTERN = "[A-Za-z0-9_.:\\-]{1,64}";
 
-interface Line {
+interface Said {
   readonly key: number;
   readonly tone: "said" | "heard" | "wrong";
   readonly text: string;
 }
 
 interface TryState {
-  readonly lines: readonly Line[];
+  readonly lines: readonly Said[];
   readonly room: string | null;
   /** When a break ends, epoch milliseconds; `null` outside of one. */
   readonly breakEnds: number | null;
@@ -35,8 +36,8 @@ interface TryState {
 export interface TryItProps {
   /** The page's own connection. */
   readonly client: Client;
-  /** Told before the connection is broken on purpose. */
-  readonly onBreak: () => void;
+  /** What that connection runs over, to be cut. */
+  readonly line: Line;
 }
 
 /** The panel. */
@@ -56,6 +57,7 @@ export class TryIt extends Component<TryItProps, TryState> {
   /** Ends; called by Preact. */
   override componentWillUnmount(): void {
     for (const undo of this.#undo) undo();
+    if (this.state.breakEnds !== null) this.props.line.mend();
     clearInterval(this.#timer);
   }
 
@@ -104,7 +106,8 @@ export class TryIt extends Component<TryItProps, TryState> {
         </form>
         <div class="field between">
           <p id="break-help">
-            Break the connection, and watch it catch up without losing an event.
+            Cut the network under the connection, and watch it catch up without
+            losing an event.
           </p>
           <button
             type="button"
@@ -133,7 +136,7 @@ export class TryIt extends Component<TryItProps, TryState> {
     );
   }
 
-  #say(tone: Line["tone"], text: string): void {
+  #say(tone: Said["tone"], text: string): void {
     this.setState(({ lines }) => ({
       lines: [...lines, { key: this.#key++, tone, text }].slice(-MAX_LINES),
     }));
@@ -180,15 +183,16 @@ export class TryIt extends Component<TryItProps, TryState> {
 
   #break = (): void => {
     const breakEnds = Date.now() + BREAK_MS;
-    this.props.onBreak();
-    this.props.client.disconnect();
-    this.#say("said", `connection broken for ${seconds(BREAK_MS)}`);
+    const { line } = this.props;
+    line.cut();
+    this.#say("said", `the network is cut for ${seconds(BREAK_MS)}`);
     this.setState({ breakEnds });
     this.#timer = setInterval(() => {
       if (Date.now() < breakEnds) return this.forceUpdate();
       clearInterval(this.#timer);
       this.setState({ breakEnds: null });
-      this.props.client.connect();
+      line.mend();
+      this.#say("said", "the network is back");
     }, 250);
   };
 }

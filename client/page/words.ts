@@ -14,6 +14,11 @@ export function integer(value: number): string {
   return whole.format(value);
 }
 
+/** `1 tip`, `2 tips`. */
+export function counted(count: number, what: string): string {
+  return `${integer(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** `1234567` as `1.2M`; also of decimal strings, whose precision is cut. */
 export function compact(value: number | string): string {
   return short.format(Number(value));

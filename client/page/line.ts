@@ -1,0 +1,78 @@
+/**
+ * The page's way to the server, with a place to cut it: the client is not
+ * asked, and learns of it as it would of a broken network.
+ *
+ * The server's end is closed properly, since a page cannot leave a socket
+ * open and silent; a server that has to find out is what a pulled cable tests.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+
+/** How long a try to connect over a cut line takes to fail, in milliseconds. */
+export const REFUSAL_MS = 300;
+
+/** What a browser reports when a connection ends without a goodbye. */
+const ABNORMAL = { code: 1006, wasClean: false } as const;
+
+/** Makes sockets that can be cut. */
+export class Line {
+  readonly #sockets = new Set<WebSocket>();
+  #isCut = false;
+
+  /** What the client is to make its sockets with. */
+  readonly WebSocket: new (url: string) => WebSocket;
+
+  /** Makes a whole line. */
+  constructor() {
+    const dial = (url: string) => this.#dial(url);
+    this.WebSocket = class {
+      constructor(url: string) {
+        return dial(url);
+      }
+    } as unknown as new (url: string) => WebSocket;
+  }
+
+  /** Breaks every connection, and fails new ones until {@link mend}. */
+  cut(): void {
+    this.#isCut = true;
+    for (const socket of this.#sockets) {
+      const { onclose } = socket;
+      // Nothing that is still on its way arrives.
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+      onclose?.call(socket, new CloseEvent("close", ABNORMAL));
+    }
+    this.#sockets.clear();
+  }
+
+  /** Lets connections through again, and says so as a browser does. */
+  mend(): void {
+    this.#isCut = false;
+    dispatchEvent(new Event("online"));
+  }
+
+  #dial(url: string): WebSocket {
+    if (this.#isCut) return unreachable();
+    const socket = new WebSocket(url);
+    this.#sockets.add(socket);
+    socket.addEventListener("close", () => this.#sockets.delete(socket));
+    return socket;
+  }
+}
+
+/** A socket that never opens. */
+function unreachable(): WebSocket {
+  const socket: Pick<WebSocket, "onclose" | "close" | "send"> = {
+    onclose: null,
+    close: () => clearTimeout(timer),
+    send: () => {},
+  };
+  const timer = setTimeout(() => {
+    socket.onclose?.call(
+      socket as WebSocket,
+      new CloseEvent("close", ABNORMAL),
+    );
+  }, REFUSAL_MS);
+  return socket as WebSocket;
+}
