@@ -114,6 +114,8 @@ export class Instances implements AsyncDisposable {
   readonly #startedAt: number;
   #timer: Disposable | undefined;
   #beating: Promise<void>;
+  /** What the others know of this isolate's measurements. */
+  #said: readonly Reading[] | undefined;
   #open = true;
 
   /** Says so at once. */
@@ -166,13 +168,17 @@ export class Instances implements AsyncDisposable {
   }
 
   /**
-   * What everyone who was heard of lately measured; this isolate as it is now.
+   * What everyone who was heard of lately measured, as of its last beat. Of
+   * this isolate too: whoever is asked, by turns, tells the same, and no
+   * counter seems to fall.
    *
    * @throws whatever KV throws.
    */
   async measured(): Promise<Measured[]> {
     const { kv, clock, id, metrics } = this.#options;
-    const all: Measured[] = [{ id, readings: metrics.readings() }];
+    const all: Measured[] = [
+      { id, readings: this.#said ?? metrics.readings() },
+    ];
     const entries = kv.list<Measured & { at: number }>({
       prefix: ["measured"],
     }, { limit: MAX_INSTANCES });
@@ -253,6 +259,7 @@ export class Instances implements AsyncDisposable {
         .set(["instance", id], this.#own(), { expireIn: GONE_MS })
         .set(["measured", id], measured, { expireIn: LOST_MS })
         .commit();
+      this.#said = measured.readings;
     } catch {
       // The next beat says the same.
     }

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { BEAT_MS, Instances, LOST_MS } from "../realtime/instances.ts";
+import type { Instance } from "../realtime/instances.ts";
+import { Metrics } from "../realtime/metrics.ts";
+import { Samples } from "../realtime/samples.ts";
+import { Sessions } from "../realtime/sessions.ts";
+import type { Hub } from "../realtime/hub.ts";
+import { ManualClock } from "./fakes.ts";
+import { pause, until } from "./server.ts";
+
+/** Isolates as they know of each other, on one clock and one store. */
+class Bench implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly metrics: Metrics[] = [];
+  readonly #kv: Deno.Kv;
+  readonly #open: AsyncDisposable[] = [];
+  readonly #samples: Samples[] = [];
+
+  constructor(kv: Deno.Kv) {
+    this.#kv = kv;
+  }
+
+  isolate(id: string, memoryUsage: number): Instances {
+    const { clock } = this;
+    const sessions = new Sessions();
+    const metrics = new Metrics({
+      clock,
+      sessions,
+      behind: () => 1,
+      memoryUsage: () => memoryUsage,
+    });
+    const samples = new Samples({ clock, metrics });
+    const hub = {
+      channels: ["blocks"],
+      subscribers: () => 3,
+    } as unknown as Hub;
+    const instances = new Instances({
+      kv: this.#kv,
+      clock,
+      id,
+      sessions,
+      hub,
+      metrics,
+      samples,
+    });
+    this.metrics.push(metrics);
+    this.#open.push(instances);
+    this.#samples.push(samples);
+    return instances;
+  }
+
+  /** Everyone said once more how it is. */
+  async beat(): Promise<void> {
+    await this.#said();
+    this.clock.advance(BEAT_MS);
+    await this.#said();
+  }
+
+  async #said(): Promise<void> {
+    const now = this.clock.now();
+    await until("what everyone says", async () => {
+      const keys = ["one", "two"].map((id) => ["instance", id]);
+      const entries = await this.#kv.getMany<Instance[]>(keys);
+      return entries.every(({ value }) => value?.at === now);
+    });
+    // The answer to a commit comes a moment after its effect.
+    await until("the next beat", () => this.clock.nextDue <= now + BEAT_MS);
+    await pause(5);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const samples of this.#samples) samples[Symbol.dispose]();
+    for (const each of this.#open) await each[Symbol.asyncDispose]();
+    this.#kv.close();
+  }
+}
+
+Deno.test("what isolates count adds up, and times are those of the worst", async () => {
+  await using bench = new Bench(await Deno.openKv(":memory:"));
+  const one = bench.isolate("one", 100);
+  const two = bench.isolate("two", 300);
+  const [fast, slow] = bench.metrics;
+  fast!.hub.delivered!(3, 3, 10);
+  slow!.hub.delivered!(1, 1, 50);
+  slow!.connectionFailed();
+  slow!.connectionFailed();
+  await bench.beat();
+  await bench.beat();
+  for (const asked of [one, two]) {
+    const report = await asked.report();
+    assert.equal(report.instances, 2);
+    assert.equal(report.uptime, 10);
+    assert.deepEqual(report.subscribers, { blocks: 6 });
+    assert.equal(report.connectionStats.failedConnections, 2);
+    assert.equal(report.connectionStats.slowConnections, 2);
+    assert.equal(report.resourceUsage.memoryUsage, 300, "the largest process");
+    const { avg, min, max, p99, total } = report.eventDeliveryTime;
+    assert.equal(total, 4);
+    assert(Math.abs(avg - 20) < 0.5, `${avg}`);
+    assert(Math.abs(min - 10) < 0.2 && Math.abs(max - 50) < 0.5);
+    assert(Math.abs(p99 - 50) < 0.5);
+  }
+});
+
+Deno.test("who was heard of lately is there; who is silent longer is lost, not counted", async () => {
+  const kv = await Deno.openKv(":memory:");
+  await using bench = new Bench(kv);
+  const one = bench.isolate("one", 1);
+  bench.isolate("two", 1);
+  await bench.beat();
+  const { value } = await kv.get<Instance>(["instance", "two"]);
+  const names = async () => {
+    const { present, lost } = await one.survey();
+    return [present, lost].map((some) => some.map(({ id }) => id));
+  };
+  await kv.set(["instance", "old"], {
+    ...value,
+    id: "old",
+    at: bench.clock.now() - LOST_MS + 1,
+  });
+  assert.deepEqual(await names(), [["one", "old", "two"], []]);
+  await kv.set(["instance", "old"], {
+    ...value,
+    id: "old",
+    at: bench.clock.now() - LOST_MS,
+  });
+  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+  assert.equal((await one.report()).instances, 2);
+
+  // An older version of this program may be beside this one.
+  await kv.set(["instance", "older"], { id: "older", at: bench.clock.now() });
+  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+});
