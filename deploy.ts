@@ -1,0 +1,10 @@
+/**
+ * The service for hosts that run an entry point, as Deno Deploy does, instead
+ * of `deno serve main.ts`.
+ *
+ * @module
+ */
+import main from "./main.ts";
+
+// The host says where to listen: nothing here may say otherwise.
+Deno.serve({ onListen: main.onListen }, main.fetch);
