@@ -269,11 +269,14 @@ Deno.test("a position before the first event brings the first event", async () =
     const answer = await client.ask(
       subscribe({ channel: "blocks", after: { epoch: "0", seq: 0 } }),
     );
-    clock.turn();
     const [{ recovered }] = answer.payload["channels"] as [
       { recovered: boolean },
     ];
     assert.equal(recovered, true);
+    await until(() => {
+      clock.turn();
+      return client.last("NEW_BLOCK") !== undefined;
+    }, "the first event");
     const event = client.last("NEW_BLOCK") as Frame & {
       id: string;
       seq: number;
