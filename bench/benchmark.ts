@@ -14,7 +14,7 @@ import type { BenchOptions } from "./options.ts";
 import { preciseNow } from "./pacer.ts";
 import { gradeOf, reportOf } from "./report.ts";
 import type { Grade } from "./report.ts";
-import { BenchServer } from "./server.ts";
+import { BenchServer, cpuSeconds } from "./server.ts";
 
 /** Load before the measuring begins, in milliseconds. */
 const WARM_MS = 1_000;
@@ -38,8 +38,6 @@ export const LATE_MS = 20;
 const MAX_LOADERS = 8;
 /** Life of the tokens of a run; beyond its longest. */
 const TOKEN_LIFE = "3h";
-/** Server processes report their CPU time in so many ticks a second. */
-const TICKS_PER_SECOND = 100;
 
 /** What one sampling interval saw. */
 export interface Sample {
@@ -557,25 +555,6 @@ class Run {
     const after = await cpuSeconds(server.pid);
     if (before === undefined || after === undefined) return null;
     return (after - before) / (endAt - startAt) * 1_000 * 100;
-  }
-}
-
-/** @see {@link https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html} */
-async function cpuSeconds(pid: number): Promise<number | undefined> {
-  try {
-    // Deno reads this only with all rights, another program with none.
-    const { stdout } = await new Deno.Command("cat", {
-      args: [`/proc/${pid}/stat`],
-      stderr: "null",
-    }).output();
-    const stat = new TextDecoder().decode(stdout);
-    // The name, in brackets, may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const seconds = (Number(fields[11]) + Number(fields[12])) /
-      TICKS_PER_SECOND;
-    return Number.isNaN(seconds) ? undefined : seconds;
-  } catch {
-    return undefined;
   }
 }
 

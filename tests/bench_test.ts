@@ -11,6 +11,7 @@ import {
 } from "../bench/options.ts";
 import { CALIBRATION, comparison, figuresOf, SLOWER } from "../bench/micro.ts";
 import { Pacer } from "../bench/pacer.ts";
+import { main as comparePeers, tableOf } from "../bench/peers.ts";
 import { pageOf } from "../bench/page.ts";
 import { eventText, Receipts } from "../bench/receipts.ts";
 import { gradeOf, GRADES, POOR, reportOf, textOf } from "../bench/report.ts";
@@ -342,6 +343,28 @@ Deno.test("a micro-benchmark that failed is named", () => {
   const good = figuresOf(output([{ ok: { min: 5, p75: 9 } }]));
   assert.deepEqual(good.ns, { decode: 5 });
   assert.throws(() => figuresOf(output([{}])), /"decode" failed/);
+});
+
+Deno.test("peers stand in one table, with ratios to socket.io", () => {
+  const calm = { ...new Times().summary(), avg: 5.44, p99: 12.2 };
+  const of = (name: string, deliveries: number, acks: number) => ({
+    name,
+    calm,
+    deliveries,
+    isSaturated: name === "ours",
+    usPerDelivery: name === "ours" ? 0.5 : null,
+    acks,
+  });
+  const table = tableOf([of("ours", 180_000, 30), of("socket.io", 9_000, 20)]);
+  assert.deepEqual(table.split("\n").slice(2), [
+    "| ours | 5.4 / 12.2 | ≥ 180000 (20.00x) | 0.50 | 30 (1.50x) |",
+    "| socket.io | 5.4 / 12.2 | 9000 (1.00x) | - | 20 (1.00x) |",
+  ]);
+});
+
+Deno.test("peers that nobody knows are refused with 2", async () => {
+  assert.equal(await comparePeers(["--only", "carrier-pigeon"]), 2);
+  assert.equal(await comparePeers(["--clients", "0"]), 2);
 });
 
 async function bench(
