@@ -337,7 +337,8 @@ function worsened(
 ): Alert {
   const about = subject ?? alert.subject;
   if (value <= threshold) return alert;
-  return { ...alert, value, message: say(value, about) };
+  const message = say(value, about);
+  return { ...alert, value, message, ...(about && { subject: about }) };
 }
 
 /**
