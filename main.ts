@@ -20,7 +20,7 @@ import type { Source } from "./sources/source.ts";
  * Longest wait for a good end, in milliseconds: five seconds after a signal
  * Deno Deploy ends what is left.
  */
-const LATE_MS = 4_000;
+const LATE_MS = 3_500;
 
 const dev = Deno.args.includes("--dev");
 const settings = settingsOrExit();
