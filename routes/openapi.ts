@@ -540,6 +540,80 @@ export const ENDPOINTS: readonly Endpoint[] = [
   },
   {
     method: "get",
+    path: "/api/admin/alerts",
+    tag: "admin",
+    summary: "What is wrong now, what is silenced, and all rules",
+    role: "admin",
+    answers: [{
+      status: 200,
+      description: "Alerts of the cluster",
+      schema: z.looseObject({
+        alerts: z.array(z.looseObject({ type: z.string() })),
+        silences: z.array(z.looseObject({ type: z.string() })),
+        rules: z.array(z.looseObject({
+          type: z.string(),
+          severity: z.string(),
+          threshold: z.number(),
+          endAt: z.number(),
+          fireAfterMs: millis,
+          endAfterMs: millis,
+        })),
+      }),
+    }],
+    refuses: ["STORE_UNAVAILABLE"],
+  },
+  {
+    method: "post",
+    path: "/api/admin/alerts/silences",
+    tag: "admin",
+    summary: "Keep a rule silent for a while",
+    role: "admin",
+    body: {
+      schema: z.strictObject({
+        type: z.string().min(1).max(64),
+        forMs: z.int().positive(),
+        reason: z.string().max(200).optional(),
+      }),
+      examples: {
+        memory: { type: "memory", forMs: 3_600_000, reason: "known" },
+      },
+    },
+    answers: [{
+      status: 201,
+      description: "Silent; alerts of this type are neither raised nor told",
+      schema: z.looseObject({ silence: z.looseObject({ type: z.string() }) }),
+    }],
+    refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
+  },
+  {
+    method: "delete",
+    path: "/api/admin/alerts/silences/{type}",
+    tag: "admin",
+    summary: "Let a rule speak again",
+    role: "admin",
+    arguments: [{
+      name: "type",
+      in: "path",
+      description: "The rule's name",
+      schema: z.string(),
+      example: "memory",
+    }],
+    answers: [
+      {
+        status: 200,
+        description: "It speaks again",
+        schema: z.looseObject({ removed: z.literal(true) }),
+      },
+      {
+        status: 404,
+        description: "It was not silent",
+        schema: z.looseObject({ removed: z.literal(false) }),
+      },
+    ],
+    refuses: ["INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
+  },
+  {
+    method: "get",
     path: "/api/admin/events",
     tag: "admin",
     summary: "What happened at the guards, newest first",
