@@ -360,6 +360,31 @@ Deno.test("the operator's page, in Chromium", async (t) => {
       }, { expectedErrors: /status of 400/ }),
   );
 
+  await t.step(
+    "shows what fires, and silences it",
+    () =>
+      withPage(async ({ page }) => {
+        await using stale = await TestServer.start({
+          settings: { ALERT_MEMORY_MB: "64" },
+        });
+        await enter(page, stale);
+        const firing = page.locator(".active li", { hasText: "for" });
+        await until(
+          "an alert about memory",
+          async () => await firing.count() > 0,
+          60_000,
+        );
+        await firing.first().getByRole("button", { name: "Silence 1 h" })
+          .click();
+        await firing.first().getByRole("button", { name: "Sure?" }).click();
+        const silent = page.locator(".active li", { hasText: "silent" });
+        await silent.getByText("memory").waitFor();
+        await silent.getByRole("button", { name: "Let it speak" }).click();
+        await silent.getByRole("button", { name: "Sure?" }).click();
+        await silent.waitFor({ state: "detached" });
+      }),
+  );
+
   await t.step("revokes a user", () =>
     withPage(async ({ page }) => {
       await enter(page, server);

@@ -11,6 +11,7 @@ import { Component, render } from "preact";
 import type { ComponentChildren, VNode } from "preact";
 import { ApiError, OperatorApi } from "./api.ts";
 import type {
+  ActiveAlert,
   AlertEvent,
   BlockInfo,
   ChannelInfo,
@@ -20,6 +21,7 @@ import type {
   RevocationInfo,
   SecurityEvent,
   SessionInfo,
+  Silence,
 } from "./api.ts";
 import { Line } from "./chart.tsx";
 import {
@@ -71,6 +73,10 @@ interface View {
   readonly blocks: readonly BlockInfo[];
   readonly revocations: readonly RevocationInfo[];
   readonly events: readonly SecurityEvent[];
+  /** Those that have not ended. */
+  readonly active: readonly ActiveAlert[];
+  readonly silences: readonly Silence[];
+  /** What the channel `alerts` said, newest first. */
   readonly alerts: readonly AlertEvent[];
   /** When each channel last had an event, in epoch milliseconds. */
   readonly latest: Readonly<Record<string, number>>;
@@ -172,6 +178,8 @@ class Operations extends Component<
       | "blocks"
       | "revocations"
       | "events"
+      | "active"
+      | "silences"
       | "alerts"
       | "latest"
     >
@@ -187,7 +195,7 @@ class Operations extends Component<
       return events;
     };
     const kept = channels.filter(({ seq }) => seq);
-    const [who, blocked, revoked, happened, ends] = await Promise.all([
+    const [who, blocked, revoked, happened, wrong, ends] = await Promise.all([
       api.get<{ sessions: SessionInfo[]; complete: boolean }>(
         "/api/admin/sessions",
       ),
@@ -195,6 +203,9 @@ class Operations extends Component<
       api.get<{ revocations: RevocationInfo[] }>("/api/admin/revocations"),
       api.get<{ events: SecurityEvent[] }>(
         `/api/admin/events?limit=${MAX_EVENTS}`,
+      ),
+      api.get<{ alerts: ActiveAlert[]; silences: Silence[] }>(
+        "/api/admin/alerts",
       ),
       Promise.all(kept.map(async (channel) =>
         [
@@ -210,6 +221,8 @@ class Operations extends Component<
       blocks: blocked.blocks,
       revocations: revoked.revocations,
       events: happened.events,
+      active: wrong.alerts,
+      silences: wrong.silences,
       alerts: (byChannel.get("alerts") ?? []).toReversed(),
       latest: Object.fromEntries(
         ends.flatMap(([channel, events]) => {
@@ -324,7 +337,27 @@ class Operations extends Component<
                 />
                 <Revocations view={view} />
               </Panel>
-              <Panel name="half" title="Alerts">
+              <Panel
+                name="half"
+                title="Alerts"
+                note={view.active.length > 0
+                  ? `${view.active.length} firing`
+                  : "none firing"}
+              >
+                <Active
+                  view={view}
+                  onSilence={({ type }) =>
+                    void act(`Silenced ${type} for an hour`, () =>
+                      api.post("/api/admin/alerts/silences", {
+                        type,
+                        forMs: LENGTHS[1]![1],
+                      }))}
+                  onSpeak={({ type }) =>
+                    void act(
+                      `${type} may speak again`,
+                      () => api.delete(`/api/admin/alerts/silences/${type}`),
+                    )}
+                />
                 <Alerts view={view} />
               </Panel>
               <Panel name="half" title="Security events">
@@ -726,8 +759,47 @@ function Revocations({ view }: { readonly view: View }): VNode {
   );
 }
 
+function Active(
+  { view, onSilence, onSpeak }: {
+    readonly view: View;
+    readonly onSilence: (alert: ActiveAlert) => void;
+    readonly onSpeak: (silence: Silence) => void;
+  },
+): VNode {
+  return (
+    <ul class="active">
+      {view.active.map((it) => (
+        <li key={it.id}>
+          <span class={`chip ${it.severity}`}>{it.severity}</span>
+          <span>
+            {it.message}{" "}
+            <span class="sub">
+              for {span(view.heardAt - it.startedAt)}
+            </span>
+          </span>
+          <Sure word="Silence 1 h" onSure={() => onSilence(it)} />
+        </li>
+      ))}
+      {view.silences.map((it) => (
+        <li key={it.type}>
+          <span class="chip">silent</span>
+          <span>
+            {it.type}{" "}
+            <span class="sub">
+              by {it.by}, {span(it.until - view.heardAt)} left
+            </span>
+          </span>
+          <Sure word="Let it speak" onSure={() => onSpeak(it)} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Alerts({ view }: { readonly view: View }): VNode {
-  if (view.alerts.length === 0) return <p class="empty">All quiet.</p>;
+  if (view.alerts.length === 0 && view.active.length === 0) {
+    return <p class="empty">All quiet.</p>;
+  }
   return (
     <ol>
       {view.alerts.map(({ id, timestamp, payload }) => {

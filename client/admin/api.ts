@@ -97,6 +97,23 @@ export interface AlertEvent {
   };
 }
 
+/** An alert that has not ended. */
+export interface ActiveAlert {
+  readonly id: string;
+  readonly type: string;
+  readonly severity: string;
+  readonly message: string;
+  readonly subject?: string;
+  readonly startedAt: number;
+}
+
+/** A rule that an operator keeps silent. */
+export interface Silence {
+  readonly type: string;
+  readonly until: number;
+  readonly by: string;
+}
+
 /** What an isolate measures of itself and of all; what is not there is not shown. */
 export interface MetricsInfo {
   readonly uptime?: number;
