@@ -396,7 +396,7 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
 
         await bar.getByRole("button", { name: "Back to the connection" })
           .click();
-        await rows.getByText("connected").waitFor();
+        await rows.getByText("connected").first().waitFor();
       }),
   );
 

@@ -162,6 +162,8 @@ Deno.test("samples are seconds, also those in which nothing came", () => {
     { second: 1000, events: 2, latency: 7 },
     { second: 1001, events: 0, latency: undefined },
   ]);
+  model.tick(1_003_500, false);
+  assert.equal(model.samples.at(-1)!.latency, null);
   model.tick(9_000_000);
   assert.equal(model.samples.length, MAX_SAMPLES);
 });

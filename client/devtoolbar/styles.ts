@@ -17,7 +17,7 @@ export const STYLES = `
   color-scheme: light dark !important;
   font: 13px/1.4 system-ui, -apple-system, "Segoe UI", sans-serif !important;
   --surface: #fff; --raised: #f1f3f6; --line: #dfe3e9; --text: #12161d;
-  --muted: #59636f; --accent: #0b7a6c; --violet: #6d45d9; --good: #0f7a45;
+  --muted: #59636f; --accent: #0b7a6c; --violet: #6d45d9; --good: #0b6b3b;
   --busy: #8a5a00; --bad: #b3261e;
   color: var(--text) !important;
 }
@@ -123,6 +123,7 @@ td:last-child { text-align: right; padding-right: 0; }
   .panel { height: min(70vh, 560px); }
   .head .tabs { order: 1; flex-basis: 100%; }
   .head h2 { margin-right: auto; }
+  .controls input[type="search"] { flex-basis: 100%; }
   .overview, .split { grid-template-columns: minmax(0, 1fr); }
   .split { grid-template-rows: minmax(0, 1fr) minmax(0, 1fr); }
   button, input, select { min-height: 36px; }

@@ -107,7 +107,7 @@ class App extends Component<
     }
     // Ages, freshness and samples move on also while nothing arrives.
     this.#timer = setInterval(() => {
-      this.#model.tick(Date.now());
+      this.#model.tick(Date.now(), client.state.isConnected);
       this.#draw();
     }, 250);
   }

@@ -126,7 +126,6 @@ export class Chart extends Component<ChartProps> {
             scale: "latency",
             stroke: ink("--violet"),
             width: 1.4,
-            spanGaps: true,
             points: { show: false },
           },
         ],
@@ -145,7 +144,9 @@ const clock = new Intl.DateTimeFormat("en", {
 /** Shortest time the chart spans, in seconds. */
 const MIN_SPAN = 30;
 
-/** Samples as uPlot takes them; a second without news leaves a gap. */
+/**
+ * Samples as uPlot takes them: `null` breaks a line, nothing is passed over.
+ */
 function columns(samples: readonly Sample[]): uPlot.AlignedData {
   const last = samples.at(-1)?.second ?? Math.floor(Date.now() / 1000);
   const bySecond = new Map(samples.map((sample) => [sample.second, sample]));
@@ -155,6 +156,6 @@ function columns(samples: readonly Sample[]): uPlot.AlignedData {
   return [
     x,
     x.map((second) => bySecond.get(second)?.events ?? null),
-    x.map((second) => bySecond.get(second)?.latency ?? null),
+    x.map((second) => bySecond.get(second)?.latency),
   ];
 }

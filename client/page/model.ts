@@ -149,8 +149,11 @@ export interface Sample {
   readonly second: number;
   /** Live events taken; a replay would dwarf them. */
   readonly events: number;
-  /** Middle latency of live events, in milliseconds; absent without any. */
-  readonly latency: number | undefined;
+  /**
+   * Middle latency of live events, in milliseconds; absent without any,
+   * `null` without a connection.
+   */
+  readonly latency: number | null | undefined;
 }
 
 /** The parts of the model, each with its own revision. */
@@ -288,8 +291,9 @@ export class ChainModel {
    * Closes the seconds that ended before `now` into samples.
    *
    * @param now epoch milliseconds.
+   * @param isConnected whether events can come.
    */
-  tick(now: number): void {
+  tick(now: number, isConnected = true): void {
     const second = Math.floor(now / 1000);
     if (this.#second === 0 || second < this.#second) this.#second = second;
     // A tab that slept for an hour has nothing to say about most of it.
@@ -298,7 +302,7 @@ export class ChainModel {
       this.#samples.push({
         second: each,
         events: this.#events,
-        latency: middle(this.#latencies),
+        latency: middle(this.#latencies) ?? (isConnected ? undefined : null),
       });
       this.#events = 0;
       this.#latencies = [];
