@@ -11,7 +11,8 @@
  * @module
  */
 import { createWebSocketBenchmark } from "./benchmark.ts";
-import type { BenchMetrics, Progress } from "./benchmark.ts";
+import type { Progress } from "./benchmark.ts";
+import type { BenchMetrics } from "./metrics.ts";
 import { readOptions, UsageError } from "./options.ts";
 import type { BenchOptions } from "./options.ts";
 import { pageOf } from "./page.ts";

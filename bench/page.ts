@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BenchMetrics } from "./benchmark.ts";
+import type { BenchMetrics } from "./metrics.ts";
 import type { BenchOptions } from "./options.ts";
 import { reportOf } from "./report.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BenchMetrics } from "./benchmark.ts";
+import type { BenchMetrics, Grade } from "./metrics.ts";
 
 /** Bounds of a grade, all of which a run must keep within. */
 export interface GradeBounds {
@@ -22,14 +22,6 @@ export const GRADES = [
 ] as const satisfies readonly GradeBounds[];
 /** The grade of what reaches no other. */
 export const POOR = "Poor";
-
-/** How good a run was. */
-export interface Grade {
-  /** The worse of the two. */
-  readonly overall: string;
-  readonly eventDelivery: string;
-  readonly throughput: string;
-}
 
 /**
  * Grades a run.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createWebSocketBenchmark } from "../bench/benchmark.ts";
-import type { BenchMetrics } from "../bench/benchmark.ts";
+import type { BenchMetrics } from "../bench/metrics.ts";
 import { HIGHEST_US, Times } from "../bench/histogram.ts";
 import { jsonLines } from "../bench/job.ts";
 import {
