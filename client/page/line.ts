@@ -18,6 +18,8 @@ const ABNORMAL = { code: 1006, wasClean: false } as const;
 /** Makes sockets that can be cut. */
 export class Line {
   readonly #sockets = new Set<WebSocket>();
+  /** Tries under way over the cut line; each can be failed now. */
+  readonly #tries = new Set<() => void>();
   #isCut = false;
 
   /** What the client is to make its sockets with. */
@@ -49,30 +51,36 @@ export class Line {
   /** Lets connections through again, and says so as a browser does. */
   mend(): void {
     this.#isCut = false;
+    for (const fail of this.#tries) fail();
     dispatchEvent(new Event("online"));
   }
 
   #dial(url: string): WebSocket {
-    if (this.#isCut) return unreachable();
+    if (this.#isCut) return this.#unreachable();
     const socket = new WebSocket(url);
     this.#sockets.add(socket);
     socket.addEventListener("close", () => this.#sockets.delete(socket));
     return socket;
   }
-}
 
-/** A socket that never opens. */
-function unreachable(): WebSocket {
-  const socket: Pick<WebSocket, "onclose" | "close" | "send"> = {
-    onclose: null,
-    close: () => clearTimeout(timer),
-    send: () => {},
-  };
-  const timer = setTimeout(() => {
-    socket.onclose?.call(
-      socket as WebSocket,
-      new CloseEvent("close", ABNORMAL),
-    );
-  }, REFUSAL_MS);
-  return socket as WebSocket;
+  /** A socket that never opens. */
+  #unreachable(): WebSocket {
+    const end = (): void => {
+      clearTimeout(timer);
+      this.#tries.delete(fail);
+    };
+    const socket: Pick<WebSocket, "onclose" | "close" | "send"> = {
+      onclose: null,
+      close: end,
+      send: () => {},
+    };
+    const fail = (): void => {
+      end();
+      const { onclose } = socket;
+      onclose?.call(socket as WebSocket, new CloseEvent("close", ABNORMAL));
+    };
+    const timer = setTimeout(fail, REFUSAL_MS);
+    this.#tries.add(fail);
+    return socket as WebSocket;
+  }
 }
