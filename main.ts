@@ -9,6 +9,7 @@ import { CLOSE_MS, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { Lease } from "./realtime/lease.ts";
 import { isExported } from "./realtime/tracing.ts";
 import { onEndAsked } from "./realtime/signals.ts";
+import { openStore } from "./realtime/store.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./service.ts";
@@ -25,7 +26,7 @@ const LATE_MS = 3_500;
 const dev = Deno.args.includes("--dev");
 const settings = settingsOrExit();
 const journal = openJournal(settings.LOG_LEVEL, { readable: dev });
-const kv = await Deno.openKv(settings.KV_PATH);
+const kv = await openStore(settings.KV_PATH, { clock });
 // Loaded only where somebody listens.
 const telemetry = isExported()
   ? await import("./realtime/telemetry.ts")
