@@ -318,6 +318,7 @@ Deno.test("the live page, in Chromium", async (t) => {
     () =>
       withPage(async ({ page }) => {
         await page.goto(server.url);
+        await showsTile(page, "Height", "6");
         await page.locator(".block button").first().click();
         await page.getByRole("dialog").getByText(`"blockId": "b6"`).waitFor();
         await page.keyboard.press("Escape");
