@@ -8,7 +8,6 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Roster } from "../realtime/roster.ts";
-import { parseNetwork, widened } from "../security/address.ts";
 import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
 import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
@@ -74,7 +73,6 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   app.post("/api/admin/blocks", async (c) => {
     const { ip, reason, forMs } = await bodyOf(c, BlockRequest);
     const by = c.get("by");
-    refuseOwnAddress(c, ip);
     const block = await done(
       c,
       { kind: "blocked", ip, detail: reason },
@@ -154,18 +152,6 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
       securityLog.record({ ...action, reason, by: c.get("by") });
     }
   }
-}
-
-/** Who blocks itself could not lift the block again. */
-function refuseOwnAddress(c: Context<AdminEnv>, ip: string): void {
-  const own = parseNetwork(c.get("visitor")?.ip ?? "");
-  const network = parseNetwork(ip.trim());
-  if (!own || network?.bytes.length !== own.bytes.length) return;
-  if (widened(own, network.prefix).text !== network.text) return;
-  throw new Refusal(
-    "FORBIDDEN",
-    "You are calling from this address, and could not unblock it again",
-  );
 }
 
 async function bodyOf<Schema extends z.ZodType>(

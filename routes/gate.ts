@@ -51,6 +51,11 @@ const TOKEN_ARGUMENTS: ReadonlySet<string> = new Set([
 ]);
 /** Doors that load balancers knock at: open to all, always. */
 const OPEN_DOORS: ReadonlySet<string> = new Set(["/health", "/ready"]);
+/**
+ * Where a block does not hold, only tokens do: an operator who blocked its own
+ * address can lift the block again.
+ */
+const ADMIN_DOORS = "/api/admin/";
 
 /** What the gate is made of. */
 export interface GateParts {
@@ -146,7 +151,8 @@ export class Gate implements Disposable {
   watch(): MiddlewareHandler<Env> {
     return async (c, next) => {
       if (OPEN_DOORS.has(c.req.path)) return await next();
-      c.set("visitor", this.#unblocked(c));
+      const isAdminDoor = c.req.path.startsWith(ADMIN_DOORS);
+      c.set("visitor", isAdminDoor ? this.#anyone(c) : this.#unblocked(c));
       await next();
       const name = c.get("limit");
       // The answer to an upgrade is not ours to change.
@@ -279,13 +285,18 @@ export class Gate implements Disposable {
     return c.get("visitor") ?? this.#unblocked(c);
   }
 
-  #unblocked(c: Context<Env>): Visitor {
+  #anyone(c: Context<Env>): Visitor {
     const ip = this.#parts.clientIp(
       c.env.remoteAddr.hostname,
       c.req.header("x-forwarded-for"),
     );
-    const block = this.#parts.blocks.blockOf(ip);
-    if (!block) return { ip, bucket: bucketOf(ip) };
+    return { ip, bucket: bucketOf(ip) };
+  }
+
+  #unblocked(c: Context<Env>): Visitor {
+    const visitor = this.#anyone(c);
+    const block = this.#parts.blocks.blockOf(visitor.ip);
+    if (!block) return visitor;
     const retryAfterMs = Math.max(1, block.until - this.#parts.now());
     throw new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
   }
