@@ -23,6 +23,11 @@ import { STRANGER } from "./identity.ts";
 
 /** Frames one connection may send at once. */
 export const CONNECTION_BURST = 500;
+/**
+ * Which part of what its address may send one connection may send, where that
+ * is more than {@link CONNECTION_PER_SECOND}.
+ */
+export const CONNECTION_SHARE = 4;
 /** Frames one connection may send in a second, in the long run. */
 export const CONNECTION_PER_SECOND = 100;
 /**
@@ -260,12 +265,15 @@ export class Gate implements Disposable {
 
   /** What a session asks at every frame. */
   guard({ ip, bucket }: Visitor): SessionGuard {
-    const { limits, now } = this.#parts;
-    const budget = new Budget({
-      burst: CONNECTION_BURST,
-      perSecond: CONNECTION_PER_SECOND,
-      now,
-    });
+    const { limits, windowMs, now } = this.#parts;
+    // Whoever lets an address send more lets its connections, too.
+    const ofAddress = limits.messages.peek(bucket).limit * 1_000 / windowMs;
+    const perSecond = Math.max(
+      CONNECTION_PER_SECOND,
+      ofAddress / CONNECTION_SHARE,
+    );
+    const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
+    const budget = new Budget({ burst, perSecond, now });
     return {
       admit: (caller, count = 1) =>
         isTrusted(caller)

@@ -312,7 +312,10 @@ Deno.test("a socket that its peer does not let go counts until it is gone", asyn
 
 Deno.test("one connection may send a burst, then so much a second; a batch costs what it holds", async () => {
   const clock = new ManualClock();
-  await using isolates = await openIsolates({ clock });
+  await using isolates = await openIsolates({
+    clock,
+    env: { RATE_LIMIT_MAX: "1000" },
+  });
   const { gate } = isolates.all[0]!;
   const guard = gate.guard({ ip: IP, bucket: IP });
   const user = caller("user");
@@ -324,6 +327,21 @@ Deno.test("one connection may send a burst, then so much a second; a batch costs
   assert.equal(guard.admit(caller("publisher"), 1_000), 0);
   clock.advance(10);
   assert.equal(guard.admit(user), 0);
+});
+
+Deno.test("where an address may send more, each of its connections may", async () => {
+  const clock = new ManualClock();
+  await using isolates = await openIsolates({
+    clock,
+    env: { RATE_LIMIT_MAX: "12000" },
+  });
+  const { gate } = isolates.all[0]!;
+  const guard = gate.guard({ ip: IP, bucket: IP });
+  // 12,000 x 20 messages a minute are 4,000 a second, 1,000 of them for one.
+  assert.equal(guard.admit(caller("user"), 10 * CONNECTION_BURST), 0);
+  assert.equal(guard.admit(caller("user")), 1);
+  clock.advance(1);
+  assert.equal(guard.admit(caller("user")), 0);
 });
 
 Deno.test("an address may send so many messages for each request, over all its connections", async () => {
