@@ -399,7 +399,9 @@ Deno.test("frames of 64 MiB and floods of fragments are refused and forgotten", 
 });
 
 Deno.test("storms of subscriptions end at the cap, and at the budget", async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.start({
+    settings: { RATE_LIMIT_MAX: "1000" },
+  });
   await using witness = await Witness.call(server);
   const before = await server.memory();
   await using peer = await Peer.connect(server.socketUrl);
@@ -589,7 +591,9 @@ Deno.test("slow, half and broken handshakes, stalled readers and vanished peers 
 });
 
 Deno.test("a client that reads nothing but asks without end is sent away", async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.start({
+    settings: { RATE_LIMIT_MAX: "1000" },
+  });
   await using witness = await Witness.call(server);
   using socket = await RawSocket.open(server);
   const frame = encodeFrame({
