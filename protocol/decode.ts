@@ -9,7 +9,7 @@ import { channelNamed } from "./channels.ts";
 import type { Channel } from "./channels.ts";
 import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
 import type { CommandPayload, CommandType } from "./commands.ts";
-import { clientFields, Id, VERSION } from "./envelope.ts";
+import { clientFields, isId, VERSION } from "./envelope.ts";
 import { MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 import { Refusal } from "./refusals.ts";
@@ -219,7 +219,6 @@ function parse(data: unknown, maxBytes: number): unknown {
 
 /** What the envelope must have before its type can be looked up. */
 function envelope(value: unknown): Envelope {
-  const ref = refOf(value);
   if (!isObject(value)) {
     throw new Refusal("INVALID_MESSAGE", "Frame is not a JSON object");
   }
@@ -228,13 +227,13 @@ function envelope(value: unknown): Envelope {
     throw new Refusal(
       "UNSUPPORTED_VERSION",
       `This server speaks version ${VERSION}`,
-      { ref },
+      { ref: refOf(value) },
     );
   }
   if (typeof type !== "string") {
     throw new Refusal("INVALID_MESSAGE", undefined, {
       issues: [{ path: "type", message: "expected a string" }],
-      ref,
+      ref: refOf(value),
     });
   }
   if (commands.has(type) || messages.has(type) || type === "BATCH_UPDATE") {
@@ -243,7 +242,7 @@ function envelope(value: unknown): Envelope {
   throw new Refusal(
     "UNKNOWN_TYPE",
     `Message type ${JSON.stringify(cut(type))} is not known`,
-    { ref },
+    { ref: refOf(value) },
   );
 }
 
@@ -362,8 +361,8 @@ function isObject(value: unknown): value is Fields {
 
 function refOf(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const id = Id.safeParse((value as Fields)["id"]);
-  return id.success ? id.data : undefined;
+  const { id } = value as Fields;
+  return isId(id) ? id : undefined;
 }
 
 function sameMajor(version: string): boolean {

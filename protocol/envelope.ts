@@ -11,14 +11,22 @@ export const VERSION = "1.0.0";
 /** Subprotocol a client may offer on the upgrade. */
 export const SUBPROTOCOL = "kaldrix.v1";
 
+/** 1 to 128 visible ASCII characters. */
+const ID = /^[\x21-\x7e]{1,128}$/;
+
 /**
  * A frame's name: the publisher's idempotency key, or what a reply's `ref`
  * names. 1 to 128 visible ASCII characters.
  */
 export const Id = z.string().regex(
-  /^[\x21-\x7e]{1,128}$/,
+  ID,
   "expected 1 to 128 visible ASCII characters",
 );
+
+/** Whether `value` may name a frame, told without zod: every frame asks. */
+export function isId(value: unknown): value is string {
+  return typeof value === "string" && ID.test(value);
+}
 
 /** Semantic version, without build or pre-release parts. */
 export const Version = z.string().regex(
@@ -43,6 +51,9 @@ export const serverFields = {
 /** Crockford's base 32, which sorts as text. */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/** Numbers that the last two of a name's characters count. */
+const PAIRS = 32 * 32;
+
 function base32(value: number, length: number): string {
   let text = "";
   for (let rest = value; text.length < length; rest = Math.floor(rest / 32)) {
@@ -63,14 +74,19 @@ export function idSource(
   random: () => number = Math.random,
 ): (now: number) => string {
   const name = base32(Math.floor(random() * 32 ** 8), 8);
+  const pairs = Array.from({ length: PAIRS }, (_, i) => base32(i, 2));
   let count = 0;
   let latest = -1;
   let prefix = "";
   return (now) => {
-    if (now > latest) {
-      latest = now;
-      prefix = base32(now, 10) + name;
+    const pair = count % PAIRS;
+    // Most names differ from the one before in their last characters only.
+    if (now > latest || pair === 0) {
+      latest = Math.max(now, latest);
+      prefix = base32(latest, 10) + name +
+        base32(Math.floor(count / PAIRS) % 32 ** 6, 6);
     }
-    return prefix + base32(count++ % 32 ** 8, 8);
+    count++;
+    return prefix + pairs[pair];
   };
 }

@@ -172,6 +172,9 @@ Deno.test("names are unique, sortable and fit an id", () => {
   for (const id of ids) assert(Id.safeParse(id).success && id.length === 26);
   const other = idSource();
   assert.notEqual(other(NOW), idSource()(NOW));
+  const many = Array.from({ length: 3_000 }, () => other(NOW));
+  assert.equal(new Set(many).size, many.length);
+  assert.deepEqual(many.toSorted(), many);
 });
 
 /** Whether JSON numbers in `value` survive being parsed and written again. */
