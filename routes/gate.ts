@@ -212,7 +212,7 @@ export class Gate implements Disposable {
     this.#parts.inService();
     const { caller, refusal } = await this.#whoArrives(c, visitor);
     if (!isTrusted(caller)) this.#take(c, "connections", visitor);
-    this.#unblocked(c);
+    this.#requireUnblocked(visitor);
     this.#parts.inService();
     this.#requireOrigin(c, visitor);
     this.#requireRoom(visitor);
@@ -303,8 +303,13 @@ export class Gate implements Disposable {
 
   #unblocked(c: Context<Env>): Visitor {
     const visitor = this.#anyone(c);
-    const block = this.#parts.blocks.blockOf(visitor.ip);
-    if (!block) return visitor;
+    this.#requireUnblocked(visitor);
+    return visitor;
+  }
+
+  #requireUnblocked({ ip }: Visitor): void {
+    const block = this.#parts.blocks.blockOf(ip);
+    if (!block) return;
     const retryAfterMs = Math.max(1, block.until - this.#parts.now());
     throw new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
   }
@@ -435,6 +440,7 @@ function sentenceOf({ until, reason }: Block): string {
 
 /** URLs end up in logs and histories, where tokens must never be. */
 function refuseTokenInUrl(c: Context<Env>): void {
+  if (!c.req.url.includes("?")) return;
   const { searchParams } = new URL(c.req.url);
   for (const name of searchParams.keys()) {
     if (!TOKEN_ARGUMENTS.has(name.toLowerCase())) continue;

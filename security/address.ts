@@ -19,6 +19,11 @@ export interface Network {
   readonly prefix: number;
 }
 
+/** Addresses read lately that are remembered: a caller's is asked often. */
+export const MAX_REMEMBERED = 1_024;
+
+const remembered = new Map<string, Network>();
+
 /**
  * Reads a single address.
  *
@@ -27,6 +32,16 @@ export interface Network {
  */
 export function parseAddress(text: string): Network | undefined {
   if (text.length > MAX_ADDRESS_LENGTH) return undefined;
+  const known = remembered.get(text);
+  if (known) return known;
+  const address = read(text);
+  if (!address) return undefined;
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(text, address);
+  return address;
+}
+
+function read(text: string): Network | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
     return network(ipaddr.IPv4.parse(text).toByteArray(), 32);
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   MAX_ADDRESS_LENGTH,
+  MAX_REMEMBERED,
   NetworkMap,
   parseAddress,
   parseNetwork,
@@ -145,6 +146,17 @@ Deno.test("a network has one spelling, whatever was written", () => {
     parseAddress(`::1%${"z".repeat(MAX_ADDRESS_LENGTH)}`),
     undefined,
   );
+});
+
+Deno.test("an address read lately is read once, and a bounded number is remembered", () => {
+  const address = parseAddress("2001:db8:2::1");
+  assert.equal(parseAddress("2001:db8:2::1"), address);
+  for (let i = 0; i < MAX_REMEMBERED; i++) {
+    parseAddress(`10.7.${i >> 8}.${i & 255}`);
+  }
+  const again = parseAddress("2001:db8:2::1");
+  assert.notEqual(again, address);
+  assert.deepEqual(again, address);
 });
 
 Deno.test("a network holds exactly the addresses that begin like it", () => {
