@@ -58,7 +58,7 @@ export class Feed implements Connection {
     this.#caller = caller;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
-    this.#outbox = new Outbox(peer, parts.hub.outboxParts(), () => {
+    this.#outbox = new Outbox(peer, parts.hub.outboxParts, () => {
       this.disconnect("SLOW_CONSUMER");
     });
     if (caller.expiresAt !== undefined) this.#watchToken(caller.expiresAt);

@@ -137,6 +137,8 @@ interface Opening {
 export class Hub {
   /** Looks after subscribers that could not keep up. */
   readonly pace: Pace;
+  /** What outboxes of this isolate need. */
+  readonly outboxParts: OutboxParts;
   readonly #log: Log;
   readonly #links: readonly Link[];
   readonly #clock: Clock;
@@ -171,6 +173,13 @@ export class Hub {
     this.#observer = options.observer ?? {};
     this.#tracing = options.tracing;
     this.pace = new Pace(options.clock);
+    this.outboxParts = {
+      clock: this.#clock,
+      pace: this.pace,
+      envelope: () => this.#envelope(),
+      readOldest: (channel) => this.oldest(channel),
+      readPage: (channel, after, upTo) => this.#page(channel, after, upTo),
+    };
     this.#log.onCommit((events) => this.#committed(events));
     for (const link of this.#links) {
       link.receive((hint) => this.#heard(hint));
@@ -250,6 +259,11 @@ export class Hub {
     });
   }
 
+  /** The stream of a channel, if it is open already. */
+  opened(channel: string): Stream | undefined {
+    return this.#streams.get(channel);
+  }
+
   /**
    * The stream of a channel, in step with the log from now on.
    *
@@ -259,7 +273,7 @@ export class Hub {
    */
   open(channel: Channel): Promise<Stream> {
     const { name } = channel;
-    const known = this.#streams.get(name);
+    const known = this.opened(name);
     if (known) return Promise.resolve(known);
     const opening = this.#opening.get(name);
     if (opening) return opening.stream;
@@ -332,17 +346,6 @@ export class Hub {
    */
   heads(channels: readonly string[]): ReturnType<Log["heads"]> {
     return this.#stored(() => this.#log.heads(channels));
-  }
-
-  /** What outboxes of this isolate need. */
-  outboxParts(): OutboxParts {
-    return {
-      clock: this.#clock,
-      pace: this.pace,
-      envelope: () => this.#envelope(),
-      readOldest: (channel) => this.oldest(channel),
-      readPage: (channel, after, upTo) => this.#page(channel, after, upTo),
-    };
   }
 
   /** Stops polling; links and log stay their owner's. */

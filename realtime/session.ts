@@ -131,7 +131,7 @@ export class Session implements Connection {
     this.#guard = options.guard;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
-    this.#outbox = new Outbox(socket, parts.hub.outboxParts(), () => {
+    this.#outbox = new Outbox(socket, parts.hub.outboxParts, () => {
       this.#close("SLOW_CONSUMER");
     });
   }

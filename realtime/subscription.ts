@@ -42,6 +42,12 @@ interface Beginning {
   readonly gap?: readonly [number, number];
 }
 
+/** A channel to be followed, and as the client asked for it. */
+interface Wanted {
+  readonly channel: Channel;
+  readonly entry: Subscription;
+}
+
 interface Opened {
   readonly subscription: Subscription;
   readonly stream: Stream;
@@ -64,14 +70,15 @@ export async function follow(
 ): Promise<void> {
   const { outbox } = follower;
   const rejected: { channel: string; code: RefusalCode }[] = [];
-  const wanted = new Map<string, { channel: Channel; entry: Subscription }>();
+  const wanted = new Map<string, Wanted>();
   for (const entry of subscriptions) {
     const channel = channelNamed(entry.channel);
     const code = refusalOf(channel, wanted, follower);
     if (code) rejected.push({ channel: entry.channel.slice(0, 128), code });
     else wanted.set(channel!.name, { channel: channel!, entry });
   }
-  const opened = await openAll([...wanted.values()], follower);
+  const all = [...wanted.values()];
+  const opened = openNow(all, follower) ?? await openAll(all, follower);
   if (!follower.isOpen()) return;
   const beginnings = opened.map(({ subscription, stream, oldest }) => ({
     subscription,
@@ -118,36 +125,50 @@ function refusalOf(
 
 /** Opens every channel, and again those forgotten while others were read. */
 async function openAll(
-  wanted: readonly { channel: Channel; entry: Subscription }[],
+  wanted: readonly Wanted[],
   { hub }: Follower,
 ): Promise<Opened[]> {
   for (;;) {
-    const opened = await Promise.all(
-      wanted.map(async ({ channel, entry }): Promise<Opened> => {
-        const stream = await hub.open(channel);
-        // What the client has seen elsewhere may not have come here yet.
-        if (entry.after && isAhead(entry.after, stream)) {
-          await hub.refresh(stream);
-        }
-        const oldest = await oldestFor(entry, stream, hub);
-        return { subscription: entry, stream, oldest };
-      }),
-    );
+    const opened = await Promise.all(wanted.map((each) => open(each, hub)));
     if (opened.every(({ stream }) => hub.holds(stream))) return opened;
   }
 }
 
-/** The oldest number that can be had, asked of the log only when it matters. */
-async function oldestFor(
+async function open({ channel, entry }: Wanted, hub: Hub): Promise<Opened> {
+  const stream = await hub.open(channel);
+  // What the client has seen elsewhere may not have come here yet.
+  if (entry.after && isAhead(entry.after, stream)) await hub.refresh(stream);
+  const oldest = oldestInMemory(entry, stream) ??
+    await hub.oldest(stream.channel);
+  return { subscription: entry, stream, oldest };
+}
+
+/** Those that need nothing from the log; nothing when one of them does. */
+function openNow(
+  wanted: readonly Wanted[],
+  { hub }: Follower,
+): Opened[] | undefined {
+  const opened: Opened[] = [];
+  for (const { channel, entry } of wanted) {
+    const stream = hub.opened(channel.name);
+    if (!stream || (entry.after && isAhead(entry.after, stream))) return;
+    const oldest = oldestInMemory(entry, stream);
+    if (oldest === undefined) return;
+    opened.push({ subscription: entry, stream, oldest });
+  }
+  return opened;
+}
+
+/** The oldest number that can be had, unless only the log can tell. */
+function oldestInMemory(
   { after, last }: Subscription,
   stream: Stream,
-  hub: Hub,
-): Promise<number> {
+): number | undefined {
   if (!stream.logged) return stream.seq + 1;
   const inMemory = after
     ? after.epoch === stream.epoch && after.seq + 1 >= stream.first
     : last === undefined || stream.seq - last + 1 >= stream.first;
-  return inMemory ? stream.first : await hub.oldest(stream.channel);
+  return inMemory ? stream.first : undefined;
 }
 
 function isAhead(after: Start, stream: Stream): boolean {

@@ -16,6 +16,9 @@ import type { Env } from "./http.ts";
 /** Seconds without a sign of life after which Deno gives a socket up. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
 
+/** All that can happen to a socket. */
+const SOCKET_EVENTS = ["open", "message", "error", "close"] as const;
+
 /** What the socket routes need. */
 export interface SocketParts {
   /** Lets connections in. */
@@ -63,20 +66,28 @@ function upgrade(
   const guard = gate.guard(visitor);
   const session = new Session(socket, parts, { caller, guard });
   const release = sessions.add(session, visitor);
-  // A failed upgrade reaches a browser's page without its reason, so a bad
-  // token is refused on the socket.
-  socket.onopen = () => {
-    if (refusal) return session.reject(refusal);
-    session.open();
-    parts.opened?.(performance.now() - since);
+  // One listener for all: each costs memory, and there are many sockets.
+  const listener = {
+    handleEvent(event: Event): void {
+      switch (event.type) {
+        case "message":
+          return session.receive((event as MessageEvent).data);
+        case "open":
+          // A failed upgrade reaches a browser's page without its reason, so
+          // a bad token is refused on the socket.
+          if (refusal) return session.reject(refusal);
+          session.open();
+          return parts.opened?.(performance.now() - since);
+        case "close":
+          // May come twice, after an idle close.
+          session.end((event as CloseEvent).code);
+          return release();
+        default:
+          return session.end();
+      }
+    },
   };
-  socket.onmessage = ({ data }) => session.receive(data);
-  socket.onerror = () => session.end();
-  // May come twice, after an idle close.
-  socket.onclose = ({ code }) => {
-    session.end(code);
-    release();
-  };
+  for (const type of SOCKET_EVENTS) socket.addEventListener(type, listener);
   return response;
 }
 

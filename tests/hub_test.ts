@@ -120,7 +120,7 @@ class Reader {
   constructor(bench: Bench, hub: Hub) {
     this.#bench = bench;
     this.#hub = hub;
-    this.outbox = new Outbox(this.peer, hub.outboxParts(), () => {});
+    this.outbox = new Outbox(this.peer, hub.outboxParts, () => {});
   }
 
   async follow(...subscriptions: Subscription[]): Promise<void> {
@@ -664,7 +664,7 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
   const small = await hub.open(blocks);
   const follower = (stream: typeof huge) => {
     const peer = new FakePeer();
-    const outbox = new Outbox(peer, hub.outboxParts(), () => {});
+    const outbox = new Outbox(peer, hub.outboxParts, () => {});
     outbox.attach(stream, stream);
     return peer;
   };
