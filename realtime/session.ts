@@ -7,6 +7,7 @@ import { decode, glance } from "../protocol/decode.ts";
 import type { ClientFrame, Command } from "../protocol/decode.ts";
 import type { CommandPayload, Subscription } from "../protocol/commands.ts";
 import { encodeReply, encodeTest, instantText } from "../protocol/encode.ts";
+import type { FrameOptions } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
@@ -192,10 +193,13 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      this.#admit(1, () => glance(data));
+      const waitMs = this.#guard.admit(this.#caller);
+      if (waitMs > 0) throw rateLimited(waitMs, glance(data));
       const frame = decode(data, this.#parts.maxMessageBytes);
       if (frame.kind === "publish" && frame.publications.length > 1) {
-        this.#admit(frame.publications.length - 1, () => frame.id);
+        const more = frame.publications.length - 1;
+        const waitMs = this.#guard.admit(this.#caller, more);
+        if (waitMs > 0) throw rateLimited(waitMs, frame.id);
       }
       if (this.#faults > 0) this.#faults--;
       this.#take(frame);
@@ -228,12 +232,6 @@ export class Session implements Connection {
     this.#queue.length = 0;
     this.#outbox.close();
     this.#onEnd(why);
-  }
-
-  #admit(count: number, ref: () => string | undefined): void {
-    const retryAfterMs = this.#guard.admit(this.#caller, count);
-    if (retryAfterMs === 0) return;
-    throw new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref: ref() });
   }
 
   /** One at a time and in order; most are done at once. */
@@ -295,7 +293,7 @@ export class Session implements Connection {
     const { id } = command;
     switch (command.type) {
       case "ping":
-        return this.#say("pong", { serverTime: this.#serverTime() }, id);
+        return this.#pong(id);
       case "connect":
         return this.#connect(command.payload, id);
       case "subscribe":
@@ -311,6 +309,11 @@ export class Session implements Connection {
       case "query":
         return this.#query(command.payload, id);
     }
+  }
+
+  #pong(ref: string | undefined): void {
+    const now = this.#parts.clock.now();
+    this.#say("pong", { serverTime: instantText(now) }, ref, now);
   }
 
   async #connect(
@@ -457,18 +460,24 @@ export class Session implements Connection {
   #welcome(ref: string | undefined): void {
     this.#state = "connected";
     this.#timers.get("auth")?.[Symbol.dispose]();
-    this.#say("connected", {
-      sessionId: this.id,
-      serverTime: this.#serverTime(),
-      identity: this.identity,
-      heartbeatMs: HEARTBEAT_MS,
-      limits: {
-        maxMessageBytes: this.#parts.maxMessageBytes,
-        maxSubscriptions: MAX_SUBSCRIPTIONS,
-        maxCommandsInFlight: MAX_COMMANDS_IN_FLIGHT,
+    const now = this.#parts.clock.now();
+    this.#say(
+      "connected",
+      {
+        sessionId: this.id,
+        serverTime: instantText(now),
+        identity: this.identity,
+        heartbeatMs: HEARTBEAT_MS,
+        limits: {
+          maxMessageBytes: this.#parts.maxMessageBytes,
+          maxSubscriptions: MAX_SUBSCRIPTIONS,
+          maxCommandsInFlight: MAX_COMMANDS_IN_FLIGHT,
+        },
+        schema: this.#parts.schema,
       },
-      schema: this.#parts.schema,
-    }, ref);
+      ref,
+      now,
+    );
   }
 
   #timer(name: "auth" | "token", ms: number, work: () => void): void {
@@ -476,16 +485,10 @@ export class Session implements Connection {
     this.#timers.set(name, this.#parts.clock.after(ms, work));
   }
 
-  #serverTime(): string {
-    return instantText(this.#parts.clock.now());
-  }
-
-  #envelope(ref?: string): {
-    id: string;
-    now: number;
-    ref: string | undefined;
-  } {
-    const now = this.#parts.clock.now();
+  #envelope(
+    ref: string | undefined,
+    now: number = this.#parts.clock.now(),
+  ): FrameOptions {
     return { id: this.#parts.nextId(now), now, ref };
   }
 
@@ -493,9 +496,10 @@ export class Session implements Connection {
     type: Type,
     payload: ReplyPayload<Type>,
     ref?: string,
+    now?: number,
   ): void {
     if (this.#state === "closed") return;
-    this.#outbox.say(encodeReply(type, payload, this.#envelope(ref)));
+    this.#outbox.say(encodeReply(type, payload, this.#envelope(ref, now)));
   }
 
   #refuse(refusal: Refusal, ref: string | undefined = refusal.ref): void {
@@ -519,6 +523,10 @@ export class Session implements Connection {
     // A reason holds at most 123 bytes: the code, not a sentence.
     this.#socket.close(new Refusal(code).kind.close, code);
   }
+}
+
+function rateLimited(retryAfterMs: number, ref: string | undefined): Refusal {
+  return new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref });
 }
 
 /** Whether strangers may say it even where clients must say who they are. */

@@ -264,17 +264,23 @@ export class RateLimit {
     return now - now % this.#windowMs;
   }
 
-  /** Moves to the present window; a clock set back stays in the one begun. */
-  #roll(): void {
-    const start = this.#startOf(this.#clock.now());
+  /**
+   * Moves to the present window; a clock set back stays in the one begun.
+   *
+   * @returns the present time.
+   */
+  #roll(): number {
+    const now = this.#clock.now();
     const last = this.#window;
-    if (start <= last.start) return;
+    if (now - last.start < this.#windowMs) return now;
+    const start = this.#startOf(now);
     last.before = undefined;
     const isNext = start - last.start === this.#windowMs;
     this.#window = new Window(
       start,
       isNext ? last : new Window(start - this.#windowMs),
     );
+    return now;
   }
 
   #look(bucket: string): {
@@ -284,7 +290,7 @@ export class RateLimit {
     used: number;
     elapsed: number;
   } {
-    this.#roll();
+    const now = this.#roll();
     const window = this.#window;
     const key = this.#keyOf(bucket);
     return {
@@ -292,7 +298,7 @@ export class RateLimit {
       key,
       before: window.before?.total(bucket) ?? 0,
       used: window.total(key),
-      elapsed: Math.max(0, this.#clock.now() - window.start),
+      elapsed: Math.max(0, now - window.start),
     };
   }
 
