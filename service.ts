@@ -42,10 +42,13 @@ import { SecurityLog } from "./security/security_log.ts";
 import { createTokens } from "./security/tokens.ts";
 import type { Settings } from "./settings.ts";
 
-/** Least time between rings of the doorbell when it is the only link. */
-const ALONE_MS = 5;
-/** Least time between rings of the doorbell beside a faster link. */
-const BESIDE_MS = 100;
+/** How the doorbell rings, in milliseconds, when it is the only link. */
+const ALONE = { minIntervalMs: 5 };
+/**
+ * Beside a faster link: after the rush of delivery, since a ring is a commit
+ * of its own. It only finds what that link lost.
+ */
+const BESIDE = { minIntervalMs: 100, waitMs: 100 };
 
 /** The doorbell is rung for a test when it was silent for so long. */
 export const SELF_TEST_MS = 15_000;
@@ -319,7 +322,7 @@ export function createService(options: ServiceOptions): Service {
   function openDoorbell(): DoorbellLink {
     return new DoorbellLink(kv, {
       clock,
-      minIntervalMs: settings.LINK === "doorbell" ? ALONE_MS : BESIDE_MS,
+      ...(settings.LINK === "doorbell" ? ALONE : BESIDE),
       observer: metrics.link,
     });
   }

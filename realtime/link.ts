@@ -157,6 +157,7 @@ export class DoorbellLink implements Link {
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #minIntervalMs: number;
+  readonly #waitMs: number;
   readonly #observer: LinkObserver;
   /** A ring that has not come back yet. */
   #sent: { at: number; versionstamp: string } | undefined;
@@ -179,19 +180,22 @@ export class DoorbellLink implements Link {
    *
    * @param kv stays the caller's to close, after this is disposed.
    * @param options `minIntervalMs`: at most one ring in so many milliseconds;
-   * `observer` hears of rings.
+   * `waitMs`: how long a ring waits before it, 0 when omitted; `observer`
+   * hears of rings.
    */
   constructor(
     kv: Deno.Kv,
-    { clock, minIntervalMs, observer = {} }: {
+    { clock, minIntervalMs, waitMs = 0, observer = {} }: {
       clock: Clock;
       minIntervalMs: number;
+      waitMs?: number;
       observer?: LinkObserver;
     },
   ) {
     this.#kv = kv;
     this.#clock = clock;
     this.#minIntervalMs = minIntervalMs;
+    this.#waitMs = waitMs;
     this.#observer = observer;
     this.#heardAt = clock.now();
     this.#watch();
@@ -210,11 +214,16 @@ export class DoorbellLink implements Link {
     if (this.silentMs >= ms) this.publish([]);
   }
 
-  /** Rings, now or when the last ring is long enough ago. */
+  /** Rings, when it has waited and the last ring is long enough ago. */
   publish(_events: readonly LinkedEvent[]): void {
     if (!this.#open) return;
-    if (this.#ringing || this.#resting) this.#again = true;
-    else this.#ring();
+    const busy = this.#ringing || this.#resting !== undefined;
+    if (!busy && this.#waitMs === 0) {
+      void this.#ring();
+      return;
+    }
+    this.#again = true;
+    if (!busy) this.#rest(this.#waitMs);
   }
 
   /** Names who hears. */
@@ -249,9 +258,13 @@ export class DoorbellLink implements Link {
     }
     this.#ringing = false;
     if (!this.#open) return;
-    this.#resting = this.#clock.after(this.#minIntervalMs, () => {
+    this.#rest(this.#minIntervalMs);
+  }
+
+  #rest(ms: number): void {
+    this.#resting = this.#clock.after(ms, () => {
       this.#resting = undefined;
-      if (this.#again) this.#ring();
+      if (this.#again) void this.#ring();
     });
   }
 

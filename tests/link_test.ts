@@ -162,6 +162,35 @@ Deno.test("DoorbellLink rings at most once in its interval, and once more for wh
   assert.equal(await rings(), 2n, "silent when nothing happens");
 });
 
+Deno.test("DoorbellLink beside a faster link waits before it rings, once for all that came", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const options = { clock, minIntervalMs: 100, waitMs: 70 };
+  using link = new DoorbellLink(kv, options);
+  const rings = async () => {
+    for (let i = 0; i < 5; i++) await settle();
+    await sleep(10);
+    return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
+  };
+  link.publish([]);
+  clock.advance(69);
+  link.publish([]);
+  assert.equal(await rings(), 0n);
+  clock.advance(1);
+  assert.equal(await rings(), 1n);
+  link.publish([]);
+  clock.advance(99);
+  assert.equal(await rings(), 1n);
+  clock.advance(1);
+  assert.equal(await rings(), 2n);
+  clock.advance(100);
+  link.publish([]);
+  clock.advance(69);
+  assert.equal(await rings(), 2n);
+  clock.advance(1);
+  assert.equal(await rings(), 3n);
+});
+
 Deno.test("DoorbellLink rings again when KV failed, and watches again when the watch ended", async () => {
   const clock = new ManualClock();
   let failing = true;
