@@ -522,6 +522,7 @@ export class Log {
     groups: readonly (readonly Draft[])[],
   ): Promise<readonly (readonly Place[])[]> {
     const began = this.#clock.now();
+    using limit = this.#limit(COMMIT_DEADLINE_MS);
     const unsure = new Set<Attempt>();
     let last: unknown;
     for (let tries = 0; this.#inTime(began); tries++) {
@@ -533,10 +534,13 @@ export class Log {
             return this.#done(earlier, began);
           }
         }
-        attempt = await this.#limited(this.#attempt(groups), began);
+        const prepared = this.#prepare(groups);
+        attempt = prepared instanceof Promise
+          ? await limit.on(prepared)
+          : prepared;
         if (attempt.events.length === 0) return attempt.places;
         unsure.add(attempt);
-        const result = await this.#limited(attempt.operation.commit(), began);
+        const result = await limit.on(attempt.operation.commit());
         if (result.ok) return this.#done(attempt, began, result.versionstamp);
         unsure.delete(attempt);
         this.#observer.conflicted?.();
@@ -557,20 +561,30 @@ export class Log {
     return this.#clock.now() - began < COMMIT_DEADLINE_MS;
   }
 
-  /** A commit that hangs counts as failed, though it may yet take effect. */
-  #limited<T>(work: Promise<T>, began: number): Promise<T> {
-    const left = began + COMMIT_DEADLINE_MS - this.#clock.now();
-    return this.#timely(work, Math.max(1, left));
+  /** Gives up waiting for KV after `ms`. */
+  async #timely<T>(
+    work: Promise<T>,
+    ms: number = READ_DEADLINE_MS,
+  ): Promise<T> {
+    using limit = this.#limit(ms);
+    return await limit.on(work);
   }
 
-  /** Gives up waiting for KV after `ms`. */
-  #timely<T>(work: Promise<T>, ms: number = READ_DEADLINE_MS): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
+  /**
+   * A time in which KV has to answer: what hangs beyond it counts as failed,
+   * though it may yet take effect.
+   */
+  #limit(ms: number): Disposable & { on<T>(work: Promise<T>): Promise<T> } {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    late.catch(() => {});
     const timer = this.#clock.after(
       ms,
       () => reject(new Error("KV did not answer in time")),
     );
-    return Promise.race([work, promise]).finally(() => timer[Symbol.dispose]());
+    return {
+      on: (work) => Promise.race([work, late]),
+      [Symbol.dispose]: () => timer[Symbol.dispose](),
+    };
   }
 
   /** The time is up: nobody may be refused whose event is kept. */
@@ -624,11 +638,27 @@ export class Log {
     return places;
   }
 
-  /** Prepares one commit: numbers, texts, checks, and repeated ids answered. */
-  async #attempt(groups: readonly (readonly Draft[])[]): Promise<Attempt> {
+  /** Prepares one commit, at once unless something must be read first. */
+  #prepare(groups: readonly (readonly Draft[])[]): Attempt | Promise<Attempt> {
+    const isKnown = groups.every((drafts) =>
+      drafts.every(({ channel, id }) =>
+        id === undefined && this.#heads.has(channel)
+      )
+    );
+    return isKnown ? this.#attempt(groups, new Map()) : this.#learn(groups);
+  }
+
+  async #learn(groups: readonly (readonly Draft[])[]): Promise<Attempt> {
     const drafts = groups.flat();
     await this.#learnHeads(new Set(drafts.map(({ channel }) => channel)));
-    const remembered = await this.#rememberedIds(drafts);
+    return this.#attempt(groups, await this.#rememberedIds(drafts));
+  }
+
+  /** Numbers, texts, checks, and repeated ids answered. */
+  #attempt(
+    groups: readonly (readonly Draft[])[],
+    remembered: ReadonlyMap<string, Remembered>,
+  ): Attempt {
     const now = this.#clock.now();
     const operation = this.#kv.atomic();
     const heads = new Map<string, Head>();
