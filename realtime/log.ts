@@ -2,23 +2,27 @@
  * The log in Deno KV: the truth that everything else only hints at.
  *
  * `["head", channel]` holds the log's epoch and newest number,
- * `["log", channel, seq, part]` an event's text in UTF-8, cut into parts of at
- * most {@link PART_BYTES}, `["id", channel, id]` where a publisher's message
- * went, `["state", key]` the newest event about one thing, and `["commit",
- * name]` that a commit took effect, should its answer be lost.
+ * `["log", channel, seq, part]` a row of events up to that number (see
+ * `rows.ts`), `["id", channel, id]` where a publisher's message went, `["state",
+ * key]` the newest event about one thing, and `["commit", name]` that a commit
+ * took effect, should its answer be lost.
  *
  * @module
  */
 import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "./clock.ts";
+import {
+  eventsIn,
+  firstIn,
+  packed,
+  PART_BYTES,
+  partsOf,
+  ROW_EVENTS,
+} from "./rows.ts";
+import type { Part, Row } from "./rows.ts";
 import type { Tracing } from "./tracing.ts";
 
-/**
- * Length of every part of an event but the last, which is shorter: so a reader
- * sees whether it holds the whole. A KV value holds at most 64 KiB.
- */
-export const PART_BYTES = 60_000;
 /**
  * Most a commit carries, keys included. KV allows 800 KiB.
  * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
@@ -30,6 +34,8 @@ export const COMMIT_KEY_BYTES = 75_000;
 export const COMMIT_MUTATIONS = 890;
 /** Most channels in a commit; KV allows 100 checks. */
 export const COMMIT_CHANNELS = 100;
+/** Rows read at once: about as many as a page of shared ones holds. */
+const LIST_BATCH = 16;
 /** Keys one `getMany` may ask for. */
 const GET_MANY = 10;
 /** What an event weighs besides its payload, in bytes, at most. */
@@ -168,13 +174,6 @@ type State =
   | { readonly key: string }
   | { readonly channel: string; readonly epoch: string; readonly seq: number };
 
-/** A row of an event: some of its bytes. */
-interface Part {
-  /** From 0. */
-  readonly number: number;
-  readonly bytes: Uint8Array;
-}
-
 interface Request {
   readonly drafts: readonly Draft[];
   readonly bytes: number;
@@ -266,7 +265,7 @@ export class Log {
       channels.add(channel);
       const size = this.#encoder.encode(payloadText).byteLength +
         ENVELOPE_BYTES;
-      const rows = Math.ceil(size / PART_BYTES) + 2;
+      const rows = Math.floor(size / PART_BYTES) + (id === "" ? 1 : 2);
       mutations += rows + keys.length;
       bytes += size + (rows + keys.length) * MUTATION_BYTES;
       keyBytes += (rows + 1) * (channel.length + KEY_BYTES) + id.length;
@@ -360,8 +359,12 @@ export class Log {
     const [head] = await this.#readHeads([channel]);
     // Rows may outlive the head of their log: they are nobody's then.
     if (head!.epoch === UNBORN_EPOCH) return 1;
-    const rows = this.#kv.list({ prefix: ["log", channel] }, { limit: 1 });
-    for await (const { key } of rows) return key[2] as number;
+    const rows = this.#kv.list<Uint8Array>({ prefix: ["log", channel] }, {
+      limit: 1,
+    });
+    for await (const { key, value } of rows) {
+      return firstIn(key[2] as number, value);
+    }
     return head!.seq + 1;
   }
 
@@ -398,33 +401,37 @@ export class Log {
     if (upTo <= after || limit < 1) return [];
     const rows = this.#kv.list<Uint8Array>({
       start: ["log", channel, after + 1],
-      end: ["log", channel, upTo + 1],
-    }, { reverse: newest, batchSize: Math.min(100, limit + 1) });
+      // The last of the range may lie in a row that ends beyond it.
+      end: ["log", channel, upTo + ROW_EVENTS],
+    }, { reverse: newest, batchSize: LIST_BATCH });
     const decoder = new TextDecoder();
-    const events: { seq: number; text: string }[] = [];
-    let parts: Part[] = [];
-    let seq = 0;
+    const page: { seq: number; text: string }[] = [];
     let bytes = 0;
-    const finish = () => {
-      if (newest) parts.reverse();
-      // Retention may be taking it, part by part, this very moment.
-      if (isWhole(parts)) {
-        events.push({ seq, text: decoder.decode(joined(parts)) });
-      }
+    let parts: Part[] = [];
+    let last = 0;
+    const isFull = () =>
+      page.length === limit || (page.length > 0 && bytes >= maxBytes);
+    const takeRow = () => {
+      const events = eventsIn(newest ? parts.reverse() : parts);
       parts = [];
+      const first = last - events.length + 1;
+      const numbered = events.map((event, i) => ({ seq: first + i, event }));
+      for (const { seq, event } of newest ? numbered.reverse() : numbered) {
+        if (seq <= after || seq > upTo || isFull()) continue;
+        bytes += event.byteLength;
+        page.push({ seq, text: decoder.decode(event) });
+      }
     };
     for await (const { key, value } of rows) {
-      if (key[2] !== seq) {
-        finish();
-        if (events.length === limit) break;
-        if (events.length > 0 && bytes >= maxBytes) break;
-        seq = key[2] as number;
+      if (key[2] !== last) {
+        takeRow();
+        if (isFull() || (!newest && last >= upTo)) break;
+        last = key[2] as number;
       }
       parts.push({ number: key[3] as number, bytes: value });
-      bytes += value.byteLength;
     }
-    finish();
-    return newest ? events.reverse() : events;
+    takeRow();
+    return newest ? page.reverse() : page;
   }
 
   /**
@@ -663,6 +670,7 @@ export class Log {
     const operation = this.#kv.atomic();
     const heads = new Map<string, Head>();
     const events: LoggedEvent[] = [];
+    const kept = new Map<string, Row[]>();
     const placed = new Map<string, Place>();
     const states = new Map<string, State>();
     const place = (draft: Draft): Place => {
@@ -684,7 +692,8 @@ export class Log {
       const event = { channel, epoch, seq, text };
       events.push(draft.trace ? { ...event, trace: draft.trace } : event);
       const bytes = this.#encoder.encode(text);
-      this.#addRows(operation, channel, seq, bytes);
+      const row = { seq, bytes };
+      if (!kept.get(channel)?.push(row)) kept.set(channel, [row]);
       for (const [key, state] of statesOf(draft, bytes, { epoch, seq })) {
         states.set(key, state);
       }
@@ -697,6 +706,7 @@ export class Log {
       return result;
     };
     const places = groups.map((group) => group.map(place));
+    for (const [channel, rows] of kept) this.#addRows(operation, channel, rows);
     for (const [key, state] of states) {
       operation.set(["state", key], state, { expireIn: STATE_MS });
     }
@@ -722,17 +732,13 @@ export class Log {
   #addRows(
     operation: Deno.AtomicOperation,
     channel: string,
-    seq: number,
-    bytes: Uint8Array,
+    events: readonly Row[],
   ): void {
     const expireIn = this.#retention(channel).ms;
-    for (let part = 0; part * PART_BYTES <= bytes.byteLength; part++) {
-      const from = part * PART_BYTES;
-      operation.set(
-        ["log", channel, seq, part],
-        bytes.subarray(from, from + PART_BYTES),
-        { expireIn },
-      );
+    for (const row of packed(events)) {
+      for (const [part, bytes] of partsOf(row).entries()) {
+        operation.set(["log", channel, row.seq, part], bytes, { expireIn });
+      }
     }
   }
 
@@ -857,24 +863,4 @@ function idKey(channel: string, id: string): string {
 
 function position({ epoch, seq }: { epoch: string; seq: number }): Head {
   return { epoch, seq };
-}
-
-/** Whether no part of an event is missing: the last is shorter than others. */
-function isWhole(parts: readonly Part[]): boolean {
-  const last = parts.at(-1);
-  return last !== undefined && last.bytes.byteLength < PART_BYTES &&
-    parts.every(({ number }, i) => number === i);
-}
-
-function joined(parts: readonly Part[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!.bytes;
-  const whole = new Uint8Array(
-    parts.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
-  );
-  let at = 0;
-  for (const { bytes } of parts) {
-    whole.set(bytes, at);
-    at += bytes.byteLength;
-  }
-  return whole;
 }

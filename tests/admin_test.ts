@@ -215,9 +215,9 @@ Deno.test("a revoked user is out everywhere, and in again with a token issued la
     { kind, id, by, reason },
     { kind: "user", id: "user", by: "admin", reason: "left the company" },
   );
-  for (const  of of[0, 1]) {
-    let answer = await use(of);
-    while (answer.status === 200) answer = await use(of);
+  for (const isolate of [0, 1]) {
+    let answer = await use(isolate);
+    while (answer.status === 200) answer = await use(isolate);
     assert.deepEqual(
       [answer.code, answer.message],
       ["UNAUTHENTICATED", "Token has been revoked"],
