@@ -14,8 +14,8 @@ import geist from "@fontsource-variable/geist/package.json" with {
   type: "json",
 };
 import uplot from "uplot/package.json" with { type: "json" };
+import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { declarations } from "./declarations.ts";
 
 /** Version of the package that applications install. */
 export const PACKAGE_VERSION = "0.1.0";
@@ -109,6 +109,9 @@ export async function build(
     ),
     stylesheet().then((css) => add("app.css", css)),
     (async () => {
+      // The compiler takes longer to load than everything else when nothing
+      // has to be made.
+      const { declarations } = await import("./declarations.ts");
       const types = await declarations(
         MODULES.map((name) =>
           BUNDLES.find((bundle) => bundle.name === `${name}.js`)!.entry
@@ -205,6 +208,81 @@ async function measure(
   return { name, size: content.byteLength, gzipped };
 }
 
+/** Remembers, beside what was made, what it was made from. */
+const STAMP = "stamp.json";
+
+/** What {@link STAMP} holds. */
+interface Stamp {
+  /** Fingerprint of everything that goes into a build. */
+  readonly source: string;
+  /** Names of the files that came of it. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Builds, unless what is there was made from the same sources.
+ *
+ * @param dist as for {@link build}.
+ * @returns what was made; nothing when it was all there.
+ * @throws {Error} as {@link build}.
+ */
+export async function buildIfStale(
+  dist: URL = new URL("dist/", here),
+): Promise<Made[] | undefined> {
+  const source = await fingerprint();
+  if (await isThere(source, dist)) return undefined;
+  const made = await build(dist);
+  const stamp: Stamp = { source, names: made.map(({ name }) => name) };
+  await Deno.writeTextFile(new URL(STAMP, dist), JSON.stringify(stamp));
+  return made;
+}
+
+async function isThere(source: string, dist: URL): Promise<boolean> {
+  try {
+    const text = await Deno.readTextFile(new URL(STAMP, dist));
+    const stamp: Stamp = JSON.parse(text);
+    if (stamp.source !== source) return false;
+    await Promise.all(
+      stamp.names.map((name) => Deno.stat(new URL(name, dist))),
+    );
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Of the client's sources, the protocol's, and the versions of packages. */
+async function fingerprint(): Promise<string> {
+  const root = new URL("../", here);
+  const files = [
+    new URL("deno.json", root),
+    new URL("deno.lock", root),
+    ...await filesIn(here),
+    ...await filesIn(new URL("protocol/", root)),
+  ];
+  const hash = createHash("sha256").update(Deno.version.deno);
+  for (const file of files) {
+    hash.update(`\n${file.href.slice(root.href.length)}\n`);
+    hash.update(await Deno.readFile(file));
+  }
+  return hash.digest("hex");
+}
+
+async function filesIn(directory: URL): Promise<URL[]> {
+  const entries = await Array.fromAsync(Deno.readDir(directory));
+  const files: URL[] = [];
+  for (
+    const { name, isDirectory } of entries.toSorted((a, b) =>
+      a.name < b.name ? -1 : 1
+    )
+  ) {
+    if (name === "dist" && directory.href === here.href) continue;
+    if (!isDirectory) files.push(new URL(name, directory));
+    else files.push(...await filesIn(new URL(`${name}/`, directory)));
+  }
+  return files;
+}
+
 /** One line a file, the largest first. */
 export function report(made: readonly Made[]): string {
   const width = Math.max(...made.map(({ name }) => name.length));
@@ -218,12 +296,11 @@ export function report(made: readonly Made[]): string {
 }
 
 if (import.meta.main) {
-  const made = await build();
-  await Deno.stdout.write(
-    new TextEncoder().encode(
-      `${
-        report(made)
-      }\nstyles of uPlot ${uplot.version}, fonts Geist ${geist.version}, Geist Mono ${geistMono.version}\n`,
-    ),
-  );
+  const made = await buildIfStale();
+  const versions =
+    `styles of uPlot ${uplot.version}, fonts Geist ${geist.version}, Geist Mono ${geistMono.version}`;
+  const said = made
+    ? `${report(made)}\n${versions}\n`
+    : "client/dist is up to date\n";
+  await Deno.stdout.write(new TextEncoder().encode(said));
 }

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build, PACKAGE_VERSION, report } from "../client/build.ts";
+import { buildIfStale, PACKAGE_VERSION, report } from "../client/build.ts";
 
 const client = new URL("../client/", import.meta.url);
 
@@ -12,7 +12,20 @@ Deno.test("what is built", async (t) => {
   const dist = pathToFileURL(`${directory}/`);
   const read = (name: string) => Deno.readTextFile(new URL(name, dist));
   try {
-    const made = await build(dist);
+    const made = await buildIfStale(dist);
+    assert.ok(made);
+
+    await t.step("is not built again while all of it is there", async () => {
+      assert.equal(await buildIfStale(dist), undefined);
+      await Deno.remove(new URL("client.js", dist));
+      assert.equal((await buildIfStale(dist))?.length, made.length);
+      const stamp = await read("stamp.json");
+      await Deno.writeTextFile(
+        new URL("stamp.json", dist),
+        stamp.replace(/"source":"../, '"source":"xy'),
+      );
+      assert.equal((await buildIfStale(dist))?.length, made.length);
+    });
 
     await t.step("is all that the page and the bundles need", async () => {
       const names = made.map(({ name }) => name);
