@@ -21,6 +21,12 @@ const PLENTY = {
   MAX_CONNECTIONS: "1000000",
   MAX_CONNECTIONS_PER_IP: "1000000",
 };
+/** As `deno task start` has it. */
+const MALLOC = {
+  MALLOC_TRIM_THRESHOLD_: "134217728",
+  MALLOC_MMAP_THRESHOLD_: "33554432",
+  MALLOC_TOP_PAD_: "16777216",
+};
 /** Processes report their CPU time in so many ticks a second. */
 const TICKS_PER_SECOND = 100;
 /** What `deno` itself needs of the environment, and nothing of the service's. */
@@ -127,6 +133,7 @@ function spawn(
 ): Deno.ChildProcess {
   const env: Record<string, string> = {
     ...PLENTY,
+    ...MALLOC,
     JWT_SECRET: secret,
     REQUIRE_AUTH: String(requireAuth),
     KV_PATH: `${directory}/kv.sqlite`,
