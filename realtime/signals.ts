@@ -13,11 +13,18 @@ const NAMES = ["SIGINT", "SIGTERM"] as const;
  * before clients can be told when to come back. It adds its own listeners in
  * the turn after the main module, hence the way in which they are left out.
  *
- * @param listener called once for each signal; has to end the process.
+ * @param listener called once, for the first signal: a terminal and a task
+ * runner may both pass it on. Has to end the process.
  */
 export function onEndAsked(listener: (name: Deno.Signal) => void): void {
   const add = Deno.addSignalListener;
-  for (const name of NAMES) add(name, () => listener(name));
+  let asked = false;
+  for (const name of NAMES) {
+    add(name, () => {
+      if (!asked) listener(name);
+      asked = true;
+    });
+  }
   Object.assign(Deno, {
     addSignalListener: (name: Deno.Signal, other: () => void): void => {
       if (!NAMES.some((own) => own === name)) add(name, other);

@@ -75,7 +75,7 @@ export function createApp(parts: AppParts): Hono<Env> {
     const refusal = Refusal.of(error);
     const { code } = refusal;
     const { path } = c.req;
-    const request = c.get("requestId");
+    const request = requestIdOf(c, parts.session);
     if (code === "INTERNAL") parts.report(refusal.cause, { request, path });
     else {
       const level = refusal.kind.http >= 500 ? "warn" : "debug";
@@ -83,17 +83,19 @@ export function createApp(parts: AppParts): Hono<Env> {
     }
     parts.session.refused?.(code);
     if (isConnecting(c)) parts.session.failed?.();
-    return refused(refusal);
+    c.res = refused(refusal);
+    if (!c.get("isDressed")) dress(c, parts);
+    return c.res;
   });
-  app.use(named(parts));
-  app.use(secured);
+  // What follows is about answers, and a socket has none of ours.
+  app.route("/", socketRoutes(parts));
+  app.use(dressed(parts));
   app.use("/api/*", crossOrigin(parts.gate));
   app.use("/sse", crossOrigin(parts.gate));
   app.use(parts.gate.watch());
   app.notFound((c) =>
     c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
   );
-  app.route("/", socketRoutes(parts));
   app.route("/", sseRoutes(parts));
   app.route("/", publishRoutes(parts));
   app.route("/", channelRoutes(parts));
@@ -109,24 +111,31 @@ export function createApp(parts: AppParts): Hono<Env> {
 /** Request ids that come from outside are taken when they look like this. */
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 
-/**
- * Gives each request a name: the one that a proxy gave it, or a new one. It
- * stands on the answer and in every line about the request.
- */
-function named(
-  { session: { nextId, clock }, journal }: AppParts,
-): MiddlewareHandler<Env> {
+/** The name that a proxy gave the request, or else a new one. */
+function requestIdOf(
+  c: Context<Env>,
+  { nextId, clock }: AppParts["session"],
+): string {
+  const known = c.get("requestId");
+  if (known !== undefined) return known;
+  const given = c.req.header("x-request-id") ?? "";
+  const request = REQUEST_ID.test(given) ? given : nextId(clock.now());
+  c.set("requestId", request);
+  return request;
+}
+
+/** Dresses every answer, and writes a line about it for those who read that. */
+function dressed(parts: AppParts): MiddlewareHandler<Env> {
+  const { session, journal } = parts;
   return async (c, next) => {
-    const began = clock.now();
-    const given = c.req.header("x-request-id") ?? "";
-    const request = REQUEST_ID.test(given) ? given : nextId(began);
-    c.set("requestId", request);
+    const began = session.clock.now();
+    const request = requestIdOf(c, session);
+    c.set("isDressed", true);
     await next();
-    const { status } = c.res;
-    // The answer to an upgrade is not ours to change.
-    if (status !== 101) c.res.headers.set("x-request-id", request);
+    dress(c, parts);
     const { method, path } = c.req;
-    const ms = clock.now() - began;
+    const { status } = c.res;
+    const ms = session.clock.now() - began;
     journal.verbose?.("request", { request, method, path, status, ms });
   };
 }
@@ -143,15 +152,18 @@ const SECURE_HEADERS = {
   "referrer-policy": "no-referrer",
 } as const;
 
-/** Makes browsers do nothing with an answer but read it. */
-const secured: MiddlewareHandler<Env> = async (c, next) => {
-  await next();
-  // The answer to an upgrade is not ours to change.
-  if (c.res.status === 101) return;
+/**
+ * Puts on an answer what all have: the request's name, what is left of the
+ * caller's budget, and that browsers do nothing with it but read it.
+ */
+function dress(c: Context<Env>, { session, gate }: AppParts): void {
+  const { headers } = c.res;
+  headers.set("x-request-id", requestIdOf(c, session));
   for (const [name, value] of Object.entries(SECURE_HEADERS)) {
-    if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+    if (!headers.has(name)) headers.set(name, value);
   }
-};
+  gate.tell(c);
+}
 
 /** Pages of allowed origins may use the HTTP API; credentials are tokens. */
 function crossOrigin(gate: Gate): MiddlewareHandler<Env> {

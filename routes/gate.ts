@@ -147,22 +147,36 @@ export class Gate implements Disposable {
     for (const each of this.#listening) each[Symbol.dispose]();
   }
 
+  /** Stands before all doors but the sockets': keeps blocked addresses out. */
+  watch(): MiddlewareHandler<Env> {
+    return async (c, next) => {
+      if (!OPEN_DOORS.has(c.req.path)) {
+        const isAdminDoor = c.req.path.startsWith(ADMIN_DOORS);
+        c.set("visitor", isAdminDoor ? this.#anyone(c) : this.#unblocked(c));
+      }
+      await next();
+    };
+  }
+
   /**
-   * Stands before all doors: keeps blocked addresses out, and tells on every
-   * answer how much of the budget asked is left.
+   * Tells on an answer how much is left of the budget that was asked.
    *
    * @see {@link https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/}
    */
-  watch(): MiddlewareHandler<Env> {
-    return async (c, next) => {
-      if (OPEN_DOORS.has(c.req.path)) return await next();
-      const isAdminDoor = c.req.path.startsWith(ADMIN_DOORS);
-      c.set("visitor", isAdminDoor ? this.#anyone(c) : this.#unblocked(c));
-      await next();
-      const name = c.get("limit");
-      // The answer to an upgrade is not ours to change.
-      if (name && c.res.status !== 101) this.#tell(c, name);
-    };
+  tell(c: Context<Env>): void {
+    const name = c.get("limit");
+    const bucket = c.get("visitor")?.bucket;
+    if (name === undefined || bucket === undefined) return;
+    const { limits, windowMs } = this.#parts;
+    const budget = limits[name].peek(bucket);
+    const seconds = (ms: number) => Math.ceil(ms / 1_000);
+    const { limit, remaining, resetMs } = budget;
+    const { headers } = c.res;
+    headers.set(
+      "ratelimit-policy",
+      `"${name}";q=${limit};w=${seconds(windowMs)}`,
+    );
+    headers.set("ratelimit", `"${name}";r=${remaining};t=${seconds(resetMs)}`);
   }
 
   /**
@@ -290,7 +304,11 @@ export class Gate implements Disposable {
   }
 
   #visitor(c: Context<Env>): Visitor {
-    return c.get("visitor") ?? this.#unblocked(c);
+    const known = c.get("visitor");
+    if (known) return known;
+    const visitor = this.#unblocked(c);
+    c.set("visitor", visitor);
+    return visitor;
   }
 
   #anyone(c: Context<Env>): Visitor {
@@ -382,21 +400,6 @@ export class Gate implements Disposable {
         WORDS[name]
       } in ${this.#parts.windowMs} ms from one address`,
       { retryAfterMs },
-    );
-  }
-
-  #tell(c: Context<Env>, name: LimitName): void {
-    const { limits, windowMs } = this.#parts;
-    const budget = limits[name].peek(this.#visitor(c).bucket);
-    const seconds = (ms: number) => Math.ceil(ms / 1_000);
-    const { limit, remaining, resetMs } = budget;
-    c.res.headers.set(
-      "ratelimit-policy",
-      `"${name}";q=${limit};w=${seconds(windowMs)}`,
-    );
-    c.res.headers.set(
-      "ratelimit",
-      `"${name}";r=${remaining};t=${seconds(resetMs)}`,
     );
   }
 

@@ -30,6 +30,8 @@ export type Env = {
     limit?: LimitName;
     /** The request's name, as its answer bears it. */
     requestId?: string;
+    /** Whether its answer will get what all answers have. */
+    isDressed?: boolean;
   };
 };
 
