@@ -1,7 +1,8 @@
 /**
- * `deno run -A bench/cost.ts`: what a connection, a delivery and a commit
- * cost one isolate, as a curve over the number of connections. Reads the
- * server's CPU time and memory from Linux, not from the server.
+ * `deno run -A bench/cost.ts`: what a connection, a channel, a delivery and a
+ * commit cost one isolate, as a curve over the number of connections or, with
+ * `--channels`, of channels with ten subscribers each. Reads the server's CPU
+ * time and memory from Linux, not from the server.
  *
  * @module
  */
@@ -9,8 +10,10 @@ import { SignJWT } from "jose";
 import { parseArgs } from "node:util";
 import { BenchServer } from "./server.ts";
 
-/** Where everyone listens. */
-const ROOM = "room:cost";
+/** Subscribers of each channel in the curve over channels. */
+const PER_CHANNEL = 10;
+/** Most channels that one connection follows in it. */
+const MOST_FOLLOWED = 250;
 /** Bytes of data in each event. */
 const DATA_BYTES = 400;
 /** Linux counts CPU time in hundredths of a second. */
@@ -20,10 +23,18 @@ const SETTLE_MS = 1_500;
 /** Sockets opened at a time. */
 const OPEN_AT_ONCE = 50;
 
-/** What was measured with so many connections. */
-export interface Point {
-  /** Connections, all of which follow one channel. */
+/** Who follows what. */
+export interface Shape {
+  /** Clients on sockets of their own. */
   readonly connections: number;
+  /** Channels in all. */
+  readonly channels: number;
+  /** Channels that each client follows. */
+  readonly followed: number;
+}
+
+/** What was measured in one shape. */
+export interface Point extends Shape {
   /** Resident memory of the server, in bytes. */
   readonly memory: number;
   /** CPU time of the server over an idle second, in milliseconds. */
@@ -56,18 +67,21 @@ async function memory(pid: number): Promise<number> {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Opens sockets that follow the room and count what comes. */
+const roomOf = (channel: number) => `room:cost-${channel}`;
+
+/** Opens sockets that follow their rooms and count what comes. */
 async function open(
   url: string,
-  count: number,
+  { connections, channels, followed }: Shape,
   isBatch: boolean,
   counted: { deliveries: number },
 ): Promise<WebSocket[]> {
   const sockets: WebSocket[] = [];
-  for (let i = 0; i < count; i += OPEN_AT_ONCE) {
+  for (let i = 0; i < connections; i += OPEN_AT_ONCE) {
     const some = Array.from(
-      { length: Math.min(OPEN_AT_ONCE, count - i) },
-      () => {
+      { length: Math.min(OPEN_AT_ONCE, connections - i) },
+      (_, k) => {
+        const first = (i + k) * followed;
         const socket = new WebSocket(url);
         return new Promise<WebSocket>((resolve, reject) => {
           socket.onerror = () => reject(new Error("A socket did not open"));
@@ -75,7 +89,11 @@ async function open(
             if (isBatch) {
               socket.send('{"type":"connect","payload":{"batch":true}}');
             }
-            const payload = { channels: [ROOM] };
+            const rooms = Array.from(
+              { length: followed },
+              (_, j) => roomOf((first + j) % channels),
+            );
+            const payload = { channels: rooms };
             socket.send(JSON.stringify({ type: "subscribe", payload }));
           };
           socket.onmessage = ({ data }: MessageEvent<string>) => {
@@ -94,12 +112,12 @@ async function open(
 /**
  * Measures one fresh server.
  *
- * @param connections how many follow the channel.
- * @param options `events` published, `perRequest` at a time, `isBatch` whether
- * clients take joined frames.
+ * @param shape who follows what.
+ * @param options `events` published to the channels in turn, `perRequest` at a
+ * time, `isBatch` whether clients take joined frames.
  */
 export async function measure(
-  connections: number,
+  shape: Shape,
   { events, perRequest, isBatch }: {
     readonly events: number;
     readonly perRequest: number;
@@ -116,7 +134,7 @@ export async function measure(
     .setProtectedHeader({ alg: "HS256" }).setSubject("cost").setIssuedAt()
     .setExpirationTime("10m").sign(new TextEncoder().encode(secret));
   const counted = { deliveries: 0 };
-  const sockets = await open(server.url, connections, isBatch, counted);
+  const sockets = await open(server.url, shape, isBatch, counted);
   await pause(SETTLE_MS);
   const resident = await memory(server.pid);
   const idleSince = await cpuMs(server.pid);
@@ -133,9 +151,9 @@ export async function measure(
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
       body: JSON.stringify({
-        messages: Array.from({ length: perRequest }, () => ({
+        messages: Array.from({ length: perRequest }, (_, j) => ({
           type: "ROOM_MESSAGE",
-          channel: ROOM,
+          channel: roomOf((i + j) % shape.channels),
           payload: { event: "cost", data },
         })),
       }),
@@ -143,7 +161,9 @@ export async function measure(
     if (!response.ok) throw new Error(await response.text());
     await response.body?.cancel();
   }
-  while (counted.deliveries < events * connections) {
+  const { connections, channels, followed } = shape;
+  const owed = events * connections * followed / channels;
+  while (counted.deliveries < owed) {
     if (performance.now() - begun > 60_000) {
       throw new Error("Events are missing");
     }
@@ -153,7 +173,7 @@ export async function measure(
   const used = await cpuMs(server.pid) - since;
   for (const socket of sockets) socket.close();
   return {
-    connections,
+    ...shape,
     memory: resident,
     idleCpuMs: since - idleSince,
     events,
@@ -167,6 +187,7 @@ if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       clients: { type: "string", default: "0,250,500,1000,2000" },
+      channels: { type: "string" },
       events: { type: "string", default: "500" },
       "per-request": { type: "string", default: "1" },
       batch: { type: "boolean", default: false },
@@ -175,16 +196,28 @@ if (import.meta.main) {
   const encoder = new TextEncoder();
   const print = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
   print(
-    "connections  memory MB  idle CPU %  events  deliveries  CPU ms  CPU us/delivery  deliveries/s\n",
+    "channels  connections  memory MB  idle CPU %  events  deliveries  CPU ms  CPU us/delivery  deliveries/s\n",
   );
-  for (const clients of values.clients.split(",").map(Number)) {
-    const point = await measure(clients, {
+  const shapes: Shape[] = values.channels === undefined
+    ? values.clients.split(",").map((clients) => ({
+      connections: Number(clients),
+      channels: 1,
+      followed: 1,
+    }))
+    : values.channels.split(",").map(Number).map((channels) => {
+      const followed = Math.min(channels, MOST_FOLLOWED);
+      const connections = channels * PER_CHANNEL / followed;
+      return { connections, channels, followed };
+    });
+  for (const shape of shapes) {
+    const point = await measure(shape, {
       events: Number(values.events),
       perRequest: Number(values["per-request"]),
       isBatch: values.batch,
     });
     const { connections, deliveries } = point;
     const cells = [
+      String(point.channels).padStart(8),
       String(connections).padStart(11),
       (point.memory / 1e6).toFixed(1).padStart(9),
       (point.idleCpuMs / 10).toFixed(0).padStart(10),
