@@ -118,6 +118,10 @@ export class Session implements Connection {
   readonly #timers = new Map<"auth" | "token", Disposable>();
   #caller: Caller;
   #client: string | undefined;
+  /** Whether the handshake is over: until then a socket can neither send nor close. */
+  #isOpen = false;
+  /** How it was to be closed meanwhile. */
+  #closing: RefusalCode | undefined;
   #state: "opened" | "connected" | "closed" = "opened";
   #busy = false;
   #publishing = 0;
@@ -164,7 +168,7 @@ export class Session implements Connection {
 
   /** The socket is open: greets, unless the client must say who it is first. */
   open(): void {
-    if (this.#state === "closed") return;
+    if (!this.#begin()) return;
     if (this.#parts.requireAuth && !this.identity.isAuthenticated) {
       this.#timer("auth", AUTH_DEADLINE_MS, () => {
         this.#refuse(
@@ -180,9 +184,17 @@ export class Session implements Connection {
 
   /** Says why the connection cannot be, and ends it. */
   reject(refusal: Refusal): void {
+    if (!this.#begin()) return;
     this.#parts.failed?.();
     this.#refuse(refusal);
     this.#close(refusal.code);
+  }
+
+  /** The handshake is over; whoever was sent away during it, goes. */
+  #begin(): boolean {
+    this.#isOpen = true;
+    if (this.#closing !== undefined) this.#hangUp(this.#closing);
+    return this.#state !== "closed";
   }
 
   /**
@@ -498,7 +510,7 @@ export class Session implements Connection {
     ref?: string,
     now?: number,
   ): void {
-    if (this.#state === "closed") return;
+    if (this.#state === "closed" || !this.#isOpen) return;
     this.#outbox.say(encodeReply(type, payload, this.#envelope(ref, now)));
   }
 
@@ -520,6 +532,11 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     this.#outbox.flush();
     this.end(code);
+    if (this.#isOpen) this.#hangUp(code);
+    else this.#closing = code;
+  }
+
+  #hangUp(code: RefusalCode): void {
     // A reason holds at most 123 bytes: the code, not a sentence.
     this.#socket.close(new Refusal(code).kind.close, code);
   }

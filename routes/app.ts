@@ -87,6 +87,7 @@ export function createApp(parts: AppParts): Hono<Env> {
     if (!c.get("isDressed")) dress(c, parts);
     return c.res;
   });
+  if (parts.journal.verbose) app.use(told(parts));
   // What follows is about answers, and a socket has none of ours.
   app.route("/", socketRoutes(parts));
   app.use(dressed(parts));
@@ -124,19 +125,26 @@ function requestIdOf(
   return request;
 }
 
-/** Dresses every answer, and writes a line about it for those who read that. */
-function dressed(parts: AppParts): MiddlewareHandler<Env> {
-  const { session, journal } = parts;
+/** Writes a line about every request, sockets too. */
+function told({ session, journal }: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
     const began = session.clock.now();
+    // An upgraded request cannot be asked any more.
     const request = requestIdOf(c, session);
-    c.set("isDressed", true);
-    await next();
-    dress(c, parts);
     const { method, path } = c.req;
+    await next();
     const { status } = c.res;
     const ms = session.clock.now() - began;
     journal.verbose?.("request", { request, method, path, status, ms });
+  };
+}
+
+/** Dresses every answer. */
+function dressed(parts: AppParts): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    c.set("isDressed", true);
+    await next();
+    dress(c, parts);
   };
 }
 

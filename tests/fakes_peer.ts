@@ -30,6 +30,8 @@ export class FakePeer implements Socket {
   bufferedAmount = 0;
   /** Whether what is sent stays in the buffer: the reader has stopped. */
   stopped = false;
+  /** Whether the handshake is under way: sending throws, closing is forgotten. */
+  opening = false;
   /** Every frame sent, unparsed. */
   readonly texts: string[] = [];
   /** How it was closed, once it was. */
@@ -37,12 +39,14 @@ export class FakePeer implements Socket {
 
   /** Keeps a frame. */
   send(text: string): void {
+    if (this.opening) throw new Error("'readyState' not OPEN");
     this.texts.push(text);
     if (this.stopped) this.bufferedAmount += text.length;
   }
 
   /** Keeps how it was closed first. */
   close(code?: number, reason?: string): void {
+    if (this.opening) return;
     this.closed ??= { code, reason };
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { idSource } from "../protocol/envelope.ts";
-import { Refusal } from "../protocol/refusals.ts";
+import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Role } from "../protocol/channels.ts";
 import type { Caller } from "../realtime/caller.ts";
@@ -445,4 +445,24 @@ Deno.test("reject() says why, and ends", () => {
   assert.equal(at.peer.closed!.code, 4510);
   at.session.open();
   assert.deepEqual(at.peer.of("connected"), []);
+});
+
+Deno.test("a session whose handshake is under way is told nothing, and closed as soon as it is over", () => {
+  for (const opens of [true, false]) {
+    using b = bench();
+    const { session, peer, ends } = b;
+    peer.opening = true;
+    session.drain(1_000);
+    session.disconnect("IP_BLOCKED", "This address is blocked");
+    assert.equal(ends(), 1, "its place is free at once");
+    assert.deepEqual(peer.texts, []);
+    peer.opening = false;
+    if (opens) session.open();
+    else session.reject(new Refusal("UNAUTHENTICATED"));
+    assert.deepEqual(peer.texts, []);
+    assert.deepEqual(peer.closed, {
+      code: REFUSALS.IP_BLOCKED.close,
+      reason: "IP_BLOCKED",
+    });
+  }
 });
