@@ -194,7 +194,8 @@ export class Monitor implements AsyncDisposable {
 
   async #look(counter: Counter): Promise<void> {
     const { kv, clock, instances, freshness, rules, nextId } = this.#options;
-    const memory = await this.#remembered();
+    const entry = await kv.get<Memory>(MEMORY);
+    const memory = entry.value ?? NO_ALERTS;
     const { present, lost } = await instances.survey();
     const headAgeMs = await freshness.ageMs() ?? 0;
     const silent = new Set((await this.silences()).map(({ type }) => type));
@@ -220,7 +221,10 @@ export class Monitor implements AsyncDisposable {
       nextId,
     });
     if (!isSame(memory, judged.memory)) {
-      await kv.atomic().set(MEMORY, judged.memory).commit();
+      const { ok } = await kv.atomic().check(entry).set(MEMORY, judged.memory)
+        .commit();
+      // Another look was faster: looks that a store held up end together.
+      if (!ok) return;
     }
     for (const change of judged.changes) this.#tell(change);
     await this.#publish();
@@ -280,7 +284,8 @@ export class Monitor implements AsyncDisposable {
         // The next look tries again.
         return;
       }
-      this.#untold.shift();
+      // A look beside this one may have published it, too.
+      if (this.#untold[0] === change) this.#untold.shift();
     }
   }
 
@@ -310,19 +315,23 @@ export class Monitor implements AsyncDisposable {
 /** Counts what happens in the cluster, from counters of isolates. */
 class Counter {
   #seen: Map<string, AlertCounts> | undefined;
+  #lookedAt = 0;
   #deltas: { readonly at: number; readonly counts: AlertCounts }[] = [];
 
   /** @returns what happened in the last {@link COUNTED_MS}. */
   count(present: readonly Instance[], now: number): AlertCounts {
     const seen = this.#seen;
     // What happened before the first look is not known to be of late.
-    for (const { id, counts } of seen ? present : []) {
-      const before = seen?.get(id) ?? NOTHING;
+    // Nor what an isolate counted that was not heard of at the last one.
+    for (const { id, startedAt, counts } of seen ? present : []) {
+      const isNew = startedAt > this.#lookedAt;
+      const before = seen?.get(id) ?? (isNew ? NOTHING : counts);
       this.#deltas.push({
         at: now,
         counts: combined(counts, before, (a, b) => Math.max(0, a - b)),
       });
     }
+    this.#lookedAt = now;
     this.#seen = new Map(present.map(({ id, counts }) => [id, counts]));
     this.#deltas = this.#deltas.filter(({ at }) => now - at < COUNTED_MS);
     return this.#deltas.reduce(

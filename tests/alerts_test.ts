@@ -257,6 +257,8 @@ class Cluster implements AsyncDisposable {
   survey: Survey = { present: [instance("one"), instance("two")], lost: [] };
   headAgeMs: number | undefined;
   fate: Fate = CALM;
+  /** What a survey waits for. */
+  held: Promise<void> = Promise.resolve();
   readonly monitors: Monitor[];
   readonly #webhook: Webhook;
   #ids = 0;
@@ -298,7 +300,12 @@ class Cluster implements AsyncDisposable {
       clock: this.clock,
       nextId: () => `alert-${++this.#ids}`,
       id,
-      instances: { survey: () => this.#stored(this.survey) },
+      instances: {
+        survey: async () => {
+          await this.held;
+          return await this.#stored(this.survey);
+        },
+      },
       freshness: { ageMs: () => this.#stored(this.headAgeMs) },
       hub: {
         publish: async (publications) => {
@@ -418,6 +425,57 @@ Deno.test("what happened in a minute is counted over isolates, from the first lo
   assert.deepEqual(cluster.lines.map(([event]) => event), [
     "alert",
     "alert_ended",
+  ]);
+});
+
+Deno.test("an isolate that is heard of again did not do everything in a minute", async () => {
+  await using cluster = new Cluster();
+  const failed = (failedConnections: number) => ({
+    counts: { ...instance("").counts, failedConnections },
+  });
+  const one = instance("one");
+  const startedAt = cluster.clock.now();
+  const survey = (...present: Instance[]) =>
+    cluster.survey = { present: [one, ...present], lost: [] };
+  survey();
+  await cluster.look();
+  survey(instance("two", { startedAt, ...failed(1_000) }));
+  await cluster.look();
+  assert.equal(cluster.lines.length, 0, "what it counted before is old");
+  survey(instance("two", { startedAt, ...failed(1_011) }));
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
+});
+
+Deno.test("an isolate that started since the last look is counted from its start", async () => {
+  await using cluster = new Cluster();
+  const one = instance("one");
+  cluster.survey = { present: [one], lost: [] };
+  await cluster.look();
+  const counts = { ...instance("").counts, failedConnections: 11 };
+  const startedAt = cluster.clock.now() + 1;
+  const young = instance("two", { startedAt, counts });
+  cluster.survey = { present: [one, young], lost: [] };
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
+});
+
+Deno.test("looks that the store held up tell of an alert once, and of its end", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  cluster.held = promise;
+  cluster.headAgeMs = STALE_HEAD_MS + 1;
+  await cluster.look(4 * LOOK_MS);
+  resolve();
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([event]) => event), ["alert"]);
+  assert.equal(cluster.posts.length, 1);
+  cluster.headAgeMs = 0;
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(cluster.events.map(({ id }) => id), [
+    "alert-1-firing",
+    "alert-1-resolved",
   ]);
 });
 
