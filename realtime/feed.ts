@@ -33,6 +33,8 @@ export interface FeedParts {
   clock: Clock;
   /** Names for feeds and frames. */
   nextId: (now: number) => string;
+  /** Hears of refusals, by code. */
+  refused?: ((code: RefusalCode) => void) | undefined;
 }
 
 /** One listener. */
@@ -120,6 +122,7 @@ export class Feed implements Connection {
   /** Says why, and ends the connection. */
   disconnect(code: RefusalCode, why?: string): void {
     if (!this.#open) return;
+    this.#parts.refused?.(code);
     if (code !== "SLOW_CONSUMER") {
       const refusal = new Refusal(code, why);
       this.#say("error", refusal.toJSON() as ReplyPayload<"error">);

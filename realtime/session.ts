@@ -137,7 +137,7 @@ export class Session implements Connection {
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
     this.#outbox = new Outbox(socket, parts.hub.outboxParts, () => {
-      this.#close("SLOW_CONSUMER");
+      this.disconnect("SLOW_CONSUMER");
     });
   }
 
@@ -227,6 +227,8 @@ export class Session implements Connection {
 
   /** Says `why`, if given, and ends the connection with the code's close. */
   disconnect(code: RefusalCode, why?: string): void {
+    if (this.#state === "closed") return;
+    this.#parts.refused?.(code);
     if (why !== undefined) this.#say("error", { code, message: why });
     this.#close(code);
   }

@@ -445,6 +445,8 @@ Deno.test("an open connection lives as long after its token's end as the token i
   assert.equal((await isolates.ask("/api/channels", as(token))).status, 200);
   clock.advance(1);
   assert.equal(sessions.size, 0);
+  const counts = await isolates.ask("/api/metrics?type=refusals");
+  assert.deepEqual(await counts.json(), { refusals: { TOKEN_EXPIRED: 1 } });
   const late = await isolates.ask("/api/channels", as(token));
   assert.equal(await codeOf(late), "TOKEN_EXPIRED");
   await response.body!.cancel();

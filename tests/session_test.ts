@@ -65,6 +65,7 @@ function bench(
   const peer = new FakePeer();
   const bugs: unknown[] = [];
   const refused: [RefusalCode, boolean][] = [];
+  const counted: RefusalCode[] = [];
   let ends = 0;
   const session = new Session(peer, {
     hub,
@@ -73,6 +74,7 @@ function bench(
     nextId,
     maxMessageBytes: 10_000,
     schema: "hash",
+    refused: (code) => counted.push(code),
     requireAuth,
     measure: () => Promise.resolve({ measured: 1 }),
     report: (error) => bugs.push(error),
@@ -107,6 +109,7 @@ function bench(
     say,
     bugs,
     refused,
+    counted,
     ends: () => ends,
     codes: () => peer.of("error").map(({ payload }) => payload.code),
     [Symbol.dispose]: () => {
@@ -420,6 +423,7 @@ Deno.test("a client that stops reading is closed in time, is gone from every ind
   assert.deepEqual([...at.session.positions].map(({ lag }) => lag), [1]);
   await pass(at.clock, STALL_MS + 2 * TICK_MS);
   assert.deepEqual(at.peer.closed, { code: 4008, reason: "SLOW_CONSUMER" });
+  assert.deepEqual(at.counted, ["SLOW_CONSUMER"]);
   assert.equal(at.hub.subscribers("room:lobby"), 0);
   assert.equal(at.hub.pace.size, 0);
   assert.equal(at.ends(), 1);
@@ -434,6 +438,8 @@ Deno.test("drain() and disconnect() tell the client when and why", async () => {
   await at.say({ type: "connect", payload: { batch: true } });
   at.session.drain(1_500);
   at.session.disconnect("DRAINING");
+  at.session.disconnect("DRAINING");
+  assert.deepEqual(at.counted, ["DRAINING"]);
   assert.equal(at.peer.of("draining")[0]!.payload.retryInMs, 1_500);
   assert.deepEqual(at.peer.closed, { code: 1012, reason: "DRAINING" });
 });
