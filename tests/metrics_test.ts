@@ -39,6 +39,13 @@ function readingOf(
   );
 }
 
+Deno.test("no percentile is longer than the longest delivery", () => {
+  const metrics = metricsOn();
+  metrics.hub.delivered!(1, 1, 0.674);
+  const { p95, p99, max } = metrics.report().eventDeliveryTime;
+  assert.deepEqual([p95, p99], [max, max]);
+});
+
 Deno.test("delivery times are told as spread, per interval and in all", () => {
   const metrics = metricsOn();
   for (let ms = 1; ms <= 100; ms++) metrics.hub.delivered!(2, 10, ms);
