@@ -177,8 +177,7 @@ client.joinChannel("blocks", { last: 10 });`}
       />
       <Code
         name="In a terminal"
-        text={`npx -y wscat -c ${socket}
-> {"type":"subscribe","payload":{"channels":["blocks"]}}`}
+        text={`npx -y wscat -c ${socket} -w 60 -x '{"type":"subscribe","payload":{"channels":["blocks"]}}'`}
       />
       <Code
         name="Without a WebSocket"
