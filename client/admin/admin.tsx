@@ -383,7 +383,13 @@ function State(
     ? ["bad", "Not ready", "see Health"]
     : poor
     ? ["busy", "Degraded", "see Health"]
-    : ["good", "Ready", `${view.instances.length} isolates`];
+    : [
+      "good",
+      "Ready",
+      `${view.instances.length} ${
+        view.instances.length === 1 ? "isolate" : "isolates"
+      }`,
+    ];
   return (
     <div class={`freshness ${tone}`}>
       <span class="dot" aria-hidden="true" />
@@ -644,7 +650,7 @@ class BlockForm extends Component<
           required
           maxLength={64}
           aria-label="Address or CIDR"
-          placeholder="198.51.100.7 or 2001:db8::/48"
+          placeholder="Address or CIDR"
           autoComplete="off"
         />
         <input
