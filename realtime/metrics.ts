@@ -747,15 +747,14 @@ function microseconds(ms: number): number {
 function timeOf(histogram: Histogram): DeliveryTime {
   const { totalCount: total } = histogram;
   const ms = (us: number) => total > 0 ? us / US_PER_MS : 0;
-  // A bucket's upper end may lie beyond the longest time in it.
-  const upTo = (percent: number) =>
-    ms(Math.min(histogram.getValueAtPercentile(percent), histogram.maxValue));
+  // A bucket's middle and end may lie beyond the longest time in it.
+  const within = (us: number) => ms(Math.min(us, histogram.maxValue));
   return {
-    avg: ms(histogram.mean),
+    avg: within(histogram.mean),
     min: ms(histogram.minNonZeroValue),
     max: ms(histogram.maxValue),
-    p95: upTo(95),
-    p99: upTo(99),
+    p95: within(histogram.getValueAtPercentile(95)),
+    p99: within(histogram.getValueAtPercentile(99)),
     total,
   };
 }
