@@ -24,7 +24,10 @@ import type { Source } from "./sources/source.ts";
 const LATE_MS = 3_500;
 
 const dev = Deno.args.includes("--dev");
-const settings = settingsOrExit();
+
+/** As the environment gives them. */
+export const settings: Settings = settingsOrExit();
+
 const journal = openJournal(settings.LOG_LEVEL, { readable: dev });
 const kv = await openStore(settings.KV_PATH, { clock });
 // Loaded only where somebody listens.
@@ -50,7 +53,7 @@ const source = settings.SOURCE === "none" ? undefined : new Lease({
 });
 onEndAsked((name) => void end(name));
 
-/** The server, as `deno serve` and Deno Deploy start it. */
+/** The server, as `deno serve` starts it, and what else listens. */
 export default {
   fetch: service.app.fetch,
   onListen: (address) =>

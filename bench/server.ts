@@ -134,6 +134,8 @@ function spawn(
   const env: Record<string, string> = {
     ...PLENTY,
     ...MALLOC,
+    HOST: "127.0.0.1",
+    PORT: String(port),
     JWT_SECRET: secret,
     REQUIRE_AUTH: String(requireAuth),
     KV_PATH: `${directory}/kv.sqlite`,
@@ -146,16 +148,12 @@ function spawn(
   }
   return new Deno.Command(Deno.execPath(), {
     args: [
-      "serve",
+      "run",
       "-P=serve",
-      ...(isolates > 1 ? ["--parallel"] : []),
-      "--host",
-      "127.0.0.1",
-      "--port",
-      String(port),
+      "--unstable-net",
       `--allow-read=.,${directory}`,
       `--allow-write=${directory}`,
-      "main.ts",
+      "start.ts",
     ],
     cwd: ROOT,
     env,

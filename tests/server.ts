@@ -28,10 +28,15 @@ const PORTS = 10_000;
 /** The secret with which every test server verifies tokens. */
 export const SECRET = "a secret for tests that is long enough to be one";
 
+/** What can serve. */
+export type Program = "start.ts" | "deno serve";
+
 /** How a server is run. */
 export interface ServerOptions {
   /** Isolates that share the port; one when absent. */
   readonly isolates?: number;
+  /** What serves: `start.ts`, as `deno task start` has it, when absent. */
+  readonly program?: Program;
   /** Settings besides `PORT`, `HOST`, `KV_PATH` and `JWT_SECRET`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -117,7 +122,7 @@ export class TestServer implements AsyncDisposable {
   /** Starts a process on the same store and port; resolves when it is ready. */
   async begin(): Promise<void> {
     const env = this.#env();
-    const args = await serveArgs(env, this.#options.isolates ?? 1);
+    const args = await serveArgs(env, this.#options.program);
     const since = Date.now();
     this.#running = this.#spawn(args, env);
     await this.#ready(since);
@@ -289,16 +294,8 @@ export async function failingStart(
   settings: Readonly<Record<string, string>>,
 ): Promise<Run> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "serve",
-      "-P=serve",
-      "--host",
-      "127.0.0.1",
-      "--port",
-      "0",
-      "main.ts",
-    ],
-    env: { ...environment(), ...settings },
+    args: ["run", "-P=serve", "--unstable-net", "start.ts"],
+    env: { ...environment(), HOST: "127.0.0.1", ...settings },
     clearEnv: true,
     cwd: ROOT,
     stdin: "null",
@@ -342,18 +339,20 @@ function environment(): Record<string, string> {
 
 async function serveArgs(
   env: Record<string, string>,
-  isolates: number,
+  program: Program = "start.ts",
 ): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=settings", "serve_flags.ts"],
+    args: ["run", "-P=settings", "serve_args.ts"],
     env,
     clearEnv: true,
     cwd: ROOT,
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
-  const flags = new TextDecoder().decode(stdout).split(" ");
-  const parallel = isolates > 1 ? ["--parallel"] : [];
-  return ["serve", "-P=serve", ...parallel, ...flags, "main.ts"];
+  const args = new TextDecoder().decode(stdout).split(" ");
+  if (program === "start.ts") return args;
+  const rights = args.filter((arg) => /^-(P|-allow)/.test(arg));
+  const address = ["--host", env["HOST"]!, "--port", env["PORT"]!];
+  return ["serve", "--parallel", ...rights, ...address, "main.ts"];
 }
 
 function freePort(): number {

@@ -98,10 +98,17 @@ async function publishThroughBoth(
   return accepted;
 }
 
-for (const LINK of ["broadcast", "doorbell"]) {
-  Deno.test(`two isolates linked by ${LINK} deliver every event to everyone, once and in order`, async () => {
+for (
+  const [program, LINK] of [
+    ["start.ts", "broadcast"],
+    ["start.ts", "doorbell"],
+    ["deno serve", "broadcast"],
+  ] as const
+) {
+  Deno.test(`two isolates of ${program} linked by ${LINK} deliver every event to everyone, once and in order`, async () => {
     await using server = await TestServer.start({
       isolates: 2,
+      program,
       settings: { LINK },
     });
     const isolates = new Set<string>();
@@ -423,10 +430,51 @@ Deno.test("production does not start without a secret", async () => {
   assert.match(text, /JWT_SECRET must be set/);
 });
 
+Deno.test("a port that is taken is not shared", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr as Deno.NetAddr;
+  const { code, text } = await failingStart({
+    JWT_SECRET: SECRET,
+    PORT: String(port),
+  });
+  assert.equal(code, 1);
+  assert.match(text, new RegExp(`Cannot start: .*PORT ${port}.*in use`));
+  assert.ok(!text.includes("    at "), text);
+});
+
+Deno.test({
+  name: "connections are dealt out to isolates evenly",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using server = await TestServer.start({ isolates: 2 });
+    const peers = await Promise.all(
+      Array.from({ length: 400 }, () => Peer.open(server.socketUrl)),
+    );
+    try {
+      const counts = new Map<string, number>();
+      for (const peer of peers) {
+        const { payload } = await peer.next("connected");
+        const isolate = isolateOf(payload.sessionId);
+        counts.set(isolate, (counts.get(isolate) ?? 0) + 1);
+      }
+      // Fair coins give more than this once in a million runs.
+      assert.ok(Math.max(...counts.values()) < 250, `${[...counts.values()]}`);
+    } finally {
+      await Promise.all(peers.map((peer) => peer[Symbol.asyncDispose]()));
+    }
+  },
+});
+
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  for (const isolates of [1, 2]) {
-    Deno.test(`${signal} lets clients of ${isolates} isolate(s) go in good order, stalled ones too`, async () => {
-      await using server = await TestServer.start({ isolates });
+  for (
+    const [program, isolates] of [
+      ["start.ts", 1],
+      ["start.ts", 2],
+      ["deno serve", 2],
+    ] as const
+  ) {
+    Deno.test(`${signal} lets clients of ${program} with ${isolates} isolate(s) go in good order, stalled ones too`, async () => {
+      await using server = await TestServer.start({ isolates, program });
       const peers = await onEachIsolate(server, isolates);
       const stalled: StalledReader[] = [];
       try {
