@@ -20,6 +20,8 @@ import type { Sessions } from "./sessions.ts";
 export const BEAT_MS = 5_000;
 /** An isolate that was silent for so long is taken for gone. */
 export const LOST_MS = 3 * BEAT_MS;
+/** So long after one beat without another, one was missed. */
+const MISSED_MS = 2 * BEAT_MS;
 /** One that was lost is told of for so long. */
 export const GONE_MS = 20 * BEAT_MS;
 /** Most channels told with their subscribers, the fullest first. */
@@ -71,6 +73,12 @@ export interface Survey {
   readonly present: readonly Instance[];
   /** Silent for {@link LOST_MS} or longer, less than {@link GONE_MS}. */
   readonly lost: readonly Instance[];
+  /**
+   * Whether they are lost for sure: not unless the store took every beat of
+   * this isolate for {@link LOST_MS}, since what stopped its beats may have
+   * stopped theirs.
+   */
+  readonly isSure: boolean;
 }
 
 /**
@@ -116,6 +124,10 @@ export class Instances implements AsyncDisposable {
   #beating: Promise<void>;
   /** What the others know of this isolate's measurements. */
   #said: readonly Reading[] | undefined;
+  /** When the store took a beat last, in epoch milliseconds. */
+  #takenAt = -Infinity;
+  /** Since when it has missed none, in epoch milliseconds. */
+  #steadySince = Infinity;
   #open = true;
 
   /** Says so at once. */
@@ -164,7 +176,7 @@ export class Instances implements AsyncDisposable {
       if (silentMs < LOST_MS) present.push(value);
       else if (silentMs < GONE_MS) lost.push(value);
     }
-    return { present, lost };
+    return { present, lost, isSure: this.#isSteady(clock.now()) };
   }
 
   /**
@@ -260,6 +272,7 @@ export class Instances implements AsyncDisposable {
         .set(["measured", id], measured, { expireIn: LOST_MS })
         .commit();
       this.#said = measured.readings;
+      this.#taken(clock.now());
     } catch {
       // The next beat says the same.
     }
@@ -267,6 +280,16 @@ export class Instances implements AsyncDisposable {
     this.#timer = clock.after(BEAT_MS, () => {
       this.#beating = this.#beat();
     });
+  }
+
+  #taken(now: number): void {
+    if (now - this.#takenAt >= MISSED_MS) this.#steadySince = now;
+    this.#takenAt = now;
+  }
+
+  #isSteady(now: number): boolean {
+    return now - this.#takenAt < MISSED_MS &&
+      now - this.#steadySince >= LOST_MS;
   }
 
   #own(): Instance {

@@ -196,7 +196,7 @@ export class Monitor implements AsyncDisposable {
     const { kv, clock, instances, freshness, rules, nextId } = this.#options;
     const entry = await kv.get<Memory>(MEMORY);
     const memory = entry.value ?? NO_ALERTS;
-    const { present, lost } = await instances.survey();
+    const { present, lost, isSure } = await instances.survey();
     const headAgeMs = await freshness.ageMs() ?? 0;
     const silent = new Set((await this.silences()).map(({ type }) => type));
     const now = clock.now();
@@ -213,7 +213,9 @@ export class Monitor implements AsyncDisposable {
       headAgeMs: { value: headAgeMs, subject: "blocks" },
       linkSilentMs: worst((it) => it.linkSilentMs),
       memoryBytes: worst((it) => it.memoryUsage),
-      lostIsolates: lost.map(({ id }) => id),
+      // Who was told of as lost stays so while nobody can be sure.
+      lostIsolates: lost.map(({ id }) => id)
+        .filter((id) => isSure || isKnownLost(memory, id)),
     };
     const judged = judge(memory, signs, rules, {
       now,
@@ -380,6 +382,11 @@ function unreachable(id: string, now: number, ms: number): Alert {
     startedAt: now,
     told: true,
   };
+}
+
+function isKnownLost({ active }: Memory, id: string): boolean {
+  return Object.values(active)
+    .some(({ type, subject }) => type === "isolate_lost" && subject === id);
 }
 
 function isSame(a: Memory, b: Memory): boolean {

@@ -254,7 +254,11 @@ class Cluster implements AsyncDisposable {
   readonly lines: [string, Readonly<Record<string, unknown>>][] = [];
   readonly events: Publication[] = [];
   readonly posts: { headers: Headers; body: string }[] = [];
-  survey: Survey = { present: [instance("one"), instance("two")], lost: [] };
+  survey: Survey = {
+    present: [instance("one"), instance("two")],
+    lost: [],
+    isSure: true,
+  };
   headAgeMs: number | undefined;
   fate: Fate = CALM;
   /** What a survey waits for. */
@@ -407,6 +411,7 @@ Deno.test("what happened in a minute is counted over isolates, from the first lo
     cluster.survey = {
       present: [instance("one", counts(one)), instance("two", counts(two))],
       lost: [],
+      isSure: true,
     };
   };
   failing(1_000, 1_000);
@@ -436,7 +441,7 @@ Deno.test("an isolate that is heard of again did not do everything in a minute",
   const one = instance("one");
   const startedAt = cluster.clock.now();
   const survey = (...present: Instance[]) =>
-    cluster.survey = { present: [one, ...present], lost: [] };
+    cluster.survey = { present: [one, ...present], lost: [], isSure: true };
   survey();
   await cluster.look();
   survey(instance("two", { startedAt, ...failed(1_000) }));
@@ -450,14 +455,39 @@ Deno.test("an isolate that is heard of again did not do everything in a minute",
 Deno.test("an isolate that started since the last look is counted from its start", async () => {
   await using cluster = new Cluster();
   const one = instance("one");
-  cluster.survey = { present: [one], lost: [] };
+  cluster.survey = { present: [one], lost: [], isSure: true };
   await cluster.look();
   const counts = { ...instance("").counts, failedConnections: 11 };
   const startedAt = cluster.clock.now() + 1;
   const young = instance("two", { startedAt, counts });
-  cluster.survey = { present: [one, young], lost: [] };
+  cluster.survey = { present: [one, young], lost: [], isSure: true };
   await cluster.look();
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
+});
+
+Deno.test("an isolate is told of as lost only by who is sure, and stays lost meanwhile", async () => {
+  await using cluster = new Cluster();
+  const present = [instance("one")];
+  const lost = [instance("two")];
+  const told = () =>
+    cluster.lines.map(([event, { subject }]) => `${event} ${subject}`);
+  cluster.survey = { present, lost, isSure: false };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(told(), []);
+  cluster.survey = { present, lost, isSure: true };
+  await cluster.look();
+  assert.deepEqual(told(), ["alert two"]);
+
+  cluster.survey = {
+    present,
+    lost: [...lost, instance("three")],
+    isSure: false,
+  };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(told(), ["alert two"]);
+  cluster.survey = { present, lost: [], isSure: false };
+  await cluster.look();
+  assert.deepEqual(told(), ["alert two", "alert_ended two"]);
 });
 
 Deno.test("looks that the store held up tell of an alert once, and of its end", async () => {

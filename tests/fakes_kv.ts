@@ -217,6 +217,9 @@ class Connection {
     return new Atomic(this, this.#kv, this.#world);
   }
 
+  /** There is nothing to let go of. */
+  close(): void {}
+
   /** Lets the weather have its way with one operation. */
   async run<T>(operation: "read" | "commit", effect: () => T): Promise<T> {
     const { beforeMs, afterMs, end } = this.#weather(operation);

@@ -5,19 +5,22 @@ import { Metrics } from "../realtime/metrics.ts";
 import { Samples } from "../realtime/samples.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Hub } from "../realtime/hub.ts";
-import { ManualClock } from "./fakes.ts";
+import { ManualClock, pass } from "./fakes.ts";
+import { CALM, MemoryKv } from "./fakes_kv.ts";
+import type { Fate } from "./fakes_kv.ts";
 import { pause, until } from "./server.ts";
 
 /** Isolates as they know of each other, on one clock and one store. */
 class Bench implements AsyncDisposable {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly metrics: Metrics[] = [];
   readonly #kv: Deno.Kv;
   readonly #open: AsyncDisposable[] = [];
   readonly #samples: Samples[] = [];
 
-  constructor(kv: Deno.Kv) {
+  constructor(kv: Deno.Kv, clock = new ManualClock()) {
     this.#kv = kv;
+    this.clock = clock;
   }
 
   isolate(id: string, memoryUsage: number): Instances {
@@ -130,4 +133,63 @@ Deno.test("who was heard of lately is there; who is silent longer is lost, not c
   // An older version of this program may be beside this one.
   await kv.set(["instance", "older"], { id: "older", at: bench.clock.now() });
   assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+});
+
+for (const end of ["failed", "hung"] as const) {
+  Deno.test(
+    `a store whose commits ${
+      end === "hung" ? "hang" : "fail"
+    } makes nobody lost for sure, until it took beats for long enough`,
+    async () => {
+      const clock = new ManualClock();
+      let fate: Fate = CALM;
+      const kv = new MemoryKv(clock).connect({ weather: () => fate });
+      await using bench = new Bench(kv, clock);
+      const one = bench.isolate("one", 1);
+      bench.isolate("two", 1);
+      const three = bench.isolate("three", 1);
+      const seen = async () => {
+        const { lost, isSure } = await one.survey();
+        return [lost.map(({ id }) => id), isSure];
+      };
+      await pass(clock, LOST_MS - 1);
+      assert.deepEqual(await seen(), [[], false], "too young to judge others");
+      await pass(clock, 1);
+      assert.deepEqual(await seen(), [[], true]);
+
+      fate = { ...CALM, end: "failed" };
+      await three[Symbol.asyncDispose]();
+      if (end === "hung") fate = { ...CALM, beforeMs: LOST_MS };
+      await pass(clock, LOST_MS);
+      fate = CALM;
+      assert.deepEqual(await seen(), [["three", "two"], false]);
+      await pass(clock, LOST_MS);
+      const [lost] = await seen();
+      assert.deepEqual(lost, ["three"]);
+      await pass(clock, BEAT_MS);
+      assert.deepEqual(await seen(), [["three"], true]);
+    },
+  );
+}
+
+Deno.test("one beat that the store did not take is a break", async () => {
+  const clock = new ManualClock();
+  let fate: Fate = CALM;
+  const kv = new MemoryKv(clock).connect({ weather: () => fate });
+  await using bench = new Bench(kv, clock);
+  const one = bench.isolate("one", 1);
+  const isSure = async () => (await one.survey()).isSure;
+  await pass(clock, LOST_MS);
+  assert(await isSure());
+
+  fate = { ...CALM, end: "failed" };
+  await pass(clock, BEAT_MS);
+  fate = CALM;
+  assert(await isSure(), "a beat late is no beat missed");
+  await pass(clock, BEAT_MS);
+  assert(!await isSure());
+  await pass(clock, LOST_MS - 1);
+  assert(!await isSure());
+  await pass(clock, 1);
+  assert(await isSure());
 });
