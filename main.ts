@@ -5,7 +5,7 @@
  */
 import { openJournal } from "./journal.ts";
 import { systemClock as clock } from "./realtime/clock.ts";
-import { CLOSE_MS, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
+import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { Lease } from "./realtime/lease.ts";
 import { isExported } from "./realtime/tracing.ts";
 import { onEndAsked } from "./realtime/signals.ts";
@@ -93,20 +93,27 @@ async function loadSource(): Promise<Source> {
   return evmSource({ outlet, log, rpcUrl: settings.EVM_RPC_URL! });
 }
 
-/** An exit of one isolate ends them all, so each waits for the slowest. */
+/**
+ * An exit of one isolate ends them all, so each waits for the slowest. The code
+ * is 0 also when a part failed to end: the end was asked for, it came in time,
+ * and a line says what failed.
+ */
 async function end(signal: string): Promise<void> {
   const { isolate, sessions, drain } = service;
   journal.info("draining", { isolate, signal, sessions: sessions.size });
-  const others = new Promise<void>((resolve) => {
-    clock.after(dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS, resolve);
+  const othersMs = dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS;
+  const wait = (ms: number) =>
+    new Promise<void>((resolve) => void clock.after(ms, resolve));
+  const late = wait(LATE_MS);
+  const ended = endAll({
+    source: () => source?.[Symbol.asyncDispose](),
+    instance: () => service.leave(),
+    drain: () => drain.begin(),
+    others: () => wait(othersMs),
+  }, (part, error) => {
+    const text = error instanceof Error ? error.stack : String(error);
+    journal.error("end_failed", { isolate, part, error: text });
   });
-  const late = new Promise<void>((resolve) => clock.after(LATE_MS, resolve));
-  const ended = Promise.all([
-    source?.[Symbol.asyncDispose](),
-    service.leave(),
-    drain.begin(),
-    others,
-  ]);
   await Promise.race([ended, late]);
   Deno.exit(0);
 }

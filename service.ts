@@ -182,7 +182,7 @@ export function createService(options: ServiceOptions): Service {
     sessions,
     instances,
   });
-  const drain = new Drain({ sessions, log, clock });
+  const drain = new Drain({ sessions, log, clock, report });
   const freshness = new Freshness({
     hub,
     clock,

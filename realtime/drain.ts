@@ -6,7 +6,7 @@
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Connection, Sessions } from "./sessions.ts";
 
 /** Clients still served after they were told to leave, in milliseconds. */
 export const GRACE_MS = 750;
@@ -29,6 +29,8 @@ export interface DrainParts {
   log: Log;
   /** Time. */
   clock: Clock;
+  /** Hears of bugs: one holds up neither the drain nor the other clients. */
+  report: (error: unknown) => void;
   /** Uniform in [0, 1), for spreading clients out. */
   random?: () => number;
 }
@@ -70,19 +72,29 @@ export class Drain {
   }
 
   async #drain(): Promise<void> {
-    const { sessions, log, random = Math.random } = this.#parts;
+    const { sessions, log, report, random = Math.random } = this.#parts;
     const spreadMs = Math.min(
       MAX_SPREAD_MS,
       Math.max(MIN_SPREAD_MS, sessions.size * 1_000 / RETURNS_PER_SECOND),
     );
-    for (const { session } of sessions) {
+    this.#each((session) => {
       session.drain(GRACE_MS + Math.round(random() * spreadMs));
-    }
+    });
     if (sessions.size > 0) await this.#pass(GRACE_MS);
-    await this.#atMost(SETTLE_MS, log.settled());
+    await this.#atMost(SETTLE_MS, log.settled().catch(report));
     const open = sessions.size > 0;
-    for (const { session } of sessions) session.disconnect("DRAINING");
+    this.#each((session) => session.disconnect("DRAINING"));
     if (open) await this.#pass(CLOSE_MS);
+  }
+
+  #each(tell: (session: Connection) => void): void {
+    for (const { session } of this.#parts.sessions) {
+      try {
+        tell(session);
+      } catch (error) {
+        this.#parts.report(error);
+      }
+    }
   }
 
   async #atMost(ms: number, work: Promise<void>): Promise<void> {
@@ -96,4 +108,26 @@ export class Drain {
       this.#parts.clock.after(ms, resolve);
     });
   }
+}
+
+/**
+ * Ends parts side by side: one that fails takes no time from the others.
+ *
+ * @param parts what ends each, by its name.
+ * @param failed hears of those that failed.
+ * @returns resolves when all have ended, well or not; never rejects.
+ */
+export async function endAll(
+  parts: Readonly<Record<string, () => unknown>>,
+  failed: (part: string, error: unknown) => void,
+): Promise<void> {
+  await Promise.all(
+    Object.entries(parts).map(async ([part, end]) => {
+      try {
+        await end();
+      } catch (error) {
+        failed(part, error);
+      }
+    }),
+  );
 }

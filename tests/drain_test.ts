@@ -3,6 +3,7 @@ import { idSource } from "../protocol/envelope.ts";
 import {
   CLOSE_MS,
   Drain,
+  endAll,
   GRACE_MS,
   MAX_SPREAD_MS,
   MIN_SPREAD_MS,
@@ -34,16 +35,19 @@ class FakeConnection implements Connection {
   #onEnd = () => {};
   retryInMs: number | undefined;
   closed: { at: number; code: string } | undefined;
+  isBroken = false;
 
   constructor(readonly id: string, clock: ManualClock) {
     this.#clock = clock;
   }
 
   drain(retryInMs: number): void {
+    if (this.isBroken) throw new Error("broken drain");
     this.retryInMs = retryInMs;
   }
 
   disconnect(code: string): void {
+    if (this.isBroken) throw new Error("broken close");
     this.closed = { at: this.#clock.now(), code };
     this.#onEnd();
   }
@@ -68,8 +72,10 @@ function bench(
   });
   let next = 0;
   const random = () => (next++ * 0.618034) % 1;
-  const drain = new Drain({ sessions, log, clock, random });
-  return { clock, log, sessions, connections, drain };
+  const bugs: unknown[] = [];
+  const report = (error: unknown) => void bugs.push(error);
+  const drain = new Drain({ sessions, log, clock, report, random });
+  return { clock, log, sessions, connections, drain, bugs };
 }
 
 /** How long `work` took by the clock, in milliseconds. */
@@ -112,6 +118,50 @@ Deno.test("clients are told when to come back, served a little longer, then clos
     assert.deepEqual(closed, { at: began + GRACE_MS, code: "DRAINING" });
   }
   assert.equal(sessions.size, 0);
+});
+
+Deno.test("a connection that cannot be told or closed, or a broken log, spoils no other's end", async () => {
+  const { clock, drain, connections, log, bugs } = bench({ clients: 3 });
+  const [broken, ...others] = connections;
+  broken!.isBroken = true;
+  log.settled = () => Promise.reject(new Error("broken log"));
+  assert.equal(await took(clock, drain.begin()), GRACE_MS + CLOSE_MS);
+  for (const { retryInMs, closed } of others) {
+    assert(retryInMs! >= GRACE_MS);
+    assert.equal(closed?.code, "DRAINING");
+  }
+  assert.deepEqual(bugs.map(String), [
+    "Error: broken drain",
+    "Error: broken log",
+    "Error: broken close",
+  ]);
+});
+
+Deno.test("endAll() gives each part its time, whichever throws or rejects, and tells of those", async () => {
+  const clock = new ManualClock();
+  const failures: string[] = [];
+  const ends: string[] = [];
+  const work = endAll({
+    thrower: () => {
+      throw new Error("at once");
+    },
+    rejecter: () => Promise.reject(new Error("soon")),
+    nothing: () => undefined,
+    slow: () =>
+      new Promise<void>((resolve) => {
+        clock.after(SETTLE_MS, () => {
+          ends.push("slow");
+          resolve();
+        });
+      }),
+  }, (part, error) => failures.push(`${part}: ${error}`));
+  await pass(clock, 0);
+  assert.deepEqual(failures, [
+    "thrower: Error: at once",
+    "rejecter: Error: soon",
+  ]);
+  assert.equal(await took(clock, work), SETTLE_MS);
+  assert.deepEqual(ends, ["slow"]);
 });
 
 for (
