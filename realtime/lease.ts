@@ -9,6 +9,8 @@ import type { Clock } from "./clock.ts";
 export const LEASE_TTL_MS = 5_000;
 /** Renewals, and looks of those who wait, in one time to live. */
 const LOOKS_PER_TTL = 5;
+/** Longest wait after a look that failed, as a share of the usual one. */
+const AGAIN_SHARE = 0.25;
 /**
  * Share of the time to live that a holder who cannot renew gives up early. It
  * covers its own stopping and clocks that differ between machines.
@@ -29,12 +31,17 @@ export interface LeaseOptions {
    * begun.
    */
   readonly work: (signal: AbortSignal) => Promise<void>;
-  /** Hears faults of the store and of the work; nothing else is done. */
+  /**
+   * Hears faults of the work, and of the store those that last: a file that is
+   * locked for a moment is only looked at again. Nothing else is done.
+   */
   readonly report?: (error: unknown) => void;
   /** This holder's name; unique when absent. */
   readonly holder?: string;
   /** Milliseconds without a renewal after which others may take over. */
   readonly ttlMs?: number;
+  /** Uniform in [0, 1), for jitter. */
+  readonly random?: () => number;
 }
 
 interface Holding {
@@ -51,11 +58,15 @@ export class Lease implements AsyncDisposable {
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #key: Deno.KvKey;
+  readonly #name: string;
   readonly #work: (signal: AbortSignal) => Promise<void>;
   readonly #report: (error: unknown) => void;
   readonly #holder: string;
   readonly #ttlMs: number;
+  readonly #random: () => number;
   #disposed = false;
+  /** Since when looks fail, or since that was last reported. */
+  #failingSince: number | undefined;
   /** Aborts the work under way; nothing when there is none. */
   #stop: AbortController | undefined;
   #working: Promise<void> | undefined;
@@ -65,17 +76,16 @@ export class Lease implements AsyncDisposable {
   #looking: Promise<void>;
 
   /** Begins to try at once. */
-  constructor(
-    { kv, clock, name, work, report = () => {}, holder, ttlMs = LEASE_TTL_MS }:
-      LeaseOptions,
-  ) {
-    this.#kv = kv;
-    this.#clock = clock;
-    this.#key = ["lease", name];
-    this.#work = work;
-    this.#report = report;
-    this.#holder = holder ?? crypto.randomUUID();
-    this.#ttlMs = ttlMs;
+  constructor(options: LeaseOptions) {
+    this.#kv = options.kv;
+    this.#clock = options.clock;
+    this.#name = options.name;
+    this.#key = ["lease", options.name];
+    this.#work = options.work;
+    this.#report = options.report ?? (() => {});
+    this.#holder = options.holder ?? crypto.randomUUID();
+    this.#ttlMs = options.ttlMs ?? LEASE_TTL_MS;
+    this.#random = options.random ?? Math.random;
     this.#looking = this.#look();
   }
 
@@ -96,16 +106,35 @@ export class Lease implements AsyncDisposable {
 
   /** One look at the lease: take it, renew it, or leave it. Never throws. */
   async #look(): Promise<void> {
+    let waitMs = this.#ttlMs / LOOKS_PER_TTL;
     try {
       await this.#tryToHold();
+      this.#failingSince = undefined;
     } catch (error) {
       // A locked file or a store out of reach: the deadline decides.
-      this.#report(error);
+      this.#failed(error);
+      // Two that met at the file should not meet again.
+      waitMs *= AGAIN_SHARE * this.#random();
     }
     if (this.#disposed) return;
-    this.#next = this.#clock.after(this.#ttlMs / LOOKS_PER_TTL, () => {
+    this.#next = this.#clock.after(waitMs, () => {
       this.#looking = this.#look();
     });
+  }
+
+  /** Tells of it only when it lasts as long as a holder may go on without. */
+  #failed(cause: unknown): void {
+    const now = this.#clock.now();
+    this.#failingSince ??= now;
+    const ms = now - this.#failingSince;
+    if (ms < this.#ttlMs * (1 - GUARD_SHARE)) return;
+    this.#failingSince = now;
+    this.#report(
+      new Error(
+        `Cannot see for ${ms} ms who holds "${this.#name}", still trying: ${cause}`,
+        { cause },
+      ),
+    );
   }
 
   async #tryToHold(): Promise<void> {
@@ -166,9 +195,8 @@ export class Lease implements AsyncDisposable {
       const entry = await this.#kv.get<Holding>(this.#key);
       if (entry.value?.holder !== this.#holder) return;
       await this.#kv.atomic().check(entry).delete(this.#key).commit();
-    } catch (error) {
+    } catch {
       // It ends by itself when its time is over.
-      this.#report(error);
     }
   }
 }

@@ -164,13 +164,11 @@ Deno.test("Lease stops a holder that cannot reach the store before another start
   const clock = new ManualClock();
   const { running, most, begun, work } = stage();
   const line = new Line(kv);
-  const faults: unknown[] = [];
   await using first = new Lease({
     kv: line.kv,
     clock,
     name: "source",
     work: work("first"),
-    report: (error) => faults.push(error),
   });
   await settle();
   await using second = new Lease({
@@ -194,7 +192,71 @@ Deno.test("Lease stops a holder that cannot reach the store before another start
   assert.ok(second.held);
   assert.equal(most(), 1);
   assert.deepEqual(begun, ["first", "second"]);
-  assert.ok(faults.every((fault) => fault instanceof TypeError));
+});
+
+Deno.test("Lease looks again soon, and in silence, after a file was locked for a moment", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const { begun, work } = stage();
+  const line = new Line(kv);
+  const faults: unknown[] = [];
+  await using lease = new Lease({
+    kv: line.kv,
+    clock,
+    name: "source",
+    work: work("only"),
+    report: (error) => faults.push(error),
+    random: () => 0.5,
+  });
+  await settle();
+
+  line.cut = true;
+  await pass(clock, LEASE_TTL_MS / 5);
+  line.cut = false;
+  const wait = LEASE_TTL_MS / 5 * 0.25 * 0.5;
+  clock.advance(wait);
+  await settle();
+
+  const { value } = await kv.get<{ until: number }>(["lease", "source"]);
+  assert.equal(value!.until, clock.now() + LEASE_TTL_MS, "it is renewed");
+  assert.ok(lease.held);
+  assert.deepEqual(begun, ["only"]);
+  assert.deepEqual(faults, []);
+});
+
+Deno.test("Lease reports a store that stays away, now and again", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const { work } = stage();
+  const line = new Line(kv);
+  const faults: unknown[] = [];
+  await using _lease = new Lease({
+    kv: line.kv,
+    clock,
+    name: "source",
+    work: work("only"),
+    report: (error) => faults.push(error),
+    random: () => 0.5,
+  });
+  await settle();
+
+  for (let i = 0; i < 3; i++) {
+    line.cut = true;
+    await pass(clock, LEASE_TTL_MS * 0.8);
+    line.cut = false;
+    await pass(clock, LEASE_TTL_MS);
+  }
+  assert.deepEqual(faults, [], "it was back each time");
+  line.cut = true;
+  await pass(clock, LEASE_TTL_MS * 1.2);
+  assert.equal(faults.length, 1);
+  assert.match(
+    String(faults[0]),
+    /^Error: Cannot see for \d+ ms who holds "source", still trying: TypeError: database is locked$/,
+  );
+  await pass(clock, LEASE_TTL_MS * 4);
+  assert.ok(faults.length >= 4 && faults.length <= 6, `${faults.length}`);
+  line.cut = false;
 });
 
 Deno.test("Lease rides out a store that fails for less than its time", async () => {
