@@ -7,6 +7,7 @@ import { Hono } from "hono";
 import type { Context } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
+import type { Instances } from "../realtime/instances.ts";
 import type { Roster } from "../realtime/roster.ts";
 import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
@@ -32,6 +33,8 @@ export interface AdminParts {
   revocations: Revocations;
   /** What happened. */
   securityLog: SecurityLog;
+  /** Names the isolate that counts. */
+  instances: Instances;
 }
 
 type AdminEnv = Env & { Variables: { by: string } };
@@ -55,7 +58,7 @@ const RevokeRequest = z.union([
 
 /** Mounts `/api/admin/...`, for tokens with the role `admin`. */
 export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
-  const { gate, roster, blocks, revocations, securityLog } = parts;
+  const { gate, roster, blocks, revocations, securityLog, instances } = parts;
   const app = new Hono<AdminEnv>();
   app.use("/api/admin/*", async (c, next) => {
     const { identity } = await gate.request(c as unknown as Context<Env>);
@@ -132,7 +135,9 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
       throw new Refusal("INVALID_PAYLOAD", `limit must be 1 to ${MAX_EVENTS}`);
     }
     const events = await securityLog.latest(limit);
-    return c.json({ events, counts: securityLog.counts() });
+    // Events are everyone's; the counts begin and end with one isolate.
+    const { id: instance } = instances;
+    return c.json({ events, instance, counts: securityLog.counts() });
   });
   return app;
 

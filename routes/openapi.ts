@@ -627,7 +627,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
     }],
     answers: [{
       status: 200,
-      description: "Events, and counts since this isolate started",
+      description:
+        "Events of all isolates, and what `instance`, the one that answers, counted since it started",
       schema: z.looseObject({
         events: z.array(z.looseObject({
           kind: z.string(),
@@ -636,6 +637,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
           lastAt: millis,
           count,
         })),
+        instance: z.string(),
         counts: z.array(z.looseObject({
           kind: z.string(),
           reason: z.string(),

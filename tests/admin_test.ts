@@ -288,6 +288,19 @@ Deno.test("what operators do is on record with their names, what was refused too
   assert.equal(shared.body.events.length, 1);
 });
 
+Deno.test("events are everyone's, counts are those of the isolate that is named", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  await ask(isolates, "POST", "revocations", { user: "mallory" });
+  const kinds = (some: { kind: string }[]) => some.map(({ kind }) => kind);
+  // Who acted is asked first: it then writes its events.
+  for (const [of, counted] of [[0, ["revoked"]], [1, []]] as const) {
+    const { body } = await ask(isolates, "GET", "events", undefined, of);
+    assert.equal(body.instance, isolates.all[of]!.isolate);
+    assert.deepEqual(kinds(body.events), ["revoked"]);
+    assert.deepEqual(kinds(body.counts), counted);
+  }
+});
+
 Deno.test("a block made while the store is away holds here, and is on record", async () => {
   await using isolates = await openIsolates();
   isolates.store.isAway = true;
