@@ -14,6 +14,12 @@ const ECHOES = 10;
 /** Clocks that differ by more than this confuse tokens, in milliseconds. */
 const CLOCK_MS = 30_000;
 
+/**
+ * How long an idle connection should be tried, in seconds: beyond the read
+ * timeout of 120 s in deploy/nginx.conf, so that pings alone keep it open.
+ */
+export const IDLE_S = 130;
+
 /** What is looked at, and how. */
 export interface SmokeOptions {
   /** Where the service is: `https://rt.example.com`. */
@@ -440,7 +446,9 @@ function steps(
       }`;
     }],
     ["idle", async () => {
-      if (idleMs <= 0) throw new Skipped("--idle 70 tries proxies' timeouts");
+      if (idleMs <= 0) {
+        throw new Skipped(`--idle ${IDLE_S} tries proxies' timeouts`);
+      }
       const { peer } = await enter();
       using _ = peer;
       const end = performance.now() + idleMs;

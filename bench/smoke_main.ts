@@ -9,12 +9,14 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { line, smoke } from "./smoke.ts";
+import { IDLE_S, line, smoke } from "./smoke.ts";
 
-const USAGE = `Usage: deno task smoke --url https://rt.example.com [--idle 70]
+const USAGE =
+  `Usage: deno task smoke --url https://rt.example.com [--idle ${IDLE_S}]
 
   --url   where the service is
-  --idle  seconds for which a connection is left idle; finds proxies' timeouts
+  --idle  seconds for which a connection is left idle but for pings; finds
+          proxies' timeouts when it is longer than they are
 
 SMOKE_TOKEN in the environment: a token of the role user or more, as made by
   deno task token --user smoke --role user --expires 10m

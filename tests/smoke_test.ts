@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { line, smoke } from "../bench/smoke.ts";
+import { IDLE_S, line, smoke } from "../bench/smoke.ts";
 import { TestServer } from "./server.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -74,6 +74,23 @@ Deno.test("smoke looks no further where nothing answers, and ends with 1", async
   assert.equal(code, 1);
   assert.match(text, /health +FAILED/);
   assert.match(text, /0 ok, 1 failed/);
+});
+
+Deno.test("an idle connection is tried for longer than the proxy's timeout, as the documents say", async () => {
+  const nginx = await Deno.readTextFile(`${ROOT}deploy/nginx.conf`);
+  const [, timeout] = /proxy_read_timeout (\d+)s/.exec(nginx)!;
+  assert(IDLE_S > Number(timeout));
+  const { text } = await task(["--help"]);
+  const documents = await Promise.all(
+    ["deployment", "troubleshooting"].map((name) =>
+      Deno.readTextFile(`${ROOT}docs/${name}.md`)
+    ),
+  );
+  for (const document of [text, ...documents]) {
+    const told = [...document.matchAll(/--idle (\d+)/g)];
+    assert(told.length > 0);
+    for (const [, seconds] of told) assert.equal(Number(seconds), IDLE_S);
+  }
 });
 
 for (
