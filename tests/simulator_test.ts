@@ -2,19 +2,13 @@ import assert from "node:assert/strict";
 import { decode } from "../protocol/decode.ts";
 import type { AnyEvent, AnyMessage, PayloadOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import {
-  BLOCK_GAS_LIMIT,
-  BLOCK_SUBSIDY,
-  Chain,
-  INITIAL_BALANCE,
-  MAX_PARENTS,
-  MIN_VALIDATORS,
-  sealOf,
-  simulator,
-  STEP_MS,
-  STEPS_PER_BLOCK,
-} from "../sources/simulator.ts";
-import type { Past } from "../sources/simulator.ts";
+import { Chain, sealOf } from "../sources/chain.ts";
+import type { Past } from "../sources/chain.ts";
+import { MAX_PARENTS } from "../sources/chain_dag.ts";
+import { BLOCK_GAS_LIMIT, INITIAL_BALANCE } from "../sources/chain_ledger.ts";
+import { STEPS_PER_BLOCK } from "../sources/chain_story.ts";
+import { BLOCK_SUBSIDY, MIN_VALIDATORS } from "../sources/chain_validators.ts";
+import { simulator, STEP_MS } from "../sources/simulator.ts";
 import { ManualClock } from "./fakes.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 

@@ -1,0 +1,198 @@
+/**
+ * A KALDRIX chain that is made up, yet adds up: blocks of a DAG every second,
+ * transactions from pending to confirmed or failed, validators, nodes, alerts.
+ * The same seed and the same times give the same chain.
+ *
+ * Amounts, fees and stakes are whole grains, the chain's smallest unit. Besides
+ * the fields of the protocol a block says `parents` (of the DAG, while
+ * `previousHash` is the block before it in the total order), `layer`, `fees`;
+ * a transaction in a block says `gasUsed`, `fee` and `blockId`.
+ *
+ * @module
+ */
+import { hash as digestOf } from "node:crypto";
+import type { AnyEvent, AnyMessage, Event } from "../protocol/messages.ts";
+import type { MessageType, PayloadOf } from "../protocol/messages.ts";
+import { Dag } from "./chain_dag.ts";
+import { BLOCK_GAS_LIMIT, Ledger } from "./chain_ledger.ts";
+import { Nodes } from "./chain_nodes.ts";
+import { STEPS_PER_BLOCK, Story } from "./chain_story.ts";
+import { Validators } from "./chain_validators.ts";
+
+const ZERO_HASH = `0x${"0".repeat(64)}`;
+
+type Block = PayloadOf<"NEW_BLOCK">;
+
+/** What was published before, oldest first, for the chain to go on from. */
+export interface Past {
+  /** Events of `blocks`. */
+  readonly blocks: readonly AnyEvent[];
+  /** Events of `dag`. */
+  readonly dag: readonly AnyEvent[];
+  /** Events of `transactions`. */
+  readonly transactions: readonly AnyEvent[];
+  /** Events of `validators`. */
+  readonly validators: readonly AnyEvent[];
+  /** Events of `nodes`. */
+  readonly nodes: readonly AnyEvent[];
+  /** Events of `alerts`. */
+  readonly alerts: readonly AnyEvent[];
+}
+
+/** What a {@link Chain} begins with. */
+export interface ChainOptions {
+  /** Names the chain; another seed, another chain. */
+  readonly seed: string;
+  /** Where to go on from; a new chain when absent or empty. */
+  readonly past?: Past | undefined;
+}
+
+/** The model: all state of the chain, moved on by {@link step} alone. */
+export class Chain {
+  readonly #story: Story;
+  readonly #ledger: Ledger;
+  readonly #validators: Validators;
+  readonly #nodes: Nodes;
+  readonly #dag: Dag;
+  #steps = 0;
+
+  /** Makes the first block's chain, or takes up the one that was left. */
+  constructor({ seed, past }: ChainOptions) {
+    const tag = `sim:${digestOf("sha256", seed).slice(0, 8)}`;
+    const own = past && ownOf(past, tag);
+    const last = own?.blocks.at(-1);
+    // Tells this life of the chain from the ones before it was resumed.
+    const era = last?.payload.blockId.slice(2, 10) ?? "00000000";
+    const life = `${seed}/${era}`;
+    this.#story = new Story({
+      tag,
+      seed: life,
+      now: own && last ? endOf(own, last.payload) : 0,
+    });
+    this.#ledger = new Ledger(this.#story, life);
+    this.#validators = new Validators(this.#story);
+    this.#nodes = new Nodes(this.#story);
+    this.#dag = new Dag(this.#story);
+    if (!own || !last) return;
+    this.#dag.resume(own.blocks, own.dag);
+    this.#ledger.resume(own.blocks, own.transactions);
+    this.#validators.resume(own.validators);
+    this.#nodes.resume(own.nodes, own.alerts, this.height);
+  }
+
+  /** Height of the newest block; -1 before the first. */
+  get height(): number {
+    return this.#dag.newest?.height ?? -1;
+  }
+
+  /** What an account holds, in grains; `undefined` when there is none. */
+  balanceOf(address: string): bigint | undefined {
+    return this.#ledger.balanceOf(address);
+  }
+
+  /**
+   * Lets a tenth of a second pass in the chain.
+   *
+   * @param now epoch milliseconds; taken as later than the step before.
+   * @returns what happened, in order; often nothing.
+   */
+  step(now: number): AnyMessage[] {
+    this.#story.begin(now);
+    if (this.#steps % STEPS_PER_BLOCK === 0) this.#addBlock();
+    this.#validators.move(this.height);
+    this.#ledger.receive(this.#steps);
+    this.#dag.move();
+    this.#nodes.move(this.height);
+    this.#steps++;
+    return this.#story.told;
+  }
+
+  #addBlock(): void {
+    const height = this.height + 1;
+    const proposer = this.#validators.chooseProposer(height);
+    const parents = this.#dag.chooseParents();
+    const { transactions, gasUsed, fees } = this.#ledger.execute();
+    const content = {
+      height,
+      timestamp: this.#story.instant,
+      previousHash: this.#dag.newest?.hash ?? ZERO_HASH,
+      transactions,
+      validator: proposer.id,
+      gasUsed,
+      gasLimit: BLOCK_GAS_LIMIT,
+      fees: String(fees),
+      parents: parents.map(({ hash }) => hash),
+      layer: Math.max(-1, ...parents.map(({ layer }) => layer)) + 1,
+    };
+    const { hash, size } = sealOf(content);
+    const signature = `0x${digestOf("sha256", `${proposer.id}/${hash}`)}${
+      digestOf("sha256", `${hash}/${proposer.id}`)
+    }`;
+    const block = { blockId: hash, hash, ...content, signature, size };
+    this.#story.say("NEW_BLOCK", `block:${hash}`, block);
+    this.#dag.add(block);
+    this.#validators.credit(proposer, height);
+    this.#ledger.settle(transactions, hash);
+    this.#validators.follow(proposer, height, fees);
+    this.#dag.disturb(proposer.id);
+  }
+}
+
+/**
+ * The hash of a block: SHA-256 of the JSON text of what it says, without
+ * `blockId`, `hash`, `signature` and `size`, which follow from that text.
+ *
+ * @param block as published, or what it will say.
+ * @returns the hash, and the length of the text in bytes, which is `size`.
+ */
+export function sealOf(
+  { blockId: _, hash: __, signature: ___, size: ____, ...content }: Partial<
+    Block
+  >,
+): { hash: string; size: number } {
+  const text = JSON.stringify(content);
+  return {
+    hash: `0x${digestOf("sha256", text)}`,
+    size: new TextEncoder().encode(text).byteLength,
+  };
+}
+
+/** A {@link Past} that a chain of one seed told. */
+interface OwnPast {
+  readonly blocks: readonly Event<"NEW_BLOCK">[];
+  readonly dag: readonly Event<"DAG_UPDATE">[];
+  readonly transactions: readonly Event<"TX_RECEIVED">[];
+  readonly validators: readonly Event<"VALIDATOR_EVENT">[];
+  readonly nodes: readonly Event<"NODE_STATUS">[];
+  readonly alerts: readonly Event<"ALERT_TRIGGERED">[];
+}
+
+/** What of the past is this chain's; other sources publish too. */
+function ownOf(past: Past, tag: string): OwnPast {
+  const own = <Type extends MessageType>(
+    events: readonly AnyEvent[],
+    type: Type,
+  ) =>
+    events.filter((event) =>
+      event.type === type && event.id.startsWith(`${tag}:`)
+    ) as Event<Type>[];
+  return {
+    blocks: own(past.blocks, "NEW_BLOCK"),
+    dag: own(past.dag, "DAG_UPDATE"),
+    transactions: own(past.transactions, "TX_RECEIVED"),
+    validators: own(past.validators, "VALIDATOR_EVENT"),
+    nodes: own(past.nodes, "NODE_STATUS"),
+    alerts: own(past.alerts, "ALERT_TRIGGERED"),
+  };
+}
+
+/** When a past ended, in epoch milliseconds. */
+function endOf(own: OwnPast, last: Block): number {
+  const ends = Object.values(own).flatMap((events: readonly Event[]) =>
+    events.slice(-1).map(({ timestamp }) => Date.parse(timestamp))
+  );
+  return Math.max(
+    ...ends.filter(Number.isFinite),
+    Date.parse(last.timestamp),
+  );
+}
