@@ -13,13 +13,15 @@ import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
 import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
 import type { Gate } from "./gate.ts";
-import { textOf } from "./http.ts";
 import type { Env } from "./http.ts";
+import { operatorOf, orderOf } from "./operator.ts";
 
 /** Longest body of an admin request, in bytes. */
 const MAX_BODY_BYTES = 16 * 1024;
 /** Most security events answered. */
-const MAX_EVENTS = 1_000;
+export const MAX_EVENTS = 1_000;
+/** Security events answered when no limit is named. */
+export const DEFAULT_EVENTS = 100;
 
 /** What the admin routes need. */
 export interface AdminParts {
@@ -40,13 +42,15 @@ export interface AdminParts {
 type AdminEnv = Env & { Variables: { by: string } };
 
 const text = z.string().min(1).max(200);
-const BlockRequest = z.strictObject({
+/** Whom to block. */
+export const BlockRequest = z.strictObject({
   ip: z.string().min(1).max(64),
   reason: text.optional(),
   /** How long, in milliseconds. */
   forMs: z.int().positive().optional(),
 });
-const RevokeRequest = z.union([
+/** Which token to revoke, or whose. */
+export const RevokeRequest = z.union([
   z.strictObject({
     tokenId: z.string().min(1).max(256),
     /** When it ends anyway, in epoch milliseconds. */
@@ -61,20 +65,17 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   const { gate, roster, blocks, revocations, securityLog, instances } = parts;
   const app = new Hono<AdminEnv>();
   app.use("/api/admin/*", async (c, next) => {
-    const { identity } = await gate.request(c as unknown as Context<Env>);
-    if (!identity.isAuthenticated) {
-      throw new Refusal("UNAUTHENTICATED", "This needs an admin's token");
-    }
-    if (identity.role !== "admin") {
-      throw new Refusal("FORBIDDEN", "This needs the role admin");
-    }
-    c.set("by", identity.user ?? "admin");
+    c.set("by", await operatorOf(c as unknown as Context<Env>, gate));
     await next();
   });
 
   app.get("/api/admin/blocks", (c) => c.json({ blocks: blocks.list() }));
   app.post("/api/admin/blocks", async (c) => {
-    const { ip, reason, forMs } = await bodyOf(c, BlockRequest);
+    const { ip, reason, forMs } = await orderOf(
+      c.req.raw,
+      BlockRequest,
+      MAX_BODY_BYTES,
+    );
     const by = c.get("by");
     const block = await done(
       c,
@@ -109,7 +110,7 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
     (c) => c.json({ revocations: revocations.list() }),
   );
   app.post("/api/admin/revocations", async (c) => {
-    const request = await bodyOf(c, RevokeRequest);
+    const request = await orderOf(c.req.raw, RevokeRequest, MAX_BODY_BYTES);
     const options = { by: c.get("by"), reason: request.reason };
     const revocation = await ("user" in request
       ? done(
@@ -130,7 +131,7 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   });
 
   app.get("/api/admin/events", async (c) => {
-    const limit = Number(c.req.query("limit") ?? 100);
+    const limit = Number(c.req.query("limit") ?? DEFAULT_EVENTS);
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_EVENTS) {
       throw new Refusal("INVALID_PAYLOAD", `limit must be 1 to ${MAX_EVENTS}`);
     }
@@ -157,25 +158,4 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
       securityLog.record({ ...action, reason, by: c.get("by") });
     }
   }
-}
-
-async function bodyOf<Schema extends z.ZodType>(
-  c: Context<AdminEnv>,
-  schema: Schema,
-): Promise<z.output<Schema>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await textOf(c.req.raw, MAX_BODY_BYTES));
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal("INVALID_JSON", "Body is not JSON", { cause: error });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new Refusal("INVALID_PAYLOAD", "Body does not match", {
-    issues: result.error.issues.slice(0, 8).map(({ path, message }) => ({
-      path: path.join("."),
-      message,
-    })),
-  });
 }

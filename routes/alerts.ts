@@ -4,15 +4,14 @@
  * @module
  */
 import { Hono } from "hono";
-import type { Context } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { AlertType, Rule } from "../realtime/alerts.ts";
 import { MAX_SILENCE_MS } from "../realtime/monitor.ts";
 import type { Monitor } from "../realtime/monitor.ts";
 import type { Gate } from "./gate.ts";
-import { textOf } from "./http.ts";
 import type { Env } from "./http.ts";
+import { operatorOf, orderOf } from "./operator.ts";
 
 /** Longest body of an order, in bytes. */
 const MAX_BODY_BYTES = 4 * 1024;
@@ -27,8 +26,10 @@ export interface AlertParts {
   rules: readonly Rule[];
 }
 
-const SilenceRequest = z.strictObject({
+/** Which rule to keep silent, and how long. */
+export const SilenceRequest = z.strictObject({
   type: z.string().min(1).max(64),
+  /** In milliseconds. */
   forMs: z.int().positive().max(MAX_SILENCE_MS),
   reason: z.string().max(200).optional(),
 });
@@ -42,7 +43,7 @@ export function alertRoutes(
 ): Hono<Env> {
   return new Hono<Env>()
     .get("/api/admin/alerts", async (c) => {
-      await admin(c);
+      await operatorOf(c, gate);
       const [alerts, silences] = await stored(() =>
         Promise.all([monitor.alerts(), monitor.silences()])
       );
@@ -55,8 +56,12 @@ export function alertRoutes(
       });
     })
     .post("/api/admin/alerts/silences", async (c) => {
-      const by = await admin(c);
-      const { type, forMs, reason } = await orderOf(c);
+      const by = await operatorOf(c, gate);
+      const { type, forMs, reason } = await orderOf(
+        c.req.raw,
+        SilenceRequest,
+        MAX_BODY_BYTES,
+      );
       const silence = await stored(() =>
         monitor.silence(typeNamed(type), {
           forMs,
@@ -67,22 +72,11 @@ export function alertRoutes(
       return c.json({ silence }, 201);
     })
     .delete("/api/admin/alerts/silences/:type", async (c) => {
-      await admin(c);
+      await operatorOf(c, gate);
       const type = typeNamed(c.req.param("type"));
       const removed = await stored(() => monitor.unsilence(type));
       return c.json({ removed }, removed ? 200 : 404);
     });
-
-  async function admin(c: Context<Env>): Promise<string> {
-    const { identity } = await gate.request(c);
-    if (!identity.isAuthenticated) {
-      throw new Refusal("UNAUTHENTICATED", "This needs an admin's token");
-    }
-    if (identity.role !== "admin") {
-      throw new Refusal("FORBIDDEN", "This needs the role admin");
-    }
-    return identity.user ?? "admin";
-  }
 
   function typeNamed(name: string): AlertType {
     const rule = rules.find(({ type }) => type === name);
@@ -90,26 +84,6 @@ export function alertRoutes(
     const names = rules.map(({ type }) => type).join(", ");
     throw new Refusal("INVALID_PAYLOAD", `type must be one of ${names}`);
   }
-}
-
-async function orderOf(
-  c: Context<Env>,
-): Promise<z.output<typeof SilenceRequest>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await textOf(c.req.raw, MAX_BODY_BYTES));
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal("INVALID_JSON", "Body is not JSON", { cause: error });
-  }
-  const result = SilenceRequest.safeParse(value);
-  if (result.success) return result.data;
-  throw new Refusal("INVALID_PAYLOAD", "Body does not match", {
-    issues: result.error.issues.map(({ path, message }) => ({
-      path: path.join("."),
-      message,
-    })),
-  });
 }
 
 async function stored<T>(work: () => Promise<T>): Promise<T> {
