@@ -17,6 +17,9 @@ import type { Instances } from "../realtime/instances.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 
+/** `epoch:seq`, or a bare number. */
+export const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
+
 /** What the channel routes need. */
 export interface ChannelParts {
   /** Lets requests in. */
@@ -76,7 +79,7 @@ async function positionOf(
   presentEpoch: () => Promise<string>,
 ): Promise<Position | undefined> {
   if (text === undefined) return undefined;
-  const parts = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/.exec(text);
+  const parts = POSITION.exec(text);
   if (!parts) {
     throw badQuery(name, "expected epoch:seq, or a number");
   }

@@ -27,7 +27,8 @@ export function documentRoutes({ assets }: PageParts): Hono<Env> {
   });
   const openText = once(async () => {
     const { openApi } = await import("./openapi.ts");
-    return JSON.stringify(openApi());
+    const { ENDPOINTS } = await import("./endpoints.ts");
+    return JSON.stringify(openApi(ENDPOINTS));
   });
 
   app.get("/asyncapi.json", async (c) => {

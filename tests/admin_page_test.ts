@@ -30,7 +30,8 @@ import {
 import type { AsyncDocument, OpenDocument } from "../client/docs/model.ts";
 import { asyncApi } from "../protocol/asyncapi.ts";
 import { MESSAGES } from "../protocol/messages.ts";
-import { ENDPOINTS, openApi } from "../routes/openapi.ts";
+import { ENDPOINTS } from "../routes/endpoints.ts";
+import { openApi } from "../routes/openapi.ts";
 import { withPage } from "./browser.ts";
 import { TestServer, until } from "./server.ts";
 
@@ -173,7 +174,7 @@ Deno.test("numbers are told in few words", () => {
 Deno.test("the API page tells of every message, verb, door and refusal", () => {
   const reference = referenceOf(
     asyncApi("h") as unknown as AsyncDocument,
-    openApi() as unknown as OpenDocument,
+    openApi(ENDPOINTS) as unknown as OpenDocument,
     "https://rt.example.com",
   );
   assert.equal(reference.socket, "wss://rt.example.com/ws");
