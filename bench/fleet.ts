@@ -6,33 +6,40 @@
 import { jsonLines } from "./job.ts";
 import type { Job, Word } from "./job.ts";
 
-/** One process that makes load. */
-export class Loader implements AsyncDisposable {
+/** One process that makes load: it is given tasks, and says how they go. */
+export class Loader<
+  Task = Job,
+  Said extends { readonly kind: string } = Word,
+> implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-  readonly #words: AsyncGenerator<Word>;
+  readonly #words: AsyncGenerator<Said>;
   readonly #encoder = new TextEncoder();
 
-  /** Starts it. */
-  constructor() {
+  /**
+   * Starts it.
+   *
+   * @param program understands the tasks; its path from here.
+   */
+  constructor(program = "loader.ts") {
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
         "run",
         "--no-prompt",
         "--allow-net",
-        new URL("loader.ts", import.meta.url).href,
+        new URL(program, import.meta.url).href,
       ],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
     this.#writer = this.#process.stdin.getWriter();
-    this.#words = jsonLines<Word>(this.#process.stdout);
+    this.#words = jsonLines<Said>(this.#process.stdout);
   }
 
   /** Gives it something to do. */
-  async tell(job: Job): Promise<void> {
-    await this.#writer.write(this.#encoder.encode(`${JSON.stringify(job)}\n`));
+  async tell(task: Task): Promise<void> {
+    await this.#writer.write(this.#encoder.encode(`${JSON.stringify(task)}\n`));
   }
 
   /**
@@ -41,14 +48,14 @@ export class Loader implements AsyncDisposable {
    * @param hear is told of those that come before it.
    * @throws {Error} when the process ends first.
    */
-  async hear<Kind extends Word["kind"]>(
+  async hear<Kind extends Said["kind"]>(
     kind: Kind,
-    hear: (word: Word) => void = () => {},
-  ): Promise<Extract<Word, { kind: Kind }>> {
+    hear: (word: Said) => void = () => {},
+  ): Promise<Extract<Said, { kind: Kind }>> {
     for (;;) {
       const { value, done } = await this.#words.next();
       if (done) throw new Error("A process that makes load ended early");
-      if (value.kind === kind) return value as Extract<Word, { kind: Kind }>;
+      if (value.kind === kind) return value as Extract<Said, { kind: Kind }>;
       hear(value);
     }
   }

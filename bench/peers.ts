@@ -13,9 +13,9 @@
  */
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { SignJWT } from "jose";
+import { Loader } from "./fleet.ts";
 import { Times } from "./histogram.ts";
 import type { TimeSummary } from "./histogram.ts";
-import { jsonLines } from "./job.ts";
 import { preciseNow } from "./pacer.ts";
 import type { PeerJob, PeerWord, Profile } from "./peers/loader.ts";
 import { BenchServer, cpuSeconds, freePort } from "./server.ts";
@@ -113,37 +113,19 @@ interface Running extends AsyncDisposable {
   readonly profile: Profile;
 }
 
-/** A process that makes load. */
-class PeerLoader implements AsyncDisposable {
-  readonly #process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-prompt",
-      "--allow-net",
-      new URL("peers/loader.ts", import.meta.url).href,
-    ],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  readonly #writer = this.#process.stdin.getWriter();
-  readonly #words = jsonLines<PeerWord>(this.#process.stdout);
+/** A process that makes load on any server. */
+class PeerLoader extends Loader<PeerJob, PeerWord> {
+  constructor() {
+    super("peers/loader.ts");
+  }
 
+  /** Gives it something to do, and waits until it is done. */
   async do<Kind extends PeerWord["kind"]>(
     job: PeerJob,
     kind: Kind,
   ): Promise<Extract<PeerWord, { kind: Kind }>> {
-    const line = new TextEncoder().encode(`${JSON.stringify(job)}\n`);
-    await this.#writer.write(line);
-    const { value } = await this.#words.next();
-    if (value?.kind === kind) return value as Extract<PeerWord, { kind: Kind }>;
-    throw new Error("A process that makes load ended early");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer.close().catch(() => {});
-    for await (const _ of this.#words);
-    await this.#process.status;
+    await this.tell(job);
+    return await this.hear(kind);
   }
 }
 
