@@ -3,8 +3,6 @@
  * them in a real Chromium before the real service.
  */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import type { ChannelInfo, SessionInfo } from "../client/admin/api.ts";
 import {
@@ -32,7 +30,7 @@ import { asyncApi } from "../protocol/asyncapi.ts";
 import { MESSAGES } from "../protocol/messages.ts";
 import { ENDPOINTS } from "../routes/endpoints.ts";
 import { openApi } from "../routes/openapi.ts";
-import { withPage } from "./browser.ts";
+import { faults, withPage } from "./browser.ts";
 import { TestServer, until } from "./server.ts";
 
 function sample(at: number, connections = 1): Sample {
@@ -223,21 +221,6 @@ Deno.test("a schema is told in words", () => {
     "1 or more",
   );
 });
-
-/** Faults that axe-core calls serious or critical. */
-async function faults(page: Page): Promise<string[]> {
-  const source = await readFile(
-    fileURLToPath(import.meta.resolve("axe-core/axe.min.js")),
-    "utf8",
-  );
-  await page.evaluate(source);
-  const { violations } = await page.evaluate("axe.run()") as {
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
-  };
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join()}`);
-}
 
 async function enter(page: Page, server: TestServer): Promise<string> {
   const token = await server.token("admin");

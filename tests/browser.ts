@@ -83,6 +83,20 @@ export async function withPage<Result>(
   }
 }
 
+/** Faults that axe-core calls serious or critical. */
+export async function faults(page: Page): Promise<string[]> {
+  const source = await Deno.readTextFile(
+    new URL(import.meta.resolve("axe-core/axe.min.js")),
+  );
+  await page.evaluate(source);
+  const { violations } = await page.evaluate("axe.run()") as {
+    violations: { id: string; impact: string; nodes: { html: string }[] }[];
+  };
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join()}`);
+}
+
 async function launch(): Promise<Browser> {
   const { chromium } = await driver();
   const home = await unpacked();

@@ -1,5 +1,5 @@
 /**
- * The message examples of the reference document, word for word.
+ * The examples of the reference document, word for word.
  *
  * @module
  */
@@ -121,3 +121,26 @@ export const EXAMPLES: readonly Example[] = [
     id: "msg_127",
   },
 ];
+
+/** The middle of its performance report. */
+export const REPORT = `Uptime: 5.2 minutes
+
+Event Delivery Performance:
+- Average Delivery Time: 12.45ms
+- Min Delivery Time: 2.10ms
+- Max Delivery Time: 45.20ms
+- 95th Percentile: 18.30ms
+- 99th Percentile: 32.10ms
+- Total Events Tracked: 45210
+
+Throughput:
+- Messages/Second: 1250.50
+- Events/Second: 850.25
+- Broadcasts/Second: 45.10
+
+Connection Statistics:
+- Active Connections: 498
+- Total Connections: 500
+- Failed Connections: 2
+- Avg Connection Time: 125.50ms
+`;

@@ -47,20 +47,26 @@ export function tokenOf(
   });
 }
 
-/** Builds the service; the caller disposes it. */
-export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const { clock = systemClock, assets = new Map() } = options;
-  const env: Readonly<Record<string, string>> = {
+/**
+ * Builds the service on a store, in one isolate.
+ *
+ * @param kv stays the caller's to close.
+ * @param bugs is told of bugs; of other things nobody is.
+ */
+export function serviceOn(
+  kv: Deno.Kv,
+  bugs: unknown[],
+  { env, assets = new Map(), clock = systemClock }: HouseOptions,
+): Service {
+  const all: Readonly<Record<string, string>> = {
     JWT_SECRET: SECRET,
     // Tests share a process, in which a broadcast would reach them all.
     LINK: "doorbell",
-    ...options.env,
+    ...env,
   };
-  const settings = readSettings((name) => env[name], { dev: false });
-  const kv = await Deno.openKv(":memory:");
-  const bugs: unknown[] = [];
+  const settings = readSettings((name) => all[name], { dev: false });
   const silent = () => {};
-  const service = createService({
+  return createService({
     settings,
     secrets: settings.JWT_SECRET,
     kv,
@@ -73,15 +79,31 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
       debug: silent,
     },
   });
+}
+
+/** Asks a service something as if from `ip`. */
+export async function askFrom(
+  ip: string,
+  { app }: Service,
+  path: string,
+  init?: RequestInit,
+): Promise<Response> {
+  return await app.request(path, init, {
+    remoteAddr: { transport: "tcp", hostname: ip, port: 50_000 },
+    completed: Promise.resolve(),
+  });
+}
+
+/** Builds the service; the caller disposes it. */
+export async function openHouse(options: HouseOptions = {}): Promise<House> {
+  const kv = await Deno.openKv(":memory:");
+  const bugs: unknown[] = [];
+  const service = serviceOn(kv, bugs, options);
   return {
     ...service,
     kv,
     bugs,
-    request: async (path, init, ip = "192.0.2.1") =>
-      await service.app.request(path, init, {
-        remoteAddr: { transport: "tcp", hostname: ip, port: 50_000 },
-        completed: Promise.resolve(),
-      }),
+    request: (path, init, ip = "192.0.2.1") => askFrom(ip, service, path, init),
     async [Symbol.asyncDispose]() {
       await service[Symbol.asyncDispose]();
       kv.close();

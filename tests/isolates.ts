@@ -4,13 +4,10 @@
  *
  * @module
  */
-import { createService } from "../service.ts";
-import type { Service } from "../service.ts";
-import { readSettings } from "../settings.ts";
-import type { Clock } from "../realtime/clock.ts";
-import { systemClock } from "../realtime/clock.ts";
 import type { Connection, Listed } from "../realtime/sessions.ts";
-import { SECRET } from "./house.ts";
+import type { Service } from "../service.ts";
+import { askFrom, serviceOn } from "./house.ts";
+import type { HouseOptions } from "./house.ts";
 import { flaky } from "./security_fakes.ts";
 import type { FlakyKv } from "./security_fakes.ts";
 
@@ -18,13 +15,9 @@ import type { FlakyKv } from "./security_fakes.ts";
 export const IP = "192.0.2.1";
 
 /** What a test may choose. */
-export interface IsolatesOptions {
+export interface IsolatesOptions extends HouseOptions {
   /** How many; one when absent. */
   readonly count?: number;
-  /** Settings as the environment would hold them. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** Time; the machine's own when absent. */
-  readonly clock?: Clock;
 }
 
 /** Isolates that a test owns. */
@@ -44,41 +37,21 @@ export interface Isolates extends AsyncDisposable {
 
 /** Starts isolates; the caller disposes them. */
 export async function openIsolates(
-  { count = 1, env = {}, clock = systemClock }: IsolatesOptions = {},
+  { count = 1, ...options }: IsolatesOptions = {},
 ): Promise<Isolates> {
-  const all: Readonly<Record<string, string>> = {
-    JWT_SECRET: SECRET,
-    LINK: "doorbell",
-    ...env,
-  };
-  const settings = readSettings((name) => all[name], { dev: false });
   const kv = await Deno.openKv(":memory:");
   const store = flaky(kv);
   const bugs: unknown[] = [];
-  const silent = () => {};
-  const services = Array.from({ length: count }, () =>
-    createService({
-      settings,
-      secrets: settings.JWT_SECRET,
-      kv: store.kv,
-      clock,
-      assets: new Map(),
-      journal: {
-        error: (_event, fields) => void bugs.push(fields),
-        warn: silent,
-        info: silent,
-        debug: silent,
-      },
-    }));
+  const services = Array.from(
+    { length: count },
+    () => serviceOn(store.kv, bugs, options),
+  );
   return {
     all: services,
     store,
     bugs,
-    ask: async (path, { ip = IP, of = 0, ...init } = {}) =>
-      await services[of]!.app.request(path, init, {
-        remoteAddr: { transport: "tcp", hostname: ip, port: 50_000 },
-        completed: Promise.resolve(),
-      }),
+    ask: (path, { ip = IP, of = 0, ...init } = {}) =>
+      askFrom(ip, services[of]!, path, init),
     async [Symbol.asyncDispose]() {
       store.isAway = false;
       for (const service of services) await service[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { setImmediate } from "node:timers";
 import { Lease, LEASE_TTL_MS } from "../realtime/lease.ts";
+import type { LeaseOptions } from "../realtime/lease.ts";
 import { ManualClock } from "./fakes.ts";
 
 /** Calls to a store that have not been answered. */
@@ -31,26 +32,34 @@ async function answered<Result>(call: Promise<Result>): Promise<Result> {
   }
 }
 
-/** Work that says when it runs, and that no two run at once. */
-function stage() {
+/** Leases of work that says when it runs, and that no two run at once. */
+function stage(kv: Deno.Kv, clock: ManualClock) {
   const running = new Set<string>();
   const begun: string[] = [];
   let most = 0;
+  const work = (name: string) => async (signal: AbortSignal) => {
+    running.add(name);
+    begun.push(name);
+    most = Math.max(most, running.size);
+    if (!signal.aborted) {
+      await new Promise((resolve) =>
+        signal.addEventListener("abort", resolve, { once: true })
+      );
+    }
+    running.delete(name);
+  };
   return {
     running,
     begun,
     most: () => most,
-    work: (name: string) => async (signal: AbortSignal) => {
-      running.add(name);
-      begun.push(name);
-      most = Math.max(most, running.size);
-      if (!signal.aborted) {
-        await new Promise((resolve) =>
-          signal.addEventListener("abort", resolve, { once: true })
-        );
-      }
-      running.delete(name);
-    },
+    hold: (name: string, options: Partial<LeaseOptions> = {}) =>
+      new Lease({
+        kv: new Line(kv).kv,
+        clock,
+        name: "source",
+        work: work(name),
+        ...options,
+      }),
   };
 }
 
@@ -88,16 +97,8 @@ class Line {
 Deno.test("Lease has one holder among several, which keeps it", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { running, most, begun, work } = stage();
-  const leases = ["a", "b", "c"].map((holder) =>
-    new Lease({
-      kv: new Line(kv).kv,
-      clock,
-      name: "source",
-      holder,
-      work: work(holder),
-    })
-  );
+  const { running, most, begun, hold } = stage(kv, clock);
+  const leases = ["a", "b", "c"].map((holder) => hold(holder, { holder }));
 
   await settle();
   assert.equal(running.size, 1);
@@ -113,20 +114,10 @@ Deno.test("Lease has one holder among several, which keeps it", async () => {
 Deno.test("Lease is handed over by its disposal, before its time is over", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { running, work } = stage();
-  const first = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
-    work: work("first"),
-  });
+  const { running, hold } = stage(kv, clock);
+  const first = hold("first");
   await settle();
-  await using _second = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
-    work: work("second"),
-  });
+  await using _second = hold("second");
   await settle();
   assert.deepEqual([...running], ["first"]);
 
@@ -140,17 +131,12 @@ Deno.test("Lease is handed over by its disposal, before its time is over", async
 Deno.test("Lease passes on after its holder died, not before its time is over", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { running, work } = stage();
+  const { running, hold } = stage(kv, clock);
   await kv.set(["lease", "source"], {
     holder: "dead",
     until: clock.now() + LEASE_TTL_MS,
   });
-  await using _lease = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
-    work: work("heir"),
-  });
+  await using _lease = hold("heir");
 
   await pass(clock, LEASE_TTL_MS - 1);
   assert.equal(running.size, 0);
@@ -162,21 +148,11 @@ Deno.test("Lease passes on after its holder died, not before its time is over", 
 Deno.test("Lease stops a holder that cannot reach the store before another starts", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { running, most, begun, work } = stage();
+  const { running, most, begun, hold } = stage(kv, clock);
   const line = new Line(kv);
-  await using first = new Lease({
-    kv: line.kv,
-    clock,
-    name: "source",
-    work: work("first"),
-  });
+  await using first = hold("first", { kv: line.kv });
   await settle();
-  await using second = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
-    work: work("second"),
-  });
+  await using second = hold("second");
   await settle();
 
   line.cut = true;
@@ -197,14 +173,11 @@ Deno.test("Lease stops a holder that cannot reach the store before another start
 Deno.test("Lease looks again soon, and in silence, after a file was locked for a moment", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { begun, work } = stage();
+  const { begun, hold } = stage(kv, clock);
   const line = new Line(kv);
   const faults: unknown[] = [];
-  await using lease = new Lease({
+  await using lease = hold("only", {
     kv: line.kv,
-    clock,
-    name: "source",
-    work: work("only"),
     report: (error) => faults.push(error),
     random: () => 0.5,
   });
@@ -227,14 +200,11 @@ Deno.test("Lease looks again soon, and in silence, after a file was locked for a
 Deno.test("Lease reports a store that stays away, now and again", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { work } = stage();
+  const { hold } = stage(kv, clock);
   const line = new Line(kv);
   const faults: unknown[] = [];
-  await using _lease = new Lease({
+  await using _lease = hold("only", {
     kv: line.kv,
-    clock,
-    name: "source",
-    work: work("only"),
     report: (error) => faults.push(error),
     random: () => 0.5,
   });
@@ -262,14 +232,9 @@ Deno.test("Lease reports a store that stays away, now and again", async () => {
 Deno.test("Lease rides out a store that fails for less than its time", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { begun, work } = stage();
+  const { begun, hold } = stage(kv, clock);
   const line = new Line(kv);
-  await using lease = new Lease({
-    kv: line.kv,
-    clock,
-    name: "source",
-    work: work("only"),
-  });
+  await using lease = hold("only", { kv: line.kv });
   await settle();
 
   line.cut = true;
@@ -284,7 +249,7 @@ Deno.test("Lease rides out a store that fails for less than its time", async () 
 Deno.test("Lease waits for work that ends slowly, before it is begun or handed on", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
-  const { running, begun, most, work } = stage();
+  const { running, begun, most, hold } = stage(kv, clock);
   const line = new Line(kv);
   const ends: (() => void)[] = [];
   const slow = async (signal: AbortSignal) => {
@@ -295,14 +260,9 @@ Deno.test("Lease waits for work that ends slowly, before it is begun or handed o
     });
     running.delete("slow");
   };
-  const first = new Lease({ kv: line.kv, clock, name: "source", work: slow });
+  const first = hold("slow", { kv: line.kv, work: slow });
   await settle();
-  await using _second = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
-    work: work("second"),
-  });
+  await using _second = hold("second");
   line.cut = true;
   await pass(clock, LEASE_TTL_MS * 0.8);
   line.cut = false;
@@ -327,10 +287,7 @@ Deno.test("Lease survives a closed store and a work that fails", async () => {
   const kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
   const faults: unknown[] = [];
-  const lease = new Lease({
-    kv: new Line(kv).kv,
-    clock,
-    name: "source",
+  const lease = stage(kv, clock).hold("broken", {
     work: () => Promise.reject(new Error("broken work")),
     report: (error) => faults.push(error),
   });
@@ -356,7 +313,7 @@ Deno.test("Lease is never held twice, whoever is cut off, dies or comes, wheneve
       async (steps) => {
         using kv = await Deno.openKv(":memory:");
         const clock = new ManualClock();
-        const { most, running, work } = stage();
+        const { most, running, hold } = stage(kv, clock);
         const seats = [0, 1, 2].map((index) => ({
           name: String(index),
           line: new Line(kv),
@@ -370,12 +327,7 @@ Deno.test("Lease is never held twice, whoever is cut off, dies or comes, wheneve
             await seat.lease?.[Symbol.asyncDispose]();
             seat.lease = undefined;
           } else {
-            seat.lease ??= new Lease({
-              kv: seat.line.kv,
-              clock,
-              name: "source",
-              work: work(seat.name),
-            });
+            seat.lease ??= hold(seat.name, { kv: seat.line.kv });
           }
           await pass(clock, afterMs);
           assert.ok(most() <= 1);

@@ -56,17 +56,30 @@ testLink("the simulation's link", () => {
   });
 });
 
+/** One who hears what a test posts as another isolate would. */
+class Listener implements Disposable {
+  readonly hints: Hint[] = [];
+  readonly #name = uniqueName();
+  readonly #link = new BroadcastLink(this.#name, "here");
+  readonly channel = new BroadcastChannel(this.#name);
+
+  constructor() {
+    this.#link.receive((hint) => this.hints.push(hint));
+  }
+
+  [Symbol.dispose](): void {
+    this.channel.close();
+    this.#link[Symbol.dispose]();
+  }
+}
+
 Deno.test("BroadcastLink notices a lost post by the next one's number", async () => {
-  const name = uniqueName();
-  using link = new BroadcastLink(name, "here");
-  const hints: Hint[] = [];
-  link.receive((hint) => hints.push(hint));
-  const channel = new BroadcastChannel(name);
+  using listener = new Listener();
+  const { hints, channel } = listener;
   for (const number of [1, 2, 4, 5, 5, 4]) {
     channel.postMessage({ from: "there", number, events: [] });
   }
   await sleep(30);
-  channel.close();
   assert.deepEqual(
     hints.map(({ incomplete }) => incomplete),
     [false, false, true, false, true, true],
@@ -74,23 +87,16 @@ Deno.test("BroadcastLink notices a lost post by the next one's number", async ()
 });
 
 Deno.test("BroadcastLink asks to look when it first hears of a sender in the middle", async () => {
-  const name = uniqueName();
-  using link = new BroadcastLink(name, "here");
-  const hints: Hint[] = [];
-  link.receive((hint) => hints.push(hint));
-  const channel = new BroadcastChannel(name);
+  using listener = new Listener();
+  const { hints, channel } = listener;
   channel.postMessage({ from: "there", number: 7, events: [] });
   await sleep(30);
-  channel.close();
   assert.deepEqual(hints, [{ events: [], incomplete: true }]);
 });
 
 Deno.test("BroadcastLink ignores what is no post of ours", async () => {
-  const name = uniqueName();
-  using link = new BroadcastLink(name, "here");
-  const hints: Hint[] = [];
-  link.receive((hint) => hints.push(hint));
-  const channel = new BroadcastChannel(name);
+  using listener = new Listener();
+  const { hints, channel } = listener;
   const post = { from: "there", number: 1 };
   for (
     const garbage of [
@@ -117,16 +123,12 @@ Deno.test("BroadcastLink ignores what is no post of ours", async () => {
   assert.deepEqual(hints, []);
   channel.postMessage({ ...post, events: [event(1)] });
   await sleep(30);
-  channel.close();
   assert.equal(hints.length, 1);
 });
 
 Deno.test("BroadcastLink remembers a bounded number of senders", async () => {
-  const name = uniqueName();
-  using link = new BroadcastLink(name, "here");
-  const hints: Hint[] = [];
-  link.receive((hint) => hints.push(hint));
-  const channel = new BroadcastChannel(name);
+  using listener = new Listener();
+  const { hints, channel } = listener;
   for (let i = 0; i <= MAX_SENDERS; i++) {
     channel.postMessage({ from: `there${i}`, number: 1, events: [] });
     if (i % 100 === 99) await sleep(10);
@@ -136,30 +138,31 @@ Deno.test("BroadcastLink remembers a bounded number of senders", async () => {
   channel.postMessage({ from: "there1", number: 2, events: [] });
   channel.postMessage({ from: "there0", number: 2, events: [] });
   await sleep(30);
-  channel.close();
   assert.deepEqual(
     hints.slice(-2).map(({ incomplete }) => incomplete),
     [false, true],
   );
 });
 
+/** How often it was rung, once what is due has come to pass. */
+async function ringsIn(kv: Deno.Kv): Promise<bigint> {
+  for (let i = 0; i < 5; i++) await settle();
+  await sleep(10);
+  return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
+}
+
 Deno.test("DoorbellLink rings at most once in its interval, and once more for what came meanwhile", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new ManualClock();
   using link = new DoorbellLink(kv, { clock, minIntervalMs: 100 });
-  const rings = async () => {
-    for (let i = 0; i < 5; i++) await settle();
-    await sleep(10);
-    return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
-  };
   for (let i = 0; i < 50; i++) link.publish([]);
-  assert.equal(await rings(), 1n);
+  assert.equal(await ringsIn(kv), 1n);
   clock.advance(99);
-  assert.equal(await rings(), 1n);
+  assert.equal(await ringsIn(kv), 1n);
   clock.advance(1);
-  assert.equal(await rings(), 2n);
+  assert.equal(await ringsIn(kv), 2n);
   clock.advance(1_000);
-  assert.equal(await rings(), 2n, "silent when nothing happens");
+  assert.equal(await ringsIn(kv), 2n, "silent when nothing happens");
 });
 
 Deno.test("DoorbellLink beside a faster link waits before it rings, once for all that came", async () => {
@@ -167,28 +170,23 @@ Deno.test("DoorbellLink beside a faster link waits before it rings, once for all
   const clock = new ManualClock();
   const options = { clock, minIntervalMs: 100, waitMs: 70 };
   using link = new DoorbellLink(kv, options);
-  const rings = async () => {
-    for (let i = 0; i < 5; i++) await settle();
-    await sleep(10);
-    return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
-  };
   link.publish([]);
   clock.advance(69);
   link.publish([]);
-  assert.equal(await rings(), 0n);
+  assert.equal(await ringsIn(kv), 0n);
   clock.advance(1);
-  assert.equal(await rings(), 1n);
+  assert.equal(await ringsIn(kv), 1n);
   link.publish([]);
   clock.advance(99);
-  assert.equal(await rings(), 1n);
+  assert.equal(await ringsIn(kv), 1n);
   clock.advance(1);
-  assert.equal(await rings(), 2n);
+  assert.equal(await ringsIn(kv), 2n);
   clock.advance(100);
   link.publish([]);
   clock.advance(69);
-  assert.equal(await rings(), 2n);
+  assert.equal(await ringsIn(kv), 2n);
   clock.advance(1);
-  assert.equal(await rings(), 3n);
+  assert.equal(await ringsIn(kv), 3n);
 });
 
 Deno.test("DoorbellLink rings again when KV failed, and watches again when the watch ended", async () => {

@@ -15,6 +15,7 @@ import {
 import { Sessions } from "../realtime/sessions.ts";
 import { STALE_HEAD_MS } from "../realtime/alerts.ts";
 import { channelNamed } from "../protocol/channels.ts";
+import { REPORT } from "./examples.ts";
 import { ManualClock } from "./fakes.ts";
 import { openHouse, tokenOf } from "./house.ts";
 import type { House } from "./house.ts";
@@ -199,27 +200,7 @@ Deno.test("the report has the layout of the reference document, to the letter", 
     }),
     `WebSocket Performance Report
 =============================
-Uptime: 5.2 minutes
-
-Event Delivery Performance:
-- Average Delivery Time: 12.45ms
-- Min Delivery Time: 2.10ms
-- Max Delivery Time: 45.20ms
-- 95th Percentile: 18.30ms
-- 99th Percentile: 32.10ms
-- Total Events Tracked: 45210
-
-Throughput:
-- Messages/Second: 1250.50
-- Events/Second: 850.25
-- Broadcasts/Second: 45.10
-
-Connection Statistics:
-- Active Connections: 498
-- Total Connections: 500
-- Failed Connections: 2
-- Avg Connection Time: 125.50ms
-
+${REPORT}
 Resource Usage:
 - Memory Usage: 45.20MB
 - Network Connections: 498

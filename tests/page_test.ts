@@ -3,8 +3,6 @@
  * before the real service.
  */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "../client/build.ts";
 import {
@@ -23,7 +21,7 @@ import {
 import type { ClientState } from "../client/types.ts";
 import type { AnyEvent, PayloadOf } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
-import { withPage } from "./browser.ts";
+import { faults, withPage } from "./browser.ts";
 import { TestServer, until } from "./server.ts";
 
 const AT = "2025-08-07T10:00:00.000Z";
@@ -239,21 +237,6 @@ async function tile(page: Page, name: string): Promise<string> {
 
 async function showsTile(page: Page, name: string, value: string) {
   await until(`${name} ${value}`, async () => await tile(page, name) === value);
-}
-
-/** Faults that axe-core calls serious or critical. */
-async function faults(page: Page): Promise<string[]> {
-  const source = await readFile(
-    fileURLToPath(import.meta.resolve("axe-core/axe.min.js")),
-    "utf8",
-  );
-  await page.evaluate(source);
-  const { violations } = await page.evaluate("axe.run()") as {
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
-  };
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join()}`);
 }
 
 const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_SOCKET/;

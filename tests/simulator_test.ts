@@ -9,7 +9,7 @@ import { BLOCK_GAS_LIMIT, INITIAL_BALANCE } from "../sources/chain_ledger.ts";
 import { STEPS_PER_BLOCK } from "../sources/chain_story.ts";
 import { BLOCK_SUBSIDY, MIN_VALIDATORS } from "../sources/chain_validators.ts";
 import { simulator, STEP_MS } from "../sources/simulator.ts";
-import { ManualClock } from "./fakes.ts";
+import { ManualClock, pass } from "./fakes.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 
 const START = Date.UTC(2025, 7, 7, 10);
@@ -403,14 +403,6 @@ Deno.test("Chain does not take another source's blocks for its own", () => {
 
   assert.equal(chain.height, -1);
 });
-
-/** Moves a running source on, letting its publishing settle in between. */
-async function pass(clock: ManualClock, ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 50) {
-    clock.advance(50);
-    for (let turn = 0; turn < 30; turn++) await Promise.resolve();
-  }
-}
 
 Deno.test("simulator() publishes in time, through faults, and again after a restart", async () => {
   const clock = new ManualClock();

@@ -14,7 +14,7 @@ import type {
   NodeOptions,
 } from "../sources/evm_view.ts";
 import type { Outlet } from "../sources/source.ts";
-import { ManualClock } from "./fakes.ts";
+import { ManualClock, pass } from "./fakes.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 
 /** A chain, and the node that shows as much of it as it has seen. */
@@ -143,13 +143,6 @@ class Mortal implements Outlet {
 
   latest(channel: string, limit: number): Promise<AnyEvent[]> {
     return this.store.latest(channel, limit);
-  }
-}
-
-async function pass(clock: ManualClock, ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 500) {
-    clock.advance(Math.min(500, left));
-    for (let turn = 0; turn < 400; turn++) await Promise.resolve();
   }
 }
 

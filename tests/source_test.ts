@@ -12,7 +12,7 @@ import {
   MAX_BATCH_BYTES,
   MAX_RETRY_AFTER_MS,
 } from "../sources/source.ts";
-import { ManualClock } from "./fakes.ts";
+import { ManualClock, pass } from "./fakes.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 
 function alert(id: string, message = "x"): AnyMessage {
@@ -64,13 +64,6 @@ function setup() {
   const feed = new Feed({ outlet, log, time: clock, random: () => 0.5 });
   const ids = () => outlet.events.map(({ id }) => id);
   return { outlet, clock, entries, stop, feed, ids };
-}
-
-async function pass(clock: ManualClock, ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 100) {
-    clock.advance(Math.min(100, left));
-    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
-  }
 }
 
 Deno.test("Feed.send() publishes a hundred messages in a call, and no more", async () => {

@@ -8,6 +8,7 @@
 import type { AnyMessage } from "../protocol/messages.ts";
 import type { Position } from "../protocol/commands.ts";
 import type { Accepted, ReplyPayload } from "../protocol/replies.ts";
+import { encodeFrame, handshake, OPCODE } from "./hostile/raw_socket.ts";
 import { pause, until } from "./server.ts";
 
 /** Longest wait before a lost connection is made again, in milliseconds. */
@@ -16,10 +17,6 @@ const RECONNECT_MS = 300;
 const REPUBLISH_MS = 200;
 /** How long a reader that reads again waits for the end, in milliseconds. */
 const DRAIN_MS = 30_000;
-/** Opcode of a text frame. */
-const TEXT = 1;
-/** Opcode of a close frame. */
-const CLOSE = 8;
 /** Epoch of a channel without events. */
 const UNBORN = "0";
 
@@ -434,30 +431,17 @@ export class StalledReader implements Disposable {
   /** Asks for an upgrade; `answer` says whether it was granted. */
   static async open(port: number): Promise<StalledReader> {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
-    const request = [
-      "GET /ws HTTP/1.1",
-      "Host: 127.0.0.1",
-      "Upgrade: websocket",
-      "Connection: Upgrade",
-      "Sec-WebSocket-Version: 13",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    await connection.write(
-      new TextEncoder().encode(`${request.join("\r\n")}\r\n\r\n`),
-    );
+    await connection.write(new TextEncoder().encode(handshake({ port })));
     const buffer = new Uint8Array(4_096);
     const length = await connection.read(buffer) ?? 0;
     const answer = new TextDecoder().decode(buffer.subarray(0, length));
     return new StalledReader(connection, answer);
   }
 
-  /** Sends one text frame of at most 65,535 bytes. */
+  /** Sends one text frame. */
   async say(frame: unknown): Promise<void> {
-    const body = new TextEncoder().encode(JSON.stringify(frame));
-    // FIN and text; masked with zeros; the length in two further bytes.
-    const { byteLength } = body;
-    const head = [0x81, 0xfe, byteLength >> 8, byteLength & 0xff, 0, 0, 0, 0];
-    await this.#connection.write(new Uint8Array([...head, ...body]));
+    const body = JSON.stringify(frame);
+    await this.#connection.write(encodeFrame({ body }));
   }
 
   /** Reads again, until the server says that the connection ends. */
@@ -467,11 +451,11 @@ export class StalledReader implements Disposable {
     let epoch = "";
     try {
       for await (const { opcode, body } of framesIn(this.#connection)) {
-        if (opcode === CLOSE) {
+        if (opcode === OPCODE.close) {
           return { seqs, epoch, code: body[0]! * 256 + body[1]! };
         }
         // The server asks now and then whether anyone is there.
-        if (opcode !== TEXT) continue;
+        if (opcode !== OPCODE.text) continue;
         const frame: Frame = JSON.parse(new TextDecoder().decode(body));
         if (frame.seq === undefined) continue;
         seqs.push(frame.seq);

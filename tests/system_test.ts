@@ -13,6 +13,7 @@ import type { AnyMessage } from "../protocol/messages.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import { MAX_FAULTS } from "../realtime/session.ts";
+import { RawSocket } from "./hostile/raw_socket.ts";
 import { failingStart, pause, SECRET, TestServer, until } from "./server.ts";
 import {
   caughtUp,
@@ -326,37 +327,15 @@ Deno.test("an expired token shown at the door is refused on the socket", async (
   const token = await server.token("user", {
     now: () => Date.now() - 2 * 3_600_000,
   });
-  const connection = await Deno.connect({
-    hostname: "127.0.0.1",
+  using socket = await RawSocket.open({
     port: server.port,
+    headers: [`Authorization: Bearer ${token}`],
   });
-  await connection.write(
-    new TextEncoder().encode([
-      "GET /ws HTTP/1.1",
-      "Host: 127.0.0.1",
-      "Upgrade: websocket",
-      "Connection: Upgrade",
-      "Sec-WebSocket-Version: 13",
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-      `Authorization: Bearer ${token}`,
-      "\r\n",
-    ].join("\r\n")),
-  );
-  let bytes = new Uint8Array();
-  const has = (...codes: number[]) =>
-    bytes.some((_, i) => codes.every((code, j) => bytes[i + j] === code));
-  const buffer = new Uint8Array(4_096);
-  // A close frame with a code of 4401.
-  while (!has(4401 >> 8, 4401 & 0xff)) {
-    const length = await connection.read(buffer);
-    if (length === null) break;
-    bytes = new Uint8Array([...bytes, ...buffer.subarray(0, length)]);
-  }
-  connection.close();
-  const text = new TextDecoder().decode(bytes);
-  assert.match(text, /^HTTP\/1\.1 101 /);
-  assert.match(text, /"type":"error".*"code":"TOKEN_EXPIRED"/);
-  assert.ok(has(4401 >> 8, 4401 & 0xff), "closed without the code");
+  socket.listen();
+  const code = String.fromCharCode(4401 >> 8, 4401 & 0xff);
+  await until("a close frame of 4401", () => socket.heard.includes(code));
+  assert.match(socket.heard, /^HTTP\/1\.1 101 /);
+  assert.match(socket.heard, /"type":"error".*"code":"TOKEN_EXPIRED"/);
 });
 
 Deno.test("batches of fifty are accepted side by side and delivered in order", async () => {

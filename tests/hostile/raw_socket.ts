@@ -150,7 +150,8 @@ export function encodeFrame(
   return frame;
 }
 
-function handshake(
+/** The request that asks for an upgrade. */
+export function handshake(
   { port, headers = [], path = "/ws" }: RawOptions,
 ): string {
   return [
