@@ -208,3 +208,8 @@ function sentenceOf(
   if (!issue || message.includes(issue.message)) return message;
   return `${message}: ${issue.path} ${issue.message}`;
 }
+
+/** What went wrong, in words. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

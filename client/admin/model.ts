@@ -14,6 +14,8 @@ export const HISTORY_MS = 3_600_000;
 export const MAX_SAMPLES = HISTORY_MS / LOOK_MS;
 /** A channel's rate is taken over so long, in milliseconds. */
 export const RATE_MS = 10_000;
+/** From so many events behind on, a client is marked as slow. */
+export const SLOW_LAG = 100;
 /** Most looks remembered for rates. */
 const MAX_MARKS = 64;
 

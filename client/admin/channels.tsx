@@ -1,0 +1,53 @@
+/**
+ * The channels: how far each is, how fast it grows, who lags behind.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import type { VNode } from "preact";
+import { few, lags, SLOW_LAG, span } from "./model.ts";
+import type { Memory } from "./model.ts";
+import { Table } from "./panel.tsx";
+import type { View } from "./watch.ts";
+
+/** A row a channel. */
+export function Channels(
+  { view, memory }: { readonly view: View; readonly memory: Memory },
+): VNode {
+  const behind = lags(view.sessions);
+  return (
+    <Table
+      label="Channels"
+      columns={[
+        "Channel",
+        "Head",
+        "Events/s",
+        "Last event",
+        "Followers",
+        "Lag",
+      ]}
+    >
+      {view.channels.map((it) => {
+        const rate = memory.rate(it);
+        const last = view.latest[it.channel];
+        const lag = behind.get(it.channel) ?? 0;
+        return (
+          <tr key={it.channel}>
+            <th scope="row">{it.channel}</th>
+            <td class="number">
+              {it.seq === null ? "not kept" : it.seq.toLocaleString("en-US")}
+            </td>
+            <td class="number">{rate === undefined ? "–" : few(rate)}</td>
+            <td class="number">
+              {last === undefined ? "–" : `${span(view.heardAt - last)} ago`}
+            </td>
+            <td class="number">{it.subscribers}</td>
+            <td class={`number${lag >= SLOW_LAG ? " late" : ""}`}>{lag}</td>
+          </tr>
+        );
+      })}
+    </Table>
+  );
+}

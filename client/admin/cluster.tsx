@@ -1,0 +1,178 @@
+/**
+ * How all isolates together are: ready, how loaded, how fast.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import type { VNode } from "preact";
+import { Line } from "./chart.tsx";
+import { bytes, few, lagOf, sampleOf, SLOW_LAG, span } from "./model.ts";
+import type { Memory } from "./model.ts";
+import { Table } from "./panel.tsx";
+import type { View } from "./watch.ts";
+
+/** Whether the service answers and is ready, in the bar. */
+export function State(
+  { view, fault }: { readonly view: View | undefined; readonly fault: string },
+): VNode {
+  const poor = Object.values(view?.checks ?? {}).some((it) => it.degraded);
+  const [tone, label, detail] = fault
+    ? ["bad", "No answer", fault]
+    : !view
+    ? ["busy", "Looking", ""]
+    : !view.ready
+    ? ["bad", "Not ready", "see Health"]
+    : poor
+    ? ["busy", "Degraded", "see Health"]
+    : [
+      "good",
+      "Ready",
+      `${view.instances.length} ${
+        view.instances.length === 1 ? "isolate" : "isolates"
+      }`,
+    ];
+  return (
+    <div class={`freshness ${tone}`}>
+      <span class="dot" aria-hidden="true" />
+      <strong>{label}</strong>
+      <span class="detail">{detail}</span>
+    </div>
+  );
+}
+
+/** The numbers that matter most. */
+export function Tiles({ view }: { readonly view: View }): VNode {
+  const now = sampleOf(view.heardAt, view.instances, undefined);
+  const { sessions, metrics } = view;
+  const behind = sessions.filter((it) => lagOf(it) >= SLOW_LAG).length;
+  const head = view.latest["blocks"];
+  const tiles: readonly (readonly [string, string, string])[] = [
+    [
+      "Connections",
+      few(now.connections),
+      `${behind} of ${sessions.length} sessions behind`,
+    ],
+    ["Published", few(now.published), "events a second"],
+    ["Delivered", few(now.delivered), "a second"],
+    [
+      "Newest block",
+      head === undefined ? "–" : span(view.heardAt - head),
+      head === undefined ? "none yet" : "ago",
+    ],
+    [
+      "Commit",
+      metrics.log ? `${metrics.log.commitTimeMs.toFixed(1)} ms` : "–",
+      metrics.log ? `${metrics.log.failures} failed, this isolate` : "",
+    ],
+    ["Memory", bytes(now.memory), "largest process"],
+  ];
+  return (
+    <dl class="tiles">
+      {tiles.map(([name, value, more]) => (
+        <div key={name} class="tile">
+          <dt>{name}</dt>
+          <dd>
+            {value} <span class="sub">{more}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** The last hour. */
+export function Charts({ memory }: { readonly memory: Memory }): VNode {
+  const { samples } = memory;
+  return (
+    <section class="charts" aria-label="The last hour">
+      <Line
+        title="Connections"
+        ink="--accent"
+        samples={samples}
+        value={(it) => it.connections}
+        words={few}
+      />
+      <Line
+        title="Published a second"
+        ink="--violet"
+        samples={samples}
+        value={(it) => it.published}
+        words={few}
+      />
+      <Line
+        title="Delivered a second"
+        ink="--good"
+        samples={samples}
+        value={(it) => it.delivered}
+        words={few}
+      />
+      <Line
+        title="Delivery, 95th percentile"
+        ink="--busy"
+        samples={samples}
+        value={(it) => it.deliveryMs}
+        words={(ms) => `${few(ms)} ms`}
+      />
+    </section>
+  );
+}
+
+/** What each part says of itself. */
+export function Checks(
+  { checks }: { readonly checks: View["checks"] },
+): VNode {
+  return (
+    <ul class="checks">
+      {Object.entries(checks).map(([name, { ok, degraded, detail }]) => (
+        <li key={name}>
+          <span
+            class={`chip ${ok ? degraded ? "warning" : "online" : "error"}`}
+          >
+            {ok ? degraded ? "poorly" : "well" : "down"}
+          </span>
+          <strong>{name}</strong>
+          <span class="sub">{detail}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Who serves. */
+export function Isolates({ view }: { readonly view: View }): VNode {
+  return (
+    <Table
+      label="Isolates"
+      columns={[
+        "Isolate",
+        "Up",
+        "Connections",
+        "Ever",
+        "Published/s",
+        "Delivered/s",
+        "Frames in/s",
+        "Memory",
+      ]}
+    >
+      {view.instances.toSorted((a, b) => a.id < b.id ? -1 : 1).map((it) => (
+        <tr key={it.id}>
+          <th scope="row" class="mono" title={it.id}>{sourceOf(it.id)}</th>
+          <td class="number">{span(view.heardAt - it.startedAt)}</td>
+          <td class="number">{it.connections}</td>
+          <td class="number">{it.totalConnections}</td>
+          <td class="number">{few(it.throughput.broadcastsPerSecond)}</td>
+          <td class="number">{few(it.throughput.eventsPerSecond)}</td>
+          <td class="number">{few(it.throughput.messagesPerSecond)}</td>
+          <td class="number">{bytes(it.memoryUsage)}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+/** The part of a name that tells isolates apart. */
+function sourceOf(id: string): string {
+  return id.length === 26 ? id.slice(10, 18) : id;
+}

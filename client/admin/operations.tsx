@@ -1,0 +1,238 @@
+/**
+ * The page once a token was accepted: it looks every few seconds, and does what
+ * the operator asks.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import { Component } from "preact";
+import type { VNode } from "preact";
+import { Active, Alerts } from "./alerts.tsx";
+import { ApiError, textOf } from "./api.ts";
+import type { OperatorApi } from "./api.ts";
+import { Channels } from "./channels.tsx";
+import { Charts, Checks, Isolates, State, Tiles } from "./cluster.tsx";
+import { LOOK_MS } from "./model.ts";
+import { Panel } from "./panel.tsx";
+import {
+  BlockForm,
+  Blocks,
+  Events,
+  Revocations,
+  RevokeForm,
+} from "./security.tsx";
+import { Sessions, short } from "./sessions.tsx";
+import { Watch } from "./watch.ts";
+import type { View } from "./watch.ts";
+
+/** How long the last deed is told, in milliseconds. */
+const NOTICE_MS = 6_000;
+/** How long a press blocks or silences, in milliseconds. */
+const HOUR_MS = 3_600_000;
+
+interface PageState {
+  readonly view: View | undefined;
+  readonly fault: string;
+  readonly notice: string;
+  readonly sought: string;
+}
+
+/** The page once a token was accepted. */
+export class Operations extends Component<
+  { readonly api: OperatorApi; readonly onLeave: (why: string) => void },
+  PageState
+> {
+  /** What is shown besides the props. */
+  override state: PageState = {
+    view: undefined,
+    fault: "",
+    notice: "",
+    sought: "",
+  };
+  readonly #watch = new Watch(this.props.api);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #noticeTimer: ReturnType<typeof setTimeout> | undefined;
+  #open = true;
+
+  /** Starts; called by Preact. */
+  override componentDidMount(): void {
+    void this.#begin();
+  }
+
+  /** Ends; called by Preact. */
+  override componentWillUnmount(): void {
+    this.#open = false;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#noticeTimer);
+  }
+
+  async #begin(): Promise<void> {
+    await this.#look();
+    try {
+      await this.#watch.recall();
+    } catch {
+      // The charts then begin now.
+    }
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const view = await this.#watch.look();
+      if (!this.#open) return;
+      this.setState({ view, fault: "" });
+    } catch (error) {
+      if (!this.#open) return;
+      if (error instanceof ApiError && isAboutToken(error)) {
+        return this.props.onLeave(error.message);
+      }
+      this.setState({ fault: textOf(error) });
+    }
+    if (this.#open) {
+      this.#timer = setTimeout(() => void this.#look(), LOOK_MS);
+    }
+  }
+
+  /** Does something, tells what became of it, and looks again. */
+  #act = async (done: string, work: () => Promise<unknown>): Promise<void> => {
+    let notice = done;
+    try {
+      await work();
+    } catch (error) {
+      notice = textOf(error);
+    }
+    if (!this.#open) return;
+    this.setState({ notice });
+    clearTimeout(this.#noticeTimer);
+    this.#noticeTimer = setTimeout(
+      () => this.setState({ notice: "" }),
+      NOTICE_MS,
+    );
+    this.#watch.expectChange();
+    clearTimeout(this.#timer);
+    await this.#look();
+  };
+
+  /** The elements; called by Preact. */
+  render(): VNode {
+    const { api, onLeave } = this.props;
+    const { view, fault, notice, sought } = this.state;
+    const act = this.#act;
+    const block = (ip: string, reason: string, forMs: number) =>
+      void act(`Blocked ${ip}`, () =>
+        api.post("/api/admin/blocks", {
+          ip,
+          forMs,
+          ...(reason ? { reason } : {}),
+        }));
+    return (
+      <>
+        <a class="skip" href="#main">Skip to the cluster</a>
+        <header class="bar">
+          <p class="brand">
+            <img src="/icon.svg" alt="" width={26} height={26} />
+            KALDRIX <span>operations</span>
+          </p>
+          <div class="right">
+            <State view={view} fault={fault} />
+            <button type="button" class="small" onClick={() => onLeave("")}>
+              Leave
+            </button>
+          </div>
+        </header>
+        <p class={`notice${notice ? " shown" : ""}`} role="status">{notice}</p>
+        {!view ? <p class="empty">{fault || "Looking…"}</p> : (
+          <main id="main">
+            <h1 class="hidden">KALDRIX operations</h1>
+            <Tiles view={view} />
+            <Charts memory={this.#watch.memory} />
+            <div class="grid">
+              <Panel name="wide" title="Channels">
+                <Channels view={view} memory={this.#watch.memory} />
+              </Panel>
+              <Panel name="third" title="Health">
+                <Checks checks={view.checks} />
+              </Panel>
+              <Panel
+                name="full"
+                title="Isolates"
+                note={`${view.instances.length} serve`}
+              >
+                <Isolates view={view} />
+              </Panel>
+              <Panel
+                name="full"
+                title="Sessions"
+                note={view.isComplete ? "" : "not all isolates have answered"}
+              >
+                <Sessions
+                  view={view}
+                  sought={sought}
+                  onSeek={(text) => this.setState({ sought: text })}
+                  onDisconnect={({ id }) =>
+                    void act(
+                      `Told ${short(id)} to go`,
+                      () => api.delete(`/api/admin/sessions/${id}`),
+                    )}
+                  onBlock={({ ip }) => block(ip, "by hand", HOUR_MS)}
+                />
+              </Panel>
+              <Panel name="half" title="Blocked addresses">
+                <BlockForm onBlock={block} />
+                <Blocks
+                  view={view}
+                  onUnblock={({ ip }) =>
+                    void act(`Unblocked ${ip}`, () =>
+                      api.delete(
+                        `/api/admin/blocks/${encodeURIComponent(ip)}`,
+                      ))}
+                />
+              </Panel>
+              <Panel name="half" title="Revoked tokens">
+                <RevokeForm
+                  onRevoke={(body) =>
+                    void act(
+                      "Revoked",
+                      () => api.post("/api/admin/revocations", body),
+                    )}
+                />
+                <Revocations view={view} />
+              </Panel>
+              <Panel
+                name="half"
+                title="Alerts"
+                note={view.active.length > 0
+                  ? `${view.active.length} firing`
+                  : "none firing"}
+              >
+                <Active
+                  view={view}
+                  onSilence={({ type }) =>
+                    void act(`Silenced ${type} for an hour`, () =>
+                      api.post("/api/admin/alerts/silences", {
+                        type,
+                        forMs: HOUR_MS,
+                      }))}
+                  onSpeak={({ type }) =>
+                    void act(
+                      `${type} may speak again`,
+                      () => api.delete(`/api/admin/alerts/silences/${type}`),
+                    )}
+                />
+                <Alerts view={view} />
+              </Panel>
+              <Panel name="half" title="Security events">
+                <Events view={view} />
+              </Panel>
+            </div>
+          </main>
+        )}
+      </>
+    );
+  }
+}
+
+function isAboutToken({ code }: ApiError): boolean {
+  return ["UNAUTHENTICATED", "TOKEN_EXPIRED", "FORBIDDEN"].includes(code);
+}

@@ -1,0 +1,174 @@
+/**
+ * What the operator's page asks the service, and how often.
+ *
+ * @module
+ */
+import type {
+  ActiveAlert,
+  AlertEvent,
+  BlockInfo,
+  ChannelInfo,
+  Check,
+  InstanceInfo,
+  MetricsInfo,
+  OperatorApi,
+  RevocationInfo,
+  SecurityEvent,
+  SessionInfo,
+  Silence,
+} from "./api.ts";
+import { Memory, recalled, sampleOf } from "./model.ts";
+import type { PastSample } from "./model.ts";
+
+/** Sessions, blocks and events are looked at every so many looks. */
+const SLOW_LOOKS = 3;
+/** Alerts shown. */
+const MAX_ALERTS = 12;
+/** Security events shown. */
+const MAX_EVENTS = 40;
+
+/** What is asked at every look. */
+interface Pulse {
+  readonly instances: readonly InstanceInfo[];
+  readonly channels: readonly ChannelInfo[];
+  readonly ready: boolean;
+  readonly checks: Readonly<Record<string, Check>>;
+  readonly metrics: MetricsInfo;
+  /** When that was, in epoch milliseconds. */
+  readonly heardAt: number;
+}
+
+/** What is asked now and then. */
+interface Rest {
+  readonly sessions: readonly SessionInfo[];
+  /** Whether all isolates told of their sessions. */
+  readonly isComplete: boolean;
+  readonly blocks: readonly BlockInfo[];
+  readonly revocations: readonly RevocationInfo[];
+  readonly events: readonly SecurityEvent[];
+  /** Those that have not ended. */
+  readonly active: readonly ActiveAlert[];
+  readonly silences: readonly Silence[];
+  /** What the channel `alerts` said, newest first. */
+  readonly alerts: readonly AlertEvent[];
+  /** When each channel last had an event, in epoch milliseconds. */
+  readonly latest: Readonly<Record<string, number>>;
+}
+
+/** Everything that was last heard. */
+export interface View extends Pulse, Rest {}
+
+/** Looks at the service, and remembers what the charts need. */
+export class Watch {
+  /** Samples of the last hour. */
+  readonly memory = new Memory();
+  readonly #api: OperatorApi;
+  #view: View | undefined;
+  #looks = 0;
+
+  /**
+   * Asks nothing yet.
+   *
+   * @param api of an operator.
+   */
+  constructor(api: OperatorApi) {
+    this.#api = api;
+  }
+
+  /** Looks; at everything every {@link SLOW_LOOKS} looks. @throws {ApiError} */
+  async look(): Promise<View> {
+    const isWhole = this.#looks++ % SLOW_LOOKS === 0;
+    const pulse = await this.#pulse();
+    const { heardAt, instances, channels, metrics } = pulse;
+    const { p95 } = metrics.cluster?.eventDeliveryTime ??
+      metrics.eventDeliveryTime ?? {};
+    this.memory.take(sampleOf(heardAt, instances, p95));
+    this.memory.mark(heardAt, channels);
+    const rest = !isWhole && this.#view
+      ? this.#view
+      : await this.#rest(channels);
+    return this.#view = { ...rest, ...pulse };
+  }
+
+  /** Lets the next look be at everything. */
+  expectChange(): void {
+    this.#looks = 0;
+  }
+
+  /** Takes over what an isolate that is alone remembers. @throws {ApiError} */
+  async recall(): Promise<void> {
+    // One isolate's past is the cluster's only where it is alone.
+    if (this.#view?.instances.length !== 1) return;
+    const { samples } = await this.#api.get<
+      { samples: readonly PastSample[] }
+    >("/api/metrics/history");
+    this.memory.recall(recalled(samples));
+  }
+
+  async #pulse(): Promise<Pulse> {
+    const [listed, ready, metrics] = await Promise.all([
+      this.#api.get<{ channels: ChannelInfo[]; instances: InstanceInfo[] }>(
+        "/api/channels",
+      ),
+      this.#api.get<{ ready: boolean; checks: Record<string, Check> }>(
+        "/ready",
+      ),
+      this.#api.get<MetricsInfo>("/api/metrics"),
+    ]);
+    return { ...listed, ...ready, metrics, heardAt: Date.now() };
+  }
+
+  async #rest(channels: readonly ChannelInfo[]): Promise<Rest> {
+    const kept = channels.filter(({ seq }) => seq);
+    const [who, blocked, revoked, happened, wrong, ends] = await Promise.all([
+      this.#api.get<{ sessions: SessionInfo[]; complete: boolean }>(
+        "/api/admin/sessions",
+      ),
+      this.#api.get<{ blocks: BlockInfo[] }>("/api/admin/blocks"),
+      this.#api.get<{ revocations: RevocationInfo[] }>(
+        "/api/admin/revocations",
+      ),
+      this.#api.get<{ events: SecurityEvent[] }>(
+        `/api/admin/events?limit=${MAX_EVENTS}`,
+      ),
+      this.#api.get<{ alerts: ActiveAlert[]; silences: Silence[] }>(
+        "/api/admin/alerts",
+      ),
+      Promise.all(kept.map(async (it) =>
+        [
+          it.channel,
+          await this.#newest(it, it.channel === "alerts" ? MAX_ALERTS : 1),
+        ] as const
+      )),
+    ]);
+    const byChannel = new Map(ends);
+    return {
+      sessions: who.sessions,
+      isComplete: who.complete,
+      blocks: blocked.blocks,
+      revocations: revoked.revocations,
+      events: happened.events,
+      active: wrong.alerts,
+      silences: wrong.silences,
+      alerts: (byChannel.get("alerts") ?? []).toReversed(),
+      latest: Object.fromEntries(
+        ends.flatMap(([channel, events]) => {
+          const last = events.at(-1);
+          return last ? [[channel, Date.parse(last.timestamp)]] : [];
+        }),
+      ),
+    };
+  }
+
+  /** A channel's last events, oldest first. */
+  async #newest(
+    { channel, seq }: ChannelInfo,
+    limit: number,
+  ): Promise<readonly AlertEvent[]> {
+    if (!seq) return [];
+    const { events } = await this.#api.get<{ events: AlertEvent[] }>(
+      `/api/channels/${channel}/history?before=${seq + 1}&limit=${limit}`,
+    );
+    return events;
+  }
+}
