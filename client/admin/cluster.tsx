@@ -8,6 +8,7 @@
 /// <reference lib="dom" />
 import type { VNode } from "preact";
 import { Line } from "./chart.tsx";
+import type { LineProps } from "./chart.tsx";
 import { bytes, few, lagOf, sampleOf, SLOW_LAG, span } from "./model.ts";
 import type { Memory } from "./model.ts";
 import { Table } from "./panel.tsx";
@@ -82,39 +83,41 @@ export function Tiles({ view }: { readonly view: View }): VNode {
   );
 }
 
+/** What is drawn of the last hour. */
+const CHARTS: readonly Omit<LineProps, "samples">[] = [
+  {
+    title: "Connections",
+    colour: "--accent",
+    value: (it) => it.connections,
+    words: few,
+  },
+  {
+    title: "Published a second",
+    colour: "--violet",
+    value: (it) => it.published,
+    words: few,
+  },
+  {
+    title: "Delivered a second",
+    colour: "--good",
+    value: (it) => it.delivered,
+    words: few,
+  },
+  {
+    title: "Delivery, 95th percentile",
+    colour: "--busy",
+    value: (it) => it.deliveryMs,
+    words: (ms) => `${few(ms)} ms`,
+  },
+];
+
 /** The last hour. */
 export function Charts({ memory }: { readonly memory: Memory }): VNode {
-  const { samples } = memory;
   return (
     <section class="charts" aria-label="The last hour">
-      <Line
-        title="Connections"
-        ink="--accent"
-        samples={samples}
-        value={(it) => it.connections}
-        words={few}
-      />
-      <Line
-        title="Published a second"
-        ink="--violet"
-        samples={samples}
-        value={(it) => it.published}
-        words={few}
-      />
-      <Line
-        title="Delivered a second"
-        ink="--good"
-        samples={samples}
-        value={(it) => it.delivered}
-        words={few}
-      />
-      <Line
-        title="Delivery, 95th percentile"
-        ink="--busy"
-        samples={samples}
-        value={(it) => it.deliveryMs}
-        words={(ms) => `${few(ms)} ms`}
-      />
+      {CHARTS.map((chart) => (
+        <Line key={chart.title} {...chart} samples={memory.samples} />
+      ))}
     </section>
   );
 }

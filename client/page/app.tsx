@@ -234,7 +234,10 @@ class App extends Component<
                 </>
               }
             >
-              <Chart samples={model.samples} revision={shown("samples")} />
+              <Still
+                revision={shown("samples")}
+                draw={() => <Chart samples={model.samples} />}
+              />
             </Panel>
             <Panel name="alerts" title="Alerts">
               <Still
