@@ -136,7 +136,7 @@ export class Operations extends Component<
           </p>
           <div class="right">
             <State view={view} fault={fault} />
-            <button type="button" class="small" onClick={() => onLeave("")}>
+            <button type="button" onClick={() => onLeave("")}>
               Leave
             </button>
           </div>
