@@ -413,6 +413,24 @@ Deno.test("the operator's page, in Chromium", async (t) => {
       }),
   );
 
+  await t.step(
+    "keeps a row's name in sight while its table scrolls on a phone",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        const table = page.getByRole("region", { name: "Isolates, table" });
+        const row = table.getByRole("row").nth(1);
+        await page.evaluate(
+          `document.querySelector('[aria-label="Isolates, table"]').scrollLeft = 999`,
+        );
+        const box = await table.boundingBox();
+        const name = await row.getByRole("rowheader").boundingBox();
+        const next = await row.getByRole("cell").first().boundingBox();
+        assert(next!.x < box!.x + name!.width, "the table does not scroll");
+        assert.equal(name!.x, box!.x);
+      }, { viewport: { width: 390, height: 844 } }),
+  );
+
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of [360, 1440]) {
       await t.step(

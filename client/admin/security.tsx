@@ -157,7 +157,7 @@ export function Events({ view }: { readonly view: View }): VNode {
     <Table label="Security events" columns={["What", "Who", "Times", "Last"]}>
       {view.events.map((it, i) => (
         <tr key={i}>
-          <th scope="row">
+          <th scope="row" class="wrap">
             {it.kind}
             <span class="sub block">{it.detail ?? it.reason}</span>
           </th>
