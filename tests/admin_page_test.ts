@@ -414,6 +414,25 @@ Deno.test("the operator's page, in Chromium", async (t) => {
   );
 
   await t.step(
+    "shows the API page's contents on a phone, wherever one is",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(`${server.url}/docs#refusals`);
+        await page.getByRole("cell", { name: "4008" }).waitFor();
+        await page.getByRole("button", { name: "Contents" }).click();
+        const contents = page.getByRole("navigation", { name: "Contents" });
+        const { y, height } = (await contents.boundingBox())!;
+        assert.deepEqual({ y, height }, { y: 0, height: 844 });
+        await contents.getByRole("link", { name: "Channels", exact: true })
+          .click();
+        await contents.waitFor({ state: "hidden" });
+        const heading = await page.locator("#channels").boundingBox();
+        const bar = await page.locator(".bar").boundingBox();
+        assert(heading!.y >= bar!.height, "the bar covers the heading");
+      }, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" }),
+  );
+
+  await t.step(
     "keeps a row's name in sight while its table scrolls on a phone",
     () =>
       withPage(async ({ page }) => {
