@@ -7,7 +7,7 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import type { VNode } from "preact";
-import { few, lags, SLOW_LAG, span } from "./model.ts";
+import { few, lags, SLOW_LAG, span, whole } from "./model.ts";
 import type { Memory } from "./model.ts";
 import { Table } from "./panel.tsx";
 import type { View } from "./watch.ts";
@@ -37,7 +37,7 @@ export function Channels(
           <tr key={it.channel}>
             <th scope="row">{it.channel}</th>
             <td class="number">
-              {it.seq === null ? "not kept" : it.seq.toLocaleString("en-US")}
+              {it.seq === null ? "not kept" : whole(it.seq)}
             </td>
             <td class="number">{rate === undefined ? "–" : few(rate)}</td>
             <td class="number">

@@ -9,7 +9,7 @@
 import type { VNode } from "preact";
 import { Line } from "./chart.tsx";
 import type { LineProps } from "./chart.tsx";
-import { bytes, few, lagOf, sampleOf, SLOW_LAG, span } from "./model.ts";
+import { bytes, few, lagOf, sampleOf, SLOW_LAG, span, whole } from "./model.ts";
 import type { Memory } from "./model.ts";
 import { Table } from "./panel.tsx";
 import type { View } from "./watch.ts";
@@ -52,7 +52,7 @@ export function Tiles({ view }: { readonly view: View }): VNode {
   const tiles: readonly (readonly [string, string, string])[] = [
     [
       "Connections",
-      few(now.connections),
+      whole(now.connections),
       `${behind} of ${sessions.length} sessions behind`,
     ],
     ["Published", few(now.published), "events a second"],
@@ -89,7 +89,7 @@ const CHARTS: readonly Omit<LineProps, "samples">[] = [
     title: "Connections",
     colour: "--accent",
     value: (it) => it.connections,
-    words: few,
+    words: whole,
   },
   {
     title: "Published a second",

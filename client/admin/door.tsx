@@ -66,7 +66,7 @@ export class Door extends Component<
           <p class="sub">
             It stays in this tab's memory, and is gone when you leave. Make one:
             {" "}
-            <code>
+            <code class="mono">
               deno task token --user you --role admin --expires 1h
             </code>
           </p>

@@ -170,6 +170,11 @@ export function few(value: number): string {
     : Math.round(value).toLocaleString("en-US");
 }
 
+/** What is counted: `6`, `1,250`. */
+export function whole(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
 /** A sample as the service keeps it, of one isolate. */
 export interface PastSample {
   readonly at: number;

@@ -157,7 +157,7 @@ export class Operations extends Component<
               <Panel
                 name="full"
                 title="Isolates"
-                note={`${view.instances.length} serve`}
+                note={`${view.instances.length} serving`}
               >
                 <Isolates view={view} />
               </Panel>
