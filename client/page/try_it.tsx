@@ -128,6 +128,7 @@ export class TryIt extends Component<TryItProps, TryState> {
           role="log"
           aria-label="What was sent and heard"
         >
+          {lines.length === 0 && <p class="sub">Nothing sent or heard yet.</p>}
           {lines.map(({ key, tone, text }) => (
             <p key={key} class={tone}>{text}</p>
           ))}
