@@ -55,20 +55,33 @@ export async function textOf(
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > maxBytes) throw tooLong(maxBytes);
   if (!request.body) throw new Refusal("INVALID_JSON", "Body is empty");
+  // An announced length is the server's to enforce, and reading all at once
+  // costs a fraction of reading piece by piece.
+  const isMeasured = announced > 0 && !request.headers.has("transfer-encoding");
+  const bytes = isMeasured
+    ? await request.arrayBuffer()
+    : await gather(request.body, maxBytes);
+  if (bytes.byteLength > maxBytes) throw tooLong(maxBytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Refusal("INVALID_JSON", "Body is not UTF-8 text", { cause });
+  }
+}
+
+/** Reads what comes, and no more than one piece too many. */
+async function gather(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  maxBytes: number,
+): Promise<ArrayBuffer> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
-  for await (const chunk of request.body) {
+  for await (const chunk of body) {
     bytes += chunk.byteLength;
     if (bytes > maxBytes) throw tooLong(maxBytes);
     chunks.push(chunk);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      await new Blob(chunks).arrayBuffer(),
-    );
-  } catch (cause) {
-    throw new Refusal("INVALID_JSON", "Body is not UTF-8 text", { cause });
-  }
+  return await new Blob(chunks).arrayBuffer();
 }
 
 function tooLong(maxBytes: number): Refusal {

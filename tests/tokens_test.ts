@@ -12,6 +12,7 @@ import {
   JWKS_COOLDOWN_MS,
   JWKS_REFRESH_MS,
   MAX_CLAIM_LENGTH,
+  MAX_KNOWN_TOKENS,
   MAX_SECRETS,
   MAX_TOKEN_LIFE_MS,
   secondsOf,
@@ -128,6 +129,30 @@ Deno.test("expiry forgives 30 s of skew, not more", async () => {
   await assert.rejects(
     tokens.verify(token),
     refusal("TOKEN_EXPIRED", /exp/, token),
+  );
+});
+
+Deno.test("a token is verified once while it lasts, and a bounded number is known", async () => {
+  let at = NOW;
+  const tokens = createTokens({ secrets: [NEW], now: () => at });
+  const exp = seconds + 60;
+  const token = await sign({ sub: "u", exp });
+  const grant = await tokens.verify(token);
+  assert.equal(await tokens.verify(token), grant);
+  for (let i = 1; i < MAX_KNOWN_TOKENS; i++) {
+    await tokens.verify(await sign({ sub: `u${i}`, exp }));
+  }
+  assert.equal(await tokens.verify(token), grant);
+  await tokens.verify(await sign({ sub: "one more", exp }));
+  const again = await tokens.verify(token);
+  assert.notEqual(again, grant);
+  assert.deepEqual(again, grant);
+  at = (exp + 30) * 1_000 - 1;
+  assert.equal(await tokens.verify(token), again);
+  at++;
+  await assert.rejects(
+    tokens.verify(token),
+    refusal("TOKEN_EXPIRED", /expired/, token),
   );
 });
 
