@@ -9,7 +9,13 @@ import {
   readOptions,
   UsageError,
 } from "../bench/options.ts";
-import { CALIBRATION, comparison, figuresOf, SLOWER } from "../bench/micro.ts";
+import {
+  CALIBRATION,
+  comparison,
+  fastest,
+  figuresOf,
+  SLOWER,
+} from "../bench/micro.ts";
 import { Pacer } from "../bench/pacer.ts";
 import { main as comparePeers, tableOf } from "../bench/peers.ts";
 import { pageOf } from "../bench/page.ts";
@@ -312,6 +318,15 @@ Deno.test("micro-benchmarks are compared in units of the calibration", () => {
   assert.match(text, /\| same \| 20 ns \| 10 ns \| 1.00 \|/);
   assert.match(text, /\| slow \| .* 1.50 SLOWER \|/);
   assert.match(text, /\| fresh \| 1 ns \| - \| new \|/);
+});
+
+Deno.test("of several rounds of micro-benchmarks the fastest counts, step by step", () => {
+  const round = (a: number, b: number) => ({
+    runtime: "r",
+    cpu: "c",
+    ns: { a, b },
+  });
+  assert.deepEqual(fastest([round(3, 1), round(2, 5)]), round(2, 1));
 });
 
 Deno.test("a micro-benchmark that failed is named", () => {
