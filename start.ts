@@ -22,7 +22,9 @@ try {
   Deno.listen({ hostname, port }).close();
 } catch (error) {
   // deno-lint-ignore no-console -- for whoever starts it, as wrong settings are.
-  console.error(`Cannot start: HOST ${hostname}, PORT ${port}: ${error}`);
+  console.error(
+    `Cannot start: cannot listen on HOST ${hostname}, PORT ${port}. Set others, or end what listens there. ${error}`,
+  );
   Deno.exit(1);
 }
 for (let i = 1; i < isolates; i++) {
