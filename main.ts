@@ -94,9 +94,9 @@ async function loadSource(): Promise<Source> {
 }
 
 /**
- * An exit of one isolate ends them all, so each waits for the slowest. The code
- * is 0 also when a part failed to end: the end was asked for, it came in time,
- * and a line says what failed.
+ * Where isolates share a process, an exit of the first ends them all, so each
+ * waits for the slowest. The code is 0 also when a part failed to end: the end
+ * was asked for, it came in time, and a line says what failed.
  */
 async function end(signal: string): Promise<void> {
   const { isolate, sessions, drain } = service;

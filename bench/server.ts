@@ -84,7 +84,7 @@ export class BenchServer implements AsyncDisposable {
   static async start(options: ServerOptions): Promise<BenchServer> {
     const directory = await Deno.makeTempDir({ prefix: "kaldrix-bench-" });
     const port = freePort();
-    const process = spawn(port, directory, options);
+    const process = await spawn(port, directory, options);
     const url = `ws://127.0.0.1:${port}/ws`;
     const server = new BenchServer(process, { url, directory });
     try {
@@ -126,11 +126,12 @@ export class BenchServer implements AsyncDisposable {
   }
 }
 
-function spawn(
+/** Starts it by the line that `deno task start` has. */
+async function spawn(
   port: number,
   directory: string,
   { secret, requireAuth, isolates }: ServerOptions,
-): Deno.ChildProcess {
+): Promise<Deno.ChildProcess> {
   const env: Record<string, string> = {
     ...PLENTY,
     ...MALLOC,
@@ -146,19 +147,15 @@ function spawn(
     const value = Deno.env.get(name);
     if (value !== undefined) env[name] = value;
   }
+  const where = { cwd: ROOT, env, clearEnv: true, stdin: "null" } as const;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-P=settings", "serve_args.ts"],
+    ...where,
+    stderr: "inherit",
+  }).output();
   return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-P=serve",
-      "--unstable-net",
-      `--allow-read=.,${directory}`,
-      `--allow-write=${directory}`,
-      "start.ts",
-    ],
-    cwd: ROOT,
-    env,
-    clearEnv: true,
-    stdin: "null",
+    args: new TextDecoder().decode(stdout).split(" "),
+    ...where,
     stdout: "null",
     stderr: "piped",
   }).spawn();

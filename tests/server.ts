@@ -293,9 +293,10 @@ export interface Run {
 export async function failingStart(
   settings: Readonly<Record<string, string>>,
 ): Promise<Run> {
+  const env = { ...environment(), HOST: "127.0.0.1", ...settings };
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=serve", "--unstable-net", "start.ts"],
-    env: { ...environment(), HOST: "127.0.0.1", ...settings },
+    args: await serveArgs(env),
+    env,
     clearEnv: true,
     cwd: ROOT,
     stdin: "null",
