@@ -3,18 +3,18 @@
  *
  * @module
  */
-import { openJournal } from "./journal.ts";
-import { systemClock as clock } from "./realtime/clock.ts";
+import { openJournal } from "./platform/logger.ts";
+import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
-import { Lease } from "./realtime/lease.ts";
-import { isExported } from "./realtime/tracing.ts";
-import { onEndAsked } from "./realtime/signals.ts";
-import { openStore } from "./realtime/store.ts";
+import { Lease } from "./store/lease.ts";
+import { isExported } from "./platform/tracing.ts";
+import { onEndAsked } from "./platform/signals.ts";
+import { openStore } from "./store/deno_kv.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
-import { createService } from "./service.ts";
-import { readSettings, SettingsError } from "./settings.ts";
-import type { Settings } from "./settings.ts";
+import { createService } from "./server/service.ts";
+import { readSettings, SettingsError } from "./server/settings.ts";
+import type { Settings } from "./server/settings.ts";
 import type { Source } from "./sources/source.ts";
 
 /**
@@ -32,7 +32,7 @@ const journal = openJournal(settings.LOG_LEVEL, { readable: dev });
 const kv = await openStore(settings.KV_PATH, { clock });
 // Loaded only where somebody listens.
 const telemetry = isExported()
-  ? await import("./realtime/telemetry.ts")
+  ? await import("./monitoring/telemetry.ts")
   : undefined;
 const service = createService({
   settings,

@@ -149,7 +149,7 @@ async function spawn(
   }
   const where = { cwd: ROOT, env, clearEnv: true, stdin: "null" } as const;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=settings", "serve_args.ts"],
+    args: ["run", "-P=settings", "server/serve_args.ts"],
     ...where,
     stderr: "inherit",
   }).output();

@@ -14,7 +14,7 @@ import { MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 import { Refusal } from "./refusals.ts";
 import type { Issue, RefusalCode } from "./refusals.ts";
-import { unsoundness } from "./soundness.ts";
+import { unsoundness } from "./json_limits.ts";
 
 /** Most issues named in one refusal. */
 export const MAX_ISSUES = 16;

@@ -4,8 +4,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { Clock } from "./clock.ts";
-import type { Log } from "./log.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Log } from "../store/event_log.ts";
 import type { Connection, Sessions } from "./sessions.ts";
 
 /** Clients still served after they were told to leave, in milliseconds. */

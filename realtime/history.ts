@@ -10,11 +10,11 @@ import type { CommandPayload } from "../protocol/commands.ts";
 import { channelAbout } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
-import { requireReading } from "./caller.ts";
-import type { Caller } from "./caller.ts";
+import { requireReading } from "../security/principal.ts";
+import type { Caller } from "../security/principal.ts";
 import { isLogged, requireChannel } from "./hub.ts";
 import type { Hub } from "./hub.ts";
-import { UNBORN_EPOCH } from "./log.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;

@@ -12,12 +12,12 @@ import type { FrameOptions } from "../protocol/encode.ts";
 import { keysOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Accepted } from "../protocol/replies.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Hint, Link, LinkedEvent } from "./link.ts";
-import type { Head, Log, LoggedEvent } from "./log.ts";
+import type { Head, Log, LoggedEvent } from "../store/event_log.ts";
 import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts, Page } from "./outbox.ts";
-import type { FannedOut, Tracing } from "./tracing.ts";
+import type { FannedOut, Tracing } from "../platform/tracing.ts";
 import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
 /** How long a missing event may still come by the link, in milliseconds. */

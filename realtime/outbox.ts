@@ -6,8 +6,8 @@
 import { asReplay, encodeBatch, encodeReply } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
 import type { GapReason } from "../protocol/replies.ts";
-import type { Clock } from "./clock.ts";
-import { UNBORN_EPOCH } from "./log.ts";
+import type { Clock } from "../platform/clock.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
 import type { Cursor, Stream } from "./stream.ts";
 

@@ -5,8 +5,8 @@
  */
 import { asReplay, encodeBatch } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
-import { UNBORN_EPOCH } from "./log.ts";
-import type { Head } from "./log.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
+import type { Head } from "../store/event_log.ts";
 
 /** Newest events a stream keeps encoded, in number. */
 export const RING_EVENTS = 1_024;

@@ -8,9 +8,9 @@ import { channelNamed } from "../protocol/channels.ts";
 import type { Subscription } from "../protocol/commands.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "../security/principal.ts";
 import type { Hub } from "./hub.ts";
-import { UNBORN_EPOCH } from "./log.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Outbox, Start } from "./outbox.ts";
 import type { Stream } from "./stream.ts";
 

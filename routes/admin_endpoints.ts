@@ -13,7 +13,7 @@ import {
   RevokeRequest,
 } from "./admin.ts";
 import { SilenceRequest } from "./alerts.ts";
-import type { Answer, Endpoint } from "./openapi.ts";
+import type { Answer, Endpoint } from "../describe/openapi.ts";
 
 const millis = z.int().nonnegative();
 const count = z.int().nonnegative();

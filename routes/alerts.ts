@@ -6,9 +6,9 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
-import type { AlertType, Rule } from "../realtime/alerts.ts";
-import { MAX_SILENCE_MS } from "../realtime/monitor.ts";
-import type { Monitor } from "../realtime/monitor.ts";
+import type { AlertType, Rule } from "../monitoring/alerts.ts";
+import { MAX_SILENCE_MS } from "../monitoring/monitor.ts";
+import type { Monitor } from "../monitoring/monitor.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 import { operatorOf, orderOf } from "./operator.ts";

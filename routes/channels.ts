@@ -13,7 +13,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { History } from "../realtime/history.ts";
 import { requireChannel } from "../realtime/hub.ts";
 import type { Hub } from "../realtime/hub.ts";
-import type { Instances } from "../realtime/instances.ts";
+import type { Instances } from "../monitoring/instances.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 

@@ -22,11 +22,11 @@ const PAGES = { "/docs": "/docs.html", "/admin": "/admin.html" } as const;
 export function documentRoutes({ assets }: PageParts): Hono<Env> {
   const app = new Hono<Env>();
   const asyncText = once(async () => {
-    const { asyncApi } = await import("../protocol/asyncapi.ts");
+    const { asyncApi } = await import("../describe/asyncapi.ts");
     return JSON.stringify(asyncApi(ANY_HOST));
   });
   const openText = once(async () => {
-    const { openApi } = await import("./openapi.ts");
+    const { openApi } = await import("../describe/openapi.ts");
     const { ENDPOINTS } = await import("./endpoints.ts");
     return JSON.stringify(openApi(ENDPOINTS));
   });

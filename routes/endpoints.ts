@@ -12,13 +12,13 @@ import {
 } from "../protocol/commands.ts";
 import { MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
 import { clientFields } from "../protocol/envelope.ts";
-import { publishExample } from "../protocol/examples.ts";
+import { publishExample } from "../describe/examples.ts";
 import { MESSAGES } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REPLIES } from "../protocol/replies.ts";
 import { ADMIN_ENDPOINTS } from "./admin_endpoints.ts";
 import { POSITION } from "./channels.ts";
-import type { Argument, Endpoint } from "./openapi.ts";
+import type { Argument, Endpoint } from "../describe/openapi.ts";
 
 const millis = z.int().nonnegative();
 const count = z.int().nonnegative();

@@ -7,7 +7,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
-import type { Caller } from "../realtime/caller.ts";
+import type { Caller } from "../security/principal.ts";
 import type { SessionGuard } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Block, BlockList } from "../security/block_list.ts";

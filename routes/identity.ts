@@ -4,8 +4,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { Caller } from "../realtime/caller.ts";
-import { mayPublish, mayRead } from "../security/access.ts";
+import type { Caller } from "../security/principal.ts";
+import { mayPublish, mayRead } from "../security/rights.ts";
 import type { Revocations } from "../security/revocations.ts";
 import { ANONYMOUS, CLOCK_SKEW_MS } from "../security/tokens.ts";
 import type { Grant, Tokens } from "../security/tokens.ts";

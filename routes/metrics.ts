@@ -6,11 +6,11 @@
 import { Hono } from "hono";
 import { channelNamed } from "../protocol/channels.ts";
 import type { Hub } from "../realtime/hub.ts";
-import type { ClusterReport, Instances } from "../realtime/instances.ts";
-import type { Measured } from "../realtime/instances.ts";
-import { getPerformanceReport, INSTRUMENTS } from "../realtime/metrics.ts";
-import type { InstrumentName, Metrics } from "../realtime/metrics.ts";
-import type { Samples } from "../realtime/samples.ts";
+import type { ClusterReport, Instances } from "../monitoring/instances.ts";
+import type { Measured } from "../monitoring/instances.ts";
+import { getPerformanceReport, INSTRUMENTS } from "../monitoring/metrics.ts";
+import type { InstrumentName, Metrics } from "../monitoring/metrics.ts";
+import type { Samples } from "../monitoring/metrics_history.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";

@@ -6,7 +6,7 @@
 import { Hono } from "hono";
 import { decodePublications } from "../protocol/decode.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import { requireRight } from "../realtime/caller.ts";
+import { requireRight } from "../security/principal.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Gate } from "./gate.ts";
 import { textOf } from "./http.ts";

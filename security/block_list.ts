@@ -7,9 +7,9 @@
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
-import { type Change, Mirror } from "./mirror.ts";
+import { type Change, Mirror } from "../store/shared_set.ts";
 import { RateLimit } from "./rate_limit.ts";
-import type { Timer } from "./timer.ts";
+import type { Timer } from "../platform/timer.ts";
 
 /** Most blocks kept, ended ones that are still remembered included. */
 export const MAX_BLOCKS = 10_000;

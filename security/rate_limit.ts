@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { patiently } from "./patience.ts";
-import type { Timer } from "./timer.ts";
+import { patiently } from "../platform/retry.ts";
+import type { Timer } from "../platform/timer.ts";
 
 /** How often counts are folded into KV, in milliseconds. */
 export const FOLD_MS = 250;

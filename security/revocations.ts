@@ -4,8 +4,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { Mirror } from "./mirror.ts";
-import type { Timer } from "./timer.ts";
+import { Mirror } from "../store/shared_set.ts";
+import type { Timer } from "../platform/timer.ts";
 import {
   CLOCK_SKEW_MS,
   type Grant,

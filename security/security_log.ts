@@ -5,8 +5,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { patiently } from "./patience.ts";
-import type { Timer } from "./timer.ts";
+import { patiently } from "../platform/retry.ts";
+import type { Timer } from "../platform/timer.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
 export const MAX_SECURITY_EVENTS = 10_000;

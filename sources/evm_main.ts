@@ -10,7 +10,7 @@
  */
 import { parseArgs } from "node:util";
 import { evmSource } from "./evm.ts";
-import { HttpOutlet } from "./http_outlet.ts";
+import { HttpOutlet } from "./http_publisher.ts";
 import { describe } from "./source.ts";
 
 const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX server.

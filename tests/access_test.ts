@@ -7,7 +7,7 @@ import {
   fixedChannels,
   ROLES,
 } from "../protocol/channels.ts";
-import { mayPublish, mayRead, reaches } from "../security/access.ts";
+import { mayPublish, mayRead, reaches } from "../security/rights.ts";
 import {
   isPattern,
   matches,

@@ -26,10 +26,10 @@ import {
   wordsOf,
 } from "../client/docs/model.ts";
 import type { AsyncDocument, OpenDocument } from "../client/docs/model.ts";
-import { asyncApi } from "../protocol/asyncapi.ts";
+import { asyncApi } from "../describe/asyncapi.ts";
 import { MESSAGES } from "../protocol/messages.ts";
 import { ENDPOINTS } from "../routes/endpoints.ts";
-import { openApi } from "../routes/openapi.ts";
+import { openApi } from "../describe/openapi.ts";
 import { faults, withPage } from "./browser.ts";
 import { TestServer, until } from "./server.ts";
 

@@ -14,25 +14,25 @@ import {
   SILENT_LINK_MS,
   SLOW_DELIVERY_MS,
   STALE_HEAD_MS,
-} from "../realtime/alerts.ts";
+} from "../monitoring/alerts.ts";
 import type {
   AlertType,
   Change,
   Memory,
   Rule,
   Signs,
-} from "../realtime/alerts.ts";
-import { CHAIN_BLOCKS, Freshness } from "../realtime/freshness.ts";
-import { GONE_MS, LOST_MS } from "../realtime/instances.ts";
-import type { Instance, Survey } from "../realtime/instances.ts";
-import { LEASE_TTL_MS } from "../realtime/lease.ts";
-import { LOOK_MS, Monitor } from "../realtime/monitor.ts";
+} from "../monitoring/alerts.ts";
+import { CHAIN_BLOCKS, Freshness } from "../monitoring/freshness.ts";
+import { GONE_MS, LOST_MS } from "../monitoring/instances.ts";
+import type { Instance, Survey } from "../monitoring/instances.ts";
+import { LEASE_TTL_MS } from "../store/lease.ts";
+import { LOOK_MS, Monitor } from "../monitoring/monitor.ts";
 import {
   MAX_TRIES,
   MAX_WAITING,
   Webhook,
   webhookKey,
-} from "../realtime/webhook.ts";
+} from "../monitoring/webhook.ts";
 import { decodePublications } from "../protocol/decode.ts";
 import type { Publication } from "../protocol/decode.ts";
 import { Refusal } from "../protocol/refusals.ts";

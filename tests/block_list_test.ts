@@ -12,8 +12,8 @@ import {
   MAX_VIOLATIONS,
   VIOLATION_WINDOW_MS,
 } from "../security/block_list.ts";
-import { POLL_MS } from "../security/mirror.ts";
-import { MAX_COMMIT_TRIES } from "../security/patience.ts";
+import { POLL_MS } from "../store/shared_set.ts";
+import { MAX_COMMIT_TRIES } from "../platform/retry.ts";
 import { ManualClock } from "./fakes.ts";
 import { flaky, until } from "./security_fakes.ts";
 

@@ -18,7 +18,7 @@ import type { ClientFrame, Publication } from "../protocol/decode.ts";
 import { MESSAGES } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
-import { MAX_DEPTH } from "../protocol/soundness.ts";
+import { MAX_DEPTH } from "../protocol/json_limits.ts";
 import { EXAMPLES } from "./examples.ts";
 
 const MAX_BYTES = 65_536;

@@ -20,9 +20,9 @@ import { MESSAGES, typesOf } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import { GAP_REASONS, REPLIES } from "../protocol/replies.ts";
-import { MAX_DEPTH } from "../protocol/soundness.ts";
+import { MAX_DEPTH } from "../protocol/json_limits.ts";
 import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
-import { COMMIT_BYTES, ID_MEMORY_MS, STATE_MS } from "../realtime/log.ts";
+import { COMMIT_BYTES, ID_MEMORY_MS, STATE_MS } from "../store/event_log.ts";
 import { STALL_MS } from "../realtime/outbox.ts";
 import {
   AUTH_DEADLINE_MS,
@@ -37,7 +37,7 @@ import { CONNECTION_BURST, CONNECTION_PER_SECOND } from "../routes/gate.ts";
 import { MAX_BODY_BYTES } from "../routes/publish.ts";
 import { IDLE_TIMEOUT_S } from "../routes/socket.ts";
 import { KEEP_ALIVE_MS } from "../routes/sse.ts";
-import { readSettings } from "../settings.ts";
+import { readSettings } from "../server/settings.ts";
 import { checkServerFrame } from "./frames.ts";
 
 const DOCUMENT = await Deno.readTextFile(

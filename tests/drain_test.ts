@@ -10,7 +10,7 @@ import {
   RETURNS_PER_SECOND,
   SETTLE_MS,
 } from "../realtime/drain.ts";
-import { Log } from "../realtime/log.ts";
+import { Log } from "../store/event_log.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Connection } from "../realtime/sessions.ts";
 import { ManualClock, pass } from "./fakes.ts";

@@ -3,7 +3,7 @@ import { decode } from "../protocol/decode.ts";
 import type { AnyEvent, AnyMessage, PayloadOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { evmSource } from "../sources/evm.ts";
-import { HttpOutlet } from "../sources/http_outlet.ts";
+import { HttpOutlet } from "../sources/http_publisher.ts";
 import { Anvil, Relay } from "./anvil.ts";
 import { keptLog, MemoryOutlet } from "./source_outlet.ts";
 

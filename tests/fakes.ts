@@ -4,7 +4,7 @@
  * @module
  */
 import { setImmediate } from "node:timers";
-import type { Clock } from "../realtime/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** A clock that moves only when told to. */
 export class ManualClock implements Clock {

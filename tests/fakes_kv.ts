@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Clock } from "../realtime/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** What becomes of one operation. */
 export interface Fate {

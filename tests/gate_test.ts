@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Caller } from "../realtime/caller.ts";
+import type { Caller } from "../security/principal.ts";
 import {
   CONNECTION_BURST,
   MESSAGES_PER_REQUEST,

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { decodePublications } from "../protocol/decode.ts";
 import { idSource } from "../protocol/envelope.ts";
-import type { Caller } from "../realtime/caller.ts";
-import { systemClock } from "../realtime/clock.ts";
+import type { Caller } from "../security/principal.ts";
+import { systemClock } from "../platform/clock.ts";
 import { History, MAX_ANSWER_BYTES } from "../realtime/history.ts";
 import { Hub } from "../realtime/hub.ts";
-import { Log } from "../realtime/log.ts";
+import { Log } from "../store/event_log.ts";
 
 const anybody: Caller = {
   identity: { isAuthenticated: false, user: null, role: "anonymous" },

@@ -5,13 +5,13 @@
  * @module
  */
 import type { Role } from "../protocol/channels.ts";
-import type { Clock } from "../realtime/clock.ts";
-import { systemClock } from "../realtime/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { systemClock } from "../platform/clock.ts";
 import type { Asset } from "../routes/pages.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
-import { createService } from "../service.ts";
-import type { Service } from "../service.ts";
-import { readSettings } from "../settings.ts";
+import { createService } from "../server/service.ts";
+import type { Service } from "../server/service.ts";
+import { readSettings } from "../server/settings.ts";
 
 /** Signs the tokens of tests. */
 export const SECRET = "a secret of the tests that is long enough";

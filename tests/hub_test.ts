@@ -4,7 +4,7 @@ import { decodePublications } from "../protocol/decode.ts";
 import type { Publication } from "../protocol/decode.ts";
 import { idSource } from "../protocol/envelope.ts";
 import type { Subscription } from "../protocol/commands.ts";
-import type { Caller } from "../realtime/caller.ts";
+import type { Caller } from "../security/principal.ts";
 import {
   Hub,
   MAX_REST_MS,
@@ -14,8 +14,8 @@ import {
   STREAM_IDLE_MS,
 } from "../realtime/hub.ts";
 import type { HubObserver } from "../realtime/hub.ts";
-import { Log, UNBORN_EPOCH } from "../realtime/log.ts";
-import type { Head } from "../realtime/log.ts";
+import { Log, UNBORN_EPOCH } from "../store/event_log.ts";
+import type { Head } from "../store/event_log.ts";
 import { Outbox } from "../realtime/outbox.ts";
 import { follow, MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
 import { ManualClock, pass } from "./fakes.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { BEAT_MS, Instances, LOST_MS } from "../realtime/instances.ts";
-import type { Instance } from "../realtime/instances.ts";
-import { Metrics } from "../realtime/metrics.ts";
-import { Samples } from "../realtime/samples.ts";
+import { BEAT_MS, Instances, LOST_MS } from "../monitoring/instances.ts";
+import type { Instance } from "../monitoring/instances.ts";
+import { Metrics } from "../monitoring/metrics.ts";
+import { Samples } from "../monitoring/metrics_history.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Hub } from "../realtime/hub.ts";
 import { ManualClock, pass } from "./fakes.ts";

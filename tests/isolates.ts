@@ -5,7 +5,7 @@
  * @module
  */
 import type { Connection, Listed } from "../realtime/sessions.ts";
-import type { Service } from "../service.ts";
+import type { Service } from "../server/service.ts";
 import { askFrom, serviceOn } from "./house.ts";
 import type { HouseOptions } from "./house.ts";
 import { flaky } from "./security_fakes.ts";

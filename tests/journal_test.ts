@@ -4,8 +4,8 @@ import {
   MAX_FIELD_LENGTH,
   MAX_LINES_PER_SECOND,
   openJournal,
-} from "../journal.ts";
-import type { Journal } from "../journal.ts";
+} from "../platform/logger.ts";
+import type { Journal } from "../platform/logger.ts";
 import { ManualClock } from "./fakes.ts";
 import { SECRET, tokenOf } from "./house.ts";
 import { pause, TestServer, until } from "./server.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { setImmediate } from "node:timers";
-import { Lease, LEASE_TTL_MS } from "../realtime/lease.ts";
-import type { LeaseOptions } from "../realtime/lease.ts";
+import { Lease, LEASE_TTL_MS } from "../store/lease.ts";
+import type { LeaseOptions } from "../store/lease.ts";
 import { ManualClock } from "./fakes.ts";
 
 /** Calls to a store that have not been answered. */

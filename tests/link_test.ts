@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { systemClock } from "../realtime/clock.ts";
+import { systemClock } from "../platform/clock.ts";
 import {
   BroadcastLink,
   DoorbellLink,

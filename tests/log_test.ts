@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { idSource } from "../protocol/envelope.ts";
-import { systemClock } from "../realtime/clock.ts";
-import { PART_BYTES, ROW_EVENTS } from "../realtime/rows.ts";
-import type { Clock } from "../realtime/clock.ts";
+import { systemClock } from "../platform/clock.ts";
+import { PART_BYTES, ROW_EVENTS } from "../store/rows.ts";
+import type { Clock } from "../platform/clock.ts";
 import {
   COMMIT_BYTES,
   COMMIT_CHANNELS,
@@ -16,8 +16,13 @@ import {
   READ_DEADLINE_MS,
   TRIM_EVERY,
   UNBORN_EPOCH,
-} from "../realtime/log.ts";
-import type { Draft, LoggedEvent, LogOptions, Place } from "../realtime/log.ts";
+} from "../store/event_log.ts";
+import type {
+  Draft,
+  LoggedEvent,
+  LogOptions,
+  Place,
+} from "../store/event_log.ts";
 import { ManualClock, pass } from "./fakes.ts";
 import { CALM, MemoryKv } from "./fakes_kv.ts";
 import type { Fate } from "./fakes_kv.ts";

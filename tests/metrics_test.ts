@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
-import { Instances } from "../realtime/instances.ts";
+import { Instances } from "../monitoring/instances.ts";
 import {
   getPerformanceReport,
   INSTRUMENTS,
   Metrics,
   RATE_SECONDS,
-} from "../realtime/metrics.ts";
-import type { InstrumentName, Reading } from "../realtime/metrics.ts";
+} from "../monitoring/metrics.ts";
+import type { InstrumentName, Reading } from "../monitoring/metrics.ts";
 import {
   MAX_SAMPLES,
   Samples,
   SAMPLING_INTERVAL_MS,
-} from "../realtime/samples.ts";
+} from "../monitoring/metrics_history.ts";
 import { Sessions } from "../realtime/sessions.ts";
-import { STALE_HEAD_MS } from "../realtime/alerts.ts";
+import { STALE_HEAD_MS } from "../monitoring/alerts.ts";
 import { channelNamed } from "../protocol/channels.ts";
 import { REPORT } from "./examples.ts";
 import { ManualClock } from "./fakes.ts";

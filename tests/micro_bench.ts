@@ -12,7 +12,7 @@ import {
   instantText,
 } from "../protocol/encode.ts";
 import { idSource } from "../protocol/envelope.ts";
-import { systemClock } from "../realtime/clock.ts";
+import { systemClock } from "../platform/clock.ts";
 import { Outbox, Pace } from "../realtime/outbox.ts";
 import { Stream } from "../realtime/stream.ts";
 import { Budget } from "../security/budget.ts";

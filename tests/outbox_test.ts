@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { UNBORN_EPOCH } from "../realtime/log.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import {
   HIGH_WATER_BYTES,
   MAX_REPLY_BACKLOG_BYTES,

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { MAX_TOLD_POSITIONS, MAX_TOLD_SESSIONS } from "../realtime/roster.ts";
-import { Roster } from "../realtime/roster.ts";
+import {
+  MAX_TOLD_POSITIONS,
+  MAX_TOLD_SESSIONS,
+} from "../monitoring/cluster_sessions.ts";
+import { Roster } from "../monitoring/cluster_sessions.ts";
 import { Sessions } from "../realtime/sessions.ts";
-import { systemClock as clock } from "../realtime/clock.ts";
+import { systemClock as clock } from "../platform/clock.ts";
 import { idSource } from "../protocol/envelope.ts";
-import type { Instances } from "../realtime/instances.ts";
+import type { Instances } from "../monitoring/instances.ts";
 import { FakeConnection, IP } from "./isolates.ts";
 import { flaky, until } from "./security_fakes.ts";
 import type { FlakyKv } from "./security_fakes.ts";

@@ -8,8 +8,8 @@ import {
   partsOf,
   ROW_BYTES,
   ROW_EVENTS,
-} from "../realtime/rows.ts";
-import type { Row } from "../realtime/rows.ts";
+} from "../store/rows.ts";
+import type { Row } from "../store/rows.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

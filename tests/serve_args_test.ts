@@ -6,7 +6,7 @@ async function argsFor(
   ...flags: string[]
 ): Promise<string[]> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=settings", "serve_args.ts", ...flags],
+    args: ["run", "-P=settings", "server/serve_args.ts", ...flags],
     env: settings,
     cwd: new URL("../", import.meta.url),
   }).output();

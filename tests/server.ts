@@ -8,7 +8,7 @@ import type { Role } from "../protocol/channels.ts";
 import type { AnyMessage } from "../protocol/messages.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
-import { SETTING_NAMES } from "../settings.ts";
+import { SETTING_NAMES } from "../server/settings.ts";
 
 /** Where the service's files are. */
 const ROOT = new URL("../", import.meta.url);
@@ -343,7 +343,7 @@ async function serveArgs(
   program: Program = "start.ts",
 ): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=settings", "serve_args.ts"],
+    args: ["run", "-P=settings", "server/serve_args.ts"],
     env,
     clearEnv: true,
     cwd: ROOT,

@@ -4,10 +4,10 @@ import { idSource } from "../protocol/envelope.ts";
 import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Role } from "../protocol/channels.ts";
-import type { Caller } from "../realtime/caller.ts";
+import type { Caller } from "../security/principal.ts";
 import { History } from "../realtime/history.ts";
 import { Hub } from "../realtime/hub.ts";
-import { Log } from "../realtime/log.ts";
+import { Log } from "../store/event_log.ts";
 import { HIGH_WATER_BYTES, STALL_MS, TICK_MS } from "../realtime/outbox.ts";
 import {
   AUTH_DEADLINE_MS,

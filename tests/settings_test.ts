@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
-import { readSettings, SETTING_NAMES, SettingsError } from "../settings.ts";
-import type { Settings } from "../settings.ts";
+import {
+  readSettings,
+  SETTING_NAMES,
+  SettingsError,
+} from "../server/settings.ts";
+import type { Settings } from "../server/settings.ts";
 
 const SECRET = "s".repeat(32);
 

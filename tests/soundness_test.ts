@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MAX_DEPTH, unsoundness } from "../protocol/soundness.ts";
+import { MAX_DEPTH, unsoundness } from "../protocol/json_limits.ts";
 
 /** What `JSON.parse` may return, written and read again. */
 const anyJson = fc.json({ maxDepth: 6 });

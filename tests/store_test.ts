@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { OPEN_TIMEOUT_MS, OPEN_TRIES, openStore } from "../realtime/store.ts";
+import { OPEN_TIMEOUT_MS, OPEN_TRIES, openStore } from "../store/deno_kv.ts";
 import { ManualClock, pass } from "./fakes.ts";
 
 const kv = (closed: string[], name: string) =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { UNBORN_EPOCH } from "../realtime/log.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import {
   FRAME_EVENTS,
   FRAME_LENGTH,

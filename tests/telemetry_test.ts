@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isExported } from "../realtime/tracing.ts";
+import { isExported } from "../platform/tracing.ts";
 import { TestServer, until } from "./server.ts";
 
 /** A span, as OTLP over HTTP tells it in JSON. */
@@ -67,7 +67,7 @@ class Collector implements AsyncDisposable {
 Deno.test("without an exporter nothing of OpenTelemetry is loaded", async () => {
   assert.equal(isExported(), false);
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "service.ts"],
+    args: ["info", "--json", "server/service.ts"],
     cwd: new URL("../", import.meta.url),
   }).output();
   const { modules } = JSON.parse(new TextDecoder().decode(stdout));

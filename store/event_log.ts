@@ -11,7 +11,7 @@
  */
 import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import {
   eventsIn,
   firstIn,
@@ -21,7 +21,7 @@ import {
   ROW_EVENTS,
 } from "./rows.ts";
 import type { Part, Row } from "./rows.ts";
-import type { Tracing } from "./tracing.ts";
+import type { Tracing } from "../platform/tracing.ts";
 
 /**
  * Most a commit carries, keys included. KV allows 800 KiB.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** How long a holder is believed without a sign of life, in milliseconds. */
 export const LEASE_TTL_MS = 5_000;

@@ -6,9 +6,9 @@
  * @module
  */
 import { z } from "zod";
-import type { JsonObject } from "../protocol/asyncapi.ts";
+import type { JsonObject } from "./asyncapi.ts";
 import { VERSION } from "../protocol/envelope.ts";
-import { REPLY_EXAMPLES } from "../protocol/examples.ts";
+import { REPLY_EXAMPLES } from "./examples.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import { REPLIES } from "../protocol/replies.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
-import type { Hub } from "./hub.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Hub } from "../realtime/hub.ts";
 
 /** The channel whose events are a chain's heartbeat. */
 const HEAD_CHANNEL = "blocks";

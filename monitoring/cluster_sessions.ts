@@ -5,9 +5,9 @@
  * @module
  */
 import type { Identity } from "../protocol/replies.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Instances } from "./instances.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Sessions } from "../realtime/sessions.ts";
 
 /** How long the others may take to answer a call, in milliseconds. */
 export const ANSWER_MS = 1_500;

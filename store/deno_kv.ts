@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** How long one try may take, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 1_000;

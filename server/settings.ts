@@ -5,8 +5,8 @@
  * @module
  */
 import { z } from "zod";
-import { parseNetwork } from "./security/address.ts";
-import { MAX_SECRETS, STRONG_SECRET_BYTES } from "./security/tokens.ts";
+import { parseNetwork } from "../security/address.ts";
+import { MAX_SECRETS, STRONG_SECRET_BYTES } from "../security/tokens.ts";
 
 /** Length of a day in milliseconds. */
 const DAY_MS = 24 * 3_600_000;

@@ -6,28 +6,28 @@
  * @module
  */
 import { z } from "zod";
-import { CHANNELS } from "./channels.ts";
-import type { ChannelKindName } from "./channels.ts";
-import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
-import type { CommandType } from "./commands.ts";
-import { MAX_BATCH_MESSAGES } from "./decode.ts";
+import { CHANNELS } from "../protocol/channels.ts";
+import type { ChannelKindName } from "../protocol/channels.ts";
+import { BARE_COMMANDS, COMMANDS } from "../protocol/commands.ts";
+import type { CommandType } from "../protocol/commands.ts";
+import { MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
 import {
   clientFields,
   serverFields,
   SUBPROTOCOL,
   VERSION,
-} from "./envelope.ts";
+} from "../protocol/envelope.ts";
 import {
   COMMAND_EXAMPLES,
   eventExample,
   publishExample,
   replyExample,
 } from "./examples.ts";
-import { MESSAGES, typesOf } from "./messages.ts";
-import type { MessageType } from "./messages.ts";
-import { REFUSALS } from "./refusals.ts";
-import { REPLIES } from "./replies.ts";
-import type { ReplyType } from "./replies.ts";
+import { MESSAGES, typesOf } from "../protocol/messages.ts";
+import type { MessageType } from "../protocol/messages.ts";
+import { REFUSALS } from "../protocol/refusals.ts";
+import { REPLIES } from "../protocol/replies.ts";
+import type { ReplyType } from "../protocol/replies.ts";
 
 /** A JSON object. */
 export type JsonObject = { [key: string]: unknown };

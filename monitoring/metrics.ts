@@ -7,11 +7,11 @@
 import { build } from "hdr-histogram-js";
 import type { Histogram } from "hdr-histogram-js";
 import type { RefusalCode } from "../protocol/refusals.ts";
-import type { Clock } from "./clock.ts";
-import type { HubObserver, Standing } from "./hub.ts";
-import type { LinkName, LinkObserver } from "./link.ts";
-import type { LogObserver } from "./log.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { HubObserver, Standing } from "../realtime/hub.ts";
+import type { LinkName, LinkObserver } from "../realtime/link.ts";
+import type { LogObserver } from "../store/event_log.ts";
+import type { Sessions } from "../realtime/sessions.ts";
 
 /** Rates are averaged over so many whole seconds. */
 export const RATE_SECONDS = 10;

@@ -6,7 +6,7 @@
  */
 import { Command } from "commander";
 import { type Role, ROLES } from "../protocol/channels.ts";
-import { generateWebSocketToken, secretsOf } from "./tokens.ts";
+import { generateWebSocketToken, secretsOf } from "../security/tokens.ts";
 
 /** What the command line says. */
 interface Flags {

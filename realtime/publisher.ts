@@ -6,7 +6,7 @@
  */
 import { decodePublications } from "../protocol/decode.ts";
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "../security/principal.ts";
 import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 

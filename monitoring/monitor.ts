@@ -15,11 +15,11 @@ import type {
   Rule,
   Signs,
 } from "./alerts.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Freshness } from "./freshness.ts";
-import type { Hub } from "./hub.ts";
+import type { Hub } from "../realtime/hub.ts";
 import type { Instance, Instances } from "./instances.ts";
-import { Lease } from "./lease.ts";
+import { Lease } from "../store/lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** Most messages that wait; the oldest make room. */
 export const MAX_WAITING = 100;

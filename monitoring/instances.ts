@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
-import type { Hub } from "./hub.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Hub } from "../realtime/hub.ts";
 import type {
   AlertCounts,
   DeliveryTime,
@@ -13,8 +13,8 @@ import type {
   PerformanceFigures,
   Reading,
 } from "./metrics.ts";
-import type { Samples } from "./samples.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Samples } from "./metrics_history.ts";
+import type { Sessions } from "../realtime/sessions.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
 export const BEAT_MS = 5_000;

@@ -5,8 +5,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { patiently } from "./patience.ts";
-import type { Timer } from "./timer.ts";
+import { patiently } from "../platform/retry.ts";
+import type { Timer } from "../platform/timer.ts";
 
 /**
  * How often KV is asked for changes that no watch has rung for, in

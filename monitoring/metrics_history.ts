@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { DeliveryTime, Metrics, MetricsReport } from "./metrics.ts";
 
 /** Time between samples, in milliseconds. */

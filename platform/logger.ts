@@ -12,9 +12,9 @@ import {
   jsonLinesFormatter,
 } from "@logtape/logtape";
 import type { LogLevel, LogRecord } from "@logtape/logtape";
-import { systemClock } from "./realtime/clock.ts";
-import type { Clock } from "./realtime/clock.ts";
-import type { Settings } from "./settings.ts";
+import { systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
+import type { Settings } from "../server/settings.ts";
 
 const LEVELS: Readonly<Record<Settings["LOG_LEVEL"], LogLevel>> = {
   error: "error",

@@ -5,12 +5,12 @@
  * @module
  */
 import { z } from "zod";
-import { CHANNELS } from "./channels.ts";
-import type { CommandType } from "./commands.ts";
-import { VERSION } from "./envelope.ts";
-import { MESSAGES } from "./messages.ts";
-import type { MessageType, PayloadOf } from "./messages.ts";
-import type { ReplyPayload, ReplyType } from "./replies.ts";
+import { CHANNELS } from "../protocol/channels.ts";
+import type { CommandType } from "../protocol/commands.ts";
+import { VERSION } from "../protocol/envelope.ts";
+import { MESSAGES } from "../protocol/messages.ts";
+import type { MessageType, PayloadOf } from "../protocol/messages.ts";
+import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 /** The instant at which all examples happen. */
 const AT = "2025-08-07T10:00:00.000Z";

@@ -15,7 +15,7 @@ import {
 import type { Context, Histogram, Span, Tracer } from "@opentelemetry/api";
 import { INSTRUMENTS } from "./metrics.ts";
 import type { InstrumentName, Metrics } from "./metrics.ts";
-import type { FannedOut, Tracing } from "./tracing.ts";
+import type { FannedOut, Tracing } from "../platform/tracing.ts";
 
 /** Under which name spans and instruments are told. */
 export const SCOPE = "kaldrix-realtime";
