@@ -20,7 +20,7 @@ export const SLOWER = 1.5;
 /** Down to this ratio, it counts as faster. */
 export const FASTER = 1 / SLOWER;
 
-const BENCHES = new URL("../tests/micro_bench.ts", import.meta.url);
+const BENCHES = new URL("../tests/bench/micro_bench.ts", import.meta.url);
 const BASELINE = new URL("micro_baseline.json", import.meta.url);
 
 /** What `deno bench --json` says. */

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { buildRoomMessage } from "../../protocol/builders.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { pause, type TestServer, until } from "../server.ts";
-import { caughtUp, leave, swarm, SwarmClient } from "../swarm.ts";
+import { caughtUp, leave, swarm, SwarmClient } from "../system/swarm.ts";
 
 /** How long a crowd may need to come to rest again, in milliseconds. */
 const REST_MS = 60_000;

@@ -11,7 +11,7 @@ import {
   StalledReader,
   swarm,
   SwarmClient,
-} from "../swarm.ts";
+} from "../system/swarm.ts";
 import { Crowd } from "./crowd.ts";
 
 /** Close code of `SLOW_CONSUMER`. */

@@ -9,7 +9,7 @@ import { buildNewBlockMessage } from "../../protocol/builders.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { pause } from "../server.ts";
 import type { TestServer } from "../server.ts";
-import { caughtUp, SwarmClient } from "../swarm.ts";
+import { caughtUp, SwarmClient } from "../system/swarm.ts";
 
 /** Wait between two blocks, in milliseconds. */
 const PACE_MS = 25;

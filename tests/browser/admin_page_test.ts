@@ -1,0 +1,475 @@
+/**
+ * The operator's page and the API page: their models alone, and the whole of
+ * them in a real Chromium before the real service.
+ */
+import assert from "node:assert/strict";
+import type { Page } from "playwright-core";
+import type { ChannelInfo, SessionInfo } from "../../client/admin/api.ts";
+import {
+  bytes,
+  few,
+  found,
+  HISTORY_MS,
+  lags,
+  MAX_SAMPLES,
+  Memory,
+  RATE_MS,
+  sampleOf,
+  span,
+} from "../../client/admin/model.ts";
+import type { Sample } from "../../client/admin/model.ts";
+import { build } from "../../client/build.ts";
+import {
+  boundsOf,
+  referenceOf,
+  typeOf,
+  wordsOf,
+} from "../../client/docs/model.ts";
+import type { AsyncDocument, OpenDocument } from "../../client/docs/model.ts";
+import { asyncApi } from "../../describe/asyncapi.ts";
+import { MESSAGES } from "../../protocol/messages.ts";
+import { ENDPOINTS } from "../../routes/endpoints.ts";
+import { openApi } from "../../describe/openapi.ts";
+import { faults, withPage } from "./browser.ts";
+import { TestServer, until } from "../server.ts";
+
+function sample(at: number, connections = 1): Sample {
+  return {
+    at,
+    connections,
+    published: 0,
+    delivered: 0,
+    deliveryMs: undefined,
+    memory: 0,
+  };
+}
+
+function channel(seq: number | null, epoch = "a"): ChannelInfo {
+  const summary = "";
+  return {
+    channel: "blocks",
+    summary,
+    retention: "log",
+    epoch,
+    seq,
+    subscribers: 0,
+  };
+}
+
+function session(
+  ip: string,
+  lag: number,
+  more: Partial<SessionInfo> = {},
+): SessionInfo {
+  return {
+    id: `s-${ip}`,
+    instance: "i",
+    ip,
+    user: null,
+    role: "anonymous",
+    client: null,
+    since: 0,
+    channels: [{ channel: "blocks", seq: 1, lag }],
+    ...more,
+  };
+}
+
+Deno.test("samples of the last hour are kept, and no more", () => {
+  const memory = new Memory();
+  memory.take(sample(0));
+  memory.take(sample(HISTORY_MS - 1));
+  assert.equal(memory.samples.length, 2);
+  memory.take(sample(HISTORY_MS));
+  assert.deepEqual(memory.samples.map(({ at }) => at), [
+    HISTORY_MS - 1,
+    HISTORY_MS,
+  ]);
+  for (let at = 1; at <= MAX_SAMPLES + 5; at++) {
+    memory.take(sample(HISTORY_MS + at));
+  }
+  assert.equal(memory.samples.length, MAX_SAMPLES);
+});
+
+Deno.test("the past is put before the present, and never twice", () => {
+  const memory = new Memory();
+  memory.take(sample(100, 5));
+  memory.recall([sample(90), sample(100, 7), sample(110, 7)]);
+  assert.deepEqual(
+    memory.samples.map(({ at, connections }) => [at, connections]),
+    [[90, 1], [100, 5]],
+  );
+});
+
+Deno.test("a channel's rate is of its own log, over the last seconds", () => {
+  const memory = new Memory();
+  assert.equal(memory.rate(channel(10)), undefined);
+  memory.mark(0, [channel(10)]);
+  assert.equal(memory.rate(channel(10)), undefined, "seen only once");
+  memory.mark(RATE_MS / 2, [channel(30)]);
+  memory.mark(RATE_MS, [channel(110)]);
+  assert.equal(memory.rate(channel(110)), 10);
+  memory.mark(RATE_MS + 5_000, [channel(110)]);
+  assert.equal(memory.rate(channel(110)), 8, "the oldest look is forgotten");
+  assert.equal(memory.rate(channel(3, "b")), undefined, "another log");
+  assert.equal(memory.rate(channel(null)), undefined);
+});
+
+Deno.test("isolates are added up, the memory of their process is not", () => {
+  const throughput = {
+    messagesPerSecond: 1,
+    eventsPerSecond: 20,
+    broadcastsPerSecond: 3,
+  };
+  const one = {
+    id: "a",
+    startedAt: 0,
+    at: 0,
+    connections: 4,
+    totalConnections: 9,
+    memoryUsage: 100,
+    throughput,
+  };
+  assert.deepEqual(sampleOf(7, [one, { ...one, memoryUsage: 120 }], 1.5), {
+    at: 7,
+    connections: 8,
+    published: 6,
+    delivered: 40,
+    deliveryMs: 1.5,
+    memory: 120,
+  });
+  assert.equal(sampleOf(7, [], undefined).memory, 0);
+});
+
+Deno.test("sessions are found by any of their words, the slowest first", () => {
+  const all = [
+    session("192.0.2.1", 3, { since: 5 }),
+    session("192.0.2.2", 900, { user: "alice", client: "Explorer/2" }),
+    session("192.0.2.3", 3, { since: 1 }),
+  ];
+  const ips = (sought: string) => found(all, sought).map(({ ip }) => ip);
+  assert.deepEqual(ips(""), ["192.0.2.2", "192.0.2.3", "192.0.2.1"]);
+  assert.deepEqual(ips("ALICE explorer"), ["192.0.2.2"]);
+  assert.deepEqual(ips("alice 192.0.2.1"), []);
+  assert.equal(lags(all).get("blocks"), 900);
+});
+
+Deno.test("numbers are told in few words", () => {
+  assert.deepEqual([0, 99_400, 600_000, 7_200_000, 40 * 86_400_000].map(span), [
+    "0 s",
+    "99 s",
+    "10 min",
+    "2 h",
+    "40 d",
+  ]);
+  assert.deepEqual([0, 0.42, 12.5, 1250].map(few), ["0", "0.4", "13", "1,250"]);
+  assert.deepEqual([5_000, 144_891_904, 2.5e9].map(bytes), [
+    "5 kB",
+    "145 MB",
+    "2.5 GB",
+  ]);
+});
+
+Deno.test("the API page tells of every message, verb, door and refusal", () => {
+  const reference = referenceOf(
+    asyncApi("h") as unknown as AsyncDocument,
+    openApi(ENDPOINTS) as unknown as OpenDocument,
+    "https://rt.example.com",
+  );
+  assert.equal(reference.socket, "wss://rt.example.com/ws");
+  const entries = reference.sections.flatMap((section) => section.entries);
+  const ids = entries.map(({ id }) => id);
+  assert.equal(new Set(ids).size, ids.length, "an anchor is there twice");
+  const all = entries.map(wordsOf).join(" ");
+  for (const type of Object.keys(MESSAGES)) {
+    assert(all.includes(type.toLowerCase()), type);
+  }
+  for (const { method, path } of ENDPOINTS) {
+    const name = method.toUpperCase();
+    assert(entries.some((it) => it.badge === name && it.name === path), path);
+  }
+  const publish = entries.find(({ name }) => name === "/api/publish")!;
+  const [call] = publish.parts.find(({ title }) => title === "Send")!.examples;
+  assert.match(call!.text, /^curl -X POST 'https:\/\/rt\.example\.com\/api/);
+  assert.match(call!.text, /authorization: Bearer \$TOKEN/);
+});
+
+Deno.test("a schema is told in words", () => {
+  assert.equal(
+    typeOf({ type: "array", items: { type: "integer" } }),
+    "integer[]",
+  );
+  assert.equal(
+    typeOf({ type: "array", items: { type: ["integer", "null"] } }),
+    "(integer | null)[]",
+  );
+  assert.equal(typeOf({ enum: ["a", "b"] }), "a | b");
+  assert.match(
+    typeOf({ enum: Array.from({ length: 9 }, String) }),
+    /… 1 more$/,
+  );
+  assert.equal(
+    typeOf({ type: "string", format: "date-time" }),
+    "ISO 8601 instant",
+  );
+  assert.equal(typeOf({}), "any JSON");
+  assert.equal(
+    boundsOf({ minLength: 1, maxLength: 64, pattern: "^a" }),
+    "1 to 64 characters, ^a",
+  );
+  assert.equal(
+    boundsOf({ exclusiveMinimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    "1 or more",
+  );
+});
+
+async function enter(page: Page, server: TestServer): Promise<string> {
+  const token = await server.token("admin");
+  await page.goto(`${server.url}/admin`);
+  await page.getByLabel("Token with the role admin").fill(token);
+  await page.getByRole("button", { name: "Enter" }).click();
+  await page.locator(".tiles").waitFor();
+  return token;
+}
+
+const REFUSED = /status of 40[13]/;
+
+Deno.test("the operator's page, in Chromium", async (t) => {
+  await build();
+  await using server = await TestServer.start();
+  await server.publish([{
+    type: "ALERT_TRIGGERED",
+    payload: {
+      type: "test",
+      severity: "critical",
+      message: "Node 7 is on fire",
+    },
+  }]);
+
+  await t.step(
+    "lets only admins in, and says why not",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(`${server.url}/admin`);
+        const field = page.getByLabel("Token with the role admin");
+        await field.fill("nonsense");
+        await page.getByRole("button", { name: "Enter" }).click();
+        await page.getByRole("alert").getByText("Token is malformed").waitFor();
+        await field.fill(await server.token("publisher"));
+        await page.getByRole("button", { name: "Enter" }).click();
+        await page.getByRole("alert").getByText("needs the role admin")
+          .waitFor();
+        assert.equal(
+          await field.inputValue(),
+          "",
+          "the token stays on the screen",
+        );
+      }, { expectedErrors: REFUSED }),
+  );
+
+  await t.step(
+    "keeps the token in memory alone",
+    () =>
+      withPage(async ({ page, context }) => {
+        const token = await enter(page, server);
+        const kept = await page.evaluate(
+          "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href, document.documentElement.outerHTML])",
+        ) as string;
+        assert(!kept.includes(token), "the token can be found in the page");
+        assert.deepEqual(await context.cookies(), []);
+        await page.reload();
+        await page.getByLabel("Token with the role admin").waitFor();
+      }),
+  );
+
+  await t.step(
+    "shows channels, health, isolates and alerts",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        await page.getByText("Node 7 is on fire").waitFor();
+        const row = page.getByRole("region", { name: "Channels, table" })
+          .getByRole("row", { name: /^alerts/ });
+        assert.match(await row.innerText(), /alerts\s+1\s/);
+        await page.locator(".checks li", { hasText: "store" })
+          .getByText("well").waitFor();
+        assert.equal(await page.locator(".line canvas").count(), 4);
+        await page.locator(".freshness strong", { hasText: "Ready" }).waitFor();
+      }),
+  );
+
+  await t.step(
+    "finds a session and sends it away",
+    () =>
+      withPage(async ({ page }) => {
+        const socket = new WebSocket(`${server.url.replace("http", "ws")}/ws`);
+        const closed = new Promise<number>((resolve) => {
+          socket.onclose = ({ code }) => resolve(code);
+        });
+        await new Promise((resolve) => socket.onopen = resolve);
+        socket.send('{"type":"connect","payload":{"client":"find-me/1"}}');
+        socket.send('{"type":"subscribe","payload":{"channels":["dag"]}}');
+        await enter(page, server);
+        await page.getByLabel("Search sessions").fill("find-me dag");
+        const row = page.getByRole("row", { name: /find-me\/1/ });
+        await row.waitFor();
+        await row.getByRole("button", { name: "Disconnect" }).click();
+        await row.getByRole("button", { name: "Sure?" }).click();
+        assert(await closed >= 4_500, "it may come back by itself");
+        await page.getByText("Nobody.", { exact: true }).waitFor();
+      }),
+  );
+
+  await t.step(
+    "blocks and unblocks an address",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        const address = page.getByLabel("Address or CIDR");
+        await address.fill("not an address");
+        await page.getByRole("button", { name: "Block", exact: true }).click();
+        await page.locator(".notice", { hasText: "ip is neither" }).waitFor();
+        await address.fill("198.51.100.0/24");
+        await page.getByLabel("Reason", { exact: true }).fill("scraping");
+        await page.getByRole("button", { name: "Block", exact: true }).click();
+        const row = page.getByRole("row", { name: /198\.51\.100\.0\/24/ })
+          .first();
+        await row.getByText("scraping").waitFor();
+        await row.getByRole("button", { name: "Unblock" }).click();
+        await row.getByRole("button", { name: "Sure?" }).click();
+        await page.getByText("Nobody is blocked.").waitFor();
+        const { blocks } = await server.json("/api/admin/blocks", {
+          headers: { authorization: `Bearer ${await server.token("admin")}` },
+        });
+        assert.deepEqual(blocks, []);
+      }, { expectedErrors: /status of 400/ }),
+  );
+
+  await t.step(
+    "shows what fires, and silences it",
+    () =>
+      withPage(async ({ page }) => {
+        await using stale = await TestServer.start({
+          settings: { ALERT_MEMORY_MB: "64" },
+        });
+        await enter(page, stale);
+        const firing = page.locator(".active li", { hasText: "for" });
+        await until(
+          "an alert about memory",
+          async () => await firing.count() > 0,
+          60_000,
+        );
+        await firing.first().getByRole("button", { name: "Silence 1 h" })
+          .click();
+        await firing.first().getByRole("button", { name: "Sure?" }).click();
+        const silent = page.locator(".active li", { hasText: "silent" });
+        await silent.getByText("memory").waitFor();
+        await silent.getByRole("button", { name: "Let it speak" }).click();
+        await silent.getByRole("button", { name: "Sure?" }).click();
+        await silent.waitFor({ state: "detached" });
+      }),
+  );
+
+  await t.step("revokes a user", () =>
+    withPage(async ({ page }) => {
+      await enter(page, server);
+      await page.getByLabel("User or token id").fill("mallory");
+      await page.getByRole("button", { name: "Revoke" }).click();
+      await page.getByRole("row", { name: /mallory/ }).first().waitFor();
+    }));
+
+  await t.step(
+    "says so while the service is away, and goes on after",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        await server.stop("SIGKILL");
+        await page.locator(".freshness strong", { hasText: "No answer" })
+          .waitFor();
+        await server.begin();
+        await page.locator(".freshness strong", { hasText: "Ready" }).waitFor();
+      }, { expectedErrors: /ERR_CONNECTION_REFUSED|ERR_SOCKET|ERR_EMPTY/ }),
+  );
+
+  await t.step(
+    "finds its way through the API",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(`${server.url}/docs#refusals`);
+        await page.getByRole("cell", { name: "4008" }).waitFor();
+        await page.keyboard.press("/");
+        await page.keyboard.type("block address");
+        await page.getByText("POST", { exact: true }).first().waitFor();
+        await until(
+          "one entry",
+          async () => await page.locator("article").count() < 4,
+        );
+        await page.locator("article", { hasText: "Block an address" }).first()
+          .getByText("198.51.100.7").first().waitFor();
+        await page.keyboard.press("Escape");
+        await page.locator("article#subscribe").waitFor();
+        await page.keyboard.press("/");
+        await page.keyboard.type("no such thing");
+        await page.getByText("Nothing here is called that.").waitFor();
+      }),
+  );
+
+  await t.step(
+    "shows the API page's contents on a phone, wherever one is",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(`${server.url}/docs#refusals`);
+        await page.getByRole("cell", { name: "4008" }).waitFor();
+        await page.getByRole("button", { name: "Contents" }).click();
+        const contents = page.getByRole("navigation", { name: "Contents" });
+        const { y, height } = (await contents.boundingBox())!;
+        assert.deepEqual({ y, height }, { y: 0, height: 844 });
+        await contents.getByRole("link", { name: "Channels", exact: true })
+          .click();
+        await contents.waitFor({ state: "hidden" });
+        const heading = await page.locator("#channels").boundingBox();
+        const bar = await page.locator(".bar").boundingBox();
+        assert(heading!.y >= bar!.height, "the bar covers the heading");
+      }, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" }),
+  );
+
+  await t.step(
+    "keeps a row's name in sight while its table scrolls on a phone",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        const table = page.getByRole("region", { name: "Isolates, table" });
+        const row = table.getByRole("row").nth(1);
+        await page.evaluate(
+          `document.querySelector('[aria-label="Isolates, table"]').scrollLeft = 999`,
+        );
+        const box = await table.boundingBox();
+        const name = await row.getByRole("rowheader").boundingBox();
+        const next = await row.getByRole("cell").first().boundingBox();
+        assert(next!.x < box!.x + name!.width, "the table does not scroll");
+        assert.equal(name!.x, box!.x);
+      }, { viewport: { width: 390, height: 844 } }),
+  );
+
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of [360, 1440]) {
+      await t.step(
+        `is accessible and fits, ${colorScheme}, ${width} px`,
+        () =>
+          withPage(async ({ page }) => {
+            await enter(page, server);
+            assert.deepEqual(await faults(page), []);
+            const wide = "document.documentElement.scrollWidth";
+            assert.equal(await page.evaluate(wide), width);
+            await page.goto(`${server.url}/docs`);
+            await page.locator("article#subscribe").waitFor();
+            assert.deepEqual(await faults(page), []);
+            assert.equal(await page.evaluate(wide), width);
+          }, {
+            colorScheme,
+            viewport: { width, height: 800 },
+            reducedMotion: "reduce",
+          }),
+      );
+    }
+  }
+});

@@ -1,0 +1,169 @@
+/**
+ * The React hook and its documented examples in a real Chromium before the
+ * real service, under StrictMode.
+ */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { build } from "../../client/build.ts";
+import { withPage } from "./browser.ts";
+import { TestServer, until } from "../server.ts";
+
+const HTML = `<!doctype html><title>React</title>
+<link rel="icon" href="data:,"><div id="root"></div>
+<script type="importmap">{"imports":{"react":"/page.js"}}</script>
+<script>
+  window.sockets = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(url) { super(url); sockets.push(this); }
+  };
+</script>
+<script type="module" src="/page.js"></script>`;
+
+/** Serves the page; the hook and the client come from the service. */
+async function reactPage(
+  service: TestServer,
+): Promise<Deno.HttpServer<Deno.NetAddr>> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--external=../client/react.ts",
+      "--external=../../client/react.ts",
+      fileURLToPath(new URL("browser_react_page.tsx", import.meta.url)),
+    ],
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  const script = new TextDecoder().decode(stdout)
+    .replaceAll(/"[./]+\/client\/react\.ts"/g, `"${service.url}/react.js"`);
+  return Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    ({ url }) => {
+      const isScript = url.endsWith(".js");
+      const type = isScript ? "text/javascript" : "text/html";
+      return new Response(isScript ? script : HTML, {
+        headers: { "content-type": `${type}; charset=utf-8` },
+      });
+    },
+  );
+}
+
+function block(height: number) {
+  const timestamp = new Date().toISOString();
+  const payload = { blockId: `b${height}`, height, timestamp };
+  return { type: "NEW_BLOCK" as const, payload };
+}
+
+function show(page: Page, names: string[], options: object): Promise<void> {
+  return page.evaluate(
+    `show(${JSON.stringify(names)}, ${JSON.stringify(options)})`,
+  );
+}
+
+async function comesTrue(page: Page, expression: string): Promise<void> {
+  await until(
+    expression,
+    async () => await page.evaluate(expression) as boolean,
+  );
+}
+
+const OPEN = "sockets.filter(({ readyState }) => readyState < 2).length";
+
+Deno.test("the React hook, in Chromium", async (t) => {
+  await build();
+  await using server = await TestServer.start();
+  await using host = await reactPage(server);
+  const url = `http://127.0.0.1:${host.addr.port}/`;
+  const options = { url: server.socketUrl };
+
+  await t.step(
+    "mounts, unmounts and mounts again without a socket or handler too many",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(url);
+        await comesTrue(page, `typeof show === "function"`);
+        await show(page, ["Blocks", "Blocks"], options);
+        await until("both joined", async () =>
+          await page.getByText("joined", { exact: true }).count() === 2);
+        assert.equal(
+          await page.evaluate("seen.effects"),
+          4,
+          "StrictMode runs each effect twice",
+        );
+        assert.equal(await page.evaluate("sockets.length"), 1);
+        await server.publish([block(1)]);
+        await comesTrue(page, "seen.heights.length >= 2");
+
+        await show(page, [], options);
+        await comesTrue(page, `${OPEN} === 0`);
+        await until("the server let go", async () => {
+          const { connectionStats } = await server.json("/api/metrics");
+          return connectionStats.activeConnections === 0;
+        });
+        await server.publish([block(2)]);
+
+        for (let i = 0; i < 20; i++) {
+          await show(page, ["Blocks"], options);
+          await show(page, [], options);
+        }
+        await show(page, ["Blocks"], options);
+        await page.getByText("joined", { exact: true }).waitFor();
+        // Longer than what nobody holds is kept.
+        await page.waitForTimeout(1_500);
+        assert.equal(await page.evaluate(OPEN), 1);
+        await server.publish([block(3)]);
+        await comesTrue(page, "seen.heights.length >= 3");
+        await page.waitForTimeout(100);
+        assert.deepEqual(await page.evaluate("seen.heights"), [1, 1, 3]);
+      }),
+  );
+
+  await t.step(
+    "runs the documented examples",
+    () =>
+      withPage(async ({ page }) => {
+        const sent: string[] = [];
+        page.on("websocket", (socket) =>
+          socket.on("framesent", ({ payload }) => {
+            sent.push(String(payload));
+          }));
+        await page.goto(url);
+        await comesTrue(page, `typeof show === "function"`);
+
+        await show(page, ["Basic"], options);
+        await page.getByText("Status: Connected").waitFor();
+        await until("a height", async () => {
+          await server.publish([block(10)]);
+          return await page.getByText("Height: 10").count() === 1;
+        });
+        await page.getByRole("button", { name: "Send Test Message" }).click();
+        await until(
+          "sent",
+          () => sent.some((frame) => frame.includes("Hello from client!")),
+        );
+
+        await show(page, ["BestPractices"], options);
+        await until("a height", async () => {
+          await server.publish([block(11)]);
+          return await page.getByText("11").count() === 1;
+        });
+
+        const token = await server.token("user", { user: "alice" });
+        await show(page, ["Advanced"], { ...options, auth: { token } });
+        await page.getByText("alice").waitFor();
+
+        await show(page, ["ErrorHandling"], {
+          ...options,
+          autoReconnect: false,
+          auth: { token: "no token at all" },
+        });
+        await page.getByRole("alert").getByText(/WebSocket error: /).waitFor();
+        await page.getByRole("button", { name: "Connect", exact: true })
+          .click();
+        await page.getByRole("button", { name: "Disconnect" }).click();
+        await show(page, [], options);
+        await comesTrue(page, `${OPEN} === 0`);
+      }),
+  );
+});

@@ -1,0 +1,419 @@
+/**
+ * The live page: its model alone, and the whole of it in a real Chromium
+ * before the real service.
+ */
+import assert from "node:assert/strict";
+import type { Page } from "playwright-core";
+import { build } from "../../client/build.ts";
+import {
+  ANNOUNCE_MS,
+  Freshness,
+  REPLAY_QUIET_MS,
+} from "../../client/page/freshness.ts";
+import {
+  ChainModel,
+  MAX_ALERTS,
+  MAX_BLOCKS,
+  MAX_SAMPLES,
+  MAX_TRANSACTIONS,
+  MAX_VERTICES,
+} from "../../client/page/model.ts";
+import type { ClientState } from "../../client/types.ts";
+import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
+import type { MessageType } from "../../protocol/messages.ts";
+import { faults, withPage } from "./browser.ts";
+import { TestServer, until } from "../server.ts";
+
+const AT = "2025-08-07T10:00:00.000Z";
+let position = 0;
+
+function event<Type extends MessageType>(
+  type: Type,
+  payload: PayloadOf<Type>,
+  more: Partial<AnyEvent> = {},
+): AnyEvent {
+  return {
+    type,
+    payload,
+    id: `e${++position}`,
+    timestamp: AT,
+    version: "1.0.0",
+    channel: "any",
+    ...more,
+  } as AnyEvent;
+}
+
+function block(height: number, more: object = {}): PayloadOf<"NEW_BLOCK"> {
+  return { blockId: `b${height}`, height, timestamp: AT, ...more };
+}
+
+function transaction(
+  txId: string,
+  status: "pending" | "confirmed" | "failed",
+): PayloadOf<"TX_RECEIVED"> {
+  return {
+    txId,
+    from: "0xa",
+    to: "0xb",
+    amount: "1",
+    gasPrice: "1",
+    gasLimit: 1,
+    nonce: 0,
+    status,
+    timestamp: AT,
+  };
+}
+
+function vertex(
+  nodeId: string,
+  parents: string[],
+  updateType: PayloadOf<"DAG_UPDATE">["updateType"] = "NODE_ADDED",
+): PayloadOf<"DAG_UPDATE"> {
+  return { updateType, nodeId, relatedNodes: parents, timestamp: AT };
+}
+
+Deno.test("the model counts every event and bounds what it keeps", () => {
+  const model = new ChainModel();
+  for (let i = 1; i <= MAX_BLOCKS + 1; i++) {
+    model.take(event("NEW_BLOCK", block(i)));
+  }
+  for (let i = 0; i <= MAX_TRANSACTIONS; i++) {
+    model.take(event("TX_RECEIVED", transaction(`t${i}`, "pending")));
+  }
+  for (let i = 0; i <= MAX_VERTICES; i++) {
+    model.take(event("DAG_UPDATE", vertex(`v${i}`, i ? [`v${i - 1}`] : [])));
+  }
+  for (let i = 0; i <= MAX_ALERTS; i++) {
+    model.take(event("ALERT_TRIGGERED", {
+      type: "test",
+      severity: "info",
+      message: "m",
+    }));
+  }
+  assert.equal(
+    model.total,
+    MAX_BLOCKS + MAX_TRANSACTIONS + MAX_VERTICES + MAX_ALERTS + 4,
+  );
+  assert.equal(model.blocks.length, MAX_BLOCKS);
+  assert.equal(model.blocks[0]!.height, MAX_BLOCKS + 1);
+  assert.equal(model.transactionCounts.pending, MAX_TRANSACTIONS);
+  assert.equal(
+    model.transactions(2 * MAX_TRANSACTIONS).length,
+    MAX_TRANSACTIONS,
+  );
+  assert.equal(model.vertices.size, MAX_VERTICES);
+  assert.equal(model.alerts.length, MAX_ALERTS);
+});
+
+Deno.test("a transaction settles once, whoever tells of it first", () => {
+  const model = new ChainModel();
+  model.take(event("TX_RECEIVED", transaction("t", "pending")));
+  assert.deepEqual(model.transactionCounts, {
+    pending: 1,
+    confirmed: 0,
+    failed: 0,
+  });
+  const transactions = [transaction("t", "confirmed")];
+  model.take(event("NEW_BLOCK", block(1, { transactions })));
+  model.take(event("TX_RECEIVED", transaction("t", "confirmed")));
+  assert.deepEqual(model.transactionCounts, {
+    pending: 0,
+    confirmed: 1,
+    failed: 0,
+  });
+});
+
+Deno.test("tips are the vertices that nothing builds upon", () => {
+  const model = new ChainModel();
+  const tips = () =>
+    [...model.vertices.values()].filter((each) => !each.hasChildren)
+      .map(({ id }) => id);
+  model.take(event("DAG_UPDATE", vertex("a", [])));
+  model.take(event("DAG_UPDATE", vertex("b", ["a"])));
+  model.take(event("DAG_UPDATE", vertex("c", ["a"])));
+  assert.deepEqual(tips(), ["b", "c"]);
+  assert.equal(model.vertices.get("c")!.layer, 1);
+  model.take(event("DAG_UPDATE", vertex("c", ["b"], "EDGE_ADDED")));
+  assert.deepEqual(tips(), ["c"]);
+  model.take(event("DAG_UPDATE", vertex("c", [], "NODE_REMOVED")));
+  assert.deepEqual(tips(), ["b"]);
+});
+
+Deno.test("a node's way is remembered, repeated reports are not steps", () => {
+  const model = new ChainModel();
+  for (const status of ["OFFLINE", "SYNCING", "SYNCING", "ONLINE"] as const) {
+    model.take(event("NODE_STATUS", { nodeId: "n", status, lastUpdate: AT }));
+  }
+  const [node] = model.nodes();
+  assert.equal(node!.status, "ONLINE");
+  assert.deepEqual(node!.way, ["OFFLINE", "SYNCING"]);
+});
+
+Deno.test("samples are seconds, also those in which nothing came", () => {
+  const model = new ChainModel();
+  model.tick(1_000_000);
+  model.take(event("NEW_BLOCK", block(1)), 5);
+  model.take(event("NEW_BLOCK", block(2)), 7);
+  model.take(event("NEW_BLOCK", block(3), { replay: true }), 9000);
+  model.tick(1_002_500);
+  assert.deepEqual(model.samples, [
+    { second: 1000, events: 2, latency: 7 },
+    { second: 1001, events: 0, latency: undefined },
+  ]);
+  model.tick(1_003_500, false);
+  assert.equal(model.samples.at(-1)!.latency, null);
+  model.tick(9_000_000);
+  assert.equal(model.samples.length, MAX_SAMPLES);
+});
+
+const CONNECTED = {
+  status: "connected",
+  isConnected: true,
+  connectionError: null,
+  reconnectAttempts: 0,
+  clockOffsetMs: 0,
+} as unknown as ClientState;
+
+Deno.test("freshness says connecting, loaded, behind, caught up", () => {
+  const t0 = Date.parse(AT);
+  const freshness = new Freshness();
+  assert.equal(freshness.describe(t0).label, "Connecting");
+  freshness.sawState(CONNECTED, t0);
+  freshness.sawEvent(event("NEW_BLOCK", block(1), { replay: true }), t0 + 3000);
+  assert.deepEqual(freshness.describe(t0 + 3000), {
+    tone: "busy",
+    label: "Catching up",
+    detail: "1 event · 3.0 s behind",
+  });
+  assert.equal(
+    freshness.describe(t0 + 3000 + REPLAY_QUIET_MS).detail,
+    "loaded 1 event",
+  );
+  freshness.sawState(
+    {
+      ...CONNECTED,
+      isConnected: false,
+      status: "reconnecting",
+      reconnectAttempts: 2,
+    },
+    t0 + 5000,
+  );
+  assert.deepEqual(freshness.describe(t0 + 17_000), {
+    tone: "bad",
+    label: "Reconnecting",
+    detail: "12 s behind · try 2",
+  });
+  freshness.sawState(CONNECTED, t0 + 20_000);
+  for (let i = 0; i < 214; i++) {
+    freshness.sawEvent(
+      event("NEW_BLOCK", block(i), { replay: true }),
+      t0 + 20_000,
+    );
+  }
+  assert.equal(
+    freshness.describe(t0 + 20_000 + REPLAY_QUIET_MS).detail,
+    "caught up 214 events",
+  );
+  assert.equal(
+    freshness.describe(t0 + 20_000 + ANNOUNCE_MS).detail,
+    "last event 8.0 s ago",
+  );
+});
+
+/** Blocks of consecutive heights, for publishing. */
+function blocks(first: number, count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    type: "NEW_BLOCK" as const,
+    payload: block(first + i, { hash: `0x${"ab".repeat(32)}` }),
+  }));
+}
+
+/** The value of one of the tiles. */
+async function tile(page: Page, name: string): Promise<string> {
+  const text = await page.locator(".tile", { hasText: name }).locator("dd")
+    .innerText();
+  return text.split("\n")[0]!;
+}
+
+async function showsTile(page: Page, name: string, value: string) {
+  await until(`${name} ${value}`, async () => await tile(page, name) === value);
+}
+
+const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_SOCKET/;
+
+Deno.test("the live page, in Chromium", async (t) => {
+  await build();
+  await using server = await TestServer.start();
+  await server.publish(blocks(1, 5));
+
+  await t.step(
+    "shows what happened and what happens",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "5");
+        await server.publish([
+          ...blocks(6, 1),
+          { type: "TX_RECEIVED", payload: transaction("tx-1", "pending") },
+          { type: "DAG_UPDATE", payload: vertex("b6", []) },
+          {
+            type: "NODE_STATUS",
+            payload: { nodeId: "node-1", status: "SYNCING", lastUpdate: AT },
+          },
+          {
+            type: "VALIDATOR_EVENT",
+            payload: {
+              eventType: "PROPOSED",
+              validatorId: "validator-1",
+              timestamp: AT,
+            },
+          },
+          {
+            type: "ALERT_TRIGGERED",
+            payload: {
+              type: "test",
+              severity: "warning",
+              message: "Look here",
+            },
+          },
+        ]);
+        await showsTile(page, "Height", "6");
+        await page.getByText("Look here").waitFor();
+        await page.getByText("validator-1").waitFor();
+        await page.locator(".node .chip.syncing").waitFor();
+        await page.locator(".transaction.pending").waitFor();
+        await page.getByRole("img", { name: "1 vertices shown" }).waitFor();
+        await page.getByRole("status").getByText("Live").waitFor();
+        await server.publish([
+          { type: "TX_RECEIVED", payload: transaction("tx-1", "confirmed") },
+          {
+            type: "NODE_STATUS",
+            payload: { nodeId: "node-1", status: "ONLINE", lastUpdate: AT },
+          },
+        ]);
+        await page.locator(".transaction.confirmed").waitFor();
+        await page.getByText("syncing →").waitFor();
+      }),
+  );
+
+  await t.step(
+    "shows what the server knows of a block",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "6");
+        await page.locator(".block button").first().click();
+        await page.getByRole("dialog").getByText(`"blockId": "b6"`).waitFor();
+        await page.keyboard.press("Escape");
+        await page.getByRole("dialog").waitFor({ state: "hidden" });
+      }),
+  );
+
+  await t.step(
+    "echoes, enters a room, breaks and catches up",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "6");
+        await page.getByRole("button", { name: "Send" }).click();
+        await page.getByText(/"message":"Hello from a browser".* ms$/)
+          .waitFor();
+
+        await page.getByRole("button", { name: "Join" }).click();
+        await server.publish([{
+          type: "ROOM_MESSAGE",
+          channel: "room:lobby",
+          payload: { event: "greeting", data: "good morning" },
+        }]);
+        await page.getByText(`room:lobby greeting "good morning"`).waitFor();
+        await page.getByRole("button", { name: "Leave" }).click();
+
+        await page.getByRole("button", { name: "Break it" }).click();
+        await page.getByText("Reconnecting").waitFor();
+        await until("the server lost it", async () => {
+          const { connectionStats } = await server.json("/api/metrics");
+          return connectionStats.activeConnections === 0;
+        });
+        await server.publish(blocks(7, 3));
+        await page.getByText("caught up 3 events").waitFor();
+        await showsTile(page, "Height", "9");
+      }),
+  );
+
+  await t.step(
+    "puts the DevToolbar on its own connection, and takes it away",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "9");
+        const button = page.getByRole("button", { name: "DevToolbar" });
+        await button.click();
+        const bar = page.locator("kaldrix-devtoolbar");
+        await bar.getByRole("tab", { name: "Channels" }).click();
+        await bar.getByRole("cell", { name: "#9" }).first().waitFor();
+        const { connectionStats } = await server.json("/api/metrics");
+        assert.equal(connectionStats.activeConnections, 1);
+        await button.click();
+        await bar.waitFor({ state: "detached" });
+        await page.getByRole("status").getByText("Live").waitFor();
+      }),
+  );
+
+  await t.step(
+    "misses and repeats nothing through a killed server",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "9");
+        const before = Number(await tile(page, "Events received"));
+        await server.stop("SIGKILL");
+        await page.getByText("Reconnecting").waitFor();
+        await server.begin();
+        await server.publish(blocks(10, 20));
+        await showsTile(page, "Height", "29");
+        await showsTile(page, "Events received", String(before + 20));
+        const heights = await page.locator(".block .height").allInnerTexts();
+        assert.deepEqual(
+          heights,
+          Array.from({ length: heights.length }, (_, i) => String(29 - i)),
+        );
+      }, { expectedErrors: LOST_SOCKET }),
+  );
+
+  await t.step(
+    "takes every one of many events a second",
+    () =>
+      withPage(async ({ page }) => {
+        await page.goto(server.url);
+        await showsTile(page, "Height", "29");
+        const before = Number(await tile(page, "Events received"));
+        for (let i = 0; i < 10; i++) {
+          await server.publish(blocks(30 + i * 50, 50));
+        }
+        await showsTile(page, "Height", "529");
+        await showsTile(page, "Events received", String(before + 500));
+      }),
+  );
+
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of [360, 1440]) {
+      await t.step(
+        `is accessible and fits, ${colorScheme}, ${width} px`,
+        () =>
+          withPage(async ({ page }) => {
+            await page.goto(server.url);
+            await showsTile(page, "Height", "529");
+            assert.deepEqual(await faults(page), []);
+            assert.equal(
+              await page.evaluate("document.documentElement.scrollWidth"),
+              width,
+            );
+          }, {
+            colorScheme,
+            viewport: { width, height: 800 },
+            reducedMotion: "reduce",
+          }),
+      );
+    }
+  }
+});

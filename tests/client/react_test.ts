@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import { mock } from "node:test";
+import { parseHTML } from "linkedom";
+import { createElement, StrictMode, useEffect } from "react";
+import type { ReactNode } from "react";
+import type { Options } from "../../client/react.ts";
+
+// React looks for a page when it is loaded, the client when it connects.
+const { document, window } = parseHTML(
+  "<html><body></body></html>",
+) as unknown as {
+  document: { createElement(tag: string): unknown };
+  window: unknown;
+};
+Object.assign(globalThis, {
+  document,
+  window,
+  IS_REACT_ACT_ENVIRONMENT: true,
+});
+const { act } = await import("react");
+const { createRoot } = await import("react-dom/client");
+const { renderToString } = await import("react-dom/server");
+const { LINGER_MS, useWebSocket } = await import("../../client/react.ts");
+const examples = await import("../../docs/examples/react.tsx");
+
+/** The server's end of a socket, as far as these tests need one. */
+class Peer {
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+  // deno-lint-ignore no-explicit-any -- as varied as the protocol
+  readonly sent: any[] = [];
+  isClosed = false;
+  constructor() {
+    peers.push(this);
+  }
+  send(text: string): void {
+    const frame = JSON.parse(text);
+    this.sent.push(frame);
+    if (frame.type !== "subscribe") return;
+    const [{ channel = frame.payload.channels[0], after }] =
+      frame.payload.channels;
+    const seq = after?.seq ?? 0;
+    const joined = { channel, epoch: "e", seq, recovered: true };
+    queueMicrotask(() =>
+      this.say(
+        "subscribed",
+        { channels: [joined], rejected: [] },
+        frame.id,
+      )
+    );
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+  of(type: string): { payload: { channels: unknown[] } }[] {
+    return this.sent.filter((frame) => frame.type === type);
+  }
+  say(type: string, payload: object, ref?: string, more?: object): void {
+    this.onmessage?.({ data: JSON.stringify({ type, payload, ref, ...more }) });
+  }
+  welcome(): void {
+    this.onopen?.();
+    this.say("connected", {
+      sessionId: "s",
+      serverTime: new Date().toISOString(),
+      identity: { isAuthenticated: false, user: null, role: "anonymous" },
+      heartbeatMs: 25_000,
+      limits: { maxCommandsInFlight: 256 },
+    }, this.sent[0].id);
+  }
+  block(seq: number): void {
+    this.say("NEW_BLOCK", { height: seq }, undefined, {
+      channel: "blocks",
+      epoch: "e",
+      seq,
+      timestamp: new Date().toISOString(),
+    });
+  }
+}
+
+const peers: Peer[] = [];
+const options: Options = {
+  url: "ws://server/ws",
+  WebSocket: Peer as unknown as new (url: string) => WebSocket,
+};
+
+function setup() {
+  mock.timers.enable({ apis: ["Date", "setTimeout"] });
+  peers.length = 0;
+  const page = document.createElement("div") as { textContent: string };
+  const root = createRoot(page as never);
+  const render = (node: ReactNode) =>
+    act(async () => await root.render(createElement(StrictMode, null, node)));
+  return {
+    page,
+    render,
+    peer: () => peers.at(-1)!,
+    open: () => peers.filter(({ isClosed }) => !isClosed).length,
+    async [Symbol.asyncDispose]() {
+      await act(() => root.unmount());
+      await tick(LINGER_MS);
+      mock.timers.reset();
+    },
+  };
+}
+
+const tick = (ms: number) =>
+  act(async () => {
+    mock.timers.tick(ms);
+    await Promise.resolve();
+  });
+
+const heights: number[] = [];
+let renders = 0;
+
+/** The reference's example, with its best practice of leaving in cleanups. */
+function Blocks() {
+  const { state, subscribe, joinChannel, leaveChannel } = useWebSocket({
+    ...options,
+  });
+  renders++;
+  useEffect(() => {
+    const unsubscribe = subscribe("NEW_BLOCK", (message) => {
+      heights.push(message.payload.height);
+    });
+    return () => unsubscribe();
+  }, [subscribe]);
+  useEffect(() => {
+    if (state.isConnected) joinChannel("blocks");
+    return () => leaveChannel("blocks");
+  }, [state.isConnected, joinChannel, leaveChannel]);
+  return createElement("b", null, state.status);
+}
+
+Deno.test("under StrictMode components share one connection, one handler each", async () => {
+  heights.length = 0;
+  await using parts = setup();
+  await parts.render([
+    createElement(Blocks, { key: 1 }),
+    createElement(Blocks, { key: 2 }),
+  ]);
+  assert.equal(peers.length, 1);
+  await act(async () => await parts.peer().welcome());
+  assert.equal(parts.peer().of("subscribe").length, 1);
+  await tick(0);
+  renders = 0;
+  await act(() => {
+    for (let seq = 1; seq <= 100; seq++) parts.peer().block(seq);
+  });
+  assert.equal(heights.length, 200);
+  assert.equal(renders, 0, "no render for a message");
+});
+
+Deno.test("one of two leaves: the channel stays until nobody holds it", async () => {
+  await using parts = setup();
+  await parts.render([
+    createElement(Blocks, { key: 1 }),
+    createElement(Blocks, { key: 2 }),
+  ]);
+  await act(async () => await parts.peer().welcome());
+  await parts.render([createElement(Blocks, { key: 1 })]);
+  await tick(LINGER_MS);
+  assert.equal(parts.peer().of("unsubscribe").length, 0);
+  await parts.render([createElement(Connected, { key: 3 })]);
+  await tick(LINGER_MS);
+  assert.equal(parts.peer().of("unsubscribe").length, 1);
+  assert.equal(parts.open(), 1);
+});
+
+function Connected() {
+  useWebSocket(options);
+  return null;
+}
+
+Deno.test("the connection ends a moment after the last unmount, and begins anew", async () => {
+  await using parts = setup();
+  await parts.render(createElement(Blocks));
+  await parts.render(null);
+  await tick(LINGER_MS - 1);
+  assert.equal(parts.open(), 1);
+  await parts.render(createElement(Blocks));
+  await tick(LINGER_MS);
+  assert.equal(peers.length, 1);
+  assert.equal(parts.open(), 1);
+  await parts.render(null);
+  await tick(LINGER_MS);
+  assert.equal(parts.open(), 0);
+  await parts.render(createElement(Blocks));
+  assert.equal(peers.length, 2);
+});
+
+Deno.test("effects that leave on a loss and join again lose no position", async () => {
+  heights.length = 0;
+  await using parts = setup();
+  await parts.render(createElement(Blocks));
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  await act(() => parts.peer().block(1));
+  await act(() => parts.peer().onclose?.({ code: 1006, reason: "" }));
+  await tick(10_000);
+  assert.equal(peers.length, 2);
+  await act(async () => await parts.peer().welcome());
+  assert.deepEqual(parts.peer().of("subscribe")[0]!.payload.channels, [
+    { channel: "blocks", after: { epoch: "e", seq: 1 } },
+  ]);
+  await tick(0);
+  await act(() => parts.peer().block(2));
+  await tick(LINGER_MS);
+  assert.equal(parts.peer().of("unsubscribe").length, 0);
+  assert.deepEqual(heights, [1, 2]);
+});
+
+Deno.test("other options make another connection, and the old one ends", async () => {
+  await using parts = setup();
+  const Chosen = ({ url }: { url: string }) => {
+    useWebSocket({ ...options, url });
+    return null;
+  };
+  await parts.render(createElement(Chosen, { url: "ws://one/ws" }));
+  await parts.render(createElement(Chosen, { url: "ws://two/ws" }));
+  assert.equal(parts.open(), 2);
+  await tick(LINGER_MS);
+  assert.equal(parts.open(), 1);
+});
+
+Deno.test("a new token function each render keeps the connection", async () => {
+  await using parts = setup();
+  const Authenticated = ({ name }: { name: string }) => {
+    useWebSocket({ ...options, auth: { token: () => name } });
+    return null;
+  };
+  await parts.render(createElement(Authenticated, { name: "a" }));
+  await parts.render(createElement(Authenticated, { name: "b" }));
+  assert.equal(peers.length, 1);
+  await act(() => parts.peer().onclose?.({ code: 4401, reason: "" }));
+  await tick(500);
+  parts.peer().onopen?.();
+  assert.equal(parts.peer().sent[0].payload.auth.token, "b");
+});
+
+Deno.test("rendered on a server, the hook is connecting and opens nothing", () => {
+  peers.length = 0;
+  const Status = () => useWebSocket(options).state.status;
+  mock.timers.enable({ apis: ["setTimeout"] });
+  assert.equal(renderToString(createElement(Status)), "connecting");
+  mock.timers.tick(LINGER_MS);
+  mock.timers.reset();
+  assert.equal(peers.length, 0);
+});
+
+Deno.test("the documented examples connect, follow blocks and show errors", async () => {
+  await using parts = setup();
+  const { Advanced, Basic, BestPractices, ErrorHandling } = examples;
+  const show = async (example: typeof Basic) => {
+    await parts.render(createElement(example, { options }));
+    await tick(0);
+    return parts.peer();
+  };
+  let peer = await show(Basic);
+  assert.match(parts.page.textContent, /Disconnected/);
+  await act(async () => await peer.welcome());
+  await tick(0);
+  await act(() => peer.block(1));
+  assert.match(parts.page.textContent, /Status: Connected.*Height: 1/);
+  peer = await show(BestPractices);
+  await act(async () => await peer.welcome());
+  await tick(0);
+  await act(() => peer.block(1));
+  await act(() => peer.block(2));
+  assert.equal(parts.page.textContent, "1 2");
+  peer = await show(ErrorHandling);
+  await act(() => peer.onclose?.({ code: 4510, reason: "IP_BLOCKED" }));
+  assert.match(parts.page.textContent, /WebSocket error: Closed 4510/);
+  peer = await show(Advanced);
+  await act(async () => await peer.welcome());
+  assert.deepEqual(peer.sent[0].payload.auth, {
+    token: "your-jwt-token",
+    headers: { "X-Client-Version": "1.0.0" },
+  });
+});

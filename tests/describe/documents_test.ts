@@ -1,0 +1,264 @@
+/**
+ * The documents: valid, complete, and true of the service that serves them.
+ */
+import { Parser } from "@asyncapi/parser";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv } from "ajv";
+import assert from "node:assert/strict";
+import { z } from "zod";
+import { asyncApi } from "../../describe/asyncapi.ts";
+import type { JsonObject } from "../../describe/asyncapi.ts";
+import { CHANNELS } from "../../protocol/channels.ts";
+import { COMMANDS } from "../../protocol/commands.ts";
+import { decode, decodePublications } from "../../protocol/decode.ts";
+import { publishExample, replyExample } from "../../describe/examples.ts";
+import { MESSAGES } from "../../protocol/messages.ts";
+import type { MessageKind, MessageType } from "../../protocol/messages.ts";
+import { REFUSALS } from "../../protocol/refusals.ts";
+import { REPLIES } from "../../protocol/replies.ts";
+import type { ReplyType } from "../../protocol/replies.ts";
+import { ENDPOINTS } from "../../routes/endpoints.ts";
+import { openApi } from "../../describe/openapi.ts";
+import type { Endpoint } from "../../describe/openapi.ts";
+import { openHouse, tokenOf } from "../test_service.ts";
+import type { House } from "../test_service.ts";
+
+const MAX_BYTES = 65_536;
+const TYPES = Object.keys(MESSAGES) as MessageType[];
+
+interface Described {
+  readonly name: string;
+  readonly examples: readonly { readonly payload: { type: string } }[];
+}
+
+function messagesOf(document: JsonObject): Map<string, Described> {
+  const { messages } = document["components"] as {
+    messages: Record<string, Described>;
+  };
+  return new Map(Object.entries(messages));
+}
+
+Deno.test("the AsyncAPI document passes the parser without a word", async () => {
+  const { document, diagnostics } = await new Parser().parse(
+    JSON.stringify(asyncApi("api.example.com")),
+  );
+  assert.deepEqual(diagnostics, []);
+  assert.equal(document?.version(), "3.1.0");
+});
+
+Deno.test("the AsyncAPI parser would have told of a fault", async () => {
+  const broken = asyncApi("api.example.com");
+  const { subscribe } = broken["operations"] as Record<string, JsonObject>;
+  subscribe!["messages"] = [{ $ref: "#/channels/socket/messages/nothing" }];
+  const { diagnostics } = await new Parser().parse(JSON.stringify(broken));
+  assert(diagnostics.length > 0, "a message that is not there went unseen");
+});
+
+Deno.test("every example of a frame fits the JSON Schema beside it", () => {
+  const document = asyncApi("api.example.com");
+  const ajv = new Ajv({ strict: false, validateFormats: false });
+  ajv.addSchema(document, "wire");
+  for (const [key, { examples }] of messagesOf(document)) {
+    const fits = ajv.compile({
+      $ref: `wire#/components/messages/${key}/payload`,
+    });
+    assert(examples.length > 0, key);
+    for (const { payload } of examples) {
+      assert(fits(payload), `${key}: ${ajv.errorsText(fits.errors)}`);
+      assert(!fits({ ...payload, more: 1 }), `${key} takes unknown fields`);
+    }
+  }
+});
+
+Deno.test("the AsyncAPI document tells of everything in the registries", () => {
+  const document = asyncApi("api.example.com");
+  const messages = messagesOf(document);
+  const operations = Object.keys(document["operations"] as JsonObject);
+  for (const type of [...Object.keys(COMMANDS), ...Object.keys(REPLIES)]) {
+    assert(messages.has(type), type);
+    assert(
+      operations.includes(type) ||
+        operations.some((it) => it === `tell.${type}` || type in REPLIES),
+    );
+  }
+  for (const type of TYPES) {
+    assert(messages.has(type), type);
+    assert(messages.has(`publish.${type}`), type);
+  }
+  for (const kind of Object.keys(CHANNELS)) {
+    assert(operations.includes(`follow.${kind}`), kind);
+    assert(operations.includes(`publish.${kind}`), kind);
+  }
+  assert.deepEqual(document["x-refusals"], REFUSALS);
+});
+
+Deno.test("every example of a client's frame is understood", () => {
+  for (const [key, { examples }] of messagesOf(asyncApi("h"))) {
+    if (!key.startsWith("publish.") && !(key in COMMANDS)) continue;
+    for (const { payload } of examples) {
+      const frame = decode(JSON.stringify(payload), MAX_BYTES);
+      assert.equal(frame.id, payload.type === "BATCH_UPDATE" ? undefined : "1");
+    }
+  }
+});
+
+Deno.test("every example of a reply is one", () => {
+  for (const type of Object.keys(REPLIES) as ReplyType[]) {
+    const { payload } = replyExample(type);
+    assert.deepEqual(REPLIES[type].parse(payload), payload);
+  }
+});
+
+Deno.test("a message type without an example of its own gets one that is accepted", () => {
+  const registry = MESSAGES as unknown as Record<string, MessageKind>;
+  registry["BRIDGE_TRANSFER"] = {
+    summary: "Tokens crossed to another chain",
+    channel: "transactions",
+    stamp: null,
+    about: null,
+    payload: z.looseObject({
+      transferId: z.string().min(3),
+      amount: z.string().regex(/^\d+$/),
+      seenAt: z.iso.datetime({ offset: true }),
+      status: z.enum(["sent", "arrived"]),
+      hops: z.array(z.int().positive()).min(2),
+      fee: z.union([z.number(), z.string()]),
+      isFinal: z.boolean(),
+      proof: z.looseObject({ root: z.string() }),
+      memo: z.string().optional(),
+    }),
+  };
+  try {
+    const type = "BRIDGE_TRANSFER" as MessageType;
+    const { payload } = publishExample(type);
+    registry[type]!.payload.parse(payload);
+    const document = asyncApi("h");
+    assert(messagesOf(document).has("publish.BRIDGE_TRANSFER"));
+    assert.match(
+      JSON.stringify(
+        (document["operations"] as JsonObject)["follow.transactions"],
+      ),
+      /BRIDGE_TRANSFER/,
+    );
+  } finally {
+    delete registry["BRIDGE_TRANSFER"];
+  }
+});
+
+Deno.test("the OpenAPI document is valid", async () => {
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(openApi(ENDPOINTS));
+  assert(valid, JSON.stringify(errors));
+  assert.equal(validator.version, "3.1");
+  const broken = openApi(ENDPOINTS);
+  delete broken["info"];
+  assert(!(await validator.validate(broken)).valid);
+});
+
+/** The doors that a page or bundle stands behind, and those described elsewhere. */
+const UNDESCRIBED = ["/", "/docs", "/admin"];
+
+Deno.test("every door is in the OpenAPI document, and no other", async () => {
+  await using house = await openHouse();
+  const described = ENDPOINTS.map(({ method, path }) => `${method} ${path}`);
+  const doors = house.app.routes
+    .filter(({ method }) => method !== "ALL")
+    .map(({ method, path }) =>
+      `${method.toLowerCase()} ${
+        path.replace(/:(\w+)(\{[^}]*\})?/g, (_, name) => `{${name}}`)
+      }`
+    )
+    .filter((door) => !UNDESCRIBED.includes(door.split(" ")[1]!));
+  assert.deepEqual(described.toSorted(), [...new Set(doors)].toSorted());
+});
+
+/** Asks a door as its own example says. */
+async function ask(
+  house: House,
+  endpoint: Endpoint,
+  body: unknown,
+  token: string | undefined,
+): Promise<Response> {
+  let path = endpoint.path;
+  const query = new URLSearchParams();
+  for (const { name, in: place, example } of endpoint.arguments ?? []) {
+    if (place === "path") path = path.replace(`{${name}}`, String(example));
+    if (place === "query") query.set(name, String(example));
+  }
+  return await house.request(`${path}?${query}`, {
+    method: endpoint.method.toUpperCase(),
+    headers: token ? { authorization: `Bearer ${token}` } : {},
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+Deno.test("every door takes its examples and answers as described", async (t) => {
+  await using house = await openHouse();
+  const token = await tokenOf("admin");
+  const first = JSON.stringify(publishExample("NEW_BLOCK"));
+  await house.hub.publish(decodePublications(first, MAX_BYTES));
+  for (const endpoint of ENDPOINTS) {
+    const { method, path, role, answers } = endpoint;
+    if (path === "/ws") continue;
+    await t.step(`${method} ${path}`, async () => {
+      const bodies = Object.values(
+        endpoint.body?.examples ?? { none: undefined },
+      );
+      for (const body of bodies) {
+        const response = await ask(house, endpoint, body, role && token);
+        const answer = answers.find(({ status }) => status === response.status);
+        const type = response.headers.get("content-type") ?? "";
+        if (type.startsWith("text/")) {
+          assert.equal(type.split(";")[0], answer?.type);
+          await response.body?.cancel();
+          continue;
+        }
+        const said = await response.json();
+        assert(answer, `${response.status} ${JSON.stringify(said)}`);
+        answer.schema?.parse(said);
+      }
+      if (!role) return;
+      const stranger = await ask(house, endpoint, bodies[0], undefined);
+      assert.equal(stranger.status, 401);
+      assert.equal((await stranger.json()).code, "UNAUTHENTICATED");
+    });
+  }
+  assert.deepEqual(house.bugs, []);
+});
+
+Deno.test("documents are served as they are made, with the host asked", async () => {
+  await using house = await openHouse();
+  const asked = await house.request("http://rt.example.com:8443/asyncapi.json");
+  assert.equal(asked.headers.get("content-type"), "application/json");
+  assert.equal(asked.headers.get("access-control-allow-origin"), "*");
+  assert.deepEqual(await asked.json(), asyncApi("rt.example.com:8443"));
+  const other = await house.request("http://[::1]:3000/asyncapi.json");
+  assert.deepEqual(await other.json(), asyncApi("[::1]:3000"));
+  const open = await house.request("/openapi.json");
+  assert.deepEqual(
+    await open.json(),
+    JSON.parse(JSON.stringify(openApi(ENDPOINTS))),
+  );
+});
+
+Deno.test("pages come with a policy that lets nothing foreign in", async () => {
+  const body = new TextEncoder().encode("<!DOCTYPE html>");
+  const asset = { body, type: "text/html; charset=utf-8", etag: '"1"' };
+  await using house = await openHouse({
+    assets: new Map([["/docs.html", asset], ["/admin.html", asset]]),
+  });
+  for (const path of ["/docs", "/admin"]) {
+    const page = await house.request(path);
+    assert.equal(await page.text(), "<!DOCTYPE html>");
+    const policy = page.headers.get("content-security-policy")!;
+    assert.match(policy, /default-src 'self'/);
+    assert.match(policy, /frame-ancestors 'none'/);
+    assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+    const again = await house.request(path, {
+      headers: { "if-none-match": '"1"' },
+    });
+    assert.equal(again.status, 304);
+  }
+  await using bare = await openHouse();
+  assert.equal((await bare.request("/docs")).status, 503);
+});

@@ -1,0 +1,117 @@
+/**
+ * Doubles for what a test must hold still.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import type { Clock } from "../../platform/clock.ts";
+
+/** A clock that moves only when told to. */
+export class ManualClock implements Clock {
+  #now: number;
+  #due: { at: number; work: () => void }[] = [];
+  #turn: (() => void)[] = [];
+
+  /** Starts at `now`, in epoch milliseconds. */
+  constructor(now = Date.UTC(2025, 7, 7, 10)) {
+    this.#now = now;
+  }
+
+  /** The time it was last moved to. */
+  now(): number {
+    return this.#now;
+  }
+
+  /** Keeps `work` until the clock is moved past `ms` from now. */
+  after(ms: number, work: () => void): Disposable {
+    const entry = { at: this.#now + ms, work };
+    this.#due.push(entry);
+    return {
+      [Symbol.dispose]: () => {
+        this.#due = this.#due.filter((other) => other !== entry);
+      },
+    };
+  }
+
+  /** Keeps `work` until the next {@link turn} or {@link advance}. */
+  soon(work: () => void): void {
+    this.#turn.push(work);
+  }
+
+  /** Ends the turn: runs what was due at its end, and what that made due. */
+  turn(): void {
+    while (this.#turn.length) this.#turn.shift()!();
+  }
+
+  /** Whether {@link turn} would run anything. */
+  get isTurnOver(): boolean {
+    return this.#turn.length === 0;
+  }
+
+  /** When the next kept work falls due; `Infinity` when none is kept. */
+  get nextDue(): number {
+    return this.#due.reduce((least, { at }) => Math.min(least, at), Infinity);
+  }
+
+  /** Work that is kept: a leak, when everything has ended. */
+  get pending(): number {
+    return this.#due.length + this.#turn.length;
+  }
+
+  /** Moves `ms` forward, running whatever falls due, in order, on the way. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (;;) {
+      this.turn();
+      const next = this.#due.filter(({ at }) => at <= end)
+        .sort((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      this.#due = this.#due.filter((entry) => entry !== next);
+      this.#now = Math.max(this.#now, next.at);
+      next.work();
+    }
+    this.#now = end;
+  }
+}
+
+/** Lets every promise that can go on do so. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
+/**
+ * Moves `clock` forward with pauses for promises wherever something falls due,
+ * so that work which waits for a promise begins at its time.
+ *
+ * @param clock moved `ms` in all.
+ */
+export async function pass(clock: ManualClock, ms: number): Promise<void> {
+  const end = clock.now() + ms;
+  for (;;) {
+    await settle();
+    if (!clock.isTurnOver) {
+      clock.turn();
+      continue;
+    }
+    const next = clock.nextDue;
+    if (next > end) break;
+    clock.advance(Math.max(0, next - clock.now()));
+  }
+  clock.advance(end - clock.now());
+  await settle();
+}
+
+/**
+ * Numbers that look random and are the same for the same seed.
+ *
+ * @returns a function whose results are uniform in [0, 1).
+ */
+export function randomFrom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

@@ -1,0 +1,728 @@
+import assert from "node:assert/strict";
+import {
+  END_AFTER_MS,
+  FIRE_AFTER_MS,
+  HYSTERESIS,
+  judge,
+  MAX_FAILED_AUTHENTICATIONS,
+  MAX_FAILED_CONNECTIONS,
+  MAX_RATE_VIOLATIONS,
+  MAX_STORE_FAILURES,
+  MAX_SUBJECTS,
+  NO_ALERTS,
+  rules,
+  SILENT_LINK_MS,
+  SLOW_DELIVERY_MS,
+  STALE_HEAD_MS,
+} from "../../monitoring/alerts.ts";
+import type {
+  AlertType,
+  Change,
+  Memory,
+  Rule,
+  Signs,
+} from "../../monitoring/alerts.ts";
+import { CHAIN_BLOCKS, Freshness } from "../../monitoring/freshness.ts";
+import { GONE_MS, LOST_MS } from "../../monitoring/instances.ts";
+import type { Instance, Survey } from "../../monitoring/instances.ts";
+import { LEASE_TTL_MS } from "../../store/lease.ts";
+import { LOOK_MS, Monitor } from "../../monitoring/monitor.ts";
+import {
+  MAX_TRIES,
+  MAX_WAITING,
+  Webhook,
+  webhookKey,
+} from "../../monitoring/webhook.ts";
+import { decodePublications } from "../../protocol/decode.ts";
+import type { Publication } from "../../protocol/decode.ts";
+import { Refusal } from "../../protocol/refusals.ts";
+import { ManualClock, pass, settle } from "../fakes/clock.ts";
+import { CALM, MemoryKv } from "../fakes/kv.ts";
+import type { Fate } from "../fakes/kv.ts";
+import { openHouse, tokenOf } from "../test_service.ts";
+
+const MEMORY_BYTES = 460 * 2 ** 20;
+const RULES = rules({ memoryBytes: MEMORY_BYTES });
+
+const WELL: Signs = {
+  deliveryMs: { value: 1 },
+  failedConnections: { value: 0 },
+  failedAuthentications: { value: 0 },
+  rateViolations: { value: 0 },
+  storeFailures: { value: 0 },
+  headAgeMs: { value: 1_000 },
+  linkSilentMs: { value: 0 },
+  memoryBytes: { value: 100 * 2 ** 20 },
+  lostIsolates: [],
+};
+
+/** A judge with a clock, who is told what to see. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly silenced = new Set<AlertType>();
+  memory: Memory = NO_ALERTS;
+  #ids = 0;
+
+  /** Looks, `ms` after the last look. */
+  see(signs: Partial<Signs>, ms = 0): Change[] {
+    this.clock.advance(ms);
+    const { memory, changes } = judge(
+      this.memory,
+      { ...WELL, ...signs },
+      RULES,
+      {
+        now: this.clock.now(),
+        isSilenced: (type) => this.silenced.has(type),
+        nextId: () => `alert-${++this.#ids}`,
+      },
+    );
+    this.memory = memory;
+    return changes;
+  }
+}
+
+function ruleNamed(type: AlertType): Rule {
+  return RULES.find((rule) => rule.type === type)!;
+}
+
+/** Each rule: where the edge lies, and how it is measured. */
+const EDGES: readonly (readonly [
+  type: AlertType,
+  edge: number,
+  sign: Exclude<keyof Signs, "lostIsolates">,
+])[] = [
+  ["delivery_time", SLOW_DELIVERY_MS, "deliveryMs"],
+  ["failed_connections", MAX_FAILED_CONNECTIONS, "failedConnections"],
+  [
+    "failed_authentications",
+    MAX_FAILED_AUTHENTICATIONS,
+    "failedAuthentications",
+  ],
+  ["rate_violations", MAX_RATE_VIOLATIONS, "rateViolations"],
+  ["store_failures", MAX_STORE_FAILURES, "storeFailures"],
+  ["stale_head", STALE_HEAD_MS, "headAgeMs"],
+  ["link_silent", SILENT_LINK_MS, "linkSilentMs"],
+  ["memory", MEMORY_BYTES, "memoryBytes"],
+];
+
+for (const [type, edge, sign] of EDGES) {
+  Deno.test(`${type} is raised beyond ${edge} for long enough, and ends well below`, () => {
+    const bench = new Bench();
+    const { fireAfterMs, endAfterMs, severity } = ruleNamed(type);
+    assert.deepEqual(bench.see({ [sign]: { value: edge } }), []);
+    assert.deepEqual(bench.see({ [sign]: { value: edge } }, 1e9), []);
+
+    const bad = { [sign]: { value: edge + 1 } };
+    if (fireAfterMs > 0) {
+      assert.deepEqual(bench.see(bad), []);
+      assert.deepEqual(bench.see(bad, fireAfterMs - 1), []);
+    }
+    const [raised, ...more] = bench.see(bad, fireAfterMs > 0 ? 1 : 0);
+    assert.deepEqual(more, []);
+    assert.equal(raised!.status, "firing");
+    assert.equal(raised!.alert.type, type);
+    assert.equal(raised!.alert.severity, severity);
+    assert.equal(raised!.alert.value, edge + 1);
+    assert.equal(raised!.alert.threshold, edge);
+    assert.match(raised!.alert.message, /\d/);
+    assert.deepEqual(bench.see(bad, 1_000), [], "told once");
+
+    // Between the two bounds nothing changes, however long.
+    const between = { [sign]: { value: edge * HYSTERESIS + 0.5 } };
+    assert.deepEqual(bench.see(between, 1e9), []);
+
+    const good = { [sign]: { value: edge * HYSTERESIS } };
+    if (endAfterMs > 0) {
+      assert.deepEqual(bench.see(good), []);
+      assert.deepEqual(bench.see(good, endAfterMs - 1), []);
+    }
+    const [ended] = bench.see(good, endAfterMs > 0 ? 1 : 0);
+    assert.equal(ended!.status, "resolved");
+    assert.equal(ended!.alert.id, raised!.alert.id);
+    assert.deepEqual(bench.memory, NO_ALERTS);
+  });
+}
+
+Deno.test("isolate_lost is one alert each, and ends when it is heard of or forgotten", () => {
+  const bench = new Bench();
+  const raised = bench.see({ lostIsolates: ["one", "two"] });
+  assert.deepEqual(
+    raised.map(({ alert }) => [alert.type, alert.subject]),
+    [["isolate_lost", "one"], ["isolate_lost", "two"]],
+  );
+  assert.match(raised[0]!.alert.message, /one fell silent/);
+  assert.deepEqual(bench.see({ lostIsolates: ["one", "two"] }), []);
+  const [ended, ...more] = bench.see({ lostIsolates: ["two"] });
+  assert.deepEqual(more, []);
+  assert.equal(ended!.status, "resolved");
+  assert.equal(ended!.alert.id, raised[0]!.alert.id);
+  assert.equal(bench.see({ lostIsolates: [] }).length, 1);
+  assert.deepEqual(bench.memory, NO_ALERTS);
+
+  const many = Array.from({ length: MAX_SUBJECTS + 1 }, (_, i) => `i${i}`);
+  assert.equal(bench.see({ lostIsolates: many }).length, MAX_SUBJECTS);
+});
+
+Deno.test("a measure that turns back in time raises nothing, and a wait begins anew", () => {
+  const bench = new Bench();
+  const bad = { deliveryMs: { value: SLOW_DELIVERY_MS + 1 } };
+  bench.see(bad);
+  assert.deepEqual(bench.see({}, FIRE_AFTER_MS - 1), []);
+  assert.deepEqual(bench.see(bad, 1), []);
+  assert.deepEqual(bench.see(bad, FIRE_AFTER_MS - 1), []);
+  assert.equal(bench.see(bad, 1).length, 1);
+  bench.see({});
+  assert.deepEqual(bench.see(bad, END_AFTER_MS - 1), []);
+  assert.deepEqual(bench.see({}, 1), []);
+});
+
+Deno.test("an alert is one although another isolate becomes the worst", () => {
+  const bench = new Bench();
+  const [raised] = bench.see({ linkSilentMs: { value: 70_000, subject: "a" } });
+  assert.equal(raised!.alert.subject, "a");
+  assert.deepEqual(
+    bench.see({ linkSilentMs: { value: 99_000, subject: "b" } }),
+    [],
+  );
+  const [alert] = Object.values(bench.memory.active);
+  assert.deepEqual([alert!.value, alert!.subject], [99_000, "b"]);
+});
+
+Deno.test("what is silenced is known but not told, until the silence ends", () => {
+  const bench = new Bench();
+  const bad = { failedConnections: { value: MAX_FAILED_CONNECTIONS + 1 } };
+  bench.silenced.add("failed_connections");
+  assert.deepEqual(bench.see(bad), []);
+  assert.equal(Object.values(bench.memory.active)[0]!.told, false);
+  bench.silenced.clear();
+  assert.deepEqual(bench.see(bad).map(({ status }) => status), ["firing"]);
+
+  bench.silenced.add("failed_connections");
+  bench.see({});
+  const [ended] = bench.see({}, END_AFTER_MS);
+  assert.equal(
+    ended!.status,
+    "resolved",
+    "what was told of is seen to its end",
+  );
+
+  bench.see(bad);
+  bench.see({});
+  assert.deepEqual(bench.see({}, END_AFTER_MS), [], "nobody heard it begin");
+});
+
+/** An isolate as it tells of itself. */
+function instance(id: string, options: Partial<Instance> = {}): Instance {
+  const time = { avg: 1, min: 1, max: 1, p95: 1, p99: 1, total: 1 };
+  return {
+    id,
+    startedAt: 0,
+    at: 0,
+    connections: 0,
+    subscribers: {},
+    totalConnections: 0,
+    throughput: {
+      messagesPerSecond: 0,
+      eventsPerSecond: 0,
+      broadcastsPerSecond: 0,
+    },
+    memoryUsage: 1,
+    connectionStats: {
+      activeConnections: 0,
+      totalConnections: 0,
+      failedConnections: 0,
+      slowConnections: 0,
+      avgConnectionTime: 0,
+    },
+    eventDeliveryTime: time,
+    recentDeliveryTime: time,
+    counts: {
+      failedConnections: 0,
+      failedAuthentications: 0,
+      rateViolations: 0,
+      storeFailures: 0,
+    },
+    linkSilentMs: 0,
+    ...options,
+  };
+}
+
+/** Monitors of two isolates on one store, and all that they tell. */
+class Cluster implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly store = new MemoryKv(this.clock);
+  readonly lines: [string, Readonly<Record<string, unknown>>][] = [];
+  readonly events: Publication[] = [];
+  readonly posts: { headers: Headers; body: string }[] = [];
+  survey: Survey = {
+    present: [instance("one"), instance("two")],
+    lost: [],
+    isSure: true,
+  };
+  headAgeMs: number | undefined;
+  fate: Fate = CALM;
+  /** What a survey waits for. */
+  held: Promise<void> = Promise.resolve();
+  readonly monitors: Monitor[];
+  readonly #webhook: Webhook;
+  #ids = 0;
+
+  constructor() {
+    this.#webhook = new Webhook({
+      url: "https://hooks.example/secret-path",
+      key: webhookKey("a secret"),
+      clock: this.clock,
+      log: (...line) => this.lines.push(line),
+      fetch: (_url, init) => {
+        const { headers, body } = init as { headers: Headers; body: string };
+        this.posts.push({ headers, body });
+        return Promise.resolve(new Response(null, { status: 204 }));
+      },
+    });
+    this.monitors = ["one", "two"].map((id) => this.#monitor(id));
+  }
+
+  /** Both looked at least once more. */
+  async look(ms = LOOK_MS): Promise<void> {
+    await pass(this.clock, ms);
+    // Signing is done elsewhere, and takes a moment.
+    for (let i = 0; i < 20; i++) await settle();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await settle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#webhook[Symbol.asyncDispose]();
+    for (const monitor of this.monitors) {
+      await monitor[Symbol.asyncDispose]();
+    }
+  }
+
+  #monitor(id: string): Monitor {
+    return new Monitor({
+      kv: this.store.connect({ weather: () => this.fate }),
+      clock: this.clock,
+      nextId: () => `alert-${++this.#ids}`,
+      id,
+      instances: {
+        survey: async () => {
+          await this.held;
+          return await this.#stored(this.survey);
+        },
+      },
+      freshness: { ageMs: () => this.#stored(this.headAgeMs) },
+      hub: {
+        publish: async (publications) => {
+          await this.#stored(undefined);
+          this.events.push(...publications);
+          return [];
+        },
+      },
+      webhook: this.#webhook,
+      rules: RULES,
+      warn: (...line) => this.lines.push(line),
+      info: (...line) => this.lines.push(line),
+    });
+  }
+
+  #stored<T>(value: T): Promise<T> {
+    return this.fate.end === "ok"
+      ? Promise.resolve(value)
+      : Promise.reject(new Refusal("STORE_UNAVAILABLE"));
+  }
+}
+
+Deno.test("an alert is told once for all isolates: as event, line and signed post", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  assert.equal(cluster.monitors.filter((it) => it.isOnWatch).length, 1);
+  const idle = cluster.monitors.find((it) => !it.isOnWatch)!;
+
+  cluster.headAgeMs = STALE_HEAD_MS + 1;
+  await cluster.look(3 * LOOK_MS);
+  assert.deepEqual(cluster.lines.map(([event]) => event), ["alert"]);
+  assert.equal(cluster.events.length, 1);
+  assert.equal(cluster.posts.length, 1);
+  const [known] = await idle.alerts();
+  assert.equal(known!.type, "stale_head");
+  const event = cluster.events[0]!;
+  assert.equal(event.channel.name, "alerts");
+  // It is what a publisher could have sent.
+  const frame = { type: event.type, payload: event.payload };
+  decodePublications(JSON.stringify(frame), 65_536);
+  assert.equal(event.payload["alertId"], known!.id);
+  assert.equal(event.payload["status"], "firing");
+  assert.equal(event.payload["severity"], "critical");
+  assert.equal(event.payload["value"], STALE_HEAD_MS + 1);
+
+  const { headers, body } = cluster.posts[0]!;
+  assert.deepEqual(JSON.parse(body), event.payload);
+  const key = await crypto.subtle.importKey(
+    "raw",
+    new TextEncoder().encode(await webhookKey("a secret")),
+    { name: "HMAC", hash: "SHA-256" },
+    false,
+    ["verify"],
+  );
+  const signature = headers.get("x-kaldrix-signature")!;
+  assert.match(signature, /^v1=[0-9a-f]{64}$/);
+  const signed = `${headers.get("x-kaldrix-timestamp")}.${body}`;
+  assert(
+    await crypto.subtle.verify(
+      "HMAC",
+      key,
+      Uint8Array.fromHex(signature.slice(3)),
+      new TextEncoder().encode(signed),
+    ),
+  );
+
+  cluster.headAgeMs = 0;
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(cluster.lines.map(([event]) => event), [
+    "alert",
+    "alert_ended",
+  ]);
+  assert.equal(cluster.events[1]!.payload["status"], "resolved");
+  assert.equal(cluster.posts.length, 2);
+  assert.deepEqual(await idle.alerts(), []);
+});
+
+Deno.test("the next on watch goes on where the last one stopped", async () => {
+  await using cluster = new Cluster();
+  cluster.headAgeMs = STALE_HEAD_MS + 1;
+  await cluster.look();
+  const first = cluster.monitors.find((it) => it.isOnWatch)!;
+  const second = cluster.monitors.find((it) => !it.isOnWatch)!;
+  await first[Symbol.asyncDispose]();
+  await cluster.look(2 * LOOK_MS);
+  assert(second.isOnWatch);
+  assert.equal(cluster.events.length, 1, "not told again");
+  cluster.headAgeMs = 0;
+  await cluster.look(2 * LOOK_MS);
+  assert.equal(cluster.events[1]!.payload["status"], "resolved");
+});
+
+Deno.test("what happened in a minute is counted over isolates, from the first look on", async () => {
+  await using cluster = new Cluster();
+  const failing = (one: number, two: number) => {
+    const counts = (failedConnections: number) => ({
+      counts: { ...instance("").counts, failedConnections },
+    });
+    cluster.survey = {
+      present: [instance("one", counts(one)), instance("two", counts(two))],
+      lost: [],
+      isSure: true,
+    };
+  };
+  failing(1_000, 1_000);
+  await cluster.look();
+  failing(1_005, 1_005);
+  await cluster.look();
+  assert.equal(cluster.lines.length, 0);
+  failing(1_006, 1_005);
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([event]) => event), ["alert"]);
+  assert.equal(cluster.lines[0]![1]["value"], 11);
+  // It ends when the minute has passed.
+  await cluster.look(50_000);
+  assert.equal(cluster.lines.length, 1);
+  await cluster.look(60_000);
+  assert.deepEqual(cluster.lines.map(([event]) => event), [
+    "alert",
+    "alert_ended",
+  ]);
+});
+
+Deno.test("an isolate that is heard of again did not do everything in a minute", async () => {
+  await using cluster = new Cluster();
+  const failed = (failedConnections: number) => ({
+    counts: { ...instance("").counts, failedConnections },
+  });
+  const one = instance("one");
+  const startedAt = cluster.clock.now();
+  const survey = (...present: Instance[]) =>
+    cluster.survey = { present: [one, ...present], lost: [], isSure: true };
+  survey();
+  await cluster.look();
+  survey(instance("two", { startedAt, ...failed(1_000) }));
+  await cluster.look();
+  assert.equal(cluster.lines.length, 0, "what it counted before is old");
+  survey(instance("two", { startedAt, ...failed(1_011) }));
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
+});
+
+Deno.test("an isolate that started since the last look is counted from its start", async () => {
+  await using cluster = new Cluster();
+  const one = instance("one");
+  cluster.survey = { present: [one], lost: [], isSure: true };
+  await cluster.look();
+  const counts = { ...instance("").counts, failedConnections: 11 };
+  const startedAt = cluster.clock.now() + 1;
+  const young = instance("two", { startedAt, counts });
+  cluster.survey = { present: [one, young], lost: [], isSure: true };
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
+});
+
+Deno.test("an isolate is told of as lost only by who is sure, and stays lost meanwhile", async () => {
+  await using cluster = new Cluster();
+  const present = [instance("one")];
+  const lost = [instance("two")];
+  const told = () =>
+    cluster.lines.map(([event, { subject }]) => `${event} ${subject}`);
+  cluster.survey = { present, lost, isSure: false };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(told(), []);
+  cluster.survey = { present, lost, isSure: true };
+  await cluster.look();
+  assert.deepEqual(told(), ["alert two"]);
+
+  cluster.survey = {
+    present,
+    lost: [...lost, instance("three")],
+    isSure: false,
+  };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(told(), ["alert two"]);
+  cluster.survey = { present, lost: [], isSure: false };
+  await cluster.look();
+  assert.deepEqual(told(), ["alert two", "alert_ended two"]);
+});
+
+Deno.test("looks that the store held up tell of an alert once, and of its end", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  cluster.held = promise;
+  cluster.headAgeMs = STALE_HEAD_MS + 1;
+  await cluster.look(4 * LOOK_MS);
+  resolve();
+  await cluster.look();
+  assert.deepEqual(cluster.lines.map(([event]) => event), ["alert"]);
+  assert.equal(cluster.posts.length, 1);
+  cluster.headAgeMs = 0;
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(cluster.events.map(({ id }) => id), [
+    "alert-1-firing",
+    "alert-1-resolved",
+  ]);
+});
+
+Deno.test("when the store goes away, the one on watch says so, and the events follow", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  cluster.fate = { ...CALM, end: "failed" };
+  await cluster.look(LEASE_TTL_MS + FIRE_AFTER_MS + 3 * LOOK_MS);
+  assert.deepEqual(
+    cluster.lines.map(([event, { type }]) => [event, type]),
+    [["alert", "store_unreachable"]],
+  );
+  assert.equal(cluster.posts.length, 1);
+  assert.equal(cluster.events.length, 0);
+
+  cluster.fate = CALM;
+  await cluster.look(3 * LOOK_MS);
+  assert.deepEqual(cluster.lines.map(([event]) => event), [
+    "alert",
+    "alert_ended",
+  ]);
+  assert.deepEqual(
+    cluster.events.map(({ payload }) => payload["status"]),
+    ["firing", "resolved"],
+  );
+  assert.equal(
+    cluster.monitors.filter((it) => it.isOnWatch).length,
+    1,
+    "somebody is on watch again",
+  );
+});
+
+Deno.test("a short pause of the store wakes nobody", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  cluster.fate = { ...CALM, end: "failed" };
+  await cluster.look(FIRE_AFTER_MS - 1_000);
+  cluster.fate = CALM;
+  await cluster.look(5 * LOOK_MS);
+  assert.deepEqual(cluster.lines, []);
+});
+
+/** A webhook whose receiver answers as told. */
+function hook(answers: (number | "away")[]): {
+  webhook: Webhook;
+  clock: ManualClock;
+  ids: string[];
+  lines: unknown[];
+} {
+  const clock = new ManualClock();
+  const ids: string[] = [];
+  const lines: unknown[] = [];
+  const webhook = new Webhook({
+    url: "https://hooks.example/secret-path",
+    key: undefined,
+    clock,
+    log: (event, fields) => lines.push({ event, ...fields }),
+    random: () => 0.5,
+    fetch: (_url, init) => {
+      ids.push((init!.headers as Headers).get("x-kaldrix-delivery")!);
+      const answer = answers.shift() ?? 200;
+      return answer === "away"
+        ? Promise.reject(new TypeError("connection refused"))
+        : Promise.resolve(new Response(null, { status: answer }));
+    },
+  });
+  return { webhook, clock, ids, lines };
+}
+
+Deno.test("a post is tried again until it is taken, in order", async () => {
+  const { webhook, clock, ids, lines } = hook(["away", 503, 429, 200, 200]);
+  await using _webhook = webhook;
+  webhook.send("a", {});
+  webhook.send("b", {});
+  await pass(clock, 60_000);
+  assert.deepEqual(ids, ["a", "a", "a", "a", "b"]);
+  assert.deepEqual(lines, []);
+});
+
+Deno.test("a post that can never succeed, or not in time, is given up and noted without its path", async () => {
+  const { webhook, clock, ids, lines } = hook([
+    404,
+    ...Array.from({ length: MAX_TRIES }, () => 500),
+  ]);
+  await using _webhook = webhook;
+  webhook.send("a", {});
+  webhook.send("b", {});
+  await pass(clock, 600_000);
+  assert.deepEqual(ids, ["a", ...Array.from({ length: MAX_TRIES }, () => "b")]);
+  assert.deepEqual(lines, [
+    {
+      event: "webhook_failed",
+      delivery: "a",
+      origin: "https://hooks.example",
+      outcome: "refused with 404",
+    },
+    {
+      event: "webhook_failed",
+      delivery: "b",
+      origin: "https://hooks.example",
+      outcome: "failed with 500",
+    },
+  ]);
+});
+
+Deno.test("a receiver that is away costs a bounded queue, the oldest makes room", async () => {
+  const { webhook, clock, ids } = hook(["away"]);
+  await using _webhook = webhook;
+  webhook.send("first", {});
+  await settle();
+  for (let i = 0; i <= MAX_WAITING; i++) webhook.send(`${i}`, {});
+  assert.equal(webhook.dropped, 1);
+  await pass(clock, 60_000);
+  assert.deepEqual(ids.slice(0, 3), ["first", "first", "1"]);
+  assert.equal(ids.at(-1), `${MAX_WAITING}`);
+});
+
+Deno.test("the webhook's key is what openssl makes of the secret", async () => {
+  // printf 'kaldrix alert webhook' | openssl dgst -sha256 -hmac 'a secret'
+  assert.equal(
+    await webhookKey("a secret"),
+    "bf28895c5fc1f10963642281368ab9c9c35d66728773226343d31b2f06f0b458",
+  );
+});
+
+Deno.test("a chain is expected where a source is set, or where one was", async () => {
+  const clock = new ManualClock();
+  const at = (number: number) =>
+    JSON.stringify({
+      timestamp: new Date(clock.now() - 1_000 * number).toISOString(),
+    });
+  const hub = (blocks: number) => ({
+    heads: () => Promise.resolve([{ epoch: "e", seq: blocks }]),
+    read: (_channel: string, { limit }: { limit: number }) =>
+      Promise.resolve(
+        Array.from({ length: Math.min(blocks, limit) }, (_, i) => ({
+          seq: blocks - i,
+          text: at(i + 5),
+        })).reverse(),
+      ),
+  });
+  const ageOf = (blocks: number, isExpected: boolean) =>
+    new Freshness({
+      hub: hub(blocks) as unknown as ConstructorParameters<
+        typeof Freshness
+      >[0]["hub"],
+      clock,
+      isExpected,
+    }).ageMs();
+  assert.equal(await ageOf(0, false), undefined);
+  assert.equal(await ageOf(CHAIN_BLOCKS - 1, false), undefined);
+  assert.equal(await ageOf(CHAIN_BLOCKS, false), 5_000);
+  assert.equal(await ageOf(1, true), 5_000);
+  assert.equal(await ageOf(0, true), 0, "counted from the start");
+});
+
+Deno.test("operators see alerts and silence them; others may not", async () => {
+  await using house = await openHouse();
+  const ask = async (
+    method: string,
+    path: string,
+    role: "admin" | "publisher" | undefined,
+    body?: unknown,
+  ) => {
+    const headers: Record<string, string> = role
+      ? { authorization: `Bearer ${await tokenOf(role)}` }
+      : {};
+    return await house.request(`/api/admin/alerts${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  };
+  assert.equal((await ask("GET", "", undefined)).status, 401);
+  assert.equal((await ask("GET", "", "publisher")).status, 403);
+  const order = { type: "memory", forMs: 60_000, reason: "known" };
+  assert.equal(
+    (await ask("POST", "/silences", "publisher", order)).status,
+    403,
+  );
+  const made = await ask("POST", "/silences", "admin", order);
+  assert.equal(made.status, 201);
+  const { silence } = await made.json();
+  assert.equal(silence.by, "admin");
+  const seen = await (await ask("GET", "", "admin")).json();
+  assert.deepEqual(seen.alerts, []);
+  assert.deepEqual(seen.silences, [silence]);
+  assert.equal(seen.rules.length, RULES.length);
+  for (
+    const wrong of [{ type: "no_such", forMs: 1 }, { type: "memory" }, {
+      type: "memory",
+      forMs: 0,
+    }, []]
+  ) {
+    const refused = await ask("POST", "/silences", "admin", wrong);
+    assert.equal(refused.status, 400);
+    assert.equal((await refused.json()).code, "INVALID_PAYLOAD");
+  }
+  assert.equal((await ask("DELETE", "/silences/memory", "admin")).status, 200);
+  assert.equal((await ask("DELETE", "/silences/memory", "admin")).status, 404);
+  assert.deepEqual(house.bugs, []);
+});
+
+Deno.test("an isolate that says goodbye is not lost, one that does not is, for a while", async () => {
+  await using house = await openHouse();
+  const { kv, isolate, instances } = house;
+  const own = ["instance", isolate];
+  let entry: Deno.KvEntryMaybe<Instance>;
+  do entry = await kv.get<Instance>(own); while (!entry.value);
+  const { value } = entry;
+  const silent = (id: string, ms: number) =>
+    kv.set(["instance", id], { ...value, id, at: Date.now() - ms });
+  await silent("x-lost", LOST_MS);
+  await silent("x-gone", GONE_MS);
+  const { present, lost } = await instances.survey();
+  assert.deepEqual(present.map(({ id }) => id), [isolate]);
+  assert.deepEqual(lost.map(({ id }) => id), ["x-lost"]);
+  await house.leave();
+  assert.equal((await kv.get(own)).value, null);
+});

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { BEAT_MS, Instances, LOST_MS } from "../../monitoring/instances.ts";
+import type { Instance } from "../../monitoring/instances.ts";
+import { Metrics } from "../../monitoring/metrics.ts";
+import { Samples } from "../../monitoring/metrics_history.ts";
+import { Sessions } from "../../realtime/sessions.ts";
+import type { Hub } from "../../realtime/hub.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
+import { CALM, MemoryKv } from "../fakes/kv.ts";
+import type { Fate } from "../fakes/kv.ts";
+import { pause, until } from "../server.ts";
+
+/** Isolates as they know of each other, on one clock and one store. */
+class Bench implements AsyncDisposable {
+  readonly clock: ManualClock;
+  readonly metrics: Metrics[] = [];
+  readonly #kv: Deno.Kv;
+  readonly #open: AsyncDisposable[] = [];
+  readonly #samples: Samples[] = [];
+
+  constructor(kv: Deno.Kv, clock = new ManualClock()) {
+    this.#kv = kv;
+    this.clock = clock;
+  }
+
+  isolate(id: string, memoryUsage: number): Instances {
+    const { clock } = this;
+    const sessions = new Sessions();
+    const metrics = new Metrics({
+      clock,
+      sessions,
+      behind: () => 1,
+      memoryUsage: () => memoryUsage,
+    });
+    const samples = new Samples({ clock, metrics });
+    const hub = {
+      channels: ["blocks"],
+      subscribers: () => 3,
+    } as unknown as Hub;
+    const instances = new Instances({
+      kv: this.#kv,
+      clock,
+      id,
+      sessions,
+      hub,
+      metrics,
+      samples,
+    });
+    this.metrics.push(metrics);
+    this.#open.push(instances);
+    this.#samples.push(samples);
+    return instances;
+  }
+
+  /** Everyone said once more how it is. */
+  async beat(): Promise<void> {
+    await this.#said();
+    this.clock.advance(BEAT_MS);
+    await this.#said();
+  }
+
+  async #said(): Promise<void> {
+    const now = this.clock.now();
+    await until("what everyone says", async () => {
+      const keys = ["one", "two"].map((id) => ["instance", id]);
+      const entries = await this.#kv.getMany<Instance[]>(keys);
+      return entries.every(({ value }) => value?.at === now);
+    });
+    // The answer to a commit comes a moment after its effect.
+    await until("the next beat", () => this.clock.nextDue <= now + BEAT_MS);
+    await pause(5);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const samples of this.#samples) samples[Symbol.dispose]();
+    for (const each of this.#open) await each[Symbol.asyncDispose]();
+    this.#kv.close();
+  }
+}
+
+Deno.test("what isolates count adds up, and times are those of the worst", async () => {
+  await using bench = new Bench(await Deno.openKv(":memory:"));
+  const one = bench.isolate("one", 100);
+  const two = bench.isolate("two", 300);
+  const [fast, slow] = bench.metrics;
+  fast!.hub.delivered!(3, 3, 10);
+  slow!.hub.delivered!(1, 1, 50);
+  slow!.connectionFailed();
+  slow!.connectionFailed();
+  await bench.beat();
+  await bench.beat();
+  for (const asked of [one, two]) {
+    const report = await asked.report();
+    assert.equal(report.instances, 2);
+    assert.equal(report.uptime, 10);
+    assert.deepEqual(report.subscribers, { blocks: 6 });
+    assert.equal(report.connectionStats.failedConnections, 2);
+    assert.equal(report.connectionStats.slowConnections, 2);
+    assert.equal(report.resourceUsage.memoryUsage, 300, "the largest process");
+    const { avg, min, max, p99, total } = report.eventDeliveryTime;
+    assert.equal(total, 4);
+    assert(Math.abs(avg - 20) < 0.5, `${avg}`);
+    assert(Math.abs(min - 10) < 0.2 && Math.abs(max - 50) < 0.5);
+    assert(Math.abs(p99 - 50) < 0.5);
+  }
+});
+
+Deno.test("who was heard of lately is there; who is silent longer is lost, not counted", async () => {
+  const kv = await Deno.openKv(":memory:");
+  await using bench = new Bench(kv);
+  const one = bench.isolate("one", 1);
+  bench.isolate("two", 1);
+  await bench.beat();
+  const { value } = await kv.get<Instance>(["instance", "two"]);
+  const names = async () => {
+    const { present, lost } = await one.survey();
+    return [present, lost].map((some) => some.map(({ id }) => id));
+  };
+  await kv.set(["instance", "old"], {
+    ...value,
+    id: "old",
+    at: bench.clock.now() - LOST_MS + 1,
+  });
+  assert.deepEqual(await names(), [["one", "old", "two"], []]);
+  await kv.set(["instance", "old"], {
+    ...value,
+    id: "old",
+    at: bench.clock.now() - LOST_MS,
+  });
+  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+  assert.equal((await one.report()).instances, 2);
+
+  // An older version of this program may be beside this one.
+  await kv.set(["instance", "older"], { id: "older", at: bench.clock.now() });
+  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+});
+
+for (const end of ["failed", "hung"] as const) {
+  Deno.test(
+    `a store whose commits ${
+      end === "hung" ? "hang" : "fail"
+    } makes nobody lost for sure, until it took beats for long enough`,
+    async () => {
+      const clock = new ManualClock();
+      let fate: Fate = CALM;
+      const kv = new MemoryKv(clock).connect({ weather: () => fate });
+      await using bench = new Bench(kv, clock);
+      const one = bench.isolate("one", 1);
+      bench.isolate("two", 1);
+      const three = bench.isolate("three", 1);
+      const seen = async () => {
+        const { lost, isSure } = await one.survey();
+        return [lost.map(({ id }) => id), isSure];
+      };
+      await pass(clock, LOST_MS - 1);
+      assert.deepEqual(await seen(), [[], false], "too young to judge others");
+      await pass(clock, 1);
+      assert.deepEqual(await seen(), [[], true]);
+
+      fate = { ...CALM, end: "failed" };
+      await three[Symbol.asyncDispose]();
+      if (end === "hung") fate = { ...CALM, beforeMs: LOST_MS };
+      await pass(clock, LOST_MS);
+      fate = CALM;
+      assert.deepEqual(await seen(), [["three", "two"], false]);
+      await pass(clock, LOST_MS);
+      const [lost] = await seen();
+      assert.deepEqual(lost, ["three"]);
+      await pass(clock, BEAT_MS);
+      assert.deepEqual(await seen(), [["three"], true]);
+    },
+  );
+}
+
+Deno.test("one beat that the store did not take is a break", async () => {
+  const clock = new ManualClock();
+  let fate: Fate = CALM;
+  const kv = new MemoryKv(clock).connect({ weather: () => fate });
+  await using bench = new Bench(kv, clock);
+  const one = bench.isolate("one", 1);
+  const isSure = async () => (await one.survey()).isSure;
+  await pass(clock, LOST_MS);
+  assert(await isSure());
+
+  fate = { ...CALM, end: "failed" };
+  await pass(clock, BEAT_MS);
+  fate = CALM;
+  assert(await isSure(), "a beat late is no beat missed");
+  await pass(clock, BEAT_MS);
+  assert(!await isSure());
+  await pass(clock, LOST_MS - 1);
+  assert(!await isSure());
+  await pass(clock, 1);
+  assert(await isSure());
+});

@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { systemClock } from "../../platform/clock.ts";
+import {
+  BroadcastLink,
+  DoorbellLink,
+  MAX_SENDERS,
+  REWATCH_MS,
+} from "../../realtime/link.ts";
+import type { Hint } from "../../realtime/link.ts";
+import { ManualClock, settle } from "../fakes/clock.ts";
+import { PostOffice } from "../fakes/link.ts";
+import { event, testLink } from "../contracts/link_contract.ts";
+
+let names = 0;
+const uniqueName = () => `test-${++names}`;
+const sleep = (ms: number) =>
+  new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+testLink("BroadcastLink", () => {
+  const name = uniqueName();
+  return Promise.resolve({
+    carriesEvents: true,
+    join: () => Promise.resolve(new BroadcastLink(name, uniqueName())),
+    arrive: () => sleep(30),
+    [Symbol.asyncDispose]: () => sleep(0),
+  });
+});
+
+testLink("DoorbellLink", async () => {
+  const kv = await Deno.openKv(":memory:");
+  return {
+    carriesEvents: false,
+    join: async () => {
+      const link = new DoorbellLink(kv, {
+        clock: systemClock,
+        minIntervalMs: 1,
+      });
+      await sleep(20);
+      return link;
+    },
+    arrive: () => sleep(40),
+    [Symbol.asyncDispose]: async () => {
+      await sleep(5);
+      kv.close();
+    },
+  };
+});
+
+testLink("the simulation's link", () => {
+  const office = new PostOffice();
+  return Promise.resolve({
+    carriesEvents: true,
+    join: () => Promise.resolve(office.join()),
+    arrive: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+});
+
+/** One who hears what a test posts as another isolate would. */
+class Listener implements Disposable {
+  readonly hints: Hint[] = [];
+  readonly #name = uniqueName();
+  readonly #link = new BroadcastLink(this.#name, "here");
+  readonly channel = new BroadcastChannel(this.#name);
+
+  constructor() {
+    this.#link.receive((hint) => this.hints.push(hint));
+  }
+
+  [Symbol.dispose](): void {
+    this.channel.close();
+    this.#link[Symbol.dispose]();
+  }
+}
+
+Deno.test("BroadcastLink notices a lost post by the next one's number", async () => {
+  using listener = new Listener();
+  const { hints, channel } = listener;
+  for (const number of [1, 2, 4, 5, 5, 4]) {
+    channel.postMessage({ from: "there", number, events: [] });
+  }
+  await sleep(30);
+  assert.deepEqual(
+    hints.map(({ incomplete }) => incomplete),
+    [false, false, true, false, true, true],
+  );
+});
+
+Deno.test("BroadcastLink asks to look when it first hears of a sender in the middle", async () => {
+  using listener = new Listener();
+  const { hints, channel } = listener;
+  channel.postMessage({ from: "there", number: 7, events: [] });
+  await sleep(30);
+  assert.deepEqual(hints, [{ events: [], incomplete: true }]);
+});
+
+Deno.test("BroadcastLink ignores what is no post of ours", async () => {
+  using listener = new Listener();
+  const { hints, channel } = listener;
+  const post = { from: "there", number: 1 };
+  for (
+    const garbage of [
+      undefined,
+      null,
+      1,
+      "text",
+      [],
+      {},
+      { ...post },
+      { ...post, events: "no" },
+      { ...post, events: [null] },
+      { ...post, events: [{ channel: "blocks" }] },
+      { ...post, events: [{ channel: 1, text: "" }] },
+      { ...post, events: [{ channel: "blocks", text: "", seq: 1.5 }] },
+      { ...post, events: [{ channel: "blocks", text: "", seq: -1 }] },
+      { ...post, events: [{ channel: "blocks", text: "", epoch: 5 }] },
+      { from: 1, number: 1, events: [] },
+      { from: "there", number: "1", events: [] },
+      { from: "there", number: NaN, events: [] },
+    ]
+  ) channel.postMessage(garbage);
+  await sleep(30);
+  assert.deepEqual(hints, []);
+  channel.postMessage({ ...post, events: [event(1)] });
+  await sleep(30);
+  assert.equal(hints.length, 1);
+});
+
+Deno.test("BroadcastLink remembers a bounded number of senders", async () => {
+  using listener = new Listener();
+  const { hints, channel } = listener;
+  for (let i = 0; i <= MAX_SENDERS; i++) {
+    channel.postMessage({ from: `there${i}`, number: 1, events: [] });
+    if (i % 100 === 99) await sleep(10);
+  }
+  await sleep(30);
+  // The first was forgotten: its next looks as if something were lost.
+  channel.postMessage({ from: "there1", number: 2, events: [] });
+  channel.postMessage({ from: "there0", number: 2, events: [] });
+  await sleep(30);
+  assert.deepEqual(
+    hints.slice(-2).map(({ incomplete }) => incomplete),
+    [false, true],
+  );
+});
+
+/** How often it was rung, once what is due has come to pass. */
+async function ringsIn(kv: Deno.Kv): Promise<bigint> {
+  for (let i = 0; i < 5; i++) await settle();
+  await sleep(10);
+  return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
+}
+
+Deno.test("DoorbellLink rings at most once in its interval, and once more for what came meanwhile", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  using link = new DoorbellLink(kv, { clock, minIntervalMs: 100 });
+  for (let i = 0; i < 50; i++) link.publish([]);
+  assert.equal(await ringsIn(kv), 1n);
+  clock.advance(99);
+  assert.equal(await ringsIn(kv), 1n);
+  clock.advance(1);
+  assert.equal(await ringsIn(kv), 2n);
+  clock.advance(1_000);
+  assert.equal(await ringsIn(kv), 2n, "silent when nothing happens");
+});
+
+Deno.test("DoorbellLink beside a faster link waits before it rings, once for all that came", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const options = { clock, minIntervalMs: 100, waitMs: 70 };
+  using link = new DoorbellLink(kv, options);
+  link.publish([]);
+  clock.advance(69);
+  link.publish([]);
+  assert.equal(await ringsIn(kv), 0n);
+  clock.advance(1);
+  assert.equal(await ringsIn(kv), 1n);
+  link.publish([]);
+  clock.advance(99);
+  assert.equal(await ringsIn(kv), 1n);
+  clock.advance(1);
+  assert.equal(await ringsIn(kv), 2n);
+  clock.advance(100);
+  link.publish([]);
+  clock.advance(69);
+  assert.equal(await ringsIn(kv), 2n);
+  clock.advance(1);
+  assert.equal(await ringsIn(kv), 3n);
+});
+
+Deno.test("DoorbellLink rings again when KV failed, and watches again when the watch ended", async () => {
+  const clock = new ManualClock();
+  let failing = true;
+  let watches = 0;
+  let commits = 0;
+  const kv = {
+    atomic: () => ({
+      sum: () => ({
+        commit: () => {
+          commits++;
+          if (failing) return Promise.reject(new Error("KV is away"));
+          return Promise.resolve({ ok: true });
+        },
+      }),
+    }),
+    watch: () => {
+      watches++;
+      return new ReadableStream({
+        start: (controller) => controller.close(),
+      });
+    },
+  } as unknown as Deno.Kv;
+  using link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
+  link.publish([]);
+  await settle();
+  assert.deepEqual([commits, watches], [1, 1]);
+  failing = false;
+  clock.advance(10);
+  await settle();
+  assert.equal(commits, 2);
+  clock.advance(REWATCH_MS);
+  await settle();
+  assert.equal(watches, 2);
+});
+
+Deno.test("DoorbellLink keeps nothing once disposed", async () => {
+  const clock = new ManualClock();
+  using kv = await Deno.openKv(":memory:");
+  const link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
+  link.publish([]);
+  await sleep(10);
+  link[Symbol.dispose]();
+  link.publish([]);
+  await sleep(10);
+  assert.equal(clock.pending, 0);
+});

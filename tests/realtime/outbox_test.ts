@@ -1,0 +1,349 @@
+import assert from "node:assert/strict";
+import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import {
+  HIGH_WATER_BYTES,
+  MAX_REPLY_BACKLOG_BYTES,
+  Outbox,
+  Pace,
+  PAGE_EVENTS,
+  READ_RETRY_MS,
+  STALL_MS,
+  TICK_MS,
+} from "../../realtime/outbox.ts";
+import type { Page } from "../../realtime/outbox.ts";
+import { Stream } from "../../realtime/stream.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
+import { FakePeer } from "../fakes/peer.ts";
+
+/** A stream at `seq` over a log that keeps events from `oldest` on. */
+function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
+  const clock = new ManualClock();
+  const pace = new Pace(clock);
+  const peer = new FakePeer();
+  const stream = new Stream("blocks", {
+    logged: true,
+    head: { epoch, seq },
+    envelope: () => ({ id: "frame", now: 0 }),
+  });
+  const log = { oldest, failing: false, reads: 0, pad: "", epoch };
+  const text = (seq: number) =>
+    JSON.stringify({
+      type: "NEW_BLOCK",
+      channel: "blocks",
+      seq,
+      epoch: log.epoch,
+      pad: log.pad,
+    });
+  let stalls = 0;
+  const parts = {
+    clock,
+    pace,
+    envelope: () => ({ id: "frame", now: 0 }),
+    readPage: (_: string, after: number, upTo: number): Promise<Page> => {
+      log.reads++;
+      if (log.failing) return Promise.reject(new Error("KV is away"));
+      const from = Math.max(after + 1, log.oldest);
+      const count = Math.max(0, Math.min(PAGE_EVENTS, upTo - from + 1));
+      return Promise.resolve(
+        Array.from({ length: count }, (_, i) => ({
+          seq: from + i,
+          text: text(from + i),
+        })),
+      );
+    },
+    readOldest: () => Promise.resolve(log.oldest),
+  };
+  const outbox = new Outbox(peer, parts, () => stalls++);
+  const publish = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      const next = stream.seq + 1;
+      stream.offer(log.epoch, next, text(next));
+    }
+    stream.flush();
+  };
+  return {
+    clock,
+    pace,
+    peer,
+    stream,
+    log,
+    outbox,
+    publish,
+    stalls: () => stalls,
+  };
+}
+
+const range = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+for (const batch of [false, true]) {
+  const how = batch ? "joined" : "one by one";
+
+  Deno.test(`live events come in order, ${how}`, () => {
+    const { outbox, stream, publish, peer } = bench();
+    outbox.batch = batch;
+    outbox.attach(stream, { epoch: "e", seq: 0 });
+    publish(3);
+    publish(1);
+    assert.deepEqual(peer.seqs(), [1, 2, 3, 4]);
+    assert.equal(peer.texts.length, batch ? 2 : 4);
+    assert(peer.seen.every(({ replay }) => replay === undefined));
+  });
+
+  Deno.test(`a resume comes from memory, marked as replay, then live, ${how}`, () => {
+    const { outbox, stream, publish, peer, log } = bench();
+    outbox.batch = batch;
+    publish(5);
+    outbox.attach(stream, { epoch: "e", seq: 2 });
+    publish(2);
+    assert.deepEqual(peer.seqs(), range(3, 7));
+    assert.deepEqual(
+      peer.seen.map(({ replay }) => replay ?? false),
+      [true, true, true, false, false],
+    );
+    assert.equal(log.reads, 0);
+  });
+
+  Deno.test(`a resume from further back comes from the log in pages, then live, ${how}`, async () => {
+    const { outbox, stream, publish, peer, log, clock, pace } = bench({
+      seq: 1_000,
+    });
+    outbox.batch = batch;
+    outbox.attach(stream, { epoch: "e", seq: 10 });
+    publish(3);
+    await pass(clock, TICK_MS);
+    publish(2);
+    assert.deepEqual(peer.seqs(), range(11, 1_005));
+    assert.equal(log.reads, Math.ceil(990 / PAGE_EVENTS));
+    for (const { seq, replay } of peer.seen) {
+      assert.equal(replay ?? false, seq! <= 1_000);
+    }
+    await pass(clock, TICK_MS);
+    assert.equal(pace.size, 0);
+    assert.equal(clock.pending, 0, "nothing ticks for those who keep up");
+  });
+
+  Deno.test(`what retention has taken is told once, exactly, ${how}`, async () => {
+    const { outbox, stream, publish, peer, clock } = bench({
+      seq: 100,
+      oldest: 41,
+    });
+    outbox.batch = batch;
+    outbox.attach(stream, { epoch: "e", seq: 10 });
+    publish(1);
+    await pass(clock, TICK_MS);
+    assert.deepEqual(peer.of("gap").map(({ payload }) => payload), [
+      { channel: "blocks", from: 11, to: 40, epoch: "e", reason: "retention" },
+    ]);
+    assert.equal(peer.seen[0]!.type, "gap", "before what follows it");
+    assert.deepEqual(peer.seqs(), range(41, 101));
+  });
+
+  Deno.test(`a full socket is fed no further, and goes on when it drains, ${how}`, async () => {
+    const { outbox, stream, publish, peer, clock, pace, log } = bench();
+    outbox.batch = batch;
+    log.pad = "x".repeat(1_000);
+    outbox.attach(stream, { epoch: "e", seq: 0 });
+    peer.bufferedAmount = HIGH_WATER_BYTES - 1;
+    publish(1);
+    assert.deepEqual(peer.seqs(), [1], "below the mark it takes");
+    peer.bufferedAmount = HIGH_WATER_BYTES;
+    publish(500);
+    await pass(clock, 10 * TICK_MS);
+    assert.deepEqual(peer.seqs(), [1], "at the mark it does not");
+    assert.equal(pace.size, 1);
+    peer.bufferedAmount = HIGH_WATER_BYTES / 2 + 1;
+    await pass(clock, TICK_MS);
+    assert.deepEqual(peer.seqs(), [1], "it waits until half is gone");
+    peer.bufferedAmount = HIGH_WATER_BYTES / 2;
+    peer.stopped = true;
+    await pass(clock, TICK_MS);
+    assert(peer.bufferedAmount >= HIGH_WATER_BYTES);
+    assert(peer.bufferedAmount < 2 * HIGH_WATER_BYTES, "bounded");
+    peer.stopped = false;
+    peer.bufferedAmount = 0;
+    await pass(clock, TICK_MS);
+    assert.deepEqual(peer.seqs(), range(1, 501));
+    publish(1);
+    assert.deepEqual(peer.seqs(), range(1, 502), "live again");
+  });
+
+  Deno.test(`a client that falls out of memory gets the rest from the log, ${how}`, async () => {
+    const { outbox, stream, publish, peer, clock, log } = bench();
+    outbox.batch = batch;
+    outbox.attach(stream, { epoch: "e", seq: 0 });
+    peer.bufferedAmount = HIGH_WATER_BYTES;
+    publish(3_000);
+    assert(stream.first > 1_000);
+    log.oldest = 501;
+    peer.bufferedAmount = 0;
+    await pass(clock, TICK_MS);
+    assert.deepEqual(peer.seqs(), range(501, 3_000));
+    assert.equal(peer.of("gap")[0]!.payload.to, 500);
+    assert(peer.seen.every(({ replay }) => replay === undefined));
+  });
+}
+
+for (
+  const [name, buffered] of Object.entries({
+    "full": HIGH_WATER_BYTES,
+    "read a little and then no more": HIGH_WATER_BYTES / 2 + 1,
+  })
+) {
+  Deno.test(`a client whose socket stays ${name} is found too slow in time`, async () => {
+    const { outbox, stream, publish, peer, clock, stalls, pace } = bench();
+    outbox.attach(stream, { epoch: "e", seq: 0 });
+    peer.bufferedAmount = HIGH_WATER_BYTES;
+    publish(1);
+    await pass(clock, TICK_MS);
+    peer.bufferedAmount = buffered;
+    const rest = buffered < HIGH_WATER_BYTES ? TICK_MS : -TICK_MS;
+    await pass(clock, STALL_MS + rest - TICK_MS);
+    assert.equal(stalls(), 0);
+    await pass(clock, 2 * TICK_MS);
+    assert.equal(stalls(), 1);
+    assert.equal(stream.cursors.size, 0, "dropped from its streams at once");
+    assert.equal(outbox.size, 0);
+    assert.equal(pace.size, 0);
+    assert.equal(clock.pending, 0);
+    publish(1);
+    assert.deepEqual(peer.texts, []);
+  });
+}
+
+Deno.test("a client that reads slowly but reads is not found too slow", async () => {
+  const { outbox, stream, publish, peer, clock, stalls } = bench();
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  peer.bufferedAmount = 2 * HIGH_WATER_BYTES;
+  publish(1);
+  for (let i = 0; i < 5; i++) {
+    await pass(clock, STALL_MS - TICK_MS);
+    peer.bufferedAmount -= 1;
+    await pass(clock, TICK_MS);
+  }
+  assert.equal(stalls(), 0);
+});
+
+Deno.test("a log that cannot be read makes nobody too slow, and is asked again", async () => {
+  const { outbox, stream, peer, clock, stalls, log } = bench({ seq: 10 });
+  log.failing = true;
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  await pass(clock, 2 * STALL_MS);
+  assert.equal(stalls(), 0);
+  assert(log.reads > 10 && log.reads <= 2 * STALL_MS / READ_RETRY_MS + 2);
+  log.failing = false;
+  await pass(clock, READ_RETRY_MS + TICK_MS);
+  assert.deepEqual(peer.seqs(), range(1, 10));
+});
+
+Deno.test("a new epoch is told, then its events come from the oldest kept", async () => {
+  const { outbox, stream, publish, peer, clock, log } = bench({ seq: 50 });
+  outbox.attach(stream, { epoch: "e", seq: 50 });
+  log.epoch = "f";
+  log.oldest = 4;
+  stream.leap({ epoch: "f", seq: 6 });
+  publish(1);
+  await pass(clock, TICK_MS);
+  assert.deepEqual(peer.of("gap").map(({ payload }) => payload), [
+    { channel: "blocks", from: 1, to: 3, epoch: "f", reason: "epoch_changed" },
+  ]);
+  assert.deepEqual(peer.seqs(), [4, 5, 6, 7]);
+  assert(peer.seen.slice(1).every(({ epoch }) => epoch === "f"));
+});
+
+Deno.test("a subscriber of an unborn channel misses nothing, though the birth was not heard", async () => {
+  const { outbox, stream, peer, clock, log } = bench({ epoch: UNBORN_EPOCH });
+  outbox.attach(stream, { epoch: UNBORN_EPOCH, seq: 0 });
+  log.epoch = "e";
+  stream.leap({ epoch: "e", seq: 3 });
+  stream.flush();
+  await pass(clock, TICK_MS);
+  assert.deepEqual(peer.seqs(), [1, 2, 3]);
+  assert.deepEqual(peer.of("gap"), []);
+});
+
+Deno.test("attaching again moves the cursor, even while the log is being read", async () => {
+  const { outbox, stream, peer, clock, publish } = bench({ seq: 600 });
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  outbox.attach(stream, { epoch: "e", seq: 590 });
+  publish(1);
+  await pass(clock, TICK_MS);
+  assert.deepEqual(peer.seqs(), range(591, 601));
+  assert.equal(stream.cursors.size, 1);
+  outbox.attach(stream, { epoch: "e", seq: 599 });
+  assert.deepEqual(peer.seqs().slice(-2), [600, 601]);
+});
+
+Deno.test("detaching or closing while the log is being read ends it", async () => {
+  const { outbox, stream, peer, clock, pace } = bench({ seq: 600 });
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  assert(outbox.detach("blocks"));
+  assert(!outbox.detach("blocks"));
+  await pass(clock, TICK_MS);
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  outbox.close();
+  await pass(clock, TICK_MS);
+  assert.deepEqual(peer.texts, []);
+  assert.equal(pace.size, 0);
+});
+
+Deno.test("an outbox that is closed attaches nothing: no cursor is left behind", () => {
+  const { outbox, stream } = bench();
+  outbox.close();
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  assert.equal(stream.cursors.size, 0);
+  assert.equal(outbox.size, 0);
+});
+
+Deno.test("replies alone may fill a socket up to their bound, then its client is too slow", () => {
+  const { outbox, peer, stalls, stream } = bench();
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  peer.bufferedAmount = MAX_REPLY_BACKLOG_BYTES;
+  outbox.say("{}");
+  assert.deepEqual([peer.texts.length, stalls()], [1, 0]);
+  peer.bufferedAmount++;
+  outbox.say("{}");
+  assert.deepEqual([peer.texts.length, stalls()], [1, 1]);
+  outbox.say("{}");
+  assert.equal(stalls(), 1, "once");
+  assert.equal(stream.cursors.size, 0);
+});
+
+Deno.test("joined replies keep their order, also among events", () => {
+  const { outbox, peer, stream, publish, clock } = bench();
+  outbox.batch = true;
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  outbox.say('{"type":"a"}');
+  outbox.say('{"type":"b"}');
+  assert.equal(peer.texts.length, 0, "until the turn is over");
+  publish(1);
+  outbox.say('{"type":"c"}');
+  clock.turn();
+  assert.deepEqual(
+    peer.seen.map(({ type }) => type),
+    ["a", "b", "NEW_BLOCK", "c"],
+  );
+  outbox.say('{"type":"d"}');
+  outbox.batch = false;
+  outbox.say('{"type":"e"}');
+  assert.deepEqual(peer.seen.slice(4).map(({ type }) => type), ["d", "e"]);
+});
+
+Deno.test("several channels that are behind are served in turn", async () => {
+  const { outbox, stream, peer, clock } = bench({ seq: 2_000 });
+  const other = new Stream("dag", {
+    logged: true,
+    head: { epoch: "e", seq: 2_000 },
+    envelope: () => ({ id: "frame", now: 0 }),
+  });
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  outbox.attach(other, { epoch: "e", seq: 0 });
+  await pass(clock, TICK_MS);
+  assert.equal(peer.seqs().length, 4_000);
+  assert.deepEqual(
+    [...outbox.positions()].map(({ seq, lag }) => [seq, lag]),
+    [[2_000, 0], [2_000, 0]],
+  );
+  const seqs = peer.seqs();
+  assert(seqs.lastIndexOf(1) < seqs.indexOf(2_000), "neither waits for all");
+});

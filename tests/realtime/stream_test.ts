@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import {
+  FRAME_EVENTS,
+  FRAME_LENGTH,
+  MAX_FRAMES,
+  MAX_HELD,
+  RING_EVENTS,
+  RING_LENGTH,
+  Stream,
+} from "../../realtime/stream.ts";
+import type { Cursor } from "../../realtime/stream.ts";
+
+const text = (seq: number) => `{"seq":${seq}}`;
+
+function streamAt(seq: number, epoch = "e"): Stream {
+  return new Stream("blocks", {
+    logged: true,
+    head: { epoch, seq },
+    envelope: () => ({ id: "frame", now: 0 }),
+  });
+}
+
+/** A cursor that counts how often it was told to advance. */
+function cursorIn(stream: Stream): Cursor & { told: number } {
+  const cursor = {
+    seq: stream.seq,
+    epoch: stream.epoch,
+    replayUntil: 0,
+    behind: false,
+    told: 0,
+    advance: () => void cursor.told++,
+  };
+  stream.cursors.add(cursor);
+  return cursor;
+}
+
+function seqsIn(frame: string): number[] {
+  const parsed = JSON.parse(frame);
+  if (parsed.type !== "BATCH_UPDATE") return [parsed.seq];
+  return parsed.payload.updates.map(({ seq }: { seq: number }) => seq);
+}
+
+Deno.test("a Stream holds back what comes early and hands on in order", () => {
+  const stream = streamAt(0);
+  assert.equal(stream.offer("e", 3, text(3)), "held");
+  assert.equal(stream.offer("e", 2, text(2)), "held");
+  assert.equal(stream.seq, 0);
+  assert(stream.waits);
+  assert.equal(stream.offer("e", 1, text(1)), "taken");
+  assert.equal(stream.seq, 3);
+  assert(!stream.waits);
+  assert.equal(stream.offer("e", 2, text(2)), "known");
+  assert.equal(stream.offer("other", 4, text(4)), "foreign");
+  for (const seq of [1, 2, 3]) {
+    assert.equal(stream.textOf(seq, false), text(seq));
+  }
+});
+
+Deno.test("a Stream is contiguous whatever the order, the doubles and the holes", () => {
+  fc.assert(fc.property(
+    fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 100 }),
+    (seqs) => {
+      const stream = streamAt(0);
+      const offered = new Set<number>();
+      for (const seq of seqs) {
+        stream.offer("e", seq, text(seq));
+        offered.add(seq);
+        let expected = 0;
+        while (offered.has(expected + 1)) expected++;
+        assert.equal(stream.seq, expected);
+        const beyond = [...offered].some((one) => one > expected);
+        assert.equal(stream.waits, beyond);
+      }
+      for (let seq = 1; seq <= stream.seq; seq++) {
+        assert.equal(stream.textOf(seq, false), text(seq));
+      }
+    },
+  ));
+});
+
+Deno.test("a Stream holds back so many and no more", () => {
+  const stream = streamAt(0);
+  for (let seq = 2; seq <= MAX_HELD + 2; seq++) {
+    stream.offer("e", seq, text(seq));
+  }
+  stream.offer("e", 1, text(1));
+  assert.equal(stream.seq, MAX_HELD + 1, "one was too many");
+});
+
+Deno.test("a Stream keeps so many of the newest events", () => {
+  const stream = streamAt(10);
+  assert.equal(stream.first, 11);
+  for (let i = 1; i <= RING_EVENTS; i++) {
+    stream.offer("e", 10 + i, text(10 + i));
+  }
+  assert.equal(stream.first, 11);
+  stream.offer("e", 11 + RING_EVENTS, text(11 + RING_EVENTS));
+  assert.equal(stream.first, 12);
+  for (let seq = stream.first; seq <= stream.seq; seq++) {
+    assert.equal(stream.textOf(seq, false), text(seq));
+  }
+});
+
+Deno.test("a Stream keeps no more text than its bound, but one event always", () => {
+  const stream = streamAt(0);
+  const quarter = "x".repeat(RING_LENGTH / 4);
+  for (let seq = 1; seq <= 4; seq++) stream.offer("e", seq, quarter);
+  assert.equal(stream.first, 1, "just full");
+  stream.offer("e", 5, "y");
+  assert.equal(stream.first, 2);
+  stream.offer("e", 6, "z".repeat(RING_LENGTH + 1));
+  assert.equal(stream.first, 6);
+  stream.offer("e", 7, "small");
+  assert.equal(stream.first, 7);
+  assert.equal(stream.textOf(7, false), "small");
+});
+
+Deno.test("a leap empties a Stream and goes on after it", () => {
+  const stream = streamAt(0);
+  stream.offer("e", 1, text(1));
+  stream.offer("e", 5, text(5));
+  stream.leap({ epoch: "f", seq: 9 });
+  assert.deepEqual(
+    [stream.epoch, stream.seq, stream.first, stream.waits],
+    ["f", 9, 10, false],
+  );
+  assert.equal(stream.offer("f", 10, text(10)), "taken");
+  assert.equal(stream.flush(), 1);
+});
+
+Deno.test("an unborn Stream is named by its first event, and only by that", () => {
+  const stream = streamAt(0, UNBORN_EPOCH);
+  const fresh = cursorIn(stream);
+  const old = cursorIn(stream);
+  old.epoch = "older";
+  old.seq = 50;
+  assert.equal(stream.offer("e", 2, text(2)), "foreign");
+  assert.equal(stream.offer("e", 1, text(1)), "taken");
+  assert.equal(stream.epoch, "e");
+  assert.equal(fresh.epoch, "e");
+  assert.equal(old.epoch, "older", "has yet to be told");
+});
+
+Deno.test("flush() tells those who keep up, and bears one that leaves", () => {
+  const stream = streamAt(0);
+  const one = cursorIn(stream);
+  const leaver = cursorIn(stream);
+  leaver.advance = () => {
+    stream.cursors.delete(leaver);
+    stream.cursors.delete(one);
+  };
+  const slow = cursorIn(stream);
+  slow.behind = true;
+  const last = cursorIn(stream);
+  stream.offer("e", 1, text(1));
+  stream.offer("e", 2, text(2));
+  assert.equal(stream.flush(), 2);
+  assert.deepEqual([one.told, slow.told, last.told], [1, 0, 1]);
+  assert.equal(stream.flush(), 0);
+});
+
+Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
+  const stream = streamAt(0);
+  const cursors = Array.from({ length: 5 }, () => cursorIn(stream));
+  const told = () => cursors.map((cursor) => cursor.told);
+  stream.offer("e", 1, text(1));
+  assert(stream.isDue);
+  assert.equal(stream.flush(2), 0);
+  assert.deepEqual(told(), [1, 1, 0, 0, 0]);
+  stream.offer("e", 2, text(2));
+  stream.cursors.delete(cursors[2]!);
+  assert.equal(stream.flush(2), 0);
+  assert.deepEqual(told(), [1, 1, 0, 1, 1]);
+  assert.equal(stream.flush(2), 1, "what was new as it began");
+  assert(stream.isDue, "the first have not seen the second event");
+  assert.equal(stream.flush(), 1);
+  assert.deepEqual(told(), [2, 2, 0, 2, 2]);
+  assert(!stream.isDue);
+});
+
+Deno.test("a leap in the midst of handing out begins anew", () => {
+  const stream = streamAt(0);
+  const [first] = [cursorIn(stream), cursorIn(stream)];
+  stream.offer("e", 1, text(1));
+  stream.flush(1);
+  stream.leap({ epoch: "f", seq: 9 });
+  assert.equal(stream.flush(1), 0);
+  assert.equal(first!.told, 2, "it has to be told of the new log");
+  assert.equal(stream.flush(), 0);
+  assert(!stream.isDue);
+});
+
+Deno.test("a frame is joined once for all who stand at the same place", () => {
+  const stream = streamAt(0);
+  for (let seq = 1; seq <= 5; seq++) stream.offer("e", seq, text(seq));
+  const frame = stream.frameAfter(2, 0);
+  assert.equal(stream.frameAfter(2, 0), frame, "the very same");
+  assert.deepEqual([seqsIn(frame.text), frame.seq], [[3, 4, 5], 5]);
+  assert.equal(stream.frameAfter(4, 0).text, text(5), "one needs no joining");
+  stream.offer("e", 6, text(6));
+  assert.deepEqual(seqsIn(stream.frameAfter(2, 0).text), [3, 4, 5, 6]);
+});
+
+Deno.test("a frame ends where history ends, and marks what is history", () => {
+  const stream = streamAt(0);
+  for (let seq = 1; seq <= 5; seq++) stream.offer("e", seq, text(seq));
+  const history = stream.frameAfter(0, 3);
+  assert.equal(history.seq, 3);
+  for (const update of JSON.parse(history.text).payload.updates) {
+    assert.equal(update.replay, true);
+  }
+  const live = stream.frameAfter(3, 3);
+  assert.equal(live.seq, 5);
+  assert(!live.text.includes("replay"));
+  assert.equal(JSON.parse(stream.textOf(2, true)).replay, true);
+});
+
+Deno.test("a frame holds so many events and so much text", () => {
+  const many = streamAt(0);
+  for (let seq = 1; seq <= FRAME_EVENTS + 1; seq++) {
+    many.offer("e", seq, text(seq));
+  }
+  assert.equal(many.frameAfter(0, 0).seq, FRAME_EVENTS);
+  const long = streamAt(0);
+  const half = `"${"x".repeat(FRAME_LENGTH / 2)}"`;
+  for (let seq = 1; seq <= 3; seq++) long.offer("e", seq, half);
+  assert.equal(long.frameAfter(0, 0).seq, 2);
+});
+
+Deno.test("a Stream keeps so many joined frames", () => {
+  const stream = streamAt(0);
+  for (let seq = 1; seq <= MAX_FRAMES + 2; seq++) {
+    stream.offer("e", seq, text(seq));
+  }
+  const first = stream.frameAfter(0, 0);
+  for (let seq = 1; seq < MAX_FRAMES; seq++) stream.frameAfter(seq, 0);
+  assert.equal(stream.frameAfter(0, 0), first);
+  stream.frameAfter(MAX_FRAMES, 0);
+  assert.notEqual(stream.frameAfter(0, 0), first);
+});
+
+Deno.test("a Stream without retention passes on as it comes", () => {
+  const stream = new Stream("metrics", {
+    logged: false,
+    head: { epoch: "", seq: 0 },
+    envelope: () => ({ id: "frame", now: 0 }),
+  });
+  const cursor = cursorIn(stream);
+  stream.pass(text(1));
+  stream.pass(text(2));
+  assert.equal(stream.flush(), 2);
+  assert.equal(cursor.told, 1);
+});

@@ -1,0 +1,326 @@
+import assert from "node:assert/strict";
+import type { RefusalCode } from "../../protocol/refusals.ts";
+import { REFUSALS } from "../../protocol/refusals.ts";
+import { ROLES } from "../../protocol/channels.ts";
+import { MAX_BLOCK_MS } from "../../security/block_list.ts";
+import { tokenOf } from "../test_service.ts";
+import {
+  connect,
+  FakeConnection,
+  IP,
+  openIsolates,
+} from "../system/isolates.ts";
+import type { Isolates } from "../system/isolates.ts";
+import { until } from "../fakes/security.ts";
+
+const BAD_IP = "203.0.113.7";
+
+/** Asks as an admin, and reads the answer. */
+async function ask(
+  isolates: Isolates,
+  method: string,
+  path: string,
+  body?: unknown,
+  of = 0,
+  // deno-lint-ignore no-explicit-any -- answers are looked into freely.
+): Promise<{ status: number; body: any }> {
+  const response = await isolates.ask(`/api/admin/${path}`, {
+    of,
+    method,
+    headers: { authorization: `Bearer ${await tokenOf("admin")}` },
+    ...(body === undefined
+      ? {}
+      : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+async function refused(
+  answer: Promise<{ status: number; body: { code: string; message: string } }>,
+  code: RefusalCode,
+  message = /./,
+): Promise<void> {
+  const { status, body } = await answer;
+  assert.equal(body.code, code, JSON.stringify(body));
+  assert.equal(status, REFUSALS[code].http);
+  assert.match(body.message, message);
+}
+
+Deno.test("only an admin gets past any admin door, even one that is not there", async () => {
+  await using isolates = await openIsolates();
+  const doors = [
+    ["GET", "blocks"],
+    ["POST", "blocks"],
+    ["DELETE", "blocks/1.2.3.4"],
+    ["GET", "sessions"],
+    ["DELETE", "sessions/x"],
+    ["GET", "revocations"],
+    ["POST", "revocations"],
+    ["GET", "events"],
+    ["GET", "nothing"],
+  ] as const;
+  for (const [method, path] of doors) {
+    const url = `/api/admin/${path}`;
+    const stranger = await isolates.ask(url, { method });
+    await stranger.body?.cancel();
+    assert.equal(stranger.status, 401, url);
+    assert.equal(stranger.headers.get("www-authenticate"), "Bearer");
+    for (const role of ROLES.filter((role) => role !== "admin")) {
+      const headers = { authorization: `Bearer ${await tokenOf(role)}` };
+      const response = await isolates.ask(url, { method, headers });
+      await response.body?.cancel();
+      assert.equal(response.status, 403, `${role} at ${url}`);
+    }
+  }
+  assert.equal((await ask(isolates, "GET", "nothing")).status, 404);
+});
+
+Deno.test("an operator blocks a network, sees the block, and lifts it", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  const client = connect(isolates.all[1]!, BAD_IP);
+  const request = { ip: "203.0.113.0/24", reason: "scanner", forMs: 60_000 };
+  const { status, body } = await ask(isolates, "POST", "blocks", request);
+  assert.equal(status, 201);
+  const { ip, reason, by, since, until: end, level } = body.block;
+  assert.deepEqual(
+    { ip, reason, by, forMs: end - since, level },
+    { ...request, by: "admin", level: 0 },
+  );
+  await until(() => client.ended !== undefined, "the other isolate knows");
+  assert.equal(client.ended!.code, "IP_BLOCKED");
+  const there = await isolates.ask("/api/channels", { ip: BAD_IP, of: 1 });
+  assert.equal(there.status, 403);
+  assert.match((await there.json()).message, /scanner/);
+  const listed = await ask(isolates, "GET", "blocks", undefined, 1);
+  assert.deepEqual(listed.body, { blocks: [body.block] });
+
+  assert.deepEqual(
+    await ask(isolates, "DELETE", "blocks/203.0.113.7"),
+    { status: 404, body: { removed: false } },
+  );
+  const path = `blocks/${encodeURIComponent("203.0.113.0/24")}`;
+  assert.deepEqual(
+    await ask(isolates, "DELETE", path),
+    { status: 200, body: { removed: true } },
+  );
+  const back = await isolates.ask("/api/channels", { ip: BAD_IP });
+  await back.body?.cancel();
+  assert.equal(back.status, 200);
+  const spelled = "2001:0db8:0000::/32";
+  await ask(isolates, "POST", "blocks", { ip: spelled });
+  assert.equal(
+    (await ask(isolates, "DELETE", `blocks/${spelled}`)).status,
+    200,
+  );
+});
+
+Deno.test("an operator who blocks its own address can lift the block again", async () => {
+  await using isolates = await openIsolates({
+    env: { ALLOWED_IPS: "198.51.100.0/24" },
+  });
+  const block = (body: unknown) => ask(isolates, "POST", "blocks", body);
+  assert.equal((await block({ ip: IP })).status, 201);
+  const outside = await isolates.ask("/api/channels", { ip: IP });
+  await outside.body?.cancel();
+  assert.equal(outside.status, 403);
+  const stranger = await isolates.ask("/api/admin/blocks", { ip: IP });
+  await stranger.body?.cancel();
+  assert.equal(stranger.status, 401);
+  assert.equal((await ask(isolates, "DELETE", `blocks/${IP}`)).status, 200);
+
+  await refused(block({ ip: "198.51.100.9" }), "FORBIDDEN", /allow-list/);
+  await refused(block({ ip: "8.0.0.0/7" }), "INVALID_PAYLOAD", /wider/);
+  assert.deepEqual((await ask(isolates, "GET", "blocks")).body.blocks, []);
+});
+
+Deno.test("a wrong request is told what is wrong with it", async () => {
+  await using isolates = await openIsolates();
+  const post = (path: string, body: unknown) =>
+    ask(isolates, "POST", path, body);
+  await refused(post("blocks", "{"), "INVALID_JSON");
+  await refused(
+    post("blocks", { ip: "x".repeat(20_000) }),
+    "MESSAGE_TOO_LARGE",
+  );
+  await refused(post("blocks", {}), "INVALID_PAYLOAD");
+  await refused(
+    post("blocks", { ip: "nowhere" }),
+    "INVALID_PAYLOAD",
+    /neither/,
+  );
+  await refused(post("blocks", { ip: BAD_IP, forMs: 0 }), "INVALID_PAYLOAD");
+  await refused(
+    post("blocks", { ip: BAD_IP, forMs: MAX_BLOCK_MS + 1 }),
+    "INVALID_PAYLOAD",
+    /forMs/,
+  );
+  await refused(post("blocks", { ip: BAD_IP, colour: 1 }), "INVALID_PAYLOAD");
+  await refused(post("revocations", {}), "INVALID_PAYLOAD");
+  await refused(
+    post("revocations", { user: "a", tokenId: "b" }),
+    "INVALID_PAYLOAD",
+  );
+  for (const limit of ["0", "1001", "x", "1.5"]) {
+    await refused(
+      ask(isolates, "GET", `events?limit=${limit}`),
+      "INVALID_PAYLOAD",
+      /1 to 1000/,
+    );
+  }
+  const { body } = await post("blocks", { forMs: "long" });
+  assert.deepEqual(
+    body.issues.map(({ path }: { path: string }) => path),
+    ["ip", "forMs"],
+  );
+});
+
+Deno.test("who is connected where is listed, and one is sent away", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  const near = connect(isolates.all[0]!, IP, new FakeConnection("alice"));
+  const far = connect(isolates.all[1]!, BAD_IP, new FakeConnection("bob"));
+  let listed: { id: string; user: string; ip: string }[] = [];
+  // The isolates find each other through the store.
+  for (let i = 0; i < 100; i++) {
+    const { body } = await ask(isolates, "GET", "sessions");
+    listed = body.sessions;
+    if (listed.length === 2) {
+      assert.equal(body.complete, true);
+      break;
+    }
+  }
+  assert.deepEqual(
+    listed.map(({ id, user, ip }) => ({ id, user, ip })),
+    [
+      { id: near.id, user: "alice", ip: IP },
+      { id: far.id, user: "bob", ip: BAD_IP },
+    ],
+  );
+  const { status } = await ask(isolates, "DELETE", `sessions/${far.id}`);
+  assert.equal(status, 202);
+  await until(() => far.ended !== undefined, "bob is sent away");
+  assert.equal(near.ended, undefined);
+});
+
+Deno.test("a revoked user is out everywhere, and in again with a token issued later", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  const token = await tokenOf("user");
+  const headers = { authorization: `Bearer ${token}` };
+  const use = async (of: number) => {
+    const response = await isolates.ask("/api/channels", { headers, of });
+    return { status: response.status, ...await response.json() };
+  };
+  assert.equal((await use(1)).status, 200);
+  const { status, body } = await ask(isolates, "POST", "revocations", {
+    user: "user",
+    reason: "left the company",
+  });
+  assert.equal(status, 201);
+  const { kind, id, by, reason } = body.revocation;
+  assert.deepEqual(
+    { kind, id, by, reason },
+    { kind: "user", id: "user", by: "admin", reason: "left the company" },
+  );
+  for (const isolate of [0, 1]) {
+    let answer = await use(isolate);
+    while (answer.status === 200) answer = await use(isolate);
+    assert.deepEqual(
+      [answer.code, answer.message],
+      ["UNAUTHENTICATED", "Token has been revoked"],
+    );
+  }
+  const listed = await ask(isolates, "GET", "revocations", undefined, 1);
+  assert.deepEqual(listed.body.revocations, [body.revocation]);
+  const later = await tokenOf("user", "1h", () => Date.now() + 1_000);
+  const again = await isolates.ask("/api/channels", {
+    headers: { authorization: `Bearer ${later}` },
+  });
+  await again.body?.cancel();
+  assert.equal(again.status, 200);
+});
+
+Deno.test("a revocation need not be remembered longer than its token", async () => {
+  await using isolates = await openIsolates();
+  const expiresAt = Date.now() + 3_600_000;
+  const { body } = await ask(isolates, "POST", "revocations", {
+    tokenId: "t1",
+    expiresAt,
+  });
+  assert.equal(body.revocation.until, expiresAt + 30_000);
+});
+
+Deno.test("what operators do is on record with their names, what was refused too", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  await ask(isolates, "POST", "blocks", { ip: BAD_IP, reason: "loud" });
+  await ask(isolates, "POST", "blocks", { ip: "nowhere" });
+  await ask(isolates, "DELETE", `blocks/${BAD_IP}`);
+  await ask(isolates, "POST", "revocations", { user: "mallory" });
+  await ask(isolates, "DELETE", "sessions/s1");
+  const bad = { headers: { authorization: "Bearer a.b.c" } };
+  await (await isolates.ask("/api/channels", bad)).body?.cancel();
+  const { body } = await ask(isolates, "GET", "events?limit=100");
+  const told = body.events.map(
+    ({ at: _, lastAt: __, count, ...event }: Record<string, unknown>) => {
+      assert.equal(count, 1);
+      return event;
+    },
+  );
+  assert.deepEqual(told.reverse(), [
+    {
+      kind: "blocked",
+      reason: "done",
+      ip: BAD_IP,
+      by: "admin",
+      detail: "loud",
+    },
+    {
+      kind: "blocked",
+      reason: "INVALID_PAYLOAD",
+      ip: "nowhere",
+      by: "admin",
+    },
+    { kind: "unblocked", reason: "done", ip: BAD_IP, by: "admin" },
+    { kind: "revoked", reason: "done", by: "admin", detail: "user mallory" },
+    { kind: "admin", reason: "done", by: "admin", detail: "disconnect s1" },
+    {
+      kind: "auth_failed",
+      reason: "UNAUTHENTICATED",
+      ip: IP,
+      detail: "Token is malformed",
+    },
+  ]);
+  assert(body.counts.some(({ kind }: { kind: string }) => kind === "revoked"));
+  const shared = await ask(isolates, "GET", "events?limit=1", undefined, 1);
+  assert.equal(shared.body.events.length, 1);
+});
+
+Deno.test("events are everyone's, counts are those of the isolate that is named", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  await ask(isolates, "POST", "revocations", { user: "mallory" });
+  const kinds = (some: { kind: string }[]) => some.map(({ kind }) => kind);
+  // Who acted is asked first: it then writes its events.
+  for (const [of, counted] of [[0, ["revoked"]], [1, []]] as const) {
+    const { body } = await ask(isolates, "GET", "events", undefined, of);
+    assert.equal(body.instance, isolates.all[of]!.isolate);
+    assert.deepEqual(kinds(body.events), ["revoked"]);
+    assert.deepEqual(kinds(body.counts), counted);
+  }
+});
+
+Deno.test("a block made while the store is away holds here, and is on record", async () => {
+  await using isolates = await openIsolates();
+  isolates.store.isAway = true;
+  await refused(
+    ask(isolates, "POST", "blocks", { ip: BAD_IP }),
+    "STORE_UNAVAILABLE",
+    /this instance/,
+  );
+  await refused(ask(isolates, "GET", "events"), "STORE_UNAVAILABLE");
+  assert.equal((await isolates.ask("/sse", { ip: BAD_IP })).status, 403);
+  isolates.store.isAway = false;
+  const { body } = await ask(isolates, "GET", "events");
+  const [event] = body.events;
+  assert.deepEqual(
+    [event.kind, event.reason, event.ip],
+    ["blocked", "STORE_UNAVAILABLE", BAD_IP],
+  );
+});

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+
+/** The command line for these settings, in words. */
+async function argsFor(
+  settings: Record<string, string>,
+  ...flags: string[]
+): Promise<string[]> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-P=settings", "server/serve_args.ts", ...flags],
+    env: settings,
+    cwd: new URL("../../", import.meta.url),
+  }).output();
+  return new TextDecoder().decode(stdout).split(" ");
+}
+
+const PRODUCTION = { JWT_SECRET: "a secret that is long enough for a test" };
+
+Deno.test("the service may write its store and nothing else", async () => {
+  const args = await argsFor({ ...PRODUCTION, KV_PATH: "/data/log.db" });
+  assert.deepEqual(args.filter((arg) => arg.startsWith("--allow")), [
+    "--allow-read=.,/data/log.db",
+    "--allow-write=/data/log.db",
+  ]);
+  const own = await argsFor({ ...PRODUCTION, KV_PATH: "" });
+  assert.deepEqual(own.filter((arg) => arg.startsWith("--allow")), []);
+});
+
+Deno.test("dev watches, on the port that is set, and passes flags on", async () => {
+  const args = await argsFor(
+    { HOST: "127.0.0.1", PORT: "3210", KV_PATH: "" },
+    "--dev",
+    "--cached-only",
+  );
+  assert.equal(
+    args.join(" "),
+    "serve --watch -P=serve --cached-only --host 127.0.0.1 --port 3210 main.ts --dev",
+  );
+});
+
+Deno.test("a wrong setting is left to the service to tell", async () => {
+  const args = await argsFor({ ...PRODUCTION, PORT: "none", KV_PATH: "x" });
+  assert.ok(args.includes("-P=serve"), args.join(" "));
+  assert.ok(!args.some((arg) => arg.startsWith("--allow")), args.join(" "));
+});

@@ -1,0 +1,564 @@
+import assert from "node:assert/strict";
+import { decode } from "../../protocol/decode.ts";
+import type {
+  AnyEvent,
+  AnyMessage,
+  PayloadOf,
+} from "../../protocol/messages.ts";
+import { Refusal } from "../../protocol/refusals.ts";
+import { evmSource } from "../../sources/evm.ts";
+import { HttpOutlet } from "../../sources/http_publisher.ts";
+import { Anvil, Relay } from "./anvil.ts";
+import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+
+/** How long a test waits for what must come, in milliseconds. */
+const PATIENCE_MS = 20_000;
+
+/** What a subscriber of `blocks` and `dag` holds to be the chain. */
+function viewOf(events: readonly AnyEvent[]): string[] {
+  const chain: string[] = [];
+  const blocks = new Set<string>();
+  for (const event of events) {
+    if (event.type === "NEW_BLOCK") blocks.add(event.payload.blockId);
+    if (event.type !== "DAG_UPDATE") continue;
+    const { updateType, nodeId, relatedNodes } = event.payload;
+    if (updateType === "NODE_ADDED") {
+      assert.ok(blocks.has(nodeId), "a node is a block that was published");
+      if (chain.length > 0) assert.equal(relatedNodes[0], chain.at(-1));
+      chain.push(nodeId);
+    } else {
+      assert.equal(updateType, "NODE_REMOVED");
+      assert.equal(chain.pop(), nodeId, "the newest is taken back first");
+      blocks.delete(nodeId);
+    }
+  }
+  return chain;
+}
+
+/** Runs a source for as long as the test has it in scope. */
+function follow(anvil: { url: string }, outlet: MemoryOutlet) {
+  const { log, entries } = keptLog();
+  const stop = new AbortController();
+  const running = evmSource({
+    rpcUrl: anvil.url,
+    outlet,
+    log,
+    nodeId: "anvil",
+    pollMs: 200,
+  }).run(stop.signal);
+  return {
+    entries,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+/** Waits for what must come. */
+async function until(done: () => boolean): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!done()) {
+    assert.ok(Date.now() < deadline, "it does not come");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Waits until subscribers hold the node's own chain to be the chain. */
+async function untilSame(
+  anvil: Anvil,
+  outlet: MemoryOutlet,
+): Promise<string[]> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const real = await anvil.hashes();
+    const view = viewOf(outlet.events);
+    if (real.at(-1) === view.at(-1)) {
+      assert.deepEqual(view, real.slice(-view.length));
+      return view;
+    }
+    assert.ok(Date.now() < deadline, `${view.length} of ${real.length}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function blocksOf(outlet: MemoryOutlet): PayloadOf<"NEW_BLOCK">[] {
+  return outlet.of("blocks").map(({ payload }) =>
+    payload as PayloadOf<"NEW_BLOCK">
+  );
+}
+
+function transactionsOf(outlet: MemoryOutlet): PayloadOf<"TX_RECEIVED">[] {
+  return outlet.of("transactions").map(({ payload }) =>
+    payload as PayloadOf<"TX_RECEIVED">
+  );
+}
+
+Deno.test("evmSource() tells a real node's blocks, transactions and state", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await anvil.mine(2);
+  await using _source = follow(anvil, outlet);
+  await untilSame(anvil, outlet);
+
+  const gas = "0x186a0";
+  const value = "0xde0b6b3a7640001";
+  const paid = await anvil.ask("eth_sendTransaction", {
+    from: alice,
+    to: bob,
+    value,
+    gas,
+  });
+  // Its code is `INVALID`: creating it fails, though it is in a block.
+  const failed = await anvil.ask("eth_sendTransaction", {
+    from: bob,
+    data: "0xfe",
+    gas,
+  });
+  const created = await anvil.ask("eth_sendTransaction", {
+    from: alice,
+    data: "0x600a600c600039600a6000f3602a60005260206000f3",
+    gas,
+  });
+  await until(() => transactionsOf(outlet).length === 3);
+  await anvil.mine();
+  await untilSame(anvil, outlet);
+
+  const told = transactionsOf(outlet);
+  assert.deepEqual(
+    told.slice(0, 3).map(({ status }) => status),
+    ["pending", "pending", "pending"],
+  );
+  const end = new Map(told.slice(3).map((tx) => [tx.txId, tx]));
+  assert.equal(end.get(paid)!.status, "confirmed");
+  assert.equal(end.get(paid)!.amount, "1000000000000000001");
+  assert.equal(end.get(paid)!.to, bob);
+  assert.equal(end.get(paid)!["gasUsed"], 21_000);
+  assert.equal(end.get(failed)!.status, "failed");
+  const receipt = await anvil.ask("eth_getTransactionReceipt", created);
+  const pending = told.find(({ txId }) => txId === created)!;
+  assert.equal(
+    pending.to.toLowerCase(),
+    receipt.contractAddress.toLowerCase(),
+    "a contract is known before it is there",
+  );
+  assert.equal(end.get(created)!.to, receipt.contractAddress);
+  const block = blocksOf(outlet).at(-1)!;
+  assert.equal(block.height, 3);
+  assert.deepEqual(block.transactions, told.slice(3));
+  assert.equal(block.gasLimit, 30_000_000);
+  assert.ok(block.size! > 500);
+  assert.ok(block.gasUsed! > 21_000);
+  await until(() => outlet.of("nodes").length > 0);
+  const status = outlet.of("nodes")[0]!.payload as PayloadOf<"NODE_STATUS">;
+  assert.equal(status.status, "ONLINE");
+  assert.equal(status.nodeId, "anvil");
+  assert.match(status.version!, /^anvil/);
+  assert.equal("peers" in status, false, "anvil does not tell its peers");
+  for (const { type, id, payload } of outlet.events) {
+    decode(JSON.stringify({ type, id, payload }), 65_536);
+  }
+});
+
+Deno.test("evmSource() misses no block while the node restarts", async () => {
+  const folder = await Deno.makeTempDir();
+  const state = `${folder}/chain.json`;
+  const outlet = new MemoryOutlet();
+  try {
+    await using relay = new Relay();
+    await using first = await Anvil.start({ state, blockTime: 1 });
+    relay.target = first;
+    await using source = follow(relay, outlet);
+    await first.mine(3);
+    await untilSame(first, outlet);
+    await until(() => outlet.of("nodes").length > 0);
+    relay.target = undefined;
+    await first.stop();
+    {
+      // Blocks that are made while nobody listens.
+      await using hidden = await Anvil.start({ state });
+      await hidden.mine(5);
+      await hidden.stop();
+    }
+    await using second = await Anvil.start({ state, blockTime: 1 });
+    relay.target = second;
+    await second.mine();
+
+    const view = await untilSame(second, outlet);
+
+    assert.ok(view.length >= 9);
+    const heights = blocksOf(outlet).map(({ height }) => height);
+    assert.deepEqual(heights, heights.map((_, index) => index + 1));
+    const states = outlet.of("nodes").map(({ payload }) =>
+      (payload as PayloadOf<"NODE_STATUS">).status
+    );
+    assert.deepEqual(states.slice(0, 2), ["ONLINE", "OFFLINE"]);
+    assert.ok(
+      source.entries.some(({ event }) => event === "source_node_lost"),
+    );
+    assert.ok(
+      !JSON.stringify(source.entries).includes("ws://"),
+      "an address may hold a provider's key",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("evmSource() takes back what a reorganisation took back, newest first", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await anvil.mine(6);
+  await using source = follow(anvil, outlet);
+  const before = await untilSame(anvil, outlet);
+
+  await anvil.ask("anvil_reorg", 3, [
+    [{ from: alice, to: bob, value: "0x1" }, 0],
+  ]);
+  await anvil.mine();
+  const after = await untilSame(anvil, outlet);
+
+  assert.deepEqual(after.slice(0, 3), before.slice(0, 3));
+  assert.notEqual(after[3], before[3]);
+  const removed = outlet.of("dag").filter(({ payload }) =>
+    (payload as PayloadOf<"DAG_UPDATE">).updateType === "NODE_REMOVED"
+  );
+  assert.deepEqual(
+    removed.map(({ payload }) => (payload as PayloadOf<"DAG_UPDATE">).nodeId),
+    before.slice(3).reverse(),
+  );
+  assert.deepEqual(
+    source.entries.filter(({ event }) => event === "source_reorg").map((
+      { fields },
+    ) => fields),
+    [{ depth: 3, from: 4 }],
+  );
+});
+
+Deno.test("evmSource() started again goes on where it was, through a reorganisation meanwhile", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  await anvil.mine(5);
+  {
+    await using _source = follow(anvil, outlet);
+    await untilSame(anvil, outlet);
+  }
+  const published = outlet.events.length;
+  {
+    await anvil.mine(20);
+    await using _source = follow(anvil, outlet);
+    await untilSame(anvil, outlet);
+  }
+  const heights = blocksOf(outlet).map(({ height }) => height);
+  assert.deepEqual(heights, heights.map((_, index) => index + 1));
+  assert.ok(outlet.events.length > published);
+
+  await anvil.ask("anvil_reorg", 3, []);
+  await anvil.mine(2);
+  await using _source = follow(anvil, outlet);
+  const view = await untilSame(anvil, outlet);
+
+  assert.equal(view.length, 27);
+});
+
+Deno.test("evmSource() loses nothing while the server fails, and tells nothing twice", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  outlet.faults.push(
+    { error: new Refusal("STORE_UNAVAILABLE") },
+    { error: new Error("connection reset"), kept: true },
+    { error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 10 }) },
+  );
+  await anvil.mine(4);
+
+  await using source = follow(anvil, outlet);
+  const view = await untilSame(anvil, outlet);
+
+  assert.equal(view.length, 4);
+  assert.equal(
+    source.entries.filter(({ event }) => event === "source_publish_failed")
+      .length,
+    3,
+  );
+});
+
+Deno.test("evmSource() begins anew with a chain that was begun anew", async () => {
+  const outlet = new MemoryOutlet();
+  await using relay = new Relay();
+  await using first = await Anvil.start();
+  relay.target = first;
+  await first.mine(9);
+  await using source = follow(relay, outlet);
+  await untilSame(first, outlet);
+  await first.stop();
+  // Its blocks have another time, so other hashes.
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await using second = await Anvil.start();
+  relay.target = second;
+  await second.mine();
+
+  const view = await untilSame(second, outlet);
+
+  assert.equal(view.length, 1);
+  assert.deepEqual(
+    source.entries.filter(({ event }) => event === "source_reorg").map((
+      { fields },
+    ) => fields["depth"]),
+    [9],
+  );
+});
+
+Deno.test("evmSource() tells a block that is too large with less in it, and all its transactions", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await using source = follow(anvil, outlet);
+  await untilSame(anvil, outlet);
+  const count = 260;
+  const hashes = await Promise.all(
+    Array.from(
+      { length: count },
+      (_, nonce) =>
+        anvil.ask("eth_sendTransaction", {
+          nonce: `0x${nonce.toString(16)}`,
+          from: alice,
+          to: bob,
+          value: "0x1",
+          data: "0x01020304",
+        }),
+    ),
+  );
+  await anvil.mine();
+
+  await untilSame(anvil, outlet);
+
+  const block = blocksOf(outlet).at(-1)!;
+  assert.equal(block["transactionsOmitted"], count);
+  const confirmed = transactionsOf(outlet).filter(({ status }) =>
+    status === "confirmed"
+  );
+  const told = new Set(confirmed.map(({ txId }) => txId));
+  assert.equal(confirmed.length, count);
+  assert.deepEqual(new Set(hashes), told);
+  assert.equal(confirmed[0]!.data, "0x01020304");
+  assert.ok(
+    source.entries.some(({ event }) => event === "source_message_shortened"),
+  );
+});
+
+/** A node that offers no subscriptions, and no receipts but one by one. */
+function plain(anvil: Anvil) {
+  const lacks = new Set(["eth_subscribe", "eth_getBlockReceipts"]);
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = async ({ data }) => {
+        const { id, method, params } = JSON.parse(data);
+        const answer =
+          await (lacks.has(method)
+            ? Promise.reject(new Error("Method not found"))
+            : anvil.ask(method, ...params)).then(
+              (result) => ({ result }),
+              ({ message }) => ({ error: { code: -32601, message } }),
+            );
+        if (socket.readyState !== WebSocket.OPEN) return;
+        socket.send(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
+      };
+      return response;
+    },
+  );
+  return Object.assign(server, { url: `ws://127.0.0.1:${server.addr.port}` });
+}
+
+Deno.test("evmSource() follows a node that offers only the least", async () => {
+  await using anvil = await Anvil.start();
+  await using node = plain(anvil);
+  const outlet = new MemoryOutlet();
+  const [alice, bob] = await anvil.ask("eth_accounts");
+  await using _source = follow(node, outlet);
+  await untilSame(anvil, outlet);
+  const hash = await anvil.ask("eth_sendTransaction", {
+    from: alice,
+    to: bob,
+    value: "0x1",
+  });
+  await anvil.mine(2);
+
+  await untilSame(anvil, outlet);
+
+  assert.deepEqual(
+    transactionsOf(outlet).map(({ txId, status }) => [txId, status]),
+    [[hash, "confirmed"]],
+  );
+});
+
+Deno.test("evmSource() keeps trying a node that is not there, and stops when told", async () => {
+  const outlet = new MemoryOutlet();
+  {
+    await using source = follow({ url: "ws://127.0.0.1:9" }, outlet);
+    await until(() => source.entries.length >= 3);
+    assert.ok(
+      source.entries.every(({ event }) => event === "source_node_lost"),
+    );
+  }
+
+  assert.deepEqual(
+    outlet.events.map(({ type, payload }) => [type, payload["status"]]),
+    [["NODE_STATUS", "OFFLINE"]],
+  );
+});
+
+Deno.test("evmSource() refuses an address that is none", () => {
+  const outlet = new MemoryOutlet();
+  for (const rpcUrl of ["http://127.0.0.1", "nowhere", ""]) {
+    assert.throws(
+      () => evmSource({ rpcUrl, outlet, log: () => {} }),
+      TypeError,
+    );
+  }
+});
+
+/** A server's HTTP side over a store in memory. */
+function served(outlet: MemoryOutlet, token: string) {
+  return Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (
+    request,
+  ) => {
+    try {
+      if (request.headers.get("authorization") !== `Bearer ${token}`) {
+        throw new Refusal("UNAUTHENTICATED");
+      }
+      const url = new URL(request.url);
+      if (url.pathname === "/api/publish") {
+        const { messages }: { messages: AnyMessage[] } = await request.json();
+        await outlet.publish(messages);
+        return Response.json({ accepted: [] });
+      }
+      const channel = /^\/api\/channels\/(\w+)\/history$/.exec(url.pathname);
+      const limit = Number(url.searchParams.get("limit"));
+      const events = await outlet.latest(channel![1]!, limit);
+      return Response.json({ channel: channel![1], events, more: false });
+    } catch (error) {
+      const refusal = Refusal.of(error);
+      return Response.json(refusal, { status: refusal.kind.http });
+    }
+  });
+}
+
+/** Runs the command as a person would. */
+function command(args: string[], env: Record<string, string>) {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-net",
+      "--allow-env=PUBLISH_TOKEN",
+      new URL("../../sources/evm_main.ts", import.meta.url).pathname,
+      ...args,
+    ],
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+Deno.test("source:evm follows over HTTP, is killed, and goes on without a block twice", async () => {
+  await using anvil = await Anvil.start();
+  const outlet = new MemoryOutlet();
+  await using server = served(outlet, "let-me");
+  const args = [
+    ...["--rpc", anvil.url],
+    ...["--publish", `http://127.0.0.1:${server.addr.port}/`],
+  ];
+  await anvil.mine(3);
+
+  const killed = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
+  await untilSame(anvil, outlet);
+  killed.kill("SIGKILL");
+  await killed.output();
+  await anvil.mine(4);
+  await anvil.ask("anvil_reorg", 3, []);
+  const ended = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
+  const view = await untilSame(anvil, outlet);
+  ended.kill("SIGTERM");
+  const { code, stderr } = await ended.output();
+
+  assert.equal(view.length, 7);
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  assert.match(new TextDecoder().decode(stderr), /"source_stopped"/);
+});
+
+Deno.test("source:evm says what is wrong with how it was called", async () => {
+  const rpc = ["--rpc", "ws://127.0.0.1:9"];
+  const publish = ["--publish", "http://127.0.0.1:9"];
+  const token = { PUBLISH_TOKEN: "secret-token" };
+  const wrong: [string[], Record<string, string>, RegExp][] = [
+    [publish, token, /--rpc is missing/],
+    [["--rpc", "http://x", ...publish], token, /--rpc must be a URL: ws:/],
+    [[...rpc, "--publish", "nowhere"], token, /--publish must be a URL: http/],
+    [[...rpc, ...publish], {}, /PUBLISH_TOKEN is missing/],
+    [[...rpc, ...publish, "--token", "x"], token, /Unknown option/],
+    [[...rpc, ...publish, "--max-message-bytes", "9"], token, /from 1024 to/],
+  ];
+  const results = await Promise.all(wrong.map(async ([args, env, said]) => {
+    const { code, stderr } = await command(args, env).output();
+    return { code, said, text: new TextDecoder().decode(stderr) };
+  }));
+  for (const { code, said, text } of results) {
+    assert.equal(code, 2);
+    assert.match(text, said);
+    assert.doesNotMatch(text, /secret-token|\bat file:/);
+  }
+});
+
+Deno.test("source:evm ends when the server does not take its token", async () => {
+  await using anvil = await Anvil.start();
+  await using server = served(new MemoryOutlet(), "another");
+
+  const { code, stderr } = await command([
+    ...["--rpc", anvil.url],
+    ...["--publish", `http://127.0.0.1:${server.addr.port}`],
+  ], { PUBLISH_TOKEN: "wrong-token" }).output();
+
+  const text = new TextDecoder().decode(stderr);
+  assert.equal(code, 1, text);
+  assert.match(text, /UNAUTHENTICATED/);
+  assert.doesNotMatch(text, /wrong-token/);
+});
+
+Deno.test("HttpOutlet throws what the server refused, and an error for the rest", async () => {
+  const answers: [Response, (error: unknown) => boolean][] = [
+    [
+      Response.json(
+        new Refusal("RATE_LIMITED", "Slower", { retryAfterMs: 42 }),
+        { status: 429 },
+      ),
+      (error) => error instanceof Refusal && error.retryAfterMs === 42,
+    ],
+    [
+      new Response("<h1>Bad gateway</h1>", { status: 502 }),
+      (error) => !(error instanceof Refusal) && /HTTP 502/.test(String(error)),
+    ],
+    [
+      Response.json({ code: "toString" }, { status: 500 }),
+      (error) => !(error instanceof Refusal),
+    ],
+    [
+      new Response(null, { status: 302, headers: { location: "/" } }),
+      (error) => /HTTP 302/.test(String(error)),
+    ],
+  ];
+  for (const [answer, right] of answers) {
+    using outlet = new HttpOutlet({
+      base: "http://server.test/behind/",
+      token: "t",
+      fetch: (input) => {
+        assert.equal(String(input), "http://server.test/behind/api/publish");
+        return Promise.resolve(answer);
+      },
+    });
+    await assert.rejects(outlet.publish([]), right);
+  }
+});

@@ -1,0 +1,259 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { MAX_BATCH_MESSAGES } from "../../protocol/decode.ts";
+import type { AnyMessage, Message } from "../../protocol/messages.ts";
+import { Refusal } from "../../protocol/refusals.ts";
+import {
+  BACKOFF_BASE_MS,
+  BACKOFF_CAP_MS,
+  backoffMs,
+  DEFAULT_MAX_MESSAGE_BYTES,
+  Feed,
+  MAX_BATCH_BYTES,
+  MAX_RETRY_AFTER_MS,
+} from "../../sources/source.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
+import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+
+function alert(id: string, message = "x"): AnyMessage {
+  return {
+    type: "ALERT_TRIGGERED",
+    id,
+    payload: { type: "t", severity: "info", message },
+  };
+}
+
+function alerts(count: number): AnyMessage[] {
+  return Array.from({ length: count }, (_, index) => alert(`a${index}`));
+}
+
+/** A block whose transactions carry so much call data each. */
+function block(
+  id: string,
+  transactions: number,
+  dataBytes: number,
+): Message<"NEW_BLOCK"> {
+  return {
+    type: "NEW_BLOCK",
+    id,
+    payload: {
+      blockId: id,
+      height: 1,
+      timestamp: "2025-08-07T10:00:00.000Z",
+      transactions: Array.from({ length: transactions }, (_, nonce) => ({
+        txId: `tx${nonce}`,
+        from: "0x1",
+        to: "0x2",
+        amount: "1",
+        gasPrice: "1",
+        gasLimit: 1,
+        nonce,
+        data: `0x${"ab".repeat(dataBytes)}`,
+        status: "confirmed" as const,
+        timestamp: "2025-08-07T10:00:00.000Z",
+      })),
+    },
+  };
+}
+
+function setup() {
+  const outlet = new MemoryOutlet();
+  const clock = new ManualClock();
+  const { log, entries } = keptLog();
+  const stop = new AbortController();
+  const feed = new Feed({ outlet, log, time: clock, random: () => 0.5 });
+  const ids = () => outlet.events.map(({ id }) => id);
+  return { outlet, clock, entries, stop, feed, ids };
+}
+
+Deno.test("Feed.send() publishes a hundred messages in a call, and no more", async () => {
+  const { outlet, stop, feed, ids } = setup();
+
+  await feed.send(alerts(MAX_BATCH_MESSAGES), stop.signal);
+  await feed.send([], stop.signal);
+  const rest = alerts(2 * MAX_BATCH_MESSAGES + 2).slice(MAX_BATCH_MESSAGES);
+  await feed.send(rest, stop.signal);
+
+  assert.deepEqual(outlet.calls, [100, 100, 2]);
+  assert.deepEqual(ids(), alerts(202).map(({ id }) => id));
+});
+
+Deno.test("Feed.send() keeps a call within its bytes", async () => {
+  const { outlet, stop, feed } = setup();
+  const bytes = (message: AnyMessage) => JSON.stringify(message).length;
+  const messages = Array.from(
+    { length: 40 },
+    (_, index) => block(`b${index}`, 60, 300),
+  );
+  assert.ok(bytes(messages[0]!) > 40_000 && bytes(messages[0]!) < 65_536);
+
+  await feed.send(messages, stop.signal);
+
+  const fit = Math.floor(MAX_BATCH_BYTES / bytes(messages[0]!));
+  assert.ok(outlet.calls.every((count) => count <= fit + 1));
+  assert.equal(outlet.events.length, 40);
+});
+
+Deno.test("Feed.send() tries again, in order, after as long as was asked", async () => {
+  const { outlet, clock, entries, stop, feed, ids } = setup();
+  outlet.faults.push(
+    {
+      error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 5_000 }),
+    },
+    { error: new TypeError("connection refused"), kept: true },
+  );
+
+  const sent = Promise.all([
+    feed.send(alerts(2), stop.signal),
+    feed.send([alert("later")], stop.signal),
+  ]);
+  await pass(clock, 5_000);
+  assert.equal(outlet.calls.length, 1, "it has not come back too early");
+  await pass(clock, 2_000);
+  await sent;
+
+  assert.deepEqual(ids(), ["a0", "a1", "later"]);
+  assert.deepEqual(entries.map(({ fields }) => fields["waitMs"]), [
+    5_000 + BACKOFF_BASE_MS / 2,
+    BACKOFF_BASE_MS,
+  ]);
+});
+
+Deno.test("Feed.send() does not wait longer than a minute for a server that says so", async () => {
+  const { outlet, entries, stop, feed, clock } = setup();
+  const error = new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 1e12 });
+  outlet.faults.push({ error });
+
+  const sent = feed.send(alerts(1), stop.signal);
+  await pass(clock, MAX_RETRY_AFTER_MS + BACKOFF_BASE_MS);
+  await sent;
+
+  assert.equal(
+    entries[0]!.fields["waitMs"],
+    MAX_RETRY_AFTER_MS + BACKOFF_BASE_MS / 2,
+  );
+});
+
+Deno.test("Feed.send() loses one bad message, not those around it", async () => {
+  const { entries, stop, feed, ids } = setup();
+  const bad = alert("bad");
+  (bad.payload as Record<string, unknown>)["severity"] = "loud";
+
+  await feed.send([...alerts(2), bad, alert("after")], stop.signal);
+
+  assert.deepEqual(ids(), ["a0", "a1", "after"]);
+  assert.equal(entries.length, 1);
+  assert.equal(entries[0]!.event, "source_message_refused");
+  assert.equal(entries[0]!.fields["id"], "bad");
+  assert.equal(entries[0]!.fields["code"], "INVALID_PAYLOAD");
+  assert.match(JSON.stringify(entries[0]!.fields["issues"]), /severity/);
+});
+
+Deno.test("Feed.send() sends a block that is too large with less in it, and says so", async () => {
+  const { outlet, entries, stop, feed } = setup();
+  const size = (message: AnyMessage) => JSON.stringify(message).length;
+  const spare = DEFAULT_MAX_MESSAGE_BYTES - size(block("exact", 1, 0));
+  const exact = block("exact", 1, Math.floor(spare / 2));
+  exact.payload.blockId += "x".repeat(DEFAULT_MAX_MESSAGE_BYTES - size(exact));
+  assert.equal(size(exact), DEFAULT_MAX_MESSAGE_BYTES);
+  const over = block("over", 1, Math.floor(spare / 2) + 9);
+
+  await feed.send([exact, over, block("many", 1_000, 4)], stop.signal);
+
+  const [whole, shorter, bare] = outlet.events.map(({ payload }) =>
+    payload as Message<"NEW_BLOCK">["payload"]
+  );
+  assert.deepEqual(whole, exact.payload);
+  assert.equal(shorter!.transactions![0]!.txId, "tx0");
+  assert.equal("data" in shorter!.transactions![0]!, false);
+  assert.equal(
+    shorter!.transactions![0]!["dataOmitted"],
+    Math.floor(spare / 2) + 9,
+  );
+  assert.equal(bare!.blockId, "many");
+  assert.equal("transactions" in bare!, false);
+  assert.equal(bare!["transactionsOmitted"], 1_000);
+  assert.deepEqual(entries.map(({ event }) => event), [
+    "source_message_shortened",
+    "source_message_shortened",
+  ]);
+});
+
+Deno.test("Feed.send() shortens also what a stricter server finds too large", async () => {
+  const { outlet, stop, feed, ids, entries } = setup();
+  outlet.maxBytes = 1_000;
+  const transaction: AnyMessage = {
+    type: "TX_RECEIVED",
+    id: "tx",
+    payload: block("b", 1, 2_000).payload.transactions![0]!,
+  };
+
+  await feed.send([
+    alert("a"),
+    block("big", 3, 500),
+    transaction,
+    alert("long", "x".repeat(2_000)),
+    alert("z"),
+  ], stop.signal);
+
+  assert.deepEqual(ids(), ["a", "big", "tx", "z"]);
+  assert.equal(
+    (outlet.events[2]!.payload as Record<string, unknown>)["dataOmitted"],
+    2_000,
+  );
+  assert.equal(entries.at(-1)!.event, "source_message_refused");
+  assert.equal(entries.at(-1)!.fields["id"], "long");
+});
+
+Deno.test("Feed.send() ends when this publisher may not publish", async () => {
+  for (
+    const code of ["UNAUTHENTICATED", "TOKEN_EXPIRED", "FORBIDDEN"] as const
+  ) {
+    const { outlet, stop, feed } = setup();
+    outlet.faults.push({ error: new Refusal(code) });
+
+    await assert.rejects(feed.send(alerts(1), stop.signal), { code });
+  }
+});
+
+Deno.test("Feed.send() gives up at once when aborted, and so do those that wait", async () => {
+  const { outlet, stop, feed } = setup();
+  outlet.faults.push({ error: new Refusal("STORE_UNAVAILABLE") });
+
+  const sent = feed.send(alerts(1), stop.signal);
+  const next = feed.send(alerts(1), stop.signal);
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+  stop.abort(new Error("enough"));
+
+  await assert.rejects(sent, /enough/);
+  await assert.rejects(next, /enough/);
+  assert.equal(outlet.events.length, 0);
+});
+
+Deno.test("Feed.latest() reads again until it is answered", async () => {
+  const { outlet, clock, stop, feed } = setup();
+  await feed.send(alerts(5), stop.signal);
+  let failures = 2;
+  const { latest } = outlet;
+  outlet.latest = (channel, limit) =>
+    failures-- > 0
+      ? Promise.reject(new Refusal("STORE_UNAVAILABLE"))
+      : latest.call(outlet, channel, limit);
+
+  const read = feed.latest("alerts", 2, stop.signal);
+  await pass(clock, 1_000);
+
+  assert.deepEqual((await read).map(({ id }) => id), ["a3", "a4"]);
+});
+
+Deno.test("backoffMs() grows to its cap and never beyond", () => {
+  fc.assert(fc.property(
+    fc.nat(10_000),
+    fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    (attempt, chance) => {
+      const ms = backoffMs(attempt, () => chance);
+      const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt);
+      assert.ok(ms >= 0 && ms < ceiling + 1e-6);
+    },
+  ));
+});

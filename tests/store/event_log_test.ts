@@ -1,0 +1,716 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { idSource } from "../../protocol/envelope.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { PART_BYTES, ROW_EVENTS } from "../../store/rows.ts";
+import type { Clock } from "../../platform/clock.ts";
+import {
+  COMMIT_BYTES,
+  COMMIT_CHANNELS,
+  COMMIT_DEADLINE_MS,
+  ID_MEMORY_MS,
+  LAST_LOOK_MS,
+  Log,
+  MAX_WAITING_BYTES,
+  MAX_WAITING_EVENTS,
+  READ_DEADLINE_MS,
+  TRIM_EVERY,
+  UNBORN_EPOCH,
+} from "../../store/event_log.ts";
+import type {
+  Draft,
+  LoggedEvent,
+  LogOptions,
+  Place,
+} from "../../store/event_log.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
+import { CALM, MemoryKv } from "../fakes/kv.ts";
+import type { Fate } from "../fakes/kv.ts";
+
+/** More than any test reads. */
+const ALL = { after: 0, upTo: 1e9, limit: 1e6, maxBytes: 1e9 };
+
+function logOn(kv: Deno.Kv, options: Partial<LogOptions> = {}): Log {
+  return new Log({
+    kv,
+    clock: systemClock,
+    nextId: idSource(),
+    retention: () => ({ events: 1_000, ms: 3_600_000 }),
+    ...options,
+  });
+}
+
+function draft(
+  mark: string | number,
+  { channel = "blocks", ...rest }: Partial<Draft> = {},
+): Draft {
+  return {
+    channel,
+    type: "NEW_BLOCK",
+    payloadText: JSON.stringify({ mark }),
+    id: undefined,
+    keys: [],
+    ...rest,
+  };
+}
+
+/** The marks of a channel's events, having checked that they are numbered. */
+async function marks(log: Log, channel = "blocks"): Promise<unknown[]> {
+  const events = await log.read(channel, ALL);
+  return events.map(({ seq, text }, i) => {
+    const event = JSON.parse(text);
+    assert.equal(seq, i + 1);
+    assert.equal(event.seq, seq);
+    return event.payload.mark;
+  });
+}
+
+Deno.test("Log.append() numbers from 1 without a hole, in the order of the calls", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const heard: number[] = [];
+  log.onCommit((events) => heard.push(...events.map(({ seq }) => seq)));
+
+  const places = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => log.append([draft(i)])),
+  );
+  assert.deepEqual(
+    places.map(([place]) => place!.seq),
+    Array.from({ length: 50 }, (_, i) => i + 1),
+  );
+  assert.deepEqual(await marks(log), Array.from({ length: 50 }, (_, i) => i));
+  assert.deepEqual(heard, places.map(([place]) => place!.seq));
+  assert.deepEqual(await log.heads(["blocks", "dag"]), [
+    { epoch: places[0]![0]!.epoch, seq: 50 },
+    { epoch: UNBORN_EPOCH, seq: 0 },
+  ]);
+});
+
+Deno.test("Log.append() commits together what arrives together, of all channels", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const sizes: number[] = [];
+  const log = logOn(kv, {
+    observer: { committed: (events) => sizes.push(events) },
+  });
+  await Promise.all(
+    Array.from(
+      { length: 60 },
+      (_, i) => log.append([draft(i, { channel: `room:${i % 3}` })]),
+    ),
+  );
+  assert.deepEqual(sizes, [60]);
+});
+
+Deno.test("Log.append() splits what exceeds a commit, and keeps each request whole", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const commits: number[] = [];
+  log.onCommit((events) => commits.push(events.length));
+  const pad = "x".repeat(30_000);
+  const request = (i: number) =>
+    [0, 1, 2, 3].map((j) =>
+      draft("", { payloadText: JSON.stringify({ mark: `${i}.${j}`, pad }) })
+    );
+  await Promise.all(
+    Array.from({ length: 12 }, (_, i) => log.append(request(i))),
+  );
+  assert(commits.length > 1, "one commit cannot hold them");
+  assert(commits.every((events) => events % 4 === 0), `${commits}`);
+  assert.deepEqual(
+    await marks(log),
+    Array.from({ length: 48 }, (_, i) => `${i >> 2}.${i % 4}`),
+  );
+});
+
+Deno.test("Log.append() takes as many channels as a commit checks, and refuses one more", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const drafts = Array.from(
+    { length: COMMIT_CHANNELS },
+    (_, i) => draft(i, { channel: `room:${i}` }),
+  );
+  assert.equal((await log.append(drafts)).length, COMMIT_CHANNELS);
+  assert.throws(
+    () => log.append([...drafts, draft(0)]),
+    { code: "MESSAGE_TOO_LARGE" },
+  );
+  // Apart, they go in two commits.
+  await Promise.all([
+    ...drafts.map((one) => log.append([one])),
+    log.append([draft(0)]),
+  ]);
+  assert.deepEqual(await marks(log), [0]);
+});
+
+Deno.test("Log.append() accepts nothing that KV would refuse for its size", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const long = "\u4e16".repeat(250);
+  const one = (i: number, pad: number) => {
+    const lasting = `block:${i}${long}`;
+    return draft(i, {
+      channel: `room:${"r".repeat(60)}`,
+      id: `${pad}-${i}-${"i".repeat(115)}`,
+      keys: [lasting, `block:${i}`],
+      payloadText: JSON.stringify({ mark: i, lasting, pad: "x".repeat(pad) }),
+    });
+  };
+  // A log that never commits tells how much would be taken.
+  const clock = new ManualClock();
+  const hung: Fate = { ...CALM, end: "hung" };
+  const probe = logOn(new MemoryKv(clock).connect({ weather: () => hung }), {
+    clock,
+  });
+  for (const pad of [0, 500, 3_000, 20_000]) {
+    let drafts: Draft[] = [];
+    for (let count = 1;; count++) {
+      const more = Array.from({ length: count }, (_, i) => one(i, pad));
+      try {
+        probe.append(more).catch(() => {});
+      } catch {
+        break;
+      }
+      drafts = more;
+    }
+    assert(drafts.length > 10, `${drafts.length}`);
+    assert.equal((await log.append(drafts)).length, drafts.length);
+  }
+});
+
+Deno.test("Log.append() refuses beyond the bytes of a commit and takes what is just below", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const text = (length: number) =>
+    draft(0, { payloadText: `"${"x".repeat(length)}"` });
+  assert.throws(() => log.append([text(COMMIT_BYTES)]), {
+    code: "MESSAGE_TOO_LARGE",
+  });
+  const [place] = await log.append([text(COMMIT_BYTES - 5_000)]);
+  assert.equal(place!.seq, 1);
+  const [event] = await log.read("blocks", ALL);
+  assert.equal(JSON.parse(event!.text).payload.length, COMMIT_BYTES - 5_000);
+});
+
+Deno.test("Log.append() refuses what would wait beyond its bounds, by number and by bytes", async () => {
+  const clock = new ManualClock();
+  const fate: Fate = { beforeMs: 0, afterMs: 0, end: "hung" };
+  const kv = new MemoryKv(clock).connect({ weather: () => fate });
+  const log = logOn(kv, { clock });
+  const outcomes: Promise<unknown>[] = [];
+  const add = (drafts: Draft[]) =>
+    outcomes.push(log.append(drafts).catch((e) => e));
+  const many = Array.from({ length: 100 }, (_, i) => draft(i));
+  for (let i = 0; i < MAX_WAITING_EVENTS; i += 100) add(many);
+  assert.throws(() => log.append([draft(0)]), {
+    code: "STORE_UNAVAILABLE",
+    retryAfterMs: COMMIT_DEADLINE_MS,
+  });
+  // All that wait are refused in the end, and room is made again.
+  for (let i = 0; i < 60; i++) await pass(clock, COMMIT_DEADLINE_MS);
+  add([draft(0)]);
+  for (let i = 0; i < 600; i++) await pass(clock, COMMIT_DEADLINE_MS);
+  for (const outcome of await Promise.all(outcomes)) {
+    assert.equal((outcome as { code: string }).code, "STORE_UNAVAILABLE");
+  }
+  const large = draft(0, { payloadText: `"${"x".repeat(600_000)}"` });
+  let taken = 0;
+  assert.throws(() => {
+    for (;; taken++) log.append([large]).catch(() => {});
+  }, { code: "STORE_UNAVAILABLE" });
+  assert(taken * 600_000 < MAX_WAITING_BYTES);
+  assert((taken + 2) * 610_000 > MAX_WAITING_BYTES);
+  for (let i = 0; i < 200; i++) await pass(clock, COMMIT_DEADLINE_MS);
+  await log.settled();
+});
+
+Deno.test("two Logs on one KV make one order: no number twice, none skipped", async () => {
+  using kv = await Deno.openKv(":memory:");
+  let conflicts = 0;
+  const observer = { conflicted: () => conflicts++ };
+  const logs = [logOn(kv, { observer }), logOn(kv, { observer })];
+  const heard: LoggedEvent[][] = [[], []];
+  logs.forEach((log, i) => log.onCommit((events) => heard[i]!.push(...events)));
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, i) => {
+      for (let j = 0; j < 5; j++) {
+        await logs[i % 2]!.append([draft(`${i}.${j}`)]);
+      }
+    }),
+  );
+  assert(conflicts > 0, "they raced");
+  const all = await marks(logs[0]!);
+  assert.equal(all.length, 200);
+  assert.equal(new Set(all).size, 200);
+  for (let i = 0; i < 40; i++) {
+    const own = all.filter((mark) => String(mark).startsWith(`${i}.`));
+    assert.deepEqual(own, [0, 1, 2, 3, 4].map((j) => `${i}.${j}`));
+  }
+  // Each hears of its own commits only, once.
+  assert.equal(heard[0]!.length + heard[1]!.length, 200);
+});
+
+Deno.test("two Logs on one file lose nothing to its lock", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    using one = await Deno.openKv(`${directory}/kv`);
+    using two = await Deno.openKv(`${directory}/kv`);
+    const logs = [logOn(one), logOn(two)];
+    await Promise.all(
+      Array.from(
+        { length: 100 },
+        (_, i) => logs[i % 2]!.append([draft(i)]),
+      ),
+    );
+    assert.equal(new Set(await marks(logs[0]!)).size, 100);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("an id stands for its first place: again, in one batch, at once, from another Log", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const [one, two] = [logOn(kv), logOn(kv)];
+  const named = (mark: number) => draft(mark, { id: "same" });
+  const [first, second] = await one.append([named(1), named(2)]);
+  assert.deepEqual(first, second);
+  const again = await Promise.all([
+    one.append([named(3)]),
+    two.append([named(4)]),
+    two.append([draft(5), named(6)]),
+  ]);
+  assert.deepEqual(again[0]![0], first);
+  assert.deepEqual(again[1]![0], first);
+  assert.deepEqual(again[2]![1], first);
+  assert.deepEqual(await marks(one), [1, 5]);
+  // In another channel it is another message.
+  const [other] = await one.append([
+    draft(7, { channel: "dag", id: "same" }),
+  ]);
+  assert.deepEqual([other!.channel, other!.seq], ["dag", 1]);
+});
+
+Deno.test("an id raced by many Logs is stored once", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const logs = Array.from({ length: 4 }, () => logOn(kv));
+  const places = await Promise.all(
+    logs.flatMap((log) =>
+      Array.from(
+        { length: 10 },
+        (_, i) => log.append([draft(i, { id: `m${i}` })]),
+      )
+    ),
+  );
+  assert.equal((await marks(logs[0]!)).length, 10);
+  for (const [i, [place]] of places.entries()) {
+    assert.deepEqual(place, places[i % 10]![0]);
+  }
+});
+
+Deno.test("an id is forgotten after its time, not before", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new ManualClock();
+  const log = logOn(kv, { clock });
+  const append = () => log.append([draft(1, { id: "same" })]);
+  const [first] = await append();
+  clock.advance(ID_MEMORY_MS - 1);
+  assert.deepEqual((await append())[0], first);
+  clock.advance(1);
+  assert.equal((await append())[0]!.seq, 2);
+});
+
+Deno.test("long events come back whole, whatever their length and script", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const filler = ["x", "ü", "世", "🦕"];
+  let seq = 0;
+  for (
+    const [length, kind] of [
+      [PART_BYTES - 200, 0],
+      [PART_BYTES, 0],
+      [PART_BYTES / 2, 1],
+      [100_000, 2],
+      [128 * 1024, 3],
+      [512 * 1024, 0],
+    ] as const
+  ) {
+    const payloadText = JSON.stringify({ mark: filler[kind]!.repeat(length) });
+    await log.append([draft(0, { payloadText })]);
+    const range = { after: seq++, upTo: seq, limit: 1, maxBytes: 0 };
+    const [event] = await log.read("blocks", range);
+    assert.equal(
+      JSON.stringify(JSON.parse(event!.text).payload),
+      payloadText,
+    );
+  }
+  const newest = await log.read("blocks", { ...ALL, limit: 3, newest: true });
+  assert.deepEqual(newest.map(({ seq }) => seq), [4, 5, 6]);
+});
+
+Deno.test("an event whose text fills its parts exactly is whole", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const [probe] = await log.append([draft(0, { payloadText: '""' })]);
+  const [{ text }] = await log.read("blocks", ALL) as unknown as [
+    { text: string },
+  ];
+  assert.equal(probe!.seq, 1);
+  for (const parts of [1, 2]) {
+    const payloadText = `"${"x".repeat(parts * PART_BYTES - text.length)}"`;
+    const [place] = await log.append([draft(0, { payloadText })]);
+    const { seq } = place!;
+    const range = { after: seq - 1, upTo: seq, limit: 1, maxBytes: 0 };
+    const [event] = await log.read("blocks", range);
+    assert.equal(event!.text.length, parts * PART_BYTES);
+  }
+});
+
+Deno.test("an event of which retention has taken a part is gone, not cut", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const payloadText = JSON.stringify({ mark: "x".repeat(3 * PART_BYTES) });
+  await log.append([draft(1, { payloadText }), draft(2)]);
+  for (const part of [0, 3]) {
+    await kv.delete(["log", "blocks", 1, part]);
+    for (const newest of [false, true]) {
+      const page = await log.read("blocks", { ...ALL, newest });
+      assert.deepEqual(page.map(({ seq }) => seq), [2]);
+    }
+    await kv.set(["log", "blocks", 1, part], new Uint8Array(PART_BYTES));
+  }
+});
+
+Deno.test("Log.read() bounds a page by number and by bytes, from either end", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  await log.append(Array.from({ length: 20 }, (_, i) => draft(i)));
+  const seqs = async (range: Partial<Parameters<Log["read"]>[1]>) =>
+    (await log.read("blocks", { ...ALL, ...range })).map(({ seq }) => seq);
+  assert.deepEqual(await seqs({ after: 3, upTo: 6 }), [4, 5, 6]);
+  assert.deepEqual(await seqs({ after: 3, limit: 2 }), [4, 5]);
+  assert.deepEqual(await seqs({ limit: 2, newest: true }), [19, 20]);
+  assert.deepEqual(await seqs({ maxBytes: 0 }), [1], "never less than one");
+  assert.deepEqual(await seqs({ maxBytes: 0, newest: true }), [20]);
+  assert.deepEqual(await seqs({ maxBytes: 200 }), [1, 2]);
+  assert.deepEqual(await seqs({ after: 6, upTo: 6 }), []);
+  assert.deepEqual(await seqs({ limit: 0 }), []);
+});
+
+Deno.test("Log.read() finds every range and page, however events share rows", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  let count = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.array(fc.integer({ min: 0, max: 20_000 }), {
+          minLength: 1,
+          maxLength: 30,
+        }),
+        { minLength: 1, maxLength: 4 },
+      ),
+      fc.nat(150),
+      fc.nat(150),
+      fc.integer({ min: 1, max: 40 }),
+      fc.boolean(),
+      async (commits, back, length, limit, newest) => {
+        for (const pads of commits) {
+          await log.append(
+            pads.map((pad) =>
+              draft(++count, {
+                payloadText: JSON.stringify({
+                  mark: count,
+                  pad: "\n".repeat(pad / 2),
+                }),
+              })
+            ),
+          );
+        }
+        const after = Math.max(0, count - back);
+        const upTo = Math.min(count, after + length);
+        const range = { after, upTo, limit, maxBytes: Infinity, newest };
+        const page = await log.read("blocks", range);
+        const wanted = Array.from(
+          { length: upTo - after },
+          (_, i) => after + 1 + i,
+        );
+        const seqs = newest ? wanted.slice(-limit) : wanted.slice(0, limit);
+        assert.deepEqual(page.map(({ seq }) => seq), seqs);
+        for (const { seq, text } of page) {
+          assert.equal(JSON.parse(text).payload.mark, seq);
+        }
+        assert.equal(await log.oldest("blocks"), 1);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("a commit that conflicts twice still finds the place of its events", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 })), {
+        maxLength: 12,
+      }),
+      async (turns) => {
+        using kv = await Deno.openKv(":memory:");
+        const logs = [logOn(kv), logOn(kv), logOn(kv)];
+        let count = 0;
+        await Promise.all(
+          turns.map(([i, size]) =>
+            logs[i]!.append(Array.from({ length: size }, () => draft(count++)))
+          ),
+        );
+        assert.equal(new Set(await marks(logs[0]!)).size, count);
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+/** A KV whose fates are dealt in turn, and a log on it. */
+function faulty(
+  fates: Partial<Record<"read" | "commit", Partial<Fate>[]>>,
+): { kv: MemoryKv; clock: ManualClock; log: Log; delivered: LoggedEvent[] } {
+  const clock = new ManualClock();
+  const kv = new MemoryKv(clock);
+  const dealt = {
+    read: [...fates.read ?? []],
+    commit: [...fates.commit ?? []],
+  };
+  const weather = (operation: "read" | "commit") => ({
+    ...CALM,
+    ...dealt[operation].shift(),
+  });
+  const log = logOn(kv.connect({ weather }), { clock });
+  const delivered: LoggedEvent[] = [];
+  log.onCommit((events) => delivered.push(...events));
+  return { kv, clock, log, delivered };
+}
+
+/** The result of an append, or its refusal, once time has passed. */
+async function outcome(
+  clock: Clock & ManualClock,
+  work: Promise<unknown>,
+): Promise<unknown> {
+  let result: unknown;
+  work.then((value) => result = value, (error) => result = error);
+  for (let ms = 0; result === undefined && ms < 20_000; ms += 10) {
+    await pass(clock, 10);
+  }
+  return result;
+}
+
+for (
+  const [name, commit] of Object.entries({
+    "that fails": [{ end: "failed" }],
+    "whose answer is lost": [{ end: "lost" }],
+    "whose file is locked": Array.from(
+      { length: 8 },
+      () => ({ end: "locked" }),
+    ),
+    "that hangs, then works": [{ end: "failed" }, { end: "lost" }],
+    "that takes its time": [{ beforeMs: 900, afterMs: 900 }],
+  } as Record<string, Partial<Fate>[]>)
+) {
+  Deno.test(`a commit ${name} stores and delivers once`, async () => {
+    const { clock, log, delivered } = faulty({ commit });
+    const drafts = [draft(1), draft(2, { channel: "dag" })];
+    const places = await outcome(clock, log.append(drafts));
+    assert.deepEqual(
+      (places as { seq: number }[]).map(({ seq }) => seq),
+      [1, 1],
+    );
+    assert.equal(delivered.length, 2);
+    assert.deepEqual(await marks(log), [1]);
+    await log.append([draft(3)]);
+    assert.deepEqual(await marks(log), [1, 3]);
+  });
+}
+
+Deno.test("a commit whose answer is lost is found although its events are trimmed", async () => {
+  const { kv, clock, log, delivered } = faulty({ commit: [{ end: "lost" }] });
+  const stop = kv.onCommit = (rows) => {
+    if (rows.length === 0) return;
+    kv.onCommit = () => {};
+    kv.apply([], [{ key: ["log", "blocks", 1, 0] }]);
+  };
+  assert(stop);
+  const places = await outcome(clock, log.append([draft(1)]));
+  assert.equal((places as { seq: number }[])[0]!.seq, 1);
+  assert.equal(delivered.length, 1);
+  assert.equal((await log.heads(["blocks"]))[0]!.seq, 1);
+});
+
+Deno.test("a store that fails for good refuses, delivers nothing, and works again later", async () => {
+  const end = "failed" as const;
+  const { clock, log, delivered } = faulty({
+    commit: Array.from({ length: 10_000 }, () => ({ end })),
+  });
+  const began = clock.now();
+  const refusal = await outcome(clock, log.append([draft(1)]));
+  assert.equal((refusal as { code: string }).code, "STORE_UNAVAILABLE");
+  assert(clock.now() - began <= COMMIT_DEADLINE_MS + LAST_LOOK_MS + 20);
+  assert.deepEqual(delivered, []);
+  assert.deepEqual(await marks(log), []);
+});
+
+Deno.test("a commit whose answer is later than the time is found by a last look", async () => {
+  const { clock, log, delivered } = faulty({
+    commit: [{ beforeMs: 100, afterMs: 10 * COMMIT_DEADLINE_MS }],
+  });
+  const places = await outcome(clock, log.append([draft(1)]));
+  assert.equal((places as { seq: number }[])[0]!.seq, 1);
+  assert.equal(delivered.length, 1);
+});
+
+Deno.test("a commit that hangs is refused in time, and its id finds it when it took effect after all", async () => {
+  const { clock, log, delivered } = faulty({
+    commit: [{ beforeMs: 10_000, end: "late" }],
+  });
+  const named = draft(1, { id: "mine" });
+  const refusal = await outcome(clock, log.append([named]));
+  assert.equal((refusal as { code: string }).code, "STORE_UNAVAILABLE");
+  assert.deepEqual(delivered, []);
+  await pass(clock, 10_000);
+  const places = await outcome(clock, log.append([named]));
+  assert.equal((places as { seq: number }[])[0]!.seq, 1);
+  assert.deepEqual(await marks(log), [1]);
+});
+
+Deno.test("a read that hangs fails in time", async () => {
+  const hung = { end: "hung" as const };
+  const { clock, log } = faulty({ read: [hung, hung, hung, hung] });
+  for (
+    const read of [
+      () => log.heads(["blocks"]),
+      () => log.oldest("blocks"),
+      () => log.read("blocks", ALL),
+      () => log.latest("block:1"),
+    ]
+  ) {
+    const began = clock.now();
+    const error = await outcome(clock, read());
+    assert.match(String(error), /did not answer/);
+    assert(clock.now() - began <= READ_DEADLINE_MS + 10);
+  }
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("retention by count keeps the newest and takes the rest, beside the hot path", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv, { retention: () => ({ events: 30, ms: 3_600_000 }) });
+  for (let i = 0; i < 7; i++) {
+    const count = TRIM_EVERY / 2;
+    await log.append(Array.from({ length: count }, (_, j) => draft(j)));
+  }
+  await log.settled();
+  const wanted = TRIM_EVERY * 3 - 30 + 1;
+  const oldest = await log.oldest("blocks");
+  // Rows go as a whole.
+  assert(oldest <= wanted && oldest > wanted - ROW_EVENTS, `${oldest}`);
+  const page = await log.read("blocks", ALL);
+  assert.equal(page.at(0)!.seq, oldest);
+  assert.equal(page.at(-1)!.seq, TRIM_EVERY * 3.5);
+});
+
+Deno.test("retention by age ends events, and twice as late the epoch, whose numbers begin anew", async () => {
+  const clock = new ManualClock();
+  const kv = new MemoryKv(clock).connect();
+  const log = logOn(kv, {
+    clock,
+    retention: () => ({ events: 100, ms: 1_000 }),
+  });
+  const appended = async (one: Draft) =>
+    await outcome(clock, log.append([one])) as Place[];
+  const [old] = await appended(draft(1));
+  clock.advance(1_000);
+  assert.deepEqual(await log.read("blocks", ALL), []);
+  assert.equal(await log.oldest("blocks"), 2);
+  const [next] = await appended(draft(2));
+  assert.equal(next!.seq, 2, "still the same log");
+  clock.advance(2_000);
+  assert.equal((await log.heads(["blocks"]))[0]!.epoch, UNBORN_EPOCH);
+  assert.equal(await log.oldest("blocks"), 1);
+  const [born] = await appended(draft(3));
+  assert.equal(born!.seq, 1);
+  assert.notEqual(born!.epoch, old!.epoch);
+});
+
+Deno.test("a log begun anew shows nothing of the old one, though its rows were left", async () => {
+  using kv = await Deno.openKv(":memory:");
+  await logOn(kv).append(Array.from({ length: 20 }, (_, i) => draft(i)));
+  await kv.delete(["head", "blocks"]);
+  const log = logOn(kv);
+  assert.equal(await log.oldest("blocks"), 1, "nothing is numbered yet");
+  await log.append([draft("new")]);
+  assert.deepEqual(await marks(log), ["new"]);
+});
+
+Deno.test("clearing what an old log left takes nothing of what another Log just began", async () => {
+  const clock = new ManualClock();
+  const kv = new MemoryKv(clock);
+  await logOn(kv.connect(), { clock }).append([draft("old")]);
+  kv.apply([], [{ key: ["head", "blocks"] }]);
+  // The slow one reads that there is no head, then is overtaken.
+  const fates: Fate[] = [CALM, { ...CALM, beforeMs: 50 }];
+  const slow = logOn(
+    kv.connect({ weather: () => fates.shift() ?? CALM }),
+    { clock },
+  );
+  const waiting = slow.append([draft("slow")]);
+  await pass(clock, 1);
+  await logOn(kv.connect(), { clock }).append([draft("fast")]);
+  await outcome(clock, waiting);
+  assert.deepEqual(await marks(slow), ["fast", "slow"]);
+});
+
+Deno.test("Log.latest() knows the newest event by every key, on any Log, after a restart", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  const block = (mark: string, keys: string[], pad = "") =>
+    draft(mark, { keys, payloadText: JSON.stringify({ mark, pad }) });
+  const found = async (key: string) => {
+    const text = await logOn(kv).latest(key);
+    return text && JSON.parse(text).payload.mark;
+  };
+  await log.append([block("a", ["block:a", "block:100"])]);
+  assert.equal(await found("block:100"), "a");
+  // A reorg puts another block at the height; the old one keeps its name.
+  await log.append([block("b", ["block:b", "block:100"])]);
+  assert.equal(await found("block:100"), "b");
+  assert.equal(await found("block:a"), "a");
+  assert.equal(await found("block:none"), undefined);
+  const long = "x".repeat(2 * PART_BYTES);
+  await log.append([block("c", ["block:c", "block:101"], long)]);
+  assert.equal(
+    await found("block:101"),
+    "c",
+    "too long for a state of its own",
+  );
+  await kv.delete(["log", "blocks", 3, 0]);
+  assert.equal(await found("block:c"), undefined, "gone with its event");
+});
+
+Deno.test("Log.latest() ends when a thing's two names are the same", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const log = logOn(kv);
+  await log.append([draft("a", { keys: ["block:7", "block:7"] })]);
+  assert.equal(JSON.parse((await log.latest("block:7"))!).payload.mark, "a");
+});
+
+Deno.test("a Log goes on where an earlier one stopped", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    let epoch: string;
+    {
+      using kv = await Deno.openKv(`${directory}/kv`);
+      epoch = (await logOn(kv).append([draft(1), draft(2)]))[0]!.epoch;
+    }
+    using kv = await Deno.openKv(`${directory}/kv`);
+    const [place] = await logOn(kv).append([draft(3)]);
+    assert.deepEqual([place!.epoch, place!.seq], [epoch, 3]);
+    assert.deepEqual(await marks(logOn(kv)), [1, 2, 3]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});

@@ -1,0 +1,721 @@
+/**
+ * A small world that a seed drives: isolates on one KV with a link and weather
+ * of its own, publishers, and clients that come, go, read slowly and resume.
+ * Everything but time, KV, link and sockets is the real thing.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { decodePublications } from "../../protocol/decode.ts";
+import { idSource } from "../../protocol/envelope.ts";
+import type { ReplyPayload } from "../../protocol/replies.ts";
+import type { Caller } from "../../security/principal.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { History } from "../../realtime/history.ts";
+import { Hub } from "../../realtime/hub.ts";
+import type { Link } from "../../realtime/link.ts";
+import { Log, UNBORN_EPOCH } from "../../store/event_log.ts";
+import type { Head, LoggedEvent } from "../../store/event_log.ts";
+import { firstIn, ROW_EVENTS } from "../../store/rows.ts";
+import { Session } from "../../realtime/session.ts";
+import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
+import { CALM, MemoryKv } from "../fakes/kv.ts";
+import type { Fate, WrittenRow } from "../fakes/kv.ts";
+import { PostOffice } from "../fakes/link.ts";
+
+/** Channels of the world; none has an event in the beginning. */
+export const CHANNEL_NAMES = ["blocks", "alerts", "room:a", "room:b"] as const;
+/** Most isolates alive at a time. */
+export const MAX_ISOLATES = 3;
+/** Clients in the world. */
+export const CLIENTS = 4;
+/** Newest events kept: fewer than the log trims at once, so that gaps occur. */
+const RETAINED_EVENTS = 25;
+/** How long events are kept; heads live twice as long. */
+const RETAINED_MS = 20_000;
+/** Newest events kept in memory: few, so that readers fall behind. */
+const RING_EVENTS = 8;
+/** What one character weighs on a fake socket, so that few events fill it. */
+const WEIGHT = 150;
+/** In this time everything must be in order once the weather is calm. */
+const RECOVERY_MS = 10_000;
+
+/** One thing that happens. */
+export type Step =
+  | {
+    do: "publish";
+    channel: number;
+    count: number;
+    named: boolean;
+    long: boolean;
+  }
+  | { do: "again" }
+  | { do: "rest"; ms: number }
+  | { do: "kill"; at: number }
+  | { do: "start" }
+  | { do: "come"; client: number; channel: number; batch: boolean }
+  | { do: "go"; client: number }
+  | { do: "leave"; client: number; channel: number }
+  | { do: "slow"; client: number }
+  | { do: "read"; client: number }
+  | { do: "storm"; ms: number };
+
+/** Everybody may do everything: access is not what is tried here. */
+const ANYBODY: Caller = {
+  identity: { isAuthenticated: true, user: "sim", role: "admin" },
+  isRevoked: () => false,
+  mayRead: () => true,
+  mayPublish: () => true,
+};
+
+/** What was asked of an isolate, and what came of it. */
+interface Publishing {
+  readonly body: string;
+  readonly channel: string;
+  readonly marks: readonly string[];
+  readonly named: boolean;
+  readonly since: number;
+  outcome: "waiting" | "accepted" | "refused";
+}
+
+/** A clock that stops when its isolate ends. */
+class MortalClock implements Clock {
+  readonly #clock: Clock;
+  alive = true;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  after(ms: number, work: () => void): Disposable {
+    return this.#clock.after(ms, () => this.alive && work());
+  }
+
+  soon(work: () => void): void {
+    this.#clock.soon(() => this.alive && work());
+  }
+}
+
+/** The machine of one isolate. */
+class Isolate {
+  readonly clock: MortalClock;
+  readonly hub: Hub;
+  readonly history: History;
+  readonly nextId: (now: number) => string;
+  readonly clients = new Set<Client>();
+  readonly #link: Link;
+
+  constructor(world: World) {
+    this.clock = new MortalClock(world.clock);
+    this.nextId = idSource(world.random);
+    const log = new Log({
+      kv: world.kv.connect({
+        clock: this.clock,
+        weather: (operation) => world.fate(operation),
+      }),
+      clock: this.clock,
+      nextId: this.nextId,
+      retention: () => ({ events: RETAINED_EVENTS, ms: RETAINED_MS }),
+      random: world.random,
+    });
+    this.#link = world.office.join();
+    this.hub = new Hub({
+      log,
+      links: [this.#link],
+      clock: this.clock,
+      nextId: this.nextId,
+      ringEvents: RING_EVENTS,
+    });
+    this.history = new History(this.hub);
+  }
+
+  get alive(): boolean {
+    return this.clock.alive;
+  }
+
+  /** As `kill -9` does it: nothing is said to anybody. */
+  kill(): void {
+    this.clock.alive = false;
+    this.#link[Symbol.dispose]();
+    for (const client of [...this.clients]) client.cut();
+  }
+}
+
+type Frame =
+  & { type: string; ref?: string; payload: Record<string, unknown> }
+  & { channel?: string; seq?: number; epoch?: string };
+
+/** A small model of a client: a cursor for each channel, and no mercy. */
+class Client {
+  readonly name: string;
+  readonly #world: World;
+  readonly #cursors = new Map<string, { epoch: string; seq: number }>();
+  readonly wanted = new Set<string>();
+  /** Channels whose `subscribed` has come on this connection. */
+  readonly #live = new Set<string>();
+  readonly #asked = new Map<string, ReadonlyMap<string, Head | undefined>>();
+  #isolate: Isolate | undefined;
+  #session: Session | undefined;
+  #inbox: string[] = [];
+  #unread = 0;
+  #slow = false;
+  #number = 0;
+  #returning = false;
+  batch = false;
+  gaps = 0;
+  events = 0;
+
+  constructor(world: World, name: string) {
+    this.#world = world;
+    this.name = name;
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Connects to any isolate, as a balancer would have it. */
+  connect(): void {
+    if (this.#session || this.wanted.size === 0) return;
+    const isolate = this.#world.anyIsolate();
+    if (!isolate) return this.#comeBack();
+    const socket = {
+      get bufferedAmount(): number {
+        return unread();
+      },
+      send: (text: string) => this.#session === session && this.#arrive(text),
+      close: (code: number) => this.#session === session && this.#closed(code),
+    };
+    const unread = () => this.#session === session ? this.#unread * WEIGHT : 0;
+    const session = new Session(socket, {
+      hub: isolate.hub,
+      history: isolate.history,
+      clock: isolate.clock,
+      nextId: isolate.nextId,
+      maxMessageBytes: 512 * 1024,
+      schema: "",
+      requireAuth: false,
+      measure: () => Promise.resolve({}),
+      report: (error) => this.#world.fail(error),
+    }, {
+      caller: ANYBODY,
+      guard: {
+        admit: () => 0,
+        authenticate: () => Promise.resolve(ANYBODY),
+        refused: () => {},
+      },
+    });
+    this.#isolate = isolate;
+    this.#session = session;
+    isolate.clients.add(this);
+    session.open();
+    this.#say("connect", { batch: this.batch });
+    this.#subscribe([...this.wanted]);
+  }
+
+  /** The connection is gone, and all that was on its way. */
+  cut(): void {
+    const session = this.#session;
+    const isolate = this.#isolate;
+    if (!session) return;
+    this.#forget();
+    if (isolate?.alive) session.end();
+    this.#comeBack();
+  }
+
+  want(channel: string): void {
+    if (this.wanted.has(channel)) return;
+    this.wanted.add(channel);
+    if (this.#session) this.#subscribe([channel]);
+    else this.connect();
+  }
+
+  leave(channel: string): void {
+    if (!this.wanted.delete(channel)) return;
+    this.#cursors.delete(channel);
+    this.#live.delete(channel);
+    if (this.#session) this.#say("unsubscribe", { channels: [channel] });
+    if (this.wanted.size === 0) this.cut();
+  }
+
+  slowDown(): void {
+    this.#slow = true;
+  }
+
+  /** Reads what has come, and on. */
+  read(): void {
+    this.#slow = false;
+    this.#unread = 0;
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    for (const text of inbox) this.#take(JSON.parse(text));
+  }
+
+  /** What is not as it should be when everything has calmed down. */
+  complaint(): string | undefined {
+    if (this.wanted.size > 0 && !this.#session) return "not connected";
+    for (const channel of this.wanted) {
+      if (!this.#live.has(channel)) return `${channel}: not subscribed`;
+      const { epoch, seq } = this.#cursors.get(channel)!;
+      const head = this.#world.head(channel);
+      if (epoch !== head.epoch || seq !== head.seq) {
+        return `${channel}: stands at ${epoch}:${seq}, not ${head.epoch}:${head.seq}`;
+      }
+    }
+    return undefined;
+  }
+
+  #forget(): void {
+    this.#isolate?.clients.delete(this);
+    this.#isolate = undefined;
+    this.#session = undefined;
+    this.#inbox = [];
+    this.#unread = 0;
+    this.#live.clear();
+    this.#asked.clear();
+  }
+
+  #comeBack(): void {
+    if (this.#returning) return;
+    this.#returning = true;
+    const wait = 5 + Math.floor(this.#world.random() * 300);
+    this.#world.clock.after(wait, () => {
+      this.#returning = false;
+      this.connect();
+    });
+  }
+
+  #closed(code: number): void {
+    assert.equal(code, 4008, `${this.name} was closed with ${code}`);
+    // What the socket still held reaches a reader, or does not.
+    if (this.#world.random() < 0.5) this.read();
+    this.#forget();
+    this.#comeBack();
+  }
+
+  #say(type: string, payload: unknown): string {
+    const id = `${this.name}-${++this.#number}`;
+    this.#session!.receive(JSON.stringify({ type, id, payload }));
+    return id;
+  }
+
+  #subscribe(names: readonly string[]): void {
+    const channels = names.filter((name) => this.wanted.has(name));
+    if (channels.length === 0) return;
+    const id = `${this.name}-${this.#number + 1}`;
+    this.#asked.set(
+      id,
+      new Map(channels.map((name) => [name, this.#cursors.get(name)])),
+    );
+    this.#say("subscribe", {
+      channels: channels.map((channel) => {
+        const after = this.#cursors.get(channel);
+        return after ? { channel, after: { ...after } } : channel;
+      }),
+    });
+  }
+
+  #arrive(text: string): void {
+    if (this.#slow) {
+      this.#inbox.push(text);
+      this.#unread += text.length;
+    } else this.#take(JSON.parse(text));
+  }
+
+  #take(frame: Frame): void {
+    const { type, payload } = frame;
+    if (type === "BATCH_UPDATE") {
+      for (const update of payload["updates"] as Frame[]) this.#take(update);
+    } else if (type === "subscribed") {
+      this.#begin(frame.ref!, payload as ReplyPayload<"subscribed">);
+    } else if (type === "gap") this.#miss(payload as ReplyPayload<"gap">);
+    else if (type === "error") this.#refused(frame.ref, payload);
+    else if (frame.channel !== undefined) this.#receive(frame);
+  }
+
+  #refused(ref: string | undefined, payload: Frame["payload"]): void {
+    assert.equal(payload["code"], "STORE_UNAVAILABLE", JSON.stringify(payload));
+    const asked = this.#asked.get(ref!);
+    if (!asked) return;
+    const session = this.#session;
+    this.#world.clock.after(100, () => {
+      if (session && session === this.#session) {
+        this.#subscribe([...asked.keys()]);
+      }
+    });
+  }
+
+  #begin(
+    ref: string,
+    { channels, rejected }: ReplyPayload<"subscribed">,
+  ): void {
+    assert.deepEqual(rejected, []);
+    const asked = this.#asked.get(ref)!;
+    for (const { channel, epoch, seq, recovered, reason } of channels) {
+      if (!this.wanted.has(channel)) continue;
+      const after = asked.get(channel);
+      const where = `${this.name} ${channel} asked ${
+        JSON.stringify(after)
+      }, got ${epoch}:${seq} ${reason}`;
+      this.#live.add(channel);
+      if (!after) {
+        assert(recovered, where);
+        this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
+      } else if (recovered) {
+        assert.equal(seq, after.seq, where);
+        if (after.epoch !== UNBORN_EPOCH) {
+          assert.equal(epoch, after.epoch, where);
+        }
+        this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
+      } else {
+        assert.notEqual(reason, "position_unknown", where);
+        assert.notEqual(reason, "no_retention", where);
+        if (reason === "epoch_changed") {
+          assert.notEqual(epoch, after.epoch, where);
+        }
+        // The gap that follows has to bring the cursor to `seq`.
+      }
+    }
+  }
+
+  #miss({ channel, from, to, epoch, reason }: ReplyPayload<"gap">): void {
+    if (!this.wanted.has(channel) || !this.#live.has(channel)) return;
+    this.gaps++;
+    const cursor = this.#cursors.get(channel)!;
+    const where = `${this.name} ${channel} at ${cursor.epoch}:${cursor.seq}: ` +
+      `gap ${epoch}:${from}-${to} ${reason}`;
+    const same = epoch === cursor.epoch || cursor.epoch === UNBORN_EPOCH;
+    assert.equal(reason, same ? "retention" : "epoch_changed", where);
+    assert.equal(from, same ? cursor.seq + 1 : 1, where);
+    assert(same ? to >= from : to >= 0, where);
+    this.#world.assertGone(channel, epoch, from, to, where);
+    this.#cursors.set(channel, { epoch, seq: to });
+  }
+
+  #receive({ channel, seq, epoch, payload }: Frame): void {
+    if (!this.wanted.has(channel!) || !this.#live.has(channel!)) return;
+    this.events++;
+    const cursor = this.#cursors.get(channel!)!;
+    const where = `${this.name} ${channel} at ${cursor.epoch}:${cursor.seq}: ` +
+      `event ${epoch}:${seq}`;
+    if (cursor.epoch !== UNBORN_EPOCH) assert.equal(epoch, cursor.epoch, where);
+    assert.equal(seq, cursor.seq + 1, where);
+    assert.equal(
+      this.#world.markAt(channel!, epoch!, seq!),
+      markOf(payload),
+      where,
+    );
+    this.#cursors.set(channel!, { epoch: epoch!, seq: seq! });
+  }
+}
+
+function markOf(payload: Record<string, unknown>): string {
+  return String(payload["blockId"] ?? payload["subject"] ?? payload["event"]);
+}
+
+/** What one run amounted to. */
+export interface Tally {
+  events: number;
+  delivered: number;
+  gaps: number;
+  refused: number;
+  epochs: number;
+}
+
+/** The world of one seed. */
+export class World {
+  readonly clock = new ManualClock();
+  readonly kv = new MemoryKv(this.clock);
+  readonly office = new PostOffice();
+  readonly random: () => number;
+  readonly #isolates: Isolate[] = [];
+  readonly #clients: Client[];
+  readonly #publishings: Publishing[] = [];
+  /** Marks by channel and epoch, in the order of their numbers. */
+  readonly #truth = new Map<string, string[]>();
+  readonly #decoder = new TextDecoder();
+  #faults: unknown[] = [];
+  #stormUntil = 0;
+  #calm = false;
+  #marks = 0;
+  #doubtful = false;
+
+  constructor(seed: number) {
+    this.random = randomFrom(seed);
+    this.kv.onCommit = (rows) => this.#witness(rows);
+    this.office.notices = this.random() < 0.5;
+    this.office.carry = (letter) => {
+      const luck = this.random();
+      if (luck < 0.12) return;
+      for (let copies = luck < 0.2 ? 2 : 1; copies > 0; copies--) {
+        const ms = this.random() < 0.5 ? 0 : Math.floor(this.random() * 30);
+        this.clock.after(ms, () => letter.deliver());
+      }
+    };
+    this.#clients = Array.from(
+      { length: CLIENTS },
+      (_, i) => new Client(this, `client${i}`),
+    );
+    this.#isolates.push(new Isolate(this));
+  }
+
+  /** Runs the steps, then looks whether every promise was kept. */
+  async run(steps: readonly Step[]): Promise<Tally> {
+    try {
+      for (const step of steps) {
+        this.#do(step);
+        await pass(this.clock, step.do === "rest" ? step.ms : 0);
+        this.#check();
+      }
+      await this.#recover();
+    } finally {
+      for (const isolate of this.#isolates) isolate.kill();
+    }
+    this.#judge();
+    return {
+      events: [...this.#truth.values()].flat().length,
+      delivered: this.#clients.reduce((sum, { events }) => sum + events, 0),
+      gaps: this.#clients.reduce((sum, { gaps }) => sum + gaps, 0),
+      refused:
+        this.#publishings.filter(({ outcome }) => outcome === "refused").length,
+      epochs: this.#truth.size,
+    };
+  }
+
+  /** Remembers what went wrong where it could not be thrown. */
+  fail(error: unknown): void {
+    this.#faults.push(error);
+  }
+
+  /** One of the living isolates, if any lives. */
+  anyIsolate(): Isolate | undefined {
+    const alive = this.#isolates.filter((isolate) => isolate.alive);
+    return alive[Math.floor(this.random() * alive.length)];
+  }
+
+  /** Where a channel's log ends in truth. */
+  head(channel: string): Head {
+    return this.kv.entry<Head>(["head", channel]).value ??
+      { epoch: UNBORN_EPOCH, seq: 0 };
+  }
+
+  /** What stands in the log's history at a place. */
+  markAt(channel: string, epoch: string, seq: number): string | undefined {
+    return this.#truth.get(`${channel} ${epoch}`)?.[seq - 1];
+  }
+
+  /** A gap may name nothing that could still be had. */
+  assertGone(
+    channel: string,
+    epoch: string,
+    from: number,
+    to: number,
+    where: string,
+  ): void {
+    if (this.head(channel).epoch !== epoch) return;
+    // An event lies in the row of its own number or one soon after.
+    for (let seq = from; seq < to + ROW_EVENTS; seq++) {
+      const { value } = this.kv.entry(["log", channel, seq, 0]);
+      const isLater = value === null ||
+        firstIn(seq, value as Uint8Array) > to;
+      assert(isLater, `${where}: ${seq} is still there`);
+    }
+  }
+
+  /** What becomes of one operation of any isolate. */
+  fate(_operation: "read" | "commit"): Fate {
+    if (this.#calm) return CALM;
+    const beforeMs = this.random() < 0.7 ? 0 : Math.floor(this.random() * 12);
+    const afterMs = this.random() < 0.7 ? 0 : Math.floor(this.random() * 12);
+    const luck = this.random();
+    const storm = this.clock.now() < this.#stormUntil;
+    const [failed, lost, locked, hung, late] = storm
+      ? [0.4, 0.5, 0.6, 0.65, 0.67]
+      : [0.005, 0.02, 0.05, 0.052, 0.053];
+    if (luck < failed!) return { beforeMs, afterMs, end: "failed" };
+    if (luck < lost!) return { beforeMs, afterMs, end: "lost" };
+    if (luck < locked!) return { beforeMs, afterMs, end: "locked" };
+    if (luck < hung!) return { beforeMs, afterMs, end: "hung" };
+    if (luck < late!) {
+      this.#doubtful = true;
+      const ms = Math.floor(this.random() * 5_000);
+      return { beforeMs: ms, afterMs, end: "late" };
+    }
+    return { beforeMs, afterMs, end: "ok" };
+  }
+
+  #do(step: Step): void {
+    if (step.do === "publish") return this.#publish(step);
+    if (step.do === "again") return this.#publishAgain();
+    if (step.do === "rest") return;
+    if (step.do === "kill") {
+      const alive = this.#isolates.filter((isolate) => isolate.alive);
+      return alive[step.at % Math.max(1, alive.length)]?.kill();
+    }
+    if (step.do === "start") {
+      const alive = this.#isolates.filter((isolate) => isolate.alive);
+      if (alive.length < MAX_ISOLATES) this.#isolates.push(new Isolate(this));
+      return;
+    }
+    if (step.do === "storm") {
+      this.#doubtful = true;
+      this.#stormUntil = this.clock.now() + step.ms;
+      return;
+    }
+    const client = this.#clients[step.client]!;
+    if (step.do === "go") return client.cut();
+    if (step.do === "slow") return client.slowDown();
+    if (step.do === "read") return client.read();
+    const channel = CHANNEL_NAMES[step.channel]!;
+    if (step.do === "leave") return client.leave(channel);
+    if (!client.connected) client.batch = step.batch;
+    client.want(channel);
+  }
+
+  #check(): void {
+    if (this.#faults.length > 0) throw this.#faults[0];
+  }
+
+  #publish(
+    { channel, count, named, long }: Extract<Step, { do: "publish" }>,
+  ): void {
+    const name = CHANNEL_NAMES[channel]!;
+    const marks = Array.from({ length: count }, () => `m${++this.#marks}`);
+    const messages = marks.map((mark) => message(name, mark, { named, long }));
+    const publishing: Publishing = {
+      body: JSON.stringify({ messages }),
+      channel: name,
+      marks,
+      named,
+      since: this.clock.now(),
+      outcome: "waiting",
+    };
+    this.#publishings.push(publishing);
+    this.#send(publishing);
+  }
+
+  #publishAgain(): void {
+    const last =
+      this.#publishings.findLast(({ named, outcome }) =>
+        named && outcome !== "accepted"
+      ) ?? this.#publishings.findLast(({ named }) => named);
+    if (last) this.#send(last);
+  }
+
+  #send(publishing: Publishing): void {
+    const isolate = this.anyIsolate();
+    if (!isolate) return;
+    const publications = decodePublications(publishing.body, 1 << 20);
+    isolate.hub.publish(publications).then((accepted) => {
+      publishing.outcome = "accepted";
+      for (const [i, { channel, epoch, seq }] of accepted.entries()) {
+        assert.equal(
+          this.markAt(channel, epoch!, seq!),
+          publishing.marks[i],
+          "accepted, but not in the log",
+        );
+      }
+    }).catch((error) => {
+      if (error?.code === "STORE_UNAVAILABLE") {
+        if (publishing.outcome === "waiting") publishing.outcome = "refused";
+      } else this.fail(error);
+    });
+  }
+
+  #witness(rows: readonly WrittenRow[]): void {
+    const texts = new Map<string, [string, number, Uint8Array[]]>();
+    for (const { key, value } of rows) {
+      if (key[0] !== "log") continue;
+      const [, channel, seq] = key as [string, string, number];
+      const name = `${channel} ${seq}`;
+      const entry = texts.get(name) ?? [channel, seq, []];
+      entry[2].push(value as Uint8Array);
+      texts.set(name, entry);
+    }
+    for (const [channel, last, parts] of texts.values()) {
+      const lines = parts.map((part) => this.#decoder.decode(part)).join("")
+        .split("\n");
+      for (const [i, line] of lines.entries()) {
+        const event = JSON.parse(line) as LoggedEvent & Frame;
+        const seq = last - lines.length + 1 + i;
+        const name = `${channel} ${event.epoch}`;
+        const marks = this.#truth.get(name) ?? [];
+        this.#truth.set(name, marks);
+        if (event.seq !== seq || marks.length !== seq - 1) {
+          this.fail(new Error(`${name}: ${seq} follows ${marks.length}`));
+        }
+        marks.push(markOf(event.payload));
+      }
+    }
+  }
+
+  async #recover(): Promise<void> {
+    this.#calm = true;
+    this.office.carry = (letter) => letter.deliver();
+    if (!this.anyIsolate()) this.#isolates.push(new Isolate(this));
+    for (const client of this.#clients) client.read();
+    for (let ms = 0;; ms += 500) {
+      await pass(this.clock, 500);
+      this.#check();
+      const complaints = this.#clients.flatMap((client) => {
+        const complaint = client.complaint();
+        return complaint ? [`${client.name}: ${complaint}`] : [];
+      });
+      if (complaints.length === 0) return;
+      if (ms >= RECOVERY_MS) assert.fail(complaints.join("; "));
+    }
+  }
+
+  #judge(): void {
+    const times = new Map<string, number>();
+    for (const marks of this.#truth.values()) {
+      for (const mark of marks) times.set(mark, (times.get(mark) ?? 0) + 1);
+    }
+    for (const [mark, count] of times) {
+      assert.equal(count, 1, `${mark} stands in the log ${count} times`);
+    }
+    for (const { outcome, marks, named } of this.#publishings) {
+      const found = marks.filter((mark) => times.has(mark)).length;
+      if (outcome === "accepted") assert.equal(found, marks.length);
+      // Where a commit hung, or nothing could be read, nobody could know.
+      if (outcome === "refused" && !this.#doubtful && !named) {
+        assert.equal(found, 0, `${marks[0]} was refused and kept`);
+      }
+      assert(found === 0 || found === marks.length, "kept in part");
+    }
+  }
+}
+
+function message(
+  channel: string,
+  mark: string,
+  { named, long }: { named: boolean; long: boolean },
+): Record<string, unknown> {
+  const id = named ? { id: mark } : {};
+  const timestamp = "2025-08-07T10:00:00.000Z";
+  const pad = long ? { pad: "ü".repeat(70_000) } : {};
+  if (channel === "blocks") {
+    const payload = { blockId: mark, height: 1, timestamp, ...pad };
+    return { type: "NEW_BLOCK", ...id, payload };
+  }
+  if (channel === "alerts") {
+    const payload = {
+      type: "sim",
+      severity: "info",
+      message: "m",
+      subject: mark,
+      ...pad,
+    };
+    return { type: "ALERT_TRIGGERED", ...id, payload };
+  }
+  return {
+    type: "ROOM_MESSAGE",
+    channel,
+    ...id,
+    payload: { event: mark, ...pad },
+  };
+}
