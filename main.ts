@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { openJournal } from "./platform/logger.ts";
+import { openLogger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { Lease } from "./store/lease.ts";
@@ -28,7 +28,7 @@ const dev = Deno.args.includes("--dev");
 /** As the environment gives them. */
 export const settings: Settings = settingsOrExit();
 
-const journal = openJournal(settings.LOG_LEVEL, { readable: dev });
+const logger = openLogger(settings.LOG_LEVEL, { readable: dev });
 const kv = await openStore(settings.KV_PATH, { clock });
 // Loaded only where somebody listens.
 const telemetry = isExported()
@@ -39,7 +39,7 @@ const service = createService({
   secrets: secretsOrMadeUp(),
   kv,
   clock,
-  journal,
+  logger,
   assets: await readAssets(new URL("client/dist/", import.meta.url)),
   tracing: telemetry && new telemetry.Spans(),
   exportMetrics: telemetry?.exportMetrics,
@@ -49,7 +49,7 @@ const source = settings.SOURCE === "none" ? undefined : new Lease({
   clock,
   name: "source",
   work: async (signal) => (await loadSource()).run(signal),
-  report: (error) => journal.error("source", { error: String(error) }),
+  report: (error) => logger.error("source", { error: String(error) }),
 });
 onEndAsked((name) => void end(name));
 
@@ -57,7 +57,7 @@ onEndAsked((name) => void end(name));
 export default {
   fetch: service.app.fetch,
   onListen: (address) =>
-    journal.info("listening", { isolate: service.isolate, address }),
+    logger.info("listening", { isolate: service.isolate, address }),
 } satisfies Deno.ServeDefaultExport;
 
 function settingsOrExit(): Settings {
@@ -74,23 +74,23 @@ function settingsOrExit(): Settings {
 function secretsOrMadeUp(): readonly string[] {
   const { JWT_SECRET, JWKS_URL } = settings;
   if (JWT_SECRET.some(isWeak)) {
-    journal.warn("JWT_SECRET is short; use 32 random characters or more");
+    logger.warn("JWT_SECRET is short; use 32 random characters or more");
   }
   if (JWT_SECRET.length > 0 || JWKS_URL !== undefined) return JWT_SECRET;
-  journal.warn("made up a JWT_SECRET for this run; set one to make tokens");
+  logger.warn("made up a JWT_SECRET for this run; set one to make tokens");
   return [crypto.randomUUID() + crypto.randomUUID()];
 }
 
 /** Loads only the source that is asked for: served code stays light. */
 async function loadSource(): Promise<Source> {
-  const { outlet } = service;
-  const log = journal.info;
+  const { publisher } = service;
+  const log = logger.info;
   if (settings.SOURCE === "simulator") {
     const { simulator } = await import("./sources/simulator.ts");
-    return simulator({ outlet, log });
+    return simulator({ publisher, log });
   }
   const { evmSource } = await import("./sources/evm.ts");
-  return evmSource({ outlet, log, rpcUrl: settings.EVM_RPC_URL! });
+  return evmSource({ publisher, log, rpcUrl: settings.EVM_RPC_URL! });
 }
 
 /**
@@ -100,7 +100,7 @@ async function loadSource(): Promise<Source> {
  */
 async function end(signal: string): Promise<void> {
   const { isolate, sessions, drain } = service;
-  journal.info("draining", { isolate, signal, sessions: sessions.size });
+  logger.info("draining", { isolate, signal, sessions: sessions.size });
   const othersMs = dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS;
   const wait = (ms: number) =>
     new Promise<void>((resolve) => void clock.after(ms, resolve));
@@ -112,7 +112,7 @@ async function end(signal: string): Promise<void> {
     others: () => wait(othersMs),
   }, (part, error) => {
     const text = error instanceof Error ? error.stack : String(error);
-    journal.error("end_failed", { isolate, part, error: text });
+    logger.error("end_failed", { isolate, part, error: text });
   });
   await Promise.race([ended, late]);
   Deno.exit(0);

@@ -82,7 +82,7 @@ interface Word {
 }
 
 /** Asks, answers, and obeys. */
-export class Roster implements AsyncDisposable {
+export class ClusterSessions implements AsyncDisposable {
   readonly #options: RosterOptions;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #watching: Promise<void>;

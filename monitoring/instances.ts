@@ -13,7 +13,7 @@ import type {
   PerformanceFigures,
   Reading,
 } from "./metrics.ts";
-import type { Samples } from "./metrics_history.ts";
+import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
@@ -111,7 +111,7 @@ export interface InstancesOptions {
   /** What it measures of itself. */
   metrics: Metrics;
   /** How it went lately. */
-  samples: Samples;
+  samples: MetricsHistory;
   /** How long its links were silent, in milliseconds; 0 when omitted. */
   linkSilentMs?: () => number;
 }

@@ -40,7 +40,7 @@ export interface SamplesOptions {
 }
 
 /** The last samples of one isolate. */
-export class Samples implements Disposable {
+export class MetricsHistory implements Disposable {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #intervalMs: number;

@@ -188,7 +188,9 @@ export class Monitor implements AsyncDisposable {
     }
     // Who had the watch when the store went away is the one to say so.
     if (!this.#stop.signal.aborted) {
-      this.#alone ??= this.#cryAlone().finally(() => this.#alone = undefined);
+      this.#alone ??= this.#alertStoreUnreachable().finally(() =>
+        this.#alone = undefined
+      );
     }
   }
 
@@ -236,7 +238,7 @@ export class Monitor implements AsyncDisposable {
    * While the store is away nobody can be told by it, and nobody else can be
    * asked to: a line and the webhook at once, the events when it is back.
    */
-  async #cryAlone(): Promise<void> {
+  async #alertStoreUnreachable(): Promise<void> {
     const { clock, kv, nextId } = this.#options;
     const { signal } = this.#stop;
     const began = clock.now();

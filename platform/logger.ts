@@ -14,9 +14,11 @@ import {
 import type { LogLevel, LogRecord } from "@logtape/logtape";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import type { Settings } from "../server/settings.ts";
 
-const LEVELS: Readonly<Record<Settings["LOG_LEVEL"], LogLevel>> = {
+/** How much is written: everything up to this level. */
+export type Level = "error" | "warn" | "info" | "debug" | "verbose";
+
+const LEVELS: Readonly<Record<Level, LogLevel>> = {
   error: "error",
   warn: "warning",
   info: "info",
@@ -46,7 +48,7 @@ export type Write = (
 ) => void;
 
 /** Where lines go, by how much they matter. */
-export interface Journal {
+export interface Logger {
   /** Something broke. */
   readonly error: Write;
   /** Something may break. */
@@ -63,7 +65,7 @@ export interface Journal {
 }
 
 /** How a journal is kept. */
-export interface JournalOptions {
+export interface LoggerOptions {
   /** For people rather than programs. */
   readable: boolean;
   /** Time, for bounding lines; the machine's own when omitted. */
@@ -80,10 +82,10 @@ export interface JournalOptions {
  * @param level least level written.
  * @param options how it is kept.
  */
-export function openJournal(
-  level: Settings["LOG_LEVEL"],
-  { readable, clock = systemClock, write }: JournalOptions,
-): Journal {
+export function openLogger(
+  level: Level,
+  { readable, clock = systemClock, write }: LoggerOptions,
+): Logger {
   const formatter = readable ? ansiColorFormatter : jsonLinesFormatter;
   const sink = write
     ? (record: LogRecord) => write(formatter(record))

@@ -19,7 +19,7 @@ const FIRST_WAIT_MS = 4;
  * @returns what `commit` returned.
  * @throws what `commit` threw, if it was something else or did not pass.
  */
-export async function patiently<Result>(
+export async function retryWhileBusy<Result>(
   clock: Timer,
   commit: () => Promise<Result>,
 ): Promise<Result> {

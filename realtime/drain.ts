@@ -5,7 +5,7 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Log } from "../store/event_log.ts";
+import type { EventLog } from "../store/event_log.ts";
 import type { Connection, Sessions } from "./sessions.ts";
 
 /** Clients still served after they were told to leave, in milliseconds. */
@@ -26,7 +26,7 @@ export interface DrainParts {
   /** Those connected here. */
   sessions: Sessions;
   /** Finishes what was accepted. */
-  log: Log;
+  log: EventLog;
   /** Time. */
   clock: Clock;
   /** Hears of bugs: one holds up neither the drain nor the other clients. */

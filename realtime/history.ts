@@ -11,7 +11,7 @@ import { channelAbout } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import { requireReading } from "../security/principal.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import { isLogged, requireChannel } from "./hub.ts";
 import type { Hub } from "./hub.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
@@ -65,10 +65,10 @@ export class History {
    */
   async query(
     { channel: asked, after, before, limit }: CommandPayload<"query">,
-    caller: Caller,
+    principal: Principal,
   ): Promise<ReplyPayload<"query_result">> {
     const channel = requireChannel(asked);
-    requireReading(caller, channel);
+    requireReading(principal, channel);
     const { name } = channel;
     if (!isLogged(channel)) {
       throw new Refusal("INVALID_PAYLOAD", `${name} keeps no history`);
@@ -122,10 +122,13 @@ export class History {
    * @throws {Refusal} `INVALID_PAYLOAD` for a key of no known kind,
    * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `STORE_UNAVAILABLE`.
    */
-  async latest(key: string, caller: Caller): Promise<Data | null> {
+  async latest(key: string, principal: Principal): Promise<Data | null> {
     const [kind, rest] = split(key);
     if (kind === "channel") {
-      const { events } = await this.query({ channel: rest, limit: 1 }, caller);
+      const { events } = await this.query(
+        { channel: rest, limit: 1 },
+        principal,
+      );
       return events[0] ?? null;
     }
     const about = channelAbout(kind);
@@ -139,7 +142,7 @@ export class History {
       });
     }
     const channel = { name: about, kind: about };
-    requireReading(caller, channel);
+    requireReading(principal, channel);
     const text = await this.#state(key, channel) ??
       await this.#state(`${kind}#${rest}`, channel);
     return text === undefined ? null : JSON.parse(text) as Data;

@@ -14,7 +14,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Hint, Link, LinkedEvent } from "./link.ts";
-import type { Head, Log, LoggedEvent } from "../store/event_log.ts";
+import type { EventLog, Head, LoggedEvent } from "../store/event_log.ts";
 import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts, Page } from "./outbox.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
@@ -77,7 +77,7 @@ export interface HubObserver {
 /** What the hub needs. */
 export interface HubOptions {
   /** The truth. */
-  log: Log;
+  log: EventLog;
   /** Ways to the other isolates; stay the caller's to dispose. */
   links: readonly Link[];
   /** Time, for holding back, polling and forgetting. */
@@ -139,7 +139,7 @@ export class Hub {
   readonly pace: Pace;
   /** What outboxes of this isolate need. */
   readonly outboxParts: OutboxParts;
-  readonly #log: Log;
+  readonly #log: EventLog;
   readonly #links: readonly Link[];
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
@@ -308,12 +308,12 @@ export class Hub {
    * Reads events of a channel that is kept.
    *
    * @param channel canonical name.
-   * @param range numbers and bounds, as {@link Log.read} takes them.
+   * @param range numbers and bounds, as {@link EventLog.read} takes them.
    * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
    */
   read(
     channel: string,
-    range: Parameters<Log["read"]>[1],
+    range: Parameters<EventLog["read"]>[1],
   ): Promise<{ seq: number; text: string }[]> {
     return this.#stored(() => this.#log.read(channel, range));
   }
@@ -344,7 +344,7 @@ export class Hub {
    * @param channels canonical names.
    * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
    */
-  heads(channels: readonly string[]): ReturnType<Log["heads"]> {
+  heads(channels: readonly string[]): ReturnType<EventLog["heads"]> {
     return this.#stored(() => this.#log.heads(channels));
   }
 
@@ -530,7 +530,7 @@ export class Hub {
     const { epoch, seq: upTo } = head!;
     if (epoch !== stream.epoch && (upTo > 0 || stream.seq > 0)) {
       const first = await this.#log.oldest(channel);
-      if (epoch !== stream.epoch) stream.leap({ epoch, seq: first - 1 });
+      if (epoch !== stream.epoch) stream.resetTo({ epoch, seq: first - 1 });
       this.#touch(stream);
     }
     while (stream.seq < upTo) {
@@ -543,12 +543,12 @@ export class Hub {
       });
       if (stream.epoch !== epoch) return;
       if (page.length === 0 && stream.seq < upTo) {
-        stream.leap({ epoch, seq: upTo });
+        stream.resetTo({ epoch, seq: upTo });
       }
       let taken = 0;
       for (const { seq, text } of page) {
         // Retention has taken what lies between.
-        if (seq > stream.seq + 1) stream.leap({ epoch, seq: seq - 1 });
+        if (seq > stream.seq + 1) stream.resetTo({ epoch, seq: seq - 1 });
         if (stream.offer(epoch, seq, text) === "taken") taken++;
       }
       if (taken > 0) this.#observer.repaired?.(channel, taken);

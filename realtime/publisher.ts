@@ -6,12 +6,12 @@
  */
 import { decodePublications } from "../protocol/decode.ts";
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 
 /** The service itself: may do everything. */
-export const ITSELF: Caller = {
+export const ITSELF: Principal = {
   identity: { isAuthenticated: true, user: null, role: "admin" },
   isRevoked: () => false,
   mayRead: () => true,
@@ -19,7 +19,7 @@ export const ITSELF: Caller = {
 };
 
 /** Where a source in this process publishes, and looks what it published. */
-export class HubOutlet {
+export class HubPublisher {
   readonly #hub: Hub;
   readonly #history: History;
   readonly #maxMessageBytes: number;

@@ -12,7 +12,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import { requireRight } from "../security/principal.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { History } from "./history.ts";
 import { requireChannel } from "./hub.ts";
@@ -85,13 +85,13 @@ export interface SessionGuard {
    *
    * @param count how many messages are in it; 1 when omitted.
    */
-  admit(caller: Caller, count?: number): number;
+  admit(principal: Principal, count?: number): number;
   /**
    * Finds out who a token speaks for.
    * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
    * `STORE_UNAVAILABLE` while that cannot be told.
    */
-  authenticate(token: string): Promise<Caller>;
+  authenticate(token: string): Promise<Principal>;
   /** Hears of refusals; `isFinal`: the connection ends for abuse. */
   refused(code: RefusalCode, isFinal: boolean): void;
 }
@@ -99,7 +99,7 @@ export interface SessionGuard {
 /** What is known of one connection from the outset. */
 export interface SessionOptions {
   /** Who it is before any `connect`. */
-  caller: Caller;
+  principal: Principal;
   /** Watches over it. */
   guard: SessionGuard;
 }
@@ -116,7 +116,7 @@ export class Session implements Connection {
   readonly #outbox: Outbox;
   readonly #queue: ClientFrame[] = [];
   readonly #timers = new Map<"auth" | "token", Disposable>();
-  #caller: Caller;
+  #principal: Principal;
   #client: string | undefined;
   /** Whether the handshake is over: until then a socket can neither send nor close. */
   #isOpen = false;
@@ -132,7 +132,7 @@ export class Session implements Connection {
   constructor(socket: Socket, parts: SessionParts, options: SessionOptions) {
     this.#socket = socket;
     this.#parts = parts;
-    this.#caller = options.caller;
+    this.#principal = options.principal;
     this.#guard = options.guard;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
@@ -143,7 +143,7 @@ export class Session implements Connection {
 
   /** Who the client is. */
   get identity(): Identity {
-    return this.#caller.identity;
+    return this.#principal.identity;
   }
 
   /** Name and version of the client program, as it said itself. */
@@ -158,7 +158,7 @@ export class Session implements Connection {
 
   /** Whether its token was revoked since. */
   get isRevoked(): boolean {
-    return this.#caller.isRevoked();
+    return this.#principal.isRevoked();
   }
 
   /** Names who hears, once, that the session has ended. */
@@ -179,7 +179,7 @@ export class Session implements Connection {
       return;
     }
     this.#welcome(undefined);
-    this.#become(this.#caller);
+    this.#become(this.#principal);
   }
 
   /** Says why the connection cannot be, and ends it. */
@@ -205,12 +205,12 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      const waitMs = this.#guard.admit(this.#caller);
+      const waitMs = this.#guard.admit(this.#principal);
       if (waitMs > 0) throw rateLimited(waitMs, glance(data));
       const frame = decode(data, this.#parts.maxMessageBytes);
       if (frame.kind === "publish" && frame.publications.length > 1) {
         const more = frame.publications.length - 1;
-        const waitMs = this.#guard.admit(this.#caller, more);
+        const waitMs = this.#guard.admit(this.#principal, more);
         if (waitMs > 0) throw rateLimited(waitMs, frame.id);
       }
       if (this.#faults > 0) this.#faults--;
@@ -335,9 +335,9 @@ export class Session implements Connection {
     ref: string | undefined,
   ): Promise<void> {
     if (auth) {
-      const caller = await this.#authenticate(auth.token, ref);
-      if (!caller || this.#state === "closed") return;
-      this.#become(caller);
+      const principal = await this.#authenticate(auth.token, ref);
+      if (!principal || this.#state === "closed") return;
+      this.#become(principal);
     }
     this.#requireIdentity();
     this.#client = client;
@@ -353,7 +353,7 @@ export class Session implements Connection {
   async #authenticate(
     token: string,
     ref: string | undefined,
-  ): Promise<Caller | undefined> {
+  ): Promise<Principal | undefined> {
     try {
       return await this.#guard.authenticate(token);
     } catch (error) {
@@ -367,13 +367,13 @@ export class Session implements Connection {
   }
 
   async #refresh(token: string, ref: string | undefined): Promise<void> {
-    const caller = await this.#guard.authenticate(token);
+    const principal = await this.#guard.authenticate(token);
     if (this.#state === "closed") return;
-    if (caller.identity.user !== this.identity.user) {
+    if (principal.identity.user !== this.identity.user) {
       throw new Refusal("FORBIDDEN", "A refresh cannot change the user");
     }
-    this.#become(caller);
-    const { expiresAt } = caller.identity;
+    this.#become(principal);
+    const { expiresAt } = principal.identity;
     this.#say("refreshed", { expiresAt: expiresAt! }, ref);
     this.#leaveForbidden();
   }
@@ -381,7 +381,7 @@ export class Session implements Connection {
   /** Another token may allow less than the one before. */
   #leaveForbidden(): void {
     const lost = [...this.positions].map(({ channel }) => channel)
-      .filter((name) => !this.#caller.mayRead(requireChannel(name)));
+      .filter((name) => !this.#principal.mayRead(requireChannel(name)));
     for (const name of lost) this.#outbox.detach(name);
     if (lost.length > 0) this.#say("unsubscribed", { channels: lost });
   }
@@ -393,7 +393,7 @@ export class Session implements Connection {
     await follow(channels.map(asSubscription), {
       hub: this.#parts.hub,
       outbox: this.#outbox,
-      caller: this.#caller,
+      principal: this.#principal,
       isOpen: () => this.#state !== "closed",
       answer: (payload) => this.#say("subscribed", payload, ref),
       tellGap: (payload) => this.#say("gap", payload),
@@ -419,7 +419,7 @@ export class Session implements Connection {
   }
 
   async #requestData(key: string, ref: string | undefined): Promise<void> {
-    const data = await this.#parts.history.latest(key, this.#caller);
+    const data = await this.#parts.history.latest(key, this.#principal);
     this.#say("data_response", { key, data }, ref);
   }
 
@@ -427,7 +427,7 @@ export class Session implements Connection {
     query: CommandPayload<"query">,
     ref: string | undefined,
   ): Promise<void> {
-    const result = await this.#parts.history.query(query, this.#caller);
+    const result = await this.#parts.history.query(query, this.#principal);
     this.#say("query_result", result, ref);
   }
 
@@ -435,7 +435,7 @@ export class Session implements Connection {
   #publish(
     { publications, id: ref }: Extract<ClientFrame, { kind: "publish" }>,
   ): void {
-    requireRight(this.#caller, publications);
+    requireRight(this.#principal, publications);
     this.#publishing++;
     this.#parts.hub.publish(publications)
       .then((accepted) => this.#say("published", { accepted }, ref))
@@ -448,11 +448,11 @@ export class Session implements Connection {
     throw new Refusal("UNAUTHENTICATED", "Say connect with a token first");
   }
 
-  #become(caller: Caller): void {
-    this.#caller = caller;
+  #become(principal: Principal): void {
+    this.#principal = principal;
     this.#timers.get("token")?.[Symbol.dispose]();
-    if (caller.expiresAt !== undefined) {
-      this.#watchToken(caller.expiresAt, false);
+    if (principal.expiresAt !== undefined) {
+      this.#watchToken(principal.expiresAt, false);
     }
   }
 

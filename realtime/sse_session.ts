@@ -8,7 +8,7 @@ import { encodeReply } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Hub } from "./hub.ts";
 import { Outbox } from "./outbox.ts";
@@ -20,13 +20,13 @@ import { follow } from "./subscription.ts";
 const MAX_TIMER_MS = 24 * 3_600_000;
 
 /** Where a feed goes. */
-export interface FeedPeer extends Peer {
+export interface SsePeer extends Peer {
   /** Ends the connection; does nothing once it has ended. */
   close(): void;
 }
 
 /** What feeds need of the machine around them. */
-export interface FeedParts {
+export interface SseSessionParts {
   /** Opens channels. */
   hub: Hub;
   /** Time, for tokens and stalls. */
@@ -38,42 +38,44 @@ export interface FeedParts {
 }
 
 /** One listener. */
-export class Feed implements Connection {
+export class SseSession implements Connection {
   /** Unique name. */
   readonly id: string;
   /** When it began, in epoch milliseconds. */
   readonly since: number;
   /** Listeners do not say what they are. */
   readonly client: undefined;
-  readonly #peer: FeedPeer;
-  readonly #parts: FeedParts;
-  readonly #caller: Caller;
+  readonly #peer: SsePeer;
+  readonly #parts: SseSessionParts;
+  readonly #principal: Principal;
   readonly #outbox: Outbox;
   #expiry: Disposable | undefined;
   #open = true;
   #onEnd: (why?: RefusalCode | number) => void = () => {};
 
   /** Waits for {@link follow}. */
-  constructor(peer: FeedPeer, parts: FeedParts, caller: Caller) {
+  constructor(peer: SsePeer, parts: SseSessionParts, principal: Principal) {
     this.#peer = peer;
     this.#parts = parts;
-    this.#caller = caller;
+    this.#principal = principal;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
     this.#outbox = new Outbox(peer, parts.hub.outboxParts, () => {
       this.disconnect("SLOW_CONSUMER");
     });
-    if (caller.expiresAt !== undefined) this.#watchToken(caller.expiresAt);
+    if (principal.expiresAt !== undefined) {
+      this.#watchToken(principal.expiresAt);
+    }
   }
 
   /** Who the client is. */
   get identity(): Identity {
-    return this.#caller.identity;
+    return this.#principal.identity;
   }
 
   /** Whether its token was revoked since. */
   get isRevoked(): boolean {
-    return this.#caller.isRevoked();
+    return this.#principal.isRevoked();
   }
 
   /** The channels it follows, where it stands in them and how far behind. */
@@ -96,7 +98,7 @@ export class Feed implements Connection {
     await follow(subscriptions, {
       hub: this.#parts.hub,
       outbox: this.#outbox,
-      caller: this.#caller,
+      principal: this.#principal,
       isOpen: () => this.#open,
       answer: (payload) => {
         const [refused] = payload.rejected;

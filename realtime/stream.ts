@@ -173,7 +173,7 @@ export class Stream {
    * Leaps to a place the ring cannot reach: what the log no longer holds, or
    * a new log. Subscribers find out on their own what they missed.
    */
-  leap({ epoch, seq }: Head): void {
+  resetTo({ epoch, seq }: Head): void {
     this.#epoch = epoch;
     this.#seq = seq;
     this.#first = seq + 1;

@@ -8,7 +8,7 @@ import { channelNamed } from "../protocol/channels.ts";
 import type { Subscription } from "../protocol/commands.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { Hub } from "./hub.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Outbox, Start } from "./outbox.ts";
@@ -24,7 +24,7 @@ export interface Follower {
   /** Holds the cursors. */
   outbox: Outbox;
   /** Whose rights count. */
-  caller: Caller;
+  principal: Principal;
   /** Whether the subscriber is still there, after waiting for the log. */
   isOpen: () => boolean;
   /** Says what became of the subscription, before the first event. */
@@ -112,10 +112,10 @@ export async function follow(
 function refusalOf(
   channel: Channel | undefined,
   wanted: ReadonlyMap<string, unknown>,
-  { outbox, caller }: Follower,
+  { outbox, principal }: Follower,
 ): RefusalCode | undefined {
   if (!channel) return "UNKNOWN_CHANNEL";
-  if (!caller.mayRead(channel)) return "FORBIDDEN";
+  if (!principal.mayRead(channel)) return "FORBIDDEN";
   if (outbox.has(channel.name) || wanted.has(channel.name)) return undefined;
   let added = 0;
   for (const name of wanted.keys()) if (!outbox.has(name)) added++;

@@ -8,7 +8,7 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Instances } from "../monitoring/instances.ts";
-import type { Roster } from "../monitoring/cluster_sessions.ts";
+import type { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
 import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
@@ -28,7 +28,7 @@ export interface AdminParts {
   /** Lets requests in. */
   gate: Gate;
   /** Who is connected anywhere. */
-  roster: Roster;
+  clusterSessions: ClusterSessions;
   /** Blocked addresses. */
   blocks: BlockList;
   /** Revoked tokens. */
@@ -62,7 +62,8 @@ export const RevokeRequest = z.union([
 
 /** Mounts `/api/admin/...`, for tokens with the role `admin`. */
 export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
-  const { gate, roster, blocks, revocations, securityLog, instances } = parts;
+  const { gate, clusterSessions, blocks, revocations, securityLog, instances } =
+    parts;
   const app = new Hono<AdminEnv>();
   app.use("/api/admin/*", async (c, next) => {
     c.set("by", await operatorOf(c as unknown as Context<Env>, gate));
@@ -94,13 +95,16 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
     return c.json({ removed }, removed ? 200 : 404);
   });
 
-  app.get("/api/admin/sessions", async (c) => c.json(await roster.list()));
+  app.get(
+    "/api/admin/sessions",
+    async (c) => c.json(await clusterSessions.list()),
+  );
   app.delete("/api/admin/sessions/:id", async (c) => {
     const id = c.req.param("id").slice(0, 64);
     await done(
       c,
       { kind: "admin", detail: `disconnect ${id}` },
-      () => roster.disconnect(id),
+      () => clusterSessions.disconnect(id),
     );
     return c.json({ disconnected: id }, 202);
   });

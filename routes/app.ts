@@ -37,7 +37,7 @@ export type Line = (
 ) => void;
 
 /** What the doors tell operators. */
-export interface AppJournal {
+export interface AppLogger {
   /** Something broke on our side. */
   readonly warn: Line;
   /** Something was refused. */
@@ -50,7 +50,7 @@ export interface AppJournal {
 export type AppParts =
   & {
     /** Hears of requests. */
-    journal: AppJournal;
+    logger: AppLogger;
     /** Hears of bugs, and what they were about. */
     report: (error: unknown, about?: Readonly<Record<string, unknown>>) => void;
   }
@@ -79,18 +79,18 @@ export function createApp(parts: AppParts): Hono<Env> {
     if (code === "INTERNAL") parts.report(refusal.cause, { request, path });
     else {
       const level = refusal.kind.http >= 500 ? "warn" : "debug";
-      parts.journal[level]("request_refused", { request, path, code });
+      parts.logger[level]("request_refused", { request, path, code });
     }
     parts.session.refused?.(code);
     if (isConnecting(c)) parts.session.failed?.();
     c.res = refused(refusal);
-    if (!c.get("isDressed")) dress(c, parts);
+    if (!c.get("hasHeaders")) setHeaders(c, parts);
     return c.res;
   });
-  if (parts.journal.verbose) app.use(told(parts));
+  if (parts.logger.verbose) app.use(told(parts));
   // What follows is about answers, and a socket has none of ours.
   app.route("/", socketRoutes(parts));
-  app.use(dressed(parts));
+  app.use(withHeaders(parts));
   app.use("/api/*", crossOrigin(parts.gate));
   app.use("/sse", crossOrigin(parts.gate));
   app.use(parts.gate.watch());
@@ -126,7 +126,7 @@ function requestIdOf(
 }
 
 /** Writes a line about every request, sockets too. */
-function told({ session, journal }: AppParts): MiddlewareHandler<Env> {
+function told({ session, logger }: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
     const began = session.clock.now();
     // An upgraded request cannot be asked any more.
@@ -135,16 +135,16 @@ function told({ session, journal }: AppParts): MiddlewareHandler<Env> {
     await next();
     const { status } = c.res;
     const ms = session.clock.now() - began;
-    journal.verbose?.("request", { request, method, path, status, ms });
+    logger.verbose?.("request", { request, method, path, status, ms });
   };
 }
 
 /** Dresses every answer. */
-function dressed(parts: AppParts): MiddlewareHandler<Env> {
+function withHeaders(parts: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
-    c.set("isDressed", true);
+    c.set("hasHeaders", true);
     await next();
-    dress(c, parts);
+    setHeaders(c, parts);
   };
 }
 
@@ -164,7 +164,7 @@ const SECURE_HEADERS = {
  * Puts on an answer what all have: the request's name, what is left of the
  * caller's budget, and that browsers do nothing with it but read it.
  */
-function dress(c: Context<Env>, { session, gate }: AppParts): void {
+function setHeaders(c: Context<Env>, { session, gate }: AppParts): void {
   const { headers } = c.res;
   headers.set("x-request-id", requestIdOf(c, session));
   for (const [name, value] of Object.entries(SECURE_HEADERS)) {

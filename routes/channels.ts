@@ -52,7 +52,7 @@ export function channelRoutes(parts: ChannelParts): Hono<Env> {
       });
     })
     .get("/api/channels/:channel/history", async (c) => {
-      const caller = await parts.gate.request(c);
+      const principal = await parts.gate.request(c);
       const { name } = requireChannel(c.req.param("channel"));
       const epoch = async () => (await parts.hub.heads([name]))[0]!.epoch;
       const after = await positionOf("after", c.req.query("after"), epoch);
@@ -63,7 +63,7 @@ export function channelRoutes(parts: ChannelParts): Hono<Env> {
           limit: limitOf(c.req.query("limit")),
           ...(after ? { after } : {}),
           ...(before ? { before } : {}),
-        }, caller),
+        }, principal),
       );
     });
 }

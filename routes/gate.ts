@@ -7,7 +7,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { SessionGuard } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Block, BlockList } from "../security/block_list.ts";
@@ -19,7 +19,7 @@ import type { SecurityLog } from "../security/security_log.ts";
 import type { Revocations } from "../security/revocations.ts";
 import { bearerOf } from "./http.ts";
 import type { Env, LimitName, Visitor } from "./http.ts";
-import { STRANGER } from "./identity.ts";
+import { ANONYMOUS_PRINCIPAL } from "./identity.ts";
 
 /** Frames one connection may send at once. */
 export const CONNECTION_BURST = 500;
@@ -89,7 +89,7 @@ export interface GateParts {
    * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
    * `STORE_UNAVAILABLE` while the key server is away.
    */
-  identify: (token: string | undefined) => Promise<Caller>;
+  identify: (token: string | undefined) => Promise<Principal>;
   /**
    * Lets callers in.
    * @throws {Refusal} `DRAINING` when nobody is let in any more.
@@ -108,7 +108,7 @@ export interface Arrival {
   /** Where from. */
   readonly visitor: Visitor;
   /** Who; a stranger when the token was bad. */
-  readonly caller: Caller;
+  readonly principal: Principal;
   /** What is wrong with the token, to be said where it can be heard. */
   readonly refusal: Refusal | undefined;
 }
@@ -186,16 +186,16 @@ export class Gate implements Disposable {
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `UNAUTHENTICATED`,
    * `TOKEN_EXPIRED`, `DRAINING`; `INVALID_MESSAGE` for a token in the URL.
    */
-  async request(c: Context<Env>): Promise<Caller> {
+  async request(c: Context<Env>): Promise<Principal> {
     const visitor = this.#visitor(c);
     this.#parts.inService();
     refuseTokenInUrl(c);
-    const caller = await this.identify(bearerOf(c), visitor.ip, () => {
+    const principal = await this.identify(bearerOf(c), visitor.ip, () => {
       this.#take(c, "http", visitor);
     });
-    if (!isTrusted(caller)) this.#take(c, "http", visitor);
-    this.#requireIdentity(caller);
-    return caller;
+    if (!isTrusted(principal)) this.#take(c, "http", visitor);
+    this.#requireIdentity(principal);
+    return principal;
   }
 
   /**
@@ -205,8 +205,10 @@ export class Gate implements Disposable {
    * @param count how many messages, from 1.
    * @throws {Refusal} `RATE_LIMITED`.
    */
-  publishing(c: Context<Env>, caller: Caller, count: number): void {
-    if (!isTrusted(caller)) this.#take(c, "messages", this.#visitor(c), count);
+  publishing(c: Context<Env>, principal: Principal, count: number): void {
+    if (!isTrusted(principal)) {
+      this.#take(c, "messages", this.#visitor(c), count);
+    }
   }
 
   /**
@@ -224,13 +226,13 @@ export class Gate implements Disposable {
   ): Promise<Awaited<Result>> {
     const visitor = this.#visitor(c);
     this.#parts.inService();
-    const { caller, refusal } = await this.#whoArrives(c, visitor);
-    if (!isTrusted(caller)) this.#take(c, "connections", visitor);
+    const { principal, refusal } = await this.#whoArrives(c, visitor);
+    if (!isTrusted(principal)) this.#take(c, "connections", visitor);
     this.#requireUnblocked(visitor);
     this.#parts.inService();
     this.#requireOrigin(c, visitor);
     this.#requireRoom(visitor);
-    return await enter({ visitor, caller, refusal });
+    return await enter({ visitor, principal, refusal });
   }
 
   /**
@@ -238,9 +240,9 @@ export class Gate implements Disposable {
    *
    * @throws {Refusal} `UNAUTHENTICATED`, or what was wrong with the token.
    */
-  requireIdentity({ caller, refusal }: Arrival): void {
+  requireIdentity({ principal, refusal }: Arrival): void {
     if (refusal) throw refusal;
-    this.#requireIdentity(caller);
+    this.#requireIdentity(principal);
   }
 
   /** Whether pages of `origin` may talk to this service. */
@@ -260,7 +262,7 @@ export class Gate implements Disposable {
     token: string | undefined,
     ip: string,
     failed: () => void = () => {},
-  ): Promise<Caller> {
+  ): Promise<Principal> {
     try {
       return await this.#parts.identify(token);
     } catch (error) {
@@ -289,8 +291,8 @@ export class Gate implements Disposable {
     const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
     const budget = new Budget({ burst, perSecond, now });
     return {
-      admit: (caller, count = 1) =>
-        isTrusted(caller)
+      admit: (principal, count = 1) =>
+        isTrusted(principal)
           ? 0
           : budget.take(count) || limits.messages.take(bucket, count),
       authenticate: (token) => this.identify(token, ip),
@@ -339,14 +341,14 @@ export class Gate implements Disposable {
   ): Promise<Omit<Arrival, "visitor">> {
     try {
       refuseTokenInUrl(c);
-      const caller = await this.identify(bearerOf(c), ip);
-      return { caller, refusal: undefined };
+      const principal = await this.identify(bearerOf(c), ip);
+      return { principal, refusal: undefined };
     } catch (error) {
-      return { caller: STRANGER, refusal: Refusal.of(error) };
+      return { principal: ANONYMOUS_PRINCIPAL, refusal: Refusal.of(error) };
     }
   }
 
-  #requireIdentity({ identity }: Caller): void {
+  #requireIdentity({ identity }: Principal): void {
     if (!this.#parts.requireAuth || identity.isAuthenticated) return;
     throw new Refusal(
       "UNAUTHENTICATED",
@@ -428,7 +430,7 @@ const WORDS: Readonly<Record<LimitName, string>> = {
   http: "requests",
 };
 
-function isTrusted({ identity: { role } }: Caller): boolean {
+function isTrusted({ identity: { role } }: Principal): boolean {
   return role === "publisher" || role === "admin";
 }
 

@@ -31,7 +31,7 @@ export type Env = {
     /** The request's name, as its answer bears it. */
     requestId?: string;
     /** Whether its answer will get what all answers have. */
-    isDressed?: boolean;
+    hasHeaders?: boolean;
   };
 };
 

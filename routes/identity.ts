@@ -4,7 +4,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { Caller } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import { mayPublish, mayRead } from "../security/rights.ts";
 import type { Revocations } from "../security/revocations.ts";
 import { ANONYMOUS, CLOCK_SKEW_MS } from "../security/tokens.ts";
@@ -16,10 +16,10 @@ import type { Grant, Tokens } from "../security/tokens.ts";
  * @param grant what a token was found to say.
  * @param revocations tells whether the token is revoked, now and later.
  */
-export function callerOf(
+export function principalOf(
   grant: Grant,
   revocations: Pick<Revocations, "isRevoked">,
-): Caller {
+): Principal {
   const { isAuthenticated, user, role, expiresAt } = grant;
   return {
     identity: {
@@ -41,7 +41,9 @@ export function callerOf(
 }
 
 /** Anyone without a token. */
-export const STRANGER: Caller = callerOf(ANONYMOUS, { isRevoked: () => false });
+export const ANONYMOUS_PRINCIPAL: Principal = principalOf(ANONYMOUS, {
+  isRevoked: () => false,
+});
 
 /**
  * Makes the function that tells callers by their tokens.
@@ -54,11 +56,11 @@ export const STRANGER: Caller = callerOf(ANONYMOUS, { isRevoked: () => false });
 export function identifier(
   tokens: Tokens,
   revocations: Revocations,
-): (token: string | undefined) => Promise<Caller> {
+): (token: string | undefined) => Promise<Principal> {
   return async (token) => {
-    if (token === undefined) return STRANGER;
-    const caller = callerOf(await tokens.verify(token), revocations);
-    if (!caller.isRevoked()) return caller;
+    if (token === undefined) return ANONYMOUS_PRINCIPAL;
+    const principal = principalOf(await tokens.verify(token), revocations);
+    if (!principal.isRevoked()) return principal;
     throw new Refusal("UNAUTHENTICATED", "Token has been revoked");
   };
 }

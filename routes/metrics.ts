@@ -10,7 +10,7 @@ import type { ClusterReport, Instances } from "../monitoring/instances.ts";
 import type { Measured } from "../monitoring/instances.ts";
 import { getPerformanceReport, INSTRUMENTS } from "../monitoring/metrics.ts";
 import type { InstrumentName, Metrics } from "../monitoring/metrics.ts";
-import type { Samples } from "../monitoring/metrics_history.ts";
+import type { MetricsHistory } from "../monitoring/metrics_history.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
@@ -29,7 +29,7 @@ export interface MetricsParts {
   /** Of this isolate. */
   metrics: Metrics;
   /** Its last samples. */
-  samples: Samples;
+  samples: MetricsHistory;
   /** Knows the other isolates. */
   instances: Instances;
 }

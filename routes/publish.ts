@@ -28,8 +28,8 @@ export interface PublishParts {
 /** Mounts `POST /api/publish`. */
 export function publishRoutes(parts: PublishParts): Hono<Env> {
   return new Hono<Env>().post("/api/publish", async (c) => {
-    const caller = await parts.gate.request(c);
-    if (!caller.identity.isAuthenticated) {
+    const principal = await parts.gate.request(c);
+    if (!principal.identity.isAuthenticated) {
       throw new Refusal(
         "UNAUTHENTICATED",
         "Publishing needs a token: Authorization: Bearer <token>",
@@ -37,8 +37,8 @@ export function publishRoutes(parts: PublishParts): Hono<Env> {
     }
     const text = await textOf(c.req.raw, MAX_BODY_BYTES);
     const publications = decodePublications(text, parts.maxMessageBytes);
-    requireRight(caller, publications);
-    parts.gate.publishing(c, caller, publications.length);
+    requireRight(principal, publications);
+    parts.gate.publishing(c, principal, publications.length);
     return c.json({ accepted: await parts.hub.publish(publications) });
   });
 }

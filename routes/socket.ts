@@ -59,12 +59,12 @@ function wantsUpgrade(c: Context<Env>): boolean {
 function upgrade(
   c: Context<Env>,
   { gate, session: parts, sessions }: SocketParts,
-  { visitor, caller, refusal }: Arrival,
+  { visitor, principal, refusal }: Arrival,
   since: number,
 ): Response {
   const { socket, response } = handshake(c);
   const guard = gate.guard(visitor);
-  const session = new Session(socket, parts, { caller, guard });
+  const session = new Session(socket, parts, { principal, guard });
   const release = sessions.add(session, visitor);
   // One listener for all: each costs memory, and there are many sockets.
   const listener = {

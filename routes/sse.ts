@@ -10,8 +10,8 @@ import type { Position, Subscription } from "../protocol/commands.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
 import { placeIn, typeIn } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import { Feed } from "../realtime/sse_session.ts";
-import type { FeedParts, FeedPeer } from "../realtime/sse_session.ts";
+import { SseSession } from "../realtime/sse_session.ts";
+import type { SsePeer, SseSessionParts } from "../realtime/sse_session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
 import type { Arrival, Gate } from "./gate.ts";
@@ -27,7 +27,7 @@ export interface SseParts {
   /** Lets connections in. */
   gate: Gate;
   /** For every feed. */
-  session: FeedParts;
+  session: SseSessionParts;
   /** Those connected here. */
   sessions: Sessions;
 }
@@ -47,10 +47,10 @@ export function sseRoutes(parts: SseParts): Hono<Env> {
 async function stream(
   subscriptions: readonly Subscription[],
   parts: SseParts,
-  { visitor, caller }: Arrival,
+  { visitor, principal }: Arrival,
 ): Promise<Response> {
   const peer = new EventStream(subscriptions, parts.session.clock);
-  const feed = new Feed(peer, parts.session, caller);
+  const feed = new SseSession(peer, parts.session, principal);
   peer.onCancel = () => feed.end();
   peer.onClose = parts.sessions.add(feed, visitor);
   try {
@@ -71,11 +71,11 @@ async function stream(
 }
 
 /** A response body that takes frames, and knows how many wait to be read. */
-class EventStream implements FeedPeer {
+class EventStream implements SsePeer {
   readonly body: ReadableStream<Uint8Array>;
   readonly #encoder = new TextEncoder();
   readonly #positions: Map<string, Position | undefined>;
-  readonly #clock: FeedParts["clock"];
+  readonly #clock: SseSessionParts["clock"];
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #keepAlive: Disposable | undefined;
   #open = true;
@@ -84,7 +84,7 @@ class EventStream implements FeedPeer {
 
   constructor(
     subscriptions: readonly Subscription[],
-    clock: FeedParts["clock"],
+    clock: SseSessionParts["clock"],
   ) {
     this.#clock = clock;
     this.#positions = new Map(

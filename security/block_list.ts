@@ -7,7 +7,7 @@
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
-import { type Change, Mirror } from "../store/shared_set.ts";
+import { type Change, SharedSet } from "../store/shared_set.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { Timer } from "../platform/timer.ts";
 
@@ -86,7 +86,7 @@ export class BlockList {
   readonly #clock: Timer;
   readonly #allowed = new NetworkMap<true>();
   readonly #blocks = new NetworkMap<Block>();
-  readonly #mirror: Mirror<Block>;
+  readonly #mirror: SharedSet<Block>;
   readonly #violations: RateLimit;
   readonly #listeners = new Set<(blocks: readonly Block[]) => void>();
 
@@ -119,7 +119,7 @@ export class BlockList {
       windowMs: VIOLATION_WINDOW_MS,
       maxUnfolded: MAX_VIOLATIONS,
     });
-    this.#mirror = new Mirror<Block>({
+    this.#mirror = new SharedSet<Block>({
       kv,
       clock,
       name: "block",

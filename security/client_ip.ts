@@ -59,16 +59,16 @@ export function createClientIp(
     !trusted.holding(address).next().done;
 
   return (peer, forwardedFor) => {
-    let caller = parseAddress(peer);
-    if (!caller) return UNKNOWN_IP;
-    if (!forwardedFor || !isTrusted(caller)) return caller.text;
+    let principal = parseAddress(peer);
+    if (!principal) return UNKNOWN_IP;
+    if (!forwardedFor || !isTrusted(principal)) return principal.text;
     for (const hop of hopsOf(forwardedFor)) {
       const address = parseAddress(hop);
       if (!address) break;
-      caller = address;
+      principal = address;
       if (!isTrusted(address)) break;
     }
-    return caller.text;
+    return principal.text;
   };
 }
 

@@ -9,7 +9,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { Identity } from "../protocol/replies.ts";
 
 /** Who is at the other end, and what that allows. */
-export interface Caller {
+export interface Principal {
   /** As told to the client. */
   readonly identity: Identity;
   /**
@@ -31,11 +31,11 @@ export interface Caller {
  * @throws {Refusal} `FORBIDDEN`, naming the first channel refused.
  */
 export function requireRight(
-  caller: Caller,
+  principal: Principal,
   publications: readonly Publication[],
 ): void {
   const refused = publications.find(({ channel }) =>
-    !caller.mayPublish(channel)
+    !principal.mayPublish(channel)
   );
   if (!refused) return;
   throw new Refusal(
@@ -49,8 +49,8 @@ export function requireRight(
  *
  * @throws {Refusal} `FORBIDDEN`.
  */
-export function requireReading(caller: Caller, channel: Channel): void {
-  if (caller.mayRead(channel)) return;
+export function requireReading(principal: Principal, channel: Channel): void {
+  if (principal.mayRead(channel)) return;
   throw new Refusal(
     "FORBIDDEN",
     `Reading ${channel.name} needs another role or token`,

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { patiently } from "../platform/retry.ts";
+import { retryWhileBusy } from "../platform/retry.ts";
 import type { Timer } from "../platform/timer.ts";
 
 /** How often counts are folded into KV, in milliseconds. */
@@ -373,7 +373,7 @@ export class RateLimit {
 
   async #foldBatch(batch: readonly Folding[]): Promise<void> {
     try {
-      await patiently(this.#clock, () => {
+      await retryWhileBusy(this.#clock, () => {
         const commit = this.#kv.atomic();
         for (const { window, bucket, count } of batch) {
           const key = [...this.#key, window.start, bucket];

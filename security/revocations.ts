@@ -4,7 +4,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { Mirror } from "../store/shared_set.ts";
+import { SharedSet } from "../store/shared_set.ts";
 import type { Timer } from "../platform/timer.ts";
 import {
   CLOCK_SKEW_MS,
@@ -65,7 +65,7 @@ export interface RevocationsOptions {
  */
 export class Revocations {
   readonly #clock: Timer;
-  readonly #mirror: Mirror<Revocation>;
+  readonly #mirror: SharedSet<Revocation>;
   readonly #listeners = new Set<(revoked: readonly Revocation[]) => void>();
 
   /** Fulfilled once they were read for the first time, or could not be. */
@@ -79,7 +79,7 @@ export class Revocations {
   constructor(options: RevocationsOptions) {
     const { kv, clock, maxRevocations = MAX_REVOCATIONS, pollMs } = options;
     this.#clock = clock;
-    this.#mirror = new Mirror<Revocation>({
+    this.#mirror = new SharedSet<Revocation>({
       kv,
       clock,
       name: "revocation",

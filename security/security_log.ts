@@ -5,7 +5,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { patiently } from "../platform/retry.ts";
+import { retryWhileBusy } from "../platform/retry.ts";
 import type { Timer } from "../platform/timer.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
@@ -261,7 +261,10 @@ export class SecurityLog {
   async #write(events: readonly SecurityEvent[]): Promise<boolean> {
     try {
       for (let i = 0; i < TRIES; i++) {
-        const { ok } = await patiently(this.#clock, () => this.#commit(events));
+        const { ok } = await retryWhileBusy(
+          this.#clock,
+          () => this.#commit(events),
+        );
         if (ok) return true;
       }
     } catch {

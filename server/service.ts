@@ -4,7 +4,7 @@
  * @module
  */
 import type { Hono } from "hono";
-import type { Journal } from "../platform/logger.ts";
+import type { Logger } from "../platform/logger.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -19,12 +19,12 @@ import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
-import { Log } from "../store/event_log.ts";
+import { EventLog } from "../store/event_log.ts";
 import { Metrics } from "../monitoring/metrics.ts";
-import { HubOutlet } from "../realtime/publisher.ts";
-import { Roster } from "../monitoring/cluster_sessions.ts";
+import { HubPublisher } from "../realtime/publisher.ts";
+import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { SessionParts } from "../realtime/session.ts";
-import { Samples } from "../monitoring/metrics_history.ts";
+import { MetricsHistory } from "../monitoring/metrics_history.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
@@ -74,7 +74,7 @@ export interface ServiceOptions {
   /** Time. */
   clock: Clock;
   /** Hears of bugs. */
-  journal: Journal;
+  logger: Logger;
   /** The built files, by path. */
   assets: ReadonlyMap<string, Asset>;
   /** Tells which publish led to which deliveries; nobody is told when absent. */
@@ -104,7 +104,7 @@ export interface Service extends AsyncDisposable {
   /** Revoked tokens. */
   readonly revocations: Revocations;
   /** Where a source in this process publishes. */
-  readonly outlet: HubOutlet;
+  readonly publisher: HubPublisher;
   /** Takes it out of service. */
   readonly drain: Drain;
   /** Tells the other isolates that it goes: it is not taken for lost then. */
@@ -117,19 +117,19 @@ export interface Service extends AsyncDisposable {
  * @param options settings and what they cannot say.
  */
 export function createService(options: ServiceOptions): Service {
-  const { settings, kv, clock, journal } = options;
+  const { settings, kv, clock, logger } = options;
   const report = (
     error: unknown,
     about: Readonly<Record<string, unknown>> = {},
   ) => {
     const text = error instanceof Error ? error.stack : String(error);
-    journal.error("bug", { ...about, error: text });
+    logger.error("bug", { ...about, error: text });
   };
   const nextId = idSource();
   const isolate = nextId(clock.now());
   const maxMessageBytes = settings.MAX_MESSAGE_BYTES;
 
-  const sessions = new Sessions(visits(journal, clock));
+  const sessions = new Sessions(visits(logger, clock));
   const securityLog = new SecurityLog({ kv, clock });
   const metrics: Metrics = new Metrics({
     clock,
@@ -140,12 +140,12 @@ export function createService(options: ServiceOptions): Service {
     guards: () => securityLog,
   });
   options.exportMetrics?.(metrics, isolate);
-  const samples = new Samples({ clock, metrics });
+  const samples = new MetricsHistory({ clock, metrics });
   const retention = {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
-  const log = new Log({
+  const log = new EventLog({
     kv,
     clock,
     nextId,
@@ -174,7 +174,7 @@ export function createService(options: ServiceOptions): Service {
     samples,
     linkSilentMs: () => doorbell.silentMs,
   });
-  const roster = new Roster({
+  const clusterSessions = new ClusterSessions({
     kv,
     clock,
     id: isolate,
@@ -200,8 +200,8 @@ export function createService(options: ServiceOptions): Service {
     hub,
     webhook,
     rules: alertRules,
-    warn: journal.warn,
-    info: journal.info,
+    warn: logger.warn,
+    info: logger.info,
   });
   const leave = async () => {
     await monitor[Symbol.asyncDispose]();
@@ -258,8 +258,8 @@ export function createService(options: ServiceOptions): Service {
     received: () => metrics.received(),
     opened: (ms) => metrics.connected(ms),
     failed: () => metrics.connectionFailed(),
-    commanded: journal.verbose && ((session, type) => {
-      journal.verbose?.("command", { session, type });
+    commanded: logger.verbose && ((session, type) => {
+      logger.verbose?.("command", { session, type });
     }),
   };
   const announce = announcer(hub, instances);
@@ -272,7 +272,7 @@ export function createService(options: ServiceOptions): Service {
     hub,
     history,
     instances,
-    roster,
+    clusterSessions,
     gate,
     blocks,
     revocations,
@@ -286,7 +286,7 @@ export function createService(options: ServiceOptions): Service {
     conditions,
     monitor,
     rules: alertRules,
-    journal,
+    logger,
     maxMessageBytes,
     assets: options.assets,
   });
@@ -301,7 +301,7 @@ export function createService(options: ServiceOptions): Service {
     instances,
     blocks,
     revocations,
-    outlet: new HubOutlet({ hub, history, maxMessageBytes }),
+    publisher: new HubPublisher({ hub, history, maxMessageBytes }),
     drain,
     leave,
     async [Symbol.asyncDispose]() {
@@ -312,7 +312,7 @@ export function createService(options: ServiceOptions): Service {
       gate[Symbol.dispose]();
       hub[Symbol.dispose]();
       for (const link of links) link[Symbol.dispose]();
-      const parts = [roster, revocations, blocks, securityLog];
+      const parts = [clusterSessions, revocations, blocks, securityLog];
       for (const part of [...parts, ...Object.values(limits)]) {
         await part[Symbol.asyncDispose]();
       }
@@ -356,7 +356,7 @@ export function createService(options: ServiceOptions): Service {
     if (url === undefined) return undefined;
     const [secret] = options.secrets;
     const key = secret === undefined ? undefined : webhookKey(secret);
-    return new Webhook({ url, key, clock, log: journal.warn });
+    return new Webhook({ url, key, clock, log: logger.warn });
   }
 
   /** Without it events come all the same, only later. */
@@ -398,7 +398,7 @@ export function createService(options: ServiceOptions): Service {
 }
 
 /** Writes down who comes and goes; who is sent away, for everyone to read. */
-function visits(journal: Journal, clock: Clock): SessionsObserver {
+function visits(logger: Logger, clock: Clock): SessionsObserver {
   const facts = ({ session, ip }: Listed) => ({
     session: session.id,
     ip,
@@ -406,12 +406,12 @@ function visits(journal: Journal, clock: Clock): SessionsObserver {
     role: session.identity.role,
   });
   return {
-    opened: (listed) => journal.debug("session_opened", facts(listed)),
+    opened: (listed) => logger.debug("session_opened", facts(listed)),
     closed: (listed, why) => {
       const level = QUIET_ENDS.has(why) ? "debug" : "info";
       const ms = clock.now() - listed.session.since;
       const code = why ?? null;
-      journal[level]("session_closed", { ...facts(listed), code, ms });
+      logger[level]("session_closed", { ...facts(listed), code, ms });
     },
   };
 }

@@ -13,12 +13,12 @@ import type { AnyEvent, AnyMessage, PayloadOf } from "../protocol/messages.ts";
 import {
   backoffMs,
   describe,
-  Feed,
   isFinal,
   pause,
+  RetryingPublisher,
   systemTime,
 } from "./source.ts";
-import type { Log, Outlet, Source, Time } from "./source.ts";
+import type { Log, Publisher, Source, Time } from "./source.ts";
 import { NodeFault } from "./evm_view.ts";
 import type {
   EvmBlock,
@@ -56,7 +56,7 @@ export interface EvmSourceOptions {
   /** The node: a `ws:` or `wss:` URL. */
   readonly rpcUrl: string;
   /** Where messages go, and what was published is read from. */
-  readonly outlet: Outlet;
+  readonly publisher: Publisher;
   /** Hears of breaks, reorganisations and faults. */
   readonly log: Log;
   /** The node's name in `NODE_STATUS`; the URL's host when absent. */
@@ -157,7 +157,7 @@ class Follower {
   readonly #log: Log;
   readonly #time: Time;
   readonly #random: () => number;
-  readonly #feed: Feed;
+  readonly #feed: RetryingPublisher;
   readonly #nodeId: string;
   /** Which chain: begins every `id`. Nothing before the first connection. */
   #chain: string | undefined;
@@ -182,7 +182,7 @@ class Follower {
     this.#time = options.time ?? systemTime;
     this.#random = options.random ?? Math.random;
     this.#nodeId = options.nodeId ?? new URL(options.rpcUrl).host;
-    this.#feed = new Feed({
+    this.#feed = new RetryingPublisher({
       ...options,
       time: this.#time,
       random: this.#random,

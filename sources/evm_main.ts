@@ -10,7 +10,7 @@
  */
 import { parseArgs } from "node:util";
 import { evmSource } from "./evm.ts";
-import { HttpOutlet } from "./http_publisher.ts";
+import { HttpPublisher } from "./http_publisher.ts";
 import { describe } from "./source.ts";
 
 const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX server.
@@ -130,13 +130,13 @@ export async function main(
     return 0;
   }
   const { rpcUrl, publishUrl, nodeId, maxMessageBytes } = asked;
-  using outlet = new HttpOutlet({ base: publishUrl, token });
+  using publisher = new HttpPublisher({ base: publishUrl, token });
   const stop = new AbortController();
   const onSignal = () => {
     stop.abort();
     // What is being published may finish, but not for long.
     Deno.unrefTimer(
-      setTimeout(() => outlet[Symbol.dispose](), GRACE_MS),
+      setTimeout(() => publisher[Symbol.dispose](), GRACE_MS),
     );
   };
   Deno.addSignalListener("SIGINT", onSignal);
@@ -144,7 +144,7 @@ export async function main(
   try {
     await evmSource({
       rpcUrl,
-      outlet,
+      publisher,
       log: print,
       ...(nodeId === undefined ? {} : { nodeId }),
       ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),

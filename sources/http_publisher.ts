@@ -8,12 +8,12 @@ import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { Issue, RefusalCode } from "../protocol/refusals.ts";
 import { systemTime } from "./source.ts";
-import type { Outlet, Time } from "./source.ts";
+import type { Publisher, Time } from "./source.ts";
 
 /** How long one request may take, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 10_000;
 
-/** What an {@link HttpOutlet} needs. */
+/** What an {@link HttpPublisher} needs. */
 export interface HttpOutletOptions {
   /** Where the server is: `http:` or `https:`, with a path when behind one. */
   readonly base: string | URL;
@@ -29,7 +29,7 @@ export interface HttpOutletOptions {
  * Publishes with `POST /api/publish`, reads with `GET /api/channels/...`. What
  * the server refuses is thrown as the same {@link Refusal} that it threw.
  */
-export class HttpOutlet implements Outlet, Disposable {
+export class HttpPublisher implements Publisher, Disposable {
   readonly #base: string;
   readonly #token: string;
   readonly #fetch: typeof fetch;

@@ -7,8 +7,8 @@
 import { Chain } from "./chain.ts";
 import type { Past } from "./chain.ts";
 import { WINDOW } from "./chain_dag.ts";
-import { Feed, pause, systemTime } from "./source.ts";
-import type { Log, Outlet, Source, Time } from "./source.ts";
+import { pause, RetryingPublisher, systemTime } from "./source.ts";
+import type { Log, Publisher, Source, Time } from "./source.ts";
 
 /** Time between two steps of the chain, in milliseconds. */
 export const STEP_MS = 100;
@@ -19,7 +19,7 @@ const RESUME_EVENTS = 1_000;
 /** What a running simulator needs. */
 export interface SimulatorOptions {
   /** Where messages go, and the chain so far is read from. */
-  readonly outlet: Outlet;
+  readonly publisher: Publisher;
   /** Hears of faults. */
   readonly log: Log;
   /** Names the chain; `"kaldrix"` when absent. */
@@ -37,13 +37,13 @@ export interface SimulatorOptions {
  * @param options its outlet, log, seed and clock.
  */
 export function simulator(
-  { outlet, log, seed = "kaldrix", time = systemTime, maxMessageBytes }:
+  { publisher, log, seed = "kaldrix", time = systemTime, maxMessageBytes }:
     SimulatorOptions,
 ): Source {
   return {
     async run(signal) {
-      const feed = new Feed({
-        outlet,
+      const feed = new RetryingPublisher({
+        publisher,
         log,
         time,
         ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
@@ -69,7 +69,10 @@ export function simulator(
   };
 }
 
-async function readPast(feed: Feed, signal: AbortSignal): Promise<Past> {
+async function readPast(
+  feed: RetryingPublisher,
+  signal: AbortSignal,
+): Promise<Past> {
   const latest = (channel: string, limit = RESUME_EVENTS) =>
     feed.latest(channel, limit, signal);
   return {

@@ -1,7 +1,7 @@
 /**
  * The seam between where events come from and where they go: a {@link Source}
- * watches a chain and hands messages to a {@link Feed}, which brings them to an
- * {@link Outlet} in order, as often as it takes.
+ * watches a chain and hands messages to a {@link RetryingPublisher}, which brings them to an
+ * {@link Publisher} in order, as often as it takes.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 
 /** Where messages go, and where what was published can be read again. */
-export interface Outlet {
+export interface Publisher {
   /**
    * Publishes messages, in order; resolves when every one of them is kept.
    *
@@ -25,7 +25,7 @@ export interface Outlet {
    *
    * @param channel canonical name.
    * @param limit 1 to 1,000.
-   * @throws as {@link Outlet.publish}.
+   * @throws as {@link Publisher.publish}.
    */
   latest(channel: string, limit: number): Promise<AnyEvent[]>;
 }
@@ -197,10 +197,10 @@ function withoutData({ data, ...rest }: Transaction): Transaction | undefined {
   return { ...rest, dataOmitted: bytes };
 }
 
-/** What a {@link Feed} needs. */
+/** What a {@link RetryingPublisher} needs. */
 export interface FeedOptions {
   /** Where messages go. */
-  readonly outlet: Outlet;
+  readonly publisher: Publisher;
   /** Hears of retries, and of messages shortened or refused. */
   readonly log: Log;
   /** Measures waits. */
@@ -225,8 +225,8 @@ function sizeOf(message: AnyMessage): number {
  * until it is accepted; as every message carries an `id` that says what it is
  * about, one that was in fact accepted is not delivered twice.
  */
-export class Feed {
-  readonly #outlet: Outlet;
+export class RetryingPublisher {
+  readonly #publisher: Publisher;
   readonly #log: Log;
   readonly #time: Time;
   readonly #random: () => number;
@@ -235,10 +235,15 @@ export class Feed {
 
   /** Opens a feed to an outlet. */
   constructor(
-    { outlet, log, time = systemTime, random = Math.random, maxMessageBytes }:
-      FeedOptions,
+    {
+      publisher,
+      log,
+      time = systemTime,
+      random = Math.random,
+      maxMessageBytes,
+    }: FeedOptions,
   ) {
-    this.#outlet = outlet;
+    this.#publisher = publisher;
     this.#log = log;
     this.#time = time;
     this.#random = random;
@@ -276,7 +281,7 @@ export class Feed {
     return this.#persist(
       "source_read_failed",
       { channel },
-      () => this.#outlet.latest(channel, limit),
+      () => this.#publisher.latest(channel, limit),
       signal,
     );
   }
@@ -343,7 +348,7 @@ export class Feed {
       await this.#persist(
         "source_publish_failed",
         { messages: batch.length },
-        () => this.#outlet.publish(batch),
+        () => this.#publisher.publish(batch),
         signal,
       );
     } catch (error) {

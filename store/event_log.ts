@@ -151,7 +151,7 @@ export interface LogObserver {
 }
 
 /** What the log needs. */
-export interface LogOptions {
+export interface EventLogOptions {
   /** Stays the caller's to close. */
   kv: Deno.Kv;
   /** Time, for retries and the `timestamp` of events. */
@@ -208,7 +208,7 @@ interface Attempt {
  * the next: one atomic commit for many messages and channels, checked against
  * the heads.
  */
-export class Log {
+export class EventLog {
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
@@ -227,7 +227,7 @@ export class Log {
   #onCommit: (events: readonly LoggedEvent[]) => void = () => {};
 
   /** Opens nothing yet: the first append or read does. */
-  constructor(options: LogOptions) {
+  constructor(options: EventLogOptions) {
     this.#kv = options.kv;
     this.#clock = options.clock;
     this.#nextId = options.nextId;
@@ -395,7 +395,7 @@ export class Log {
   async #readPage(
     channel: string,
     { after, upTo, limit, maxBytes, newest = false }: Parameters<
-      Log["read"]
+      EventLog["read"]
     >[1],
   ): Promise<{ seq: number; text: string }[]> {
     if (upTo <= after || limit < 1) return [];

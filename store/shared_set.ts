@@ -5,7 +5,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { patiently } from "../platform/retry.ts";
+import { retryWhileBusy } from "../platform/retry.ts";
 import type { Timer } from "../platform/timer.ts";
 
 /**
@@ -24,7 +24,7 @@ const LARGE = 500;
 const LARGE_GAP_MS = 200;
 
 /** How a set is kept. */
-export interface MirrorOptions<Value> {
+export interface SharedSetOptions<Value> {
   /** Holds the truth; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the polls. */
@@ -52,7 +52,7 @@ export interface Change<Value> {
  * milliseconds (by `kv.watch`) or one poll. What cannot be written now is
  * written when KV is back; what was known goes on holding meanwhile.
  */
-export class Mirror<Value> {
+export class SharedSet<Value> {
   readonly #kv: Deno.Kv;
   readonly #clock: Timer;
   readonly #entryKey: Deno.KvKey;
@@ -89,7 +89,7 @@ export class Mirror<Value> {
    * @param onChange told of every change in memory; must not throw.
    */
   constructor(
-    options: MirrorOptions<Value>,
+    options: SharedSetOptions<Value>,
     onChange: (change: Change<Value>) => void,
   ) {
     this.#kv = options.kv;
@@ -256,7 +256,7 @@ export class Mirror<Value> {
     batch: readonly [string, { readonly value: Value | undefined }][],
   ): Promise<boolean> {
     try {
-      await patiently(this.#clock, () => {
+      await retryWhileBusy(this.#clock, () => {
         const commit = this.#kv.atomic().sum(this.#versionKey, 1n);
         const now = this.#clock.now();
         for (const [key, { value }] of batch) {

@@ -17,7 +17,7 @@ import { readSettings } from "../server/settings.ts";
 export const SECRET = "a secret of the tests that is long enough";
 
 /** What a test may choose. */
-export interface HouseOptions {
+export interface TestServiceOptions {
   /** Settings as the environment would hold them. */
   readonly env?: Readonly<Record<string, string>>;
   /** The built files; none when omitted. */
@@ -27,7 +27,7 @@ export interface HouseOptions {
 }
 
 /** A service that a test owns. */
-export interface House extends Service {
+export interface TestService extends Service {
   /** Holds its log, in memory. */
   readonly kv: Deno.Kv;
   /** Bugs that were reported: a test expects none. */
@@ -56,7 +56,7 @@ export function tokenOf(
 export function serviceOn(
   kv: Deno.Kv,
   bugs: unknown[],
-  { env, assets = new Map(), clock = systemClock }: HouseOptions,
+  { env, assets = new Map(), clock = systemClock }: TestServiceOptions,
 ): Service {
   const all: Readonly<Record<string, string>> = {
     JWT_SECRET: SECRET,
@@ -72,7 +72,7 @@ export function serviceOn(
     kv,
     clock,
     assets,
-    journal: {
+    logger: {
       error: (_event, fields) => void bugs.push(fields),
       warn: silent,
       info: silent,
@@ -95,7 +95,9 @@ export async function askFrom(
 }
 
 /** Builds the service; the caller disposes it. */
-export async function openHouse(options: HouseOptions = {}): Promise<House> {
+export async function openTestService(
+  options: TestServiceOptions = {},
+): Promise<TestService> {
   const kv = await Deno.openKv(":memory:");
   const bugs: unknown[] = [];
   const service = serviceOn(kv, bugs, options);

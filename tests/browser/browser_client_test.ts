@@ -10,7 +10,7 @@ import { withPage } from "./browser.ts";
 import type { Stage, StageOptions } from "./browser.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
-import { openHouse, tokenOf } from "../test_service.ts";
+import { openTestService, tokenOf } from "../test_service.ts";
 import { pause, TestServer, until } from "../server.ts";
 
 /** What browsers report of sockets that break. */
@@ -276,13 +276,13 @@ Deno.test("a page through a killed server delivers each event once", () =>
 
 Deno.test("short-lived tokens are renewed in place; when that fails, the page comes back with a new one", async () => {
   const LIFE_S = 3;
-  await using house = await openHouse({
+  await using service = await openTestService({
     env: { REQUIRE_AUTH: "true" },
     assets: await readAssets(new URL("../../client/dist/", import.meta.url)),
   });
   await using listener = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
-    house.app.fetch,
+    service.app.fetch,
   );
   const { port } = listener.addr;
   const server = {
@@ -290,7 +290,7 @@ Deno.test("short-lived tokens are renewed in place; when that fails, the page co
     socketUrl: `ws://127.0.0.1:${port}/ws`,
   };
   const publish = async (first: number, count: number) => {
-    const response = await house.request("/api/publish", {
+    const response = await service.request("/api/publish", {
       method: "POST",
       headers: {
         "content-type": "application/json",

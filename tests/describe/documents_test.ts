@@ -20,8 +20,8 @@ import type { ReplyType } from "../../protocol/replies.ts";
 import { ENDPOINTS } from "../../routes/endpoints.ts";
 import { openApi } from "../../describe/openapi.ts";
 import type { Endpoint } from "../../describe/openapi.ts";
-import { openHouse, tokenOf } from "../test_service.ts";
-import type { House } from "../test_service.ts";
+import { openTestService, tokenOf } from "../test_service.ts";
+import type { TestService } from "../test_service.ts";
 
 const MAX_BYTES = 65_536;
 const TYPES = Object.keys(MESSAGES) as MessageType[];
@@ -159,9 +159,9 @@ Deno.test("the OpenAPI document is valid", async () => {
 const UNDESCRIBED = ["/", "/docs", "/admin"];
 
 Deno.test("every door is in the OpenAPI document, and no other", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const described = ENDPOINTS.map(({ method, path }) => `${method} ${path}`);
-  const doors = house.app.routes
+  const doors = service.app.routes
     .filter(({ method }) => method !== "ALL")
     .map(({ method, path }) =>
       `${method.toLowerCase()} ${
@@ -174,7 +174,7 @@ Deno.test("every door is in the OpenAPI document, and no other", async () => {
 
 /** Asks a door as its own example says. */
 async function ask(
-  house: House,
+  service: TestService,
   endpoint: Endpoint,
   body: unknown,
   token: string | undefined,
@@ -185,7 +185,7 @@ async function ask(
     if (place === "path") path = path.replace(`{${name}}`, String(example));
     if (place === "query") query.set(name, String(example));
   }
-  return await house.request(`${path}?${query}`, {
+  return await service.request(`${path}?${query}`, {
     method: endpoint.method.toUpperCase(),
     headers: token ? { authorization: `Bearer ${token}` } : {},
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -193,10 +193,10 @@ async function ask(
 }
 
 Deno.test("every door takes its examples and answers as described", async (t) => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("admin");
   const first = JSON.stringify(publishExample("NEW_BLOCK"));
-  await house.hub.publish(decodePublications(first, MAX_BYTES));
+  await service.hub.publish(decodePublications(first, MAX_BYTES));
   for (const endpoint of ENDPOINTS) {
     const { method, path, role, answers } = endpoint;
     if (path === "/ws") continue;
@@ -205,7 +205,7 @@ Deno.test("every door takes its examples and answers as described", async (t) =>
         endpoint.body?.examples ?? { none: undefined },
       );
       for (const body of bodies) {
-        const response = await ask(house, endpoint, body, role && token);
+        const response = await ask(service, endpoint, body, role && token);
         const answer = answers.find(({ status }) => status === response.status);
         const type = response.headers.get("content-type") ?? "";
         if (type.startsWith("text/")) {
@@ -218,23 +218,25 @@ Deno.test("every door takes its examples and answers as described", async (t) =>
         answer.schema?.parse(said);
       }
       if (!role) return;
-      const stranger = await ask(house, endpoint, bodies[0], undefined);
+      const stranger = await ask(service, endpoint, bodies[0], undefined);
       assert.equal(stranger.status, 401);
       assert.equal((await stranger.json()).code, "UNAUTHENTICATED");
     });
   }
-  assert.deepEqual(house.bugs, []);
+  assert.deepEqual(service.bugs, []);
 });
 
 Deno.test("documents are served as they are made, with the host asked", async () => {
-  await using house = await openHouse();
-  const asked = await house.request("http://rt.example.com:8443/asyncapi.json");
+  await using service = await openTestService();
+  const asked = await service.request(
+    "http://rt.example.com:8443/asyncapi.json",
+  );
   assert.equal(asked.headers.get("content-type"), "application/json");
   assert.equal(asked.headers.get("access-control-allow-origin"), "*");
   assert.deepEqual(await asked.json(), asyncApi("rt.example.com:8443"));
-  const other = await house.request("http://[::1]:3000/asyncapi.json");
+  const other = await service.request("http://[::1]:3000/asyncapi.json");
   assert.deepEqual(await other.json(), asyncApi("[::1]:3000"));
-  const open = await house.request("/openapi.json");
+  const open = await service.request("/openapi.json");
   assert.deepEqual(
     await open.json(),
     JSON.parse(JSON.stringify(openApi(ENDPOINTS))),
@@ -244,21 +246,21 @@ Deno.test("documents are served as they are made, with the host asked", async ()
 Deno.test("pages come with a policy that lets nothing foreign in", async () => {
   const body = new TextEncoder().encode("<!DOCTYPE html>");
   const asset = { body, type: "text/html; charset=utf-8", etag: '"1"' };
-  await using house = await openHouse({
+  await using service = await openTestService({
     assets: new Map([["/docs.html", asset], ["/admin.html", asset]]),
   });
   for (const path of ["/docs", "/admin"]) {
-    const page = await house.request(path);
+    const page = await service.request(path);
     assert.equal(await page.text(), "<!DOCTYPE html>");
     const policy = page.headers.get("content-security-policy")!;
     assert.match(policy, /default-src 'self'/);
     assert.match(policy, /frame-ancestors 'none'/);
     assert.doesNotMatch(policy, /unsafe|https?:|\*/);
-    const again = await house.request(path, {
+    const again = await service.request(path, {
       headers: { "if-none-match": '"1"' },
     });
     assert.equal(again.status, 304);
   }
-  await using bare = await openHouse();
+  await using bare = await openTestService();
   assert.equal((await bare.request("/docs")).status, 503);
 });

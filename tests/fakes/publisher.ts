@@ -6,7 +6,7 @@
  */
 import { decodePublications } from "../../protocol/decode.ts";
 import type { AnyEvent, AnyMessage } from "../../protocol/messages.ts";
-import type { Log, Outlet } from "../../sources/source.ts";
+import type { Log, Publisher } from "../../sources/source.ts";
 
 /** How one call is to fail. */
 export interface Fault {
@@ -17,7 +17,7 @@ export interface Fault {
 }
 
 /** A store of events behind the seam. */
-export class MemoryOutlet implements Outlet {
+export class MemoryPublisher implements Publisher {
   /** Everything accepted, in order. */
   readonly events: AnyEvent[] = [];
   /** How many messages each call held. */

@@ -39,7 +39,7 @@ import { Refusal } from "../../protocol/refusals.ts";
 import { ManualClock, pass, settle } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
-import { openHouse, tokenOf } from "../test_service.ts";
+import { openTestService, tokenOf } from "../test_service.ts";
 
 const MEMORY_BYTES = 460 * 2 ** 20;
 const RULES = rules({ memoryBytes: MEMORY_BYTES });
@@ -663,7 +663,7 @@ Deno.test("a chain is expected where a source is set, or where one was", async (
 });
 
 Deno.test("operators see alerts and silence them; others may not", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const ask = async (
     method: string,
     path: string,
@@ -673,7 +673,7 @@ Deno.test("operators see alerts and silence them; others may not", async () => {
     const headers: Record<string, string> = role
       ? { authorization: `Bearer ${await tokenOf(role)}` }
       : {};
-    return await house.request(`/api/admin/alerts${path}`, {
+    return await service.request(`/api/admin/alerts${path}`, {
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -706,12 +706,12 @@ Deno.test("operators see alerts and silence them; others may not", async () => {
   }
   assert.equal((await ask("DELETE", "/silences/memory", "admin")).status, 200);
   assert.equal((await ask("DELETE", "/silences/memory", "admin")).status, 404);
-  assert.deepEqual(house.bugs, []);
+  assert.deepEqual(service.bugs, []);
 });
 
 Deno.test("an isolate that says goodbye is not lost, one that does not is, for a while", async () => {
-  await using house = await openHouse();
-  const { kv, isolate, instances } = house;
+  await using service = await openTestService();
+  const { kv, isolate, instances } = service;
   const own = ["instance", isolate];
   let entry: Deno.KvEntryMaybe<Instance>;
   do entry = await kv.get<Instance>(own); while (!entry.value);
@@ -723,6 +723,6 @@ Deno.test("an isolate that says goodbye is not lost, one that does not is, for a
   const { present, lost } = await instances.survey();
   assert.deepEqual(present.map(({ id }) => id), [isolate]);
   assert.deepEqual(lost.map(({ id }) => id), ["x-lost"]);
-  await house.leave();
+  await service.leave();
   assert.equal((await kv.get(own)).value, null);
 });

@@ -3,7 +3,7 @@ import {
   MAX_TOLD_POSITIONS,
   MAX_TOLD_SESSIONS,
 } from "../../monitoring/cluster_sessions.ts";
-import { Roster } from "../../monitoring/cluster_sessions.ts";
+import { ClusterSessions } from "../../monitoring/cluster_sessions.ts";
 import { Sessions } from "../../realtime/sessions.ts";
 import { systemClock as clock } from "../../platform/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
@@ -14,7 +14,7 @@ import type { FlakyKv } from "../fakes/security.ts";
 
 /** Isolates that know of each other by name. */
 class Cluster implements AsyncDisposable {
-  readonly rosters: Roster[] = [];
+  readonly rosters: ClusterSessions[] = [];
   readonly sessions: Sessions[] = [];
   /** Names of those that are taken for being there. */
   readonly names: string[] = [];
@@ -39,7 +39,7 @@ class Cluster implements AsyncDisposable {
       cluster.names.push(id);
       cluster.sessions.push(sessions);
       cluster.rosters.push(
-        new Roster({ kv, clock, id, nextId, sessions, instances }),
+        new ClusterSessions({ kv, clock, id, nextId, sessions, instances }),
       );
     }
     return cluster;
@@ -55,7 +55,9 @@ class Cluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.store.isAway = false;
-    for (const roster of this.rosters) await roster[Symbol.asyncDispose]();
+    for (const clusterSessions of this.rosters) {
+      await clusterSessions[Symbol.asyncDispose]();
+    }
     this.#kv.close();
   }
 }
@@ -119,10 +121,10 @@ Deno.test("an isolate alone asks nobody, and says when it leaves some out", asyn
   await new Promise((turn) => setTimeout(turn, 5));
   const { operations } = cluster.store;
   for (let i = 0; i < MAX_TOLD_SESSIONS; i++) cluster.add(0);
-  const [roster] = cluster.rosters;
-  assert.equal((await roster!.list()).complete, true);
+  const [clusterSessions] = cluster.rosters;
+  assert.equal((await clusterSessions!.list()).complete, true);
   cluster.add(0);
-  const { sessions, complete } = await roster!.list();
+  const { sessions, complete } = await clusterSessions!.list();
   assert.deepEqual([sessions.length, complete], [MAX_TOLD_SESSIONS, false]);
   assert.equal(cluster.store.operations, operations);
 });

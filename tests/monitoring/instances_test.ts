@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BEAT_MS, Instances, LOST_MS } from "../../monitoring/instances.ts";
 import type { Instance } from "../../monitoring/instances.ts";
 import { Metrics } from "../../monitoring/metrics.ts";
-import { Samples } from "../../monitoring/metrics_history.ts";
+import { MetricsHistory } from "../../monitoring/metrics_history.ts";
 import { Sessions } from "../../realtime/sessions.ts";
 import type { Hub } from "../../realtime/hub.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
@@ -16,7 +16,7 @@ class Bench implements AsyncDisposable {
   readonly metrics: Metrics[] = [];
   readonly #kv: Deno.Kv;
   readonly #open: AsyncDisposable[] = [];
-  readonly #samples: Samples[] = [];
+  readonly #samples: MetricsHistory[] = [];
 
   constructor(kv: Deno.Kv, clock = new ManualClock()) {
     this.#kv = kv;
@@ -32,7 +32,7 @@ class Bench implements AsyncDisposable {
       behind: () => 1,
       memoryUsage: () => memoryUsage,
     });
-    const samples = new Samples({ clock, metrics });
+    const samples = new MetricsHistory({ clock, metrics });
     const hub = {
       channels: ["blocks"],
       subscribers: () => 3,

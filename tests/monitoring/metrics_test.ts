@@ -9,7 +9,7 @@ import {
 import type { InstrumentName, Reading } from "../../monitoring/metrics.ts";
 import {
   MAX_SAMPLES,
-  Samples,
+  MetricsHistory,
   SAMPLING_INTERVAL_MS,
 } from "../../monitoring/metrics_history.ts";
 import { Sessions } from "../../realtime/sessions.ts";
@@ -17,8 +17,8 @@ import { STALE_HEAD_MS } from "../../monitoring/alerts.ts";
 import { channelNamed } from "../../protocol/channels.ts";
 import { REPORT } from "../examples.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { openHouse, tokenOf } from "../test_service.ts";
-import type { House } from "../test_service.ts";
+import { openTestService, tokenOf } from "../test_service.ts";
+import type { TestService } from "../test_service.ts";
 
 function metricsOn(clock = new ManualClock()): Metrics {
   return new Metrics({
@@ -140,7 +140,7 @@ Deno.test("the age of an event is that of its own timestamp, whatever its id say
 Deno.test("the last samples are kept, the oldest make room", () => {
   const clock = new ManualClock();
   const metrics = metricsOn(clock);
-  using samples = new Samples({ clock, metrics });
+  using samples = new MetricsHistory({ clock, metrics });
   let heard = 0;
   samples.onSample(() => heard++);
   clock.advance(SAMPLING_INTERVAL_MS - 1);
@@ -159,7 +159,7 @@ Deno.test("the last samples are kept, the oldest make room", () => {
 
 Deno.test("samplingInterval and maxSamples can be chosen", () => {
   const clock = new ManualClock();
-  using samples = new Samples({
+  using samples = new MetricsHistory({
     clock,
     metrics: metricsOn(clock),
     samplingInterval: 10,
@@ -208,9 +208,9 @@ Resource Usage:
   );
 });
 
-async function publish(house: House, channel: string): Promise<void> {
+async function publish(service: TestService, channel: string): Promise<void> {
   const message = { type: "ROOM_MESSAGE", channel, payload: { event: "hi" } };
-  const response = await house.request("/api/publish", {
+  const response = await service.request("/api/publish", {
     method: "POST",
     headers: { authorization: `Bearer ${await tokenOf("publisher")}` },
     body: JSON.stringify(message),
@@ -325,12 +325,12 @@ async function promtool(text: string): Promise<string | undefined> {
 }
 
 Deno.test("GET /metrics is what Prometheus reads, without a token, a room's name or an address", async () => {
-  await using house = await openHouse();
-  await publish(house, "room:secret-plans");
-  const refused = await house.request("/api/publish", { method: "POST" });
+  await using service = await openTestService();
+  await publish(service, "room:secret-plans");
+  const refused = await service.request("/api/publish", { method: "POST" });
   assert.equal(refused.status, 401);
   await refused.body?.cancel();
-  const response = await house.request("/metrics?scope=isolate");
+  const response = await service.request("/metrics?scope=isolate");
   assert.equal(response.status, 200);
   assert.match(
     response.headers.get("content-type")!,
@@ -341,7 +341,7 @@ Deno.test("GET /metrics is what Prometheus reads, without a token, a room's name
   for (const name of metrics.keys()) {
     assert(name in INSTRUMENTS, name);
     for (const { labels } of metrics.get(name)!.samples) {
-      assert.equal(labels.get("isolate"), house.isolate);
+      assert.equal(labels.get("isolate"), service.isolate);
     }
   }
   const valueOf = (name: string, key: string, value: string) =>
@@ -354,14 +354,14 @@ Deno.test("GET /metrics is what Prometheus reads, without a token, a room's name
   assert(!text.includes("192.0.2"));
   assert.equal(await promtool(text) ?? "", "");
 
-  const everyone = await (await house.request("/metrics")).text();
+  const everyone = await (await service.request("/metrics")).text();
   parsed(everyone);
   assert.equal(await promtool(everyone) ?? "", "");
 });
 
 Deno.test("whoever is asked tells the same of an isolate: no counter seems to fall", async () => {
-  await using house = await openHouse();
-  const { kv, hub, isolate } = house;
+  await using service = await openTestService();
+  const { kv, hub, isolate } = service;
   await using other = new Instances({
     kv,
     clock: { ...systemLike, now: () => Date.now() },
@@ -369,15 +369,15 @@ Deno.test("whoever is asked tells the same of an isolate: no counter seems to fa
     sessions: new Sessions(),
     hub,
     metrics: metricsOn(),
-    samples: { last: undefined } as Samples,
+    samples: { last: undefined } as MetricsHistory,
   });
   while (!(await kv.get(["measured", isolate])).value);
-  await publish(house, "room:a");
+  await publish(service, "room:a");
   const of = async (instances: Instances) =>
     (await instances.measured()).find(({ id }) => id === isolate);
-  assert.deepEqual(await of(house.instances), await of(other));
+  assert.deepEqual(await of(service.instances), await of(other));
   assert.deepEqual(
-    (await house.instances.measured()).map(({ id }) => id).toSorted(),
+    (await service.instances.measured()).map(({ id }) => id).toSorted(),
     [isolate, "other"].toSorted(),
   );
 });
@@ -388,9 +388,9 @@ const systemLike = {
 };
 
 Deno.test("/api/metrics answers as JSON and as text, with its history", async () => {
-  await using house = await openHouse();
-  const all = await (await house.request("/api/metrics")).json();
-  assert.equal(all.instance, house.isolate);
+  await using service = await openTestService();
+  const all = await (await service.request("/api/metrics")).json();
+  assert.equal(all.instance, service.isolate);
   assert.equal(all.cluster.instances, 1);
   assert.equal(all.cluster.connectionStats.activeConnections, 0);
   for (const section of ["eventDeliveryTime", "throughput", "resourceUsage"]) {
@@ -398,16 +398,16 @@ Deno.test("/api/metrics answers as JSON and as text, with its history", async ()
     assert.equal(typeof all.cluster[section], "object", section);
   }
   for (const path of ["/api/metrics/report", "/api/metrics?format=text"]) {
-    const response = await house.request(path);
+    const response = await service.request(path);
     assert.match(response.headers.get("content-type")!, /^text\/plain/);
     assert.match(
       await response.text(),
       /^WebSocket Performance Report\n=+\nUptime: 0\.0 minutes\n/,
     );
   }
-  const history = await (await house.request("/api/metrics/history")).json();
+  const history = await (await service.request("/api/metrics/history")).json();
   assert.deepEqual(history, {
-    instance: house.isolate,
+    instance: service.isolate,
     samplingInterval: SAMPLING_INTERVAL_MS,
     samples: [],
   });
@@ -415,9 +415,9 @@ Deno.test("/api/metrics answers as JSON and as text, with its history", async ()
 
 Deno.test("subscribers of metrics hear of the cluster at every sample, once", async () => {
   const clock = new ManualClock();
-  await using house = await openHouse({ clock });
+  await using service = await openTestService({ clock });
   const sent: string[] = [];
-  const stream = await house.hub.open(channelNamed("metrics")!);
+  const stream = await service.hub.open(channelNamed("metrics")!);
   const cursor = {
     seq: 0,
     epoch: "",
@@ -449,12 +449,12 @@ Deno.test("subscribers of metrics hear of the cluster at every sample, once", as
 
 Deno.test("/ready says how each part is, and stays ready when a chain stands still", async () => {
   const clock = new ManualClock();
-  await using house = await openHouse({
+  await using service = await openTestService({
     clock,
     env: { SOURCE: "simulator" },
   });
   const answer = async () => {
-    const response = await house.request("/ready");
+    const response = await service.request("/ready");
     return { status: response.status, ...await response.json() };
   };
   const { status, ready, degraded, checks } = await answer();
@@ -483,7 +483,7 @@ Deno.test("/ready says how each part is, and stays ready when a chain stands sti
     detail: "newest block 60 s ago",
   });
 
-  const begun = house.drain.begin();
+  const begun = service.drain.begin();
   const draining = await answer();
   assert.equal(draining.status, 503);
   assert.equal(draining.checks.service.detail, "draining");

@@ -72,8 +72,8 @@ Deno.test("without an exporter nothing of OpenTelemetry is loaded", async () => 
   }).output();
   const { modules } = JSON.parse(new TextDecoder().decode(stdout));
   const names = modules.map((it: { specifier: string }) => it.specifier);
-  assert(names.some((it: string) => it.endsWith("/realtime/tracing.ts")));
-  assert(!names.some((it: string) => it.endsWith("/realtime/telemetry.ts")));
+  assert(names.some((it: string) => it.endsWith("/platform/tracing.ts")));
+  assert(!names.some((it: string) => it.endsWith("/monitoring/telemetry.ts")));
 });
 
 Deno.test("a publish is traced through its commit to its deliveries, with the trace of the request", async () => {

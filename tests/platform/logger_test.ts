@@ -3,28 +3,28 @@ import {
   MAX_COUNTED_EVENTS,
   MAX_FIELD_LENGTH,
   MAX_LINES_PER_SECOND,
-  openJournal,
+  openLogger,
 } from "../../platform/logger.ts";
-import type { Journal } from "../../platform/logger.ts";
+import type { Logger } from "../../platform/logger.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { SECRET, tokenOf } from "../test_service.ts";
 import { pause, TestServer, until } from "../server.ts";
 
 interface Kept {
   readonly clock: ManualClock;
-  readonly journal: Journal;
+  readonly logger: Logger;
   readonly lines: string[];
   /** What was written of `event`. */
   of(event: string): Record<string, unknown>[];
 }
 
 function keep(
-  level: Parameters<typeof openJournal>[0] = "info",
+  level: Parameters<typeof openLogger>[0] = "info",
   readable = false,
 ): Kept {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const journal = openJournal(level, {
+  const logger = openLogger(level, {
     readable,
     clock,
     write: (line) => lines.push(line),
@@ -33,34 +33,34 @@ function keep(
     lines.map((line) => JSON.parse(line))
       .filter(({ message }) => message === event)
       .map(({ properties }) => properties);
-  return { clock, journal, lines, of };
+  return { clock, logger, lines, of };
 }
 
 Deno.test("each level writes itself and what matters more", () => {
   const levels = ["error", "warn", "info", "debug", "verbose"] as const;
   for (const [i, level] of levels.entries()) {
-    const { journal, lines } = keep(level);
-    for (const each of levels) journal[each]?.("happened", { each });
+    const { logger, lines } = keep(level);
+    for (const each of levels) logger[each]?.("happened", { each });
     assert.equal(lines.length, i + 1, level);
-    assert.equal(journal.verbose !== undefined, level === "verbose");
+    assert.equal(logger.verbose !== undefined, level === "verbose");
   }
 });
 
 Deno.test("a line is JSON in production and readable in dev", () => {
-  const { journal, of } = keep();
-  journal.info("listening", { port: 3000 });
+  const { logger, of } = keep();
+  logger.info("listening", { port: 3000 });
   assert.deepEqual(of("listening"), [{ port: 3000 }]);
   const readable = keep("info", true);
-  readable.journal.info("listening", { port: 3000 });
+  readable.logger.info("listening", { port: 3000 });
   assert.match(readable.lines[0]!, /listening port=.*3000/);
 });
 
 Deno.test("an event that happens all the time is bounded, and what is left out is counted", () => {
-  const { clock, journal, of } = keep();
-  for (let i = 0; i < MAX_LINES_PER_SECOND; i++) journal.info("hot", { i });
+  const { clock, logger, of } = keep();
+  for (let i = 0; i < MAX_LINES_PER_SECOND; i++) logger.info("hot", { i });
   assert.equal(of("hot").length, MAX_LINES_PER_SECOND);
-  for (let i = 0; i < 7; i++) journal.info("hot", { i });
-  journal.info("rare", {});
+  for (let i = 0; i < 7; i++) logger.info("hot", { i });
+  logger.info("rare", {});
   assert.equal(of("hot").length, MAX_LINES_PER_SECOND);
   assert.equal(of("rare").length, 1);
 
@@ -68,42 +68,42 @@ Deno.test("an event that happens all the time is bounded, and what is left out i
   clock.advance(1_000);
   assert.equal(of("hot").at(-1)!["leftOut"], 7);
   assert.equal(of("hot").length, MAX_LINES_PER_SECOND + 1);
-  journal.info("hot", {});
+  logger.info("hot", {});
   assert.equal(of("hot").at(-1)!["leftOut"], undefined);
   assert.equal(clock.pending, 0);
 });
 
 Deno.test("the next line of a hot event says how many were left out", () => {
-  const { clock, journal, of } = keep();
+  const { clock, logger, of } = keep();
   clock.advance(1_000 - clock.now() % 1_000 + 500);
-  for (let i = 0; i < MAX_LINES_PER_SECOND + 3; i++) journal.info("hot", {});
+  for (let i = 0; i < MAX_LINES_PER_SECOND + 3; i++) logger.info("hot", {});
   clock.advance(500);
-  journal.info("hot", {});
+  logger.info("hot", {});
   assert.equal(of("hot").at(-1)!["leftOut"], 3);
   assert.equal(clock.pending, 0);
 });
 
 Deno.test("lines that nobody reads are not counted either", () => {
-  const { clock, journal, of } = keep("info");
-  for (let i = 0; i < 2 * MAX_LINES_PER_SECOND; i++) journal.debug("hot", {});
-  journal.info("hot", {});
+  const { clock, logger, of } = keep("info");
+  for (let i = 0; i < 2 * MAX_LINES_PER_SECOND; i++) logger.debug("hot", {});
+  logger.info("hot", {});
   assert.equal(of("hot").length, 1);
   assert.equal(clock.pending, 0);
 });
 
 Deno.test("names of events beyond the bound share one count", () => {
-  const { clock, journal, lines } = keep();
-  for (let i = 0; i < MAX_COUNTED_EVENTS; i++) journal.info(`event-${i}`);
+  const { clock, logger, lines } = keep();
+  for (let i = 0; i < MAX_COUNTED_EVENTS; i++) logger.info(`event-${i}`);
   lines.length = 0;
-  for (let i = 0; i <= MAX_LINES_PER_SECOND; i++) journal.info(`other-${i}`);
+  for (let i = 0; i <= MAX_LINES_PER_SECOND; i++) logger.info(`other-${i}`);
   assert.equal(lines.length, MAX_LINES_PER_SECOND);
   clock.advance(1_000);
 });
 
 Deno.test("a token is hidden wherever it stands, and long texts are cut", async () => {
-  const { journal, lines, of } = keep();
+  const { logger, lines, of } = keep();
   const token = await tokenOf("admin");
-  journal.error("bug", {
+  logger.error("bug", {
     header: `Bearer ${token}`,
     deep: { list: [token, new Error(`bad ${token}`)] },
     long: "x".repeat(MAX_FIELD_LENGTH + 1),

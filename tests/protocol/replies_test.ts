@@ -7,10 +7,10 @@ import { Refusal, REFUSALS } from "../../protocol/refusals.ts";
 import type { RefusalCode } from "../../protocol/refusals.ts";
 import { REPLIES } from "../../protocol/replies.ts";
 import { schemaHash } from "../../protocol/schema.ts";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { Log } from "../../store/event_log.ts";
+import { EventLog } from "../../store/event_log.ts";
 import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
@@ -22,7 +22,7 @@ type Frame = {
   payload: Record<string, unknown>;
 };
 
-function callerOf(role: Role, expiresAt?: number): Caller {
+function principalOf(role: Role, expiresAt?: number): Principal {
   const may = (least: Role) => ROLES.indexOf(role) >= ROLES.indexOf(least);
   return {
     identity: {
@@ -93,7 +93,7 @@ async function serve(
   const clock = new ManualClock();
   const nextId = idSource();
   using kv = await Deno.openKv(":memory:");
-  const log = new Log({
+  const log = new EventLog({
     kv,
     clock,
     nextId,
@@ -101,8 +101,8 @@ async function serve(
   });
   using hub = new Hub({ log, links: [], clock, nextId });
   const bugs: unknown[] = [];
-  const tokens: Record<string, Caller> = {
-    admin: callerOf("admin", clock.now() + 3_600_000),
+  const tokens: Record<string, Principal> = {
+    admin: principalOf("admin", clock.now() + 3_600_000),
   };
   const client = new Client(clock);
   client.session = new Session(client, {
@@ -116,13 +116,13 @@ async function serve(
     measure: () => Promise.resolve({ uptime: 1 }),
     report: (error) => void bugs.push(error),
   }, {
-    caller: callerOf("anonymous"),
+    principal: principalOf("anonymous"),
     guard: {
       admit: () => 0,
       refused: () => {},
       authenticate: (token) => {
-        const caller = tokens[token];
-        if (caller) return Promise.resolve(caller);
+        const principal = tokens[token];
+        if (principal) return Promise.resolve(principal);
         return Promise.reject(new Refusal("UNAUTHENTICATED"));
       },
     },

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { decodePublications } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { History, MAX_ANSWER_BYTES } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { Log } from "../../store/event_log.ts";
+import { EventLog } from "../../store/event_log.ts";
 
-const anybody: Caller = {
+const anybody: Principal = {
   identity: { isAuthenticated: false, user: null, role: "anonymous" },
   isRevoked: () => false,
   mayRead: ({ name }) => name !== "room:secret" && name !== "nodes",
@@ -23,7 +23,7 @@ function isolateOn(kv: Deno.Kv) {
   const nextId = idSource();
   const clock = systemClock;
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new Log({ kv, clock, nextId, retention });
+  const log = new EventLog({ kv, clock, nextId, retention });
   const hub = new Hub({ log, links: [], clock, nextId });
   const history = new History(hub);
   const publish = async (...messages: unknown[]) =>

@@ -4,7 +4,7 @@ import { decodePublications } from "../../protocol/decode.ts";
 import type { Publication } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Subscription } from "../../protocol/commands.ts";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import {
   Hub,
   MAX_REST_MS,
@@ -14,7 +14,7 @@ import {
   STREAM_IDLE_MS,
 } from "../../realtime/hub.ts";
 import type { HubObserver } from "../../realtime/hub.ts";
-import { Log, UNBORN_EPOCH } from "../../store/event_log.ts";
+import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { Outbox } from "../../realtime/outbox.ts";
 import { follow, MAX_SUBSCRIPTIONS } from "../../realtime/subscription.ts";
@@ -56,7 +56,7 @@ function update(): readonly Publication[] {
   );
 }
 
-const anybody: Caller = {
+const anybody: Principal = {
   identity: { isAuthenticated: false, user: null, role: "anonymous" },
   isRevoked: () => false,
   mayRead: ({ name }) => name !== "room:secret",
@@ -76,7 +76,12 @@ class Bench {
     const { clock } = this;
     const nextId = idSource();
     const kv = this.kv.connect(weather ? { weather } : {});
-    const log = new Log({ kv, clock, nextId, retention: () => this.retention });
+    const log = new EventLog({
+      kv,
+      clock,
+      nextId,
+      retention: () => this.retention,
+    });
     const links = [this.office.join()];
     return new Hub({
       log,
@@ -127,7 +132,7 @@ class Reader {
     const followed = follow(subscriptions, {
       hub: this.#hub,
       outbox: this.outbox,
-      caller: anybody,
+      principal: anybody,
       isOpen: () => this.open,
       answer: (payload) => this.answers.push(payload),
       tellGap: (payload) => this.gaps.push(payload),
@@ -646,7 +651,7 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
   const seen: [number, number][] = [];
   const nextId = idSource();
   const kv = new MemoryKv(clock).connect({});
-  const log = new Log({
+  const log = new EventLog({
     kv,
     clock,
     nextId,

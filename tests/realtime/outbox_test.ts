@@ -241,7 +241,7 @@ Deno.test("a new epoch is told, then its events come from the oldest kept", asyn
   outbox.attach(stream, { epoch: "e", seq: 50 });
   log.epoch = "f";
   log.oldest = 4;
-  stream.leap({ epoch: "f", seq: 6 });
+  stream.resetTo({ epoch: "f", seq: 6 });
   publish(1);
   await pass(clock, TICK_MS);
   assert.deepEqual(peer.of("gap").map(({ payload }) => payload), [
@@ -255,7 +255,7 @@ Deno.test("a subscriber of an unborn channel misses nothing, though the birth wa
   const { outbox, stream, peer, clock, log } = bench({ epoch: UNBORN_EPOCH });
   outbox.attach(stream, { epoch: UNBORN_EPOCH, seq: 0 });
   log.epoch = "e";
-  stream.leap({ epoch: "e", seq: 3 });
+  stream.resetTo({ epoch: "e", seq: 3 });
   stream.flush();
   await pass(clock, TICK_MS);
   assert.deepEqual(peer.seqs(), [1, 2, 3]);

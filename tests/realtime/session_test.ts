@@ -4,10 +4,10 @@ import { idSource } from "../../protocol/envelope.ts";
 import { Refusal, REFUSALS } from "../../protocol/refusals.ts";
 import type { RefusalCode } from "../../protocol/refusals.ts";
 import type { Role } from "../../protocol/channels.ts";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { Log } from "../../store/event_log.ts";
+import { EventLog } from "../../store/event_log.ts";
 import { HIGH_WATER_BYTES, STALL_MS, TICK_MS } from "../../realtime/outbox.ts";
 import {
   AUTH_DEADLINE_MS,
@@ -23,7 +23,7 @@ import type { Fate } from "../fakes/kv.ts";
 import { FakePeer } from "../fakes/peer.ts";
 
 /** A caller as its token says it: `role`, `role:user` or `role:user:ms left`. */
-function callerOf(token: string, now: number): Caller {
+function principalOf(token: string, now: number): Principal {
   const [role, user = null, left] = token.split(":") as [
     Role,
     string?,
@@ -60,7 +60,7 @@ function bench(
   const kv = new MemoryKv(clock).connect({ weather: () => fate.now });
   const nextId = idSource();
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new Log({ kv, clock, nextId, retention });
+  const log = new EventLog({ kv, clock, nextId, retention });
   const hub = new Hub({ log, links: [], clock, nextId });
   const peer = new FakePeer();
   const bugs: unknown[] = [];
@@ -79,7 +79,7 @@ function bench(
     measure: () => Promise.resolve({ measured: 1 }),
     report: (error) => bugs.push(error),
   }, {
-    caller: callerOf(as, clock.now()),
+    principal: principalOf(as, clock.now()),
     guard: {
       admit: () => fate.admit,
       authenticate: async (token) => {
@@ -90,7 +90,7 @@ function bench(
         }
         if (token === "bad") throw new Refusal("UNAUTHENTICATED");
         if (token === "bug") throw new Error("a bug");
-        return callerOf(token, clock.now());
+        return principalOf(token, clock.now());
       },
       refused: (code, isFinal) => refused.push([code, isFinal]),
     },

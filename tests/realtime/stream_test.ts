@@ -121,7 +121,7 @@ Deno.test("a leap empties a Stream and goes on after it", () => {
   const stream = streamAt(0);
   stream.offer("e", 1, text(1));
   stream.offer("e", 5, text(5));
-  stream.leap({ epoch: "f", seq: 9 });
+  stream.resetTo({ epoch: "f", seq: 9 });
   assert.deepEqual(
     [stream.epoch, stream.seq, stream.first, stream.waits],
     ["f", 9, 10, false],
@@ -185,7 +185,7 @@ Deno.test("a leap in the midst of handing out begins anew", () => {
   const [first] = [cursorIn(stream), cursorIn(stream)];
   stream.offer("e", 1, text(1));
   stream.flush(1);
-  stream.leap({ epoch: "f", seq: 9 });
+  stream.resetTo({ epoch: "f", seq: 9 });
   assert.equal(stream.flush(1), 0);
   assert.equal(first!.told, 2, "it has to be told of the new log");
   assert.equal(stream.flush(), 0);

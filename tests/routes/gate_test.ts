@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import {
   CONNECTION_BURST,
   MESSAGES_PER_REQUEST,
   VIOLATIONS_PER_LIMIT,
 } from "../../routes/gate.ts";
-import { STRANGER } from "../../routes/identity.ts";
+import { ANONYMOUS_PRINCIPAL } from "../../routes/identity.ts";
 import { MAX_VIOLATIONS } from "../../security/block_list.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
@@ -32,9 +32,9 @@ async function codeOf(response: Response): Promise<string> {
 }
 
 /** A caller of some role, whose token ends never. */
-function caller(role: Caller["identity"]["role"]): Caller {
+function principal(role: Principal["identity"]["role"]): Principal {
   return {
-    ...STRANGER,
+    ...ANONYMOUS_PRINCIPAL,
     identity: { isAuthenticated: true, user: "someone", role },
   };
 }
@@ -323,13 +323,13 @@ Deno.test("one connection may send a burst, then so much a second; a batch costs
   });
   const { gate } = isolates.all[0]!;
   const guard = gate.guard({ ip: IP, bucket: IP });
-  const user = caller("user");
+  const user = principal("user");
   for (let i = 0; i < CONNECTION_BURST - 100; i++) {
     assert.equal(guard.admit(user), 0);
   }
   assert.equal(guard.admit(user, 100), 0);
   assert.equal(guard.admit(user), 10);
-  assert.equal(guard.admit(caller("publisher"), 1_000), 0);
+  assert.equal(guard.admit(principal("publisher"), 1_000), 0);
   clock.advance(10);
   assert.equal(guard.admit(user), 0);
 });
@@ -343,10 +343,10 @@ Deno.test("where an address may send more, each of its connections may", async (
   const { gate } = isolates.all[0]!;
   const guard = gate.guard({ ip: IP, bucket: IP });
   // 12,000 x 20 messages a minute are 4,000 a second, 1,000 of them for one.
-  assert.equal(guard.admit(caller("user"), 10 * CONNECTION_BURST), 0);
-  assert.equal(guard.admit(caller("user")), 1);
+  assert.equal(guard.admit(principal("user"), 10 * CONNECTION_BURST), 0);
+  assert.equal(guard.admit(principal("user")), 1);
   clock.advance(1);
-  assert.equal(guard.admit(caller("user")), 0);
+  assert.equal(guard.admit(principal("user")), 0);
 });
 
 Deno.test("an address may send so many messages for each request, over all its connections", async () => {
@@ -359,11 +359,13 @@ Deno.test("an address may send so many messages for each request, over all its c
   const most = LIMIT * MESSAGES_PER_REQUEST;
   const guards = [1, 2].map(() => gate.guard({ ip: IP, bucket: IP }));
   for (let i = 0; i < most; i++) {
-    assert.equal(guards[i % 2]!.admit(STRANGER), 0);
+    assert.equal(guards[i % 2]!.admit(ANONYMOUS_PRINCIPAL), 0);
   }
-  for (const guard of guards) assert(guard.admit(STRANGER) > 0);
+  for (const guard of guards) assert(guard.admit(ANONYMOUS_PRINCIPAL) > 0);
   assert.equal(
-    gate.guard({ ip: "192.0.2.2", bucket: "192.0.2.2" }).admit(STRANGER),
+    gate.guard({ ip: "192.0.2.2", bucket: "192.0.2.2" }).admit(
+      ANONYMOUS_PRINCIPAL,
+    ),
     0,
   );
 });

@@ -10,8 +10,8 @@ import { readAssets } from "../../routes/pages.ts";
 import { MAX_BODY_BYTES } from "../../routes/publish.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
-import { openHouse, SECRET, tokenOf } from "../test_service.ts";
-import type { House } from "../test_service.ts";
+import { openTestService, SECRET, tokenOf } from "../test_service.ts";
+import type { TestService } from "../test_service.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
 
 const HOUR_MS = 3_600_000;
@@ -31,11 +31,11 @@ const room = (event: string) => ({
 });
 
 function publish(
-  house: House,
+  service: TestService,
   body: unknown,
   token?: string,
 ): Promise<Response> {
-  return house.request("/api/publish", {
+  return service.request("/api/publish", {
     method: "POST",
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     body: typeof body === "string" ? body : JSON.stringify(body),
@@ -60,35 +60,37 @@ async function accepted(response: Response): Promise<Accepted[]> {
   return REPLIES.published.parse(body).accepted;
 }
 
-async function history(house: House, query: string): Promise<{
+async function history(service: TestService, query: string): Promise<{
   seqs: number[];
   more: boolean;
 }> {
-  const response = await house.request(`/api/channels/blocks/history${query}`);
+  const response = await service.request(
+    `/api/channels/blocks/history${query}`,
+  );
   assert.equal(response.status, 200);
   const { events, more } = REPLIES.query_result.parse(await response.json());
   return { seqs: events.map(({ seq }) => seq as number), more };
 }
 
 Deno.test("one message is published with a publisher's token", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("publisher");
   const message = { ...block(1), id: "mine" };
-  const [first] = await accepted(await publish(house, message, token));
+  const [first] = await accepted(await publish(service, message, token));
   assert(first);
   assert.deepEqual([first.id, first.channel, first.seq], ["mine", "blocks", 1]);
   // The same id again is the same event.
-  assert.deepEqual(await accepted(await publish(house, message, token)), [
+  assert.deepEqual(await accepted(await publish(service, message, token)), [
     first,
   ]);
-  const [second] = await accepted(await publish(house, block(2), token));
+  const [second] = await accepted(await publish(service, block(2), token));
   assert.equal(second?.seq, 2);
   assert.equal(second?.epoch, first.epoch);
-  assert.deepEqual(house.bugs, []);
+  assert.deepEqual(service.bugs, []);
 });
 
 Deno.test("many messages are published together, in their order", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const messages = [
     block(1),
     { ...room("hello") },
@@ -96,7 +98,7 @@ Deno.test("many messages are published together, in their order", async () => {
     builders.buildMetricsUpdateMessage({}),
   ];
   const places = await accepted(
-    await publish(house, { messages }, await tokenOf("admin")),
+    await publish(service, { messages }, await tokenOf("admin")),
   );
   assert.deepEqual(places.map(({ channel, seq }) => [channel, seq]), [
     ["blocks", 1],
@@ -107,25 +109,25 @@ Deno.test("many messages are published together, in their order", async () => {
 });
 
 Deno.test("of many messages one bad one refuses all", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("publisher");
   const { issues } = await refusedWith(
-    await publish(house, { messages: [block(1), block(-1)] }, token),
+    await publish(service, { messages: [block(1), block(-1)] }, token),
     "INVALID_PAYLOAD",
   );
   assert.deepEqual(issues?.map(({ path }) => path), [
     "messages.1.payload.height",
   ]);
-  assert.deepEqual((await history(house, "")).seqs, []);
+  assert.deepEqual((await history(service, "")).seqs, []);
 });
 
 Deno.test("publishing needs a token that is good and allows it", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const refused = async (
     code: RefusalCode,
     token?: string,
     body: unknown = block(1),
-  ) => await refusedWith(await publish(house, body, token), code);
+  ) => await refusedWith(await publish(service, body, token), code);
 
   await refused("UNAUTHENTICATED");
   await refused("UNAUTHENTICATED", "not.a.token");
@@ -151,38 +153,38 @@ Deno.test("publishing needs a token that is good and allows it", async () => {
   await refused("FORBIDDEN", await tokenOf("user"), {
     messages: [room("a"), block(1)],
   });
-  await accepted(await publish(house, room("a"), await tokenOf("user")));
+  await accepted(await publish(service, room("a"), await tokenOf("user")));
   const narrow = await generateWebSocketToken(
     { userId: "p", role: "publisher", publish: ["dag"] },
     SECRET,
     "1h",
   );
   await refused("FORBIDDEN", narrow);
-  assert.deepEqual((await history(house, "")).seqs, []);
+  assert.deepEqual((await history(service, "")).seqs, []);
 });
 
 Deno.test("a refused token is asked for, and never repeated", async () => {
-  await using house = await openHouse();
-  const response = await publish(house, block(1), "secret.looking.token");
+  await using service = await openTestService();
+  const response = await publish(service, block(1), "secret.looking.token");
   assert.equal(response.headers.get("www-authenticate"), "Bearer");
   assert(!(await response.text()).includes("secret.looking"));
 });
 
 Deno.test("a revoked token publishes no more", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await generateWebSocketToken(
     { userId: "p", role: "publisher" },
     SECRET,
     "1h",
     { tokenId: "t1" },
   );
-  await accepted(await publish(house, block(1), token));
-  await house.revocations.revokeToken("t1", { by: "test" });
-  await refusedWith(await publish(house, block(2), token), "UNAUTHENTICATED");
+  await accepted(await publish(service, block(1), token));
+  await service.revocations.revokeToken("t1", { by: "test" });
+  await refusedWith(await publish(service, block(2), token), "UNAUTHENTICATED");
 });
 
 Deno.test("a body that is no message is refused", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("publisher");
   const cases: [BodyInit | undefined, RefusalCode][] = [
     [undefined, "INVALID_JSON"],
@@ -196,30 +198,30 @@ Deno.test("a body that is no message is refused", async () => {
     ['{"type":"TEST","payload":{}}', "INVALID_MESSAGE"],
   ];
   for (const [body, code] of cases) {
-    const response = await house.request("/api/publish", {
+    const response = await service.request("/api/publish", {
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
       ...(body === undefined ? {} : { body }),
     });
     await refusedWith(response, code);
   }
-  assert.deepEqual(house.bugs, []);
+  assert.deepEqual(service.bugs, []);
 });
 
 Deno.test("a body may hold exactly so many bytes", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("publisher");
   const body = (bytes: number) => {
     const text = JSON.stringify(block(1));
     return text + " ".repeat(bytes - text.length);
   };
   // Judged by the message's own bound, having passed the body's.
-  const within = await publish(house, body(MAX_BODY_BYTES), token);
+  const within = await publish(service, body(MAX_BODY_BYTES), token);
   assert.match(
     (await refusedWith(within, "MESSAGE_TOO_LARGE")).message,
     /65536/,
   );
-  const beyond = await publish(house, body(MAX_BODY_BYTES + 1), token);
+  const beyond = await publish(service, body(MAX_BODY_BYTES + 1), token);
   assert.match(
     (await refusedWith(beyond, "MESSAGE_TOO_LARGE")).message,
     new RegExp(String(MAX_BODY_BYTES)),
@@ -227,7 +229,7 @@ Deno.test("a body may hold exactly so many bytes", async () => {
 });
 
 Deno.test("a body without a length is given up as soon as it is too long", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   let pulled = 0;
   const endless = new ReadableStream({
     pull(controller) {
@@ -235,7 +237,7 @@ Deno.test("a body without a length is given up as soon as it is too long", async
       controller.enqueue(new Uint8Array(64 * 1024).fill(0x20));
     },
   });
-  const response = await house.request("/api/publish", {
+  const response = await service.request("/api/publish", {
     method: "POST",
     headers: { authorization: `Bearer ${await tokenOf("publisher")}` },
     body: endless,
@@ -262,14 +264,14 @@ Deno.test("a block of 1,000 transactions passes where messages may be longer, wh
   );
   const token = await tokenOf("publisher");
   {
-    await using narrow = await openHouse();
+    await using narrow = await openTestService();
     await refusedWith(
       await publish(narrow, message, token),
       "MESSAGE_TOO_LARGE",
     );
     assert.deepEqual((await history(narrow, "")).seqs, []);
   }
-  await using wide = await openHouse({
+  await using wide = await openTestService({
     env: { MAX_MESSAGE_BYTES: "524288" },
   });
   await accepted(await publish(wide, message, token));
@@ -279,37 +281,40 @@ Deno.test("a block of 1,000 transactions passes where messages may be longer, wh
 });
 
 Deno.test("history is read in pages, forwards and backwards", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const messages = [1, 2, 3, 4, 5].map(block);
   const [{ epoch }] = await accepted(
-    await publish(house, { messages }, await tokenOf("publisher")),
+    await publish(service, { messages }, await tokenOf("publisher")),
   ) as [Accepted];
-  assert.deepEqual(await history(house, ""), {
+  assert.deepEqual(await history(service, ""), {
     seqs: [1, 2, 3, 4, 5],
     more: false,
   });
-  assert.deepEqual(await history(house, "?limit=2"), {
+  assert.deepEqual(await history(service, "?limit=2"), {
     seqs: [4, 5],
     more: true,
   });
-  assert.deepEqual(await history(house, "?after=2&limit=2"), {
+  assert.deepEqual(await history(service, "?after=2&limit=2"), {
     seqs: [3, 4],
     more: true,
   });
-  assert.deepEqual(await history(house, `?after=${epoch}:4`), {
+  assert.deepEqual(await history(service, `?after=${epoch}:4`), {
     seqs: [5],
     more: false,
   });
-  assert.deepEqual(await history(house, "?before=3&limit=1"), {
+  assert.deepEqual(await history(service, "?before=3&limit=1"), {
     seqs: [2],
     more: true,
   });
-  assert.deepEqual(await history(house, "?after=5"), { seqs: [], more: false });
+  assert.deepEqual(await history(service, "?after=5"), {
+    seqs: [],
+    more: false,
+  });
 });
 
 Deno.test("history says what is wrong with its arguments", async () => {
-  await using house = await openHouse();
-  await accepted(await publish(house, block(1), await tokenOf("publisher")));
+  await using service = await openTestService();
+  await accepted(await publish(service, block(1), await tokenOf("publisher")));
   const cases: [string, RefusalCode, RegExp][] = [
     ["blocks/history?limit=0", "INVALID_PAYLOAD", /limit.*1 to 1000/],
     ["blocks/history?limit=1001", "INVALID_PAYLOAD", /limit/],
@@ -323,10 +328,10 @@ Deno.test("history says what is wrong with its arguments", async () => {
     ["room:a%2Fb/history", "UNKNOWN_CHANNEL", /room/],
   ];
   for (const [path, code, message] of cases) {
-    const response = await house.request(`/api/channels/${path}`);
+    const response = await service.request(`/api/channels/${path}`);
     assert.match((await refusedWith(response, code)).message, message);
   }
-  const room = await house.request("/api/channels/room:empty/history");
+  const room = await service.request("/api/channels/room:empty/history");
   assert.deepEqual(await room.json(), {
     channel: "room:empty",
     epoch: null,
@@ -334,20 +339,22 @@ Deno.test("history says what is wrong with its arguments", async () => {
     events: [],
     more: false,
   });
-  const alias = await house.request("/api/channels/validator_updates/history");
+  const alias = await service.request(
+    "/api/channels/validator_updates/history",
+  );
   assert.equal((await alias.json()).channel, "validators");
-  assert.deepEqual(house.bugs, []);
+  assert.deepEqual(service.bugs, []);
 });
 
 Deno.test("history needs the right to read", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await generateWebSocketToken(
     { userId: "u", role: "user", read: ["dag"] },
     SECRET,
     "1h",
   );
   const ask = (channel: string) =>
-    house.request(`/api/channels/${channel}/history`, {
+    service.request(`/api/channels/${channel}/history`, {
       headers: { authorization: `Bearer ${token}` },
     });
   await refusedWith(await ask("blocks"), "FORBIDDEN");
@@ -355,9 +362,9 @@ Deno.test("history needs the right to read", async () => {
 });
 
 Deno.test("the catalogue tells where every channel's log ends", async () => {
-  await using house = await openHouse();
-  await accepted(await publish(house, block(1), await tokenOf("publisher")));
-  const { channels } = await (await house.request("/api/channels")).json();
+  await using service = await openTestService();
+  await accepted(await publish(service, block(1), await tokenOf("publisher")));
+  const { channels } = await (await service.request("/api/channels")).json();
   assert.deepEqual(
     channels.map(({ channel }: { channel: string }) => channel),
     fixedChannels().map(({ name }) => name),
@@ -370,115 +377,115 @@ Deno.test("the catalogue tells where every channel's log ends", async () => {
 });
 
 Deno.test("an unknown path is not found", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   for (const path of ["/nope", "/api", "/api/publish", "/api/channels/"]) {
-    const response = await house.request(path);
+    const response = await service.request(path);
     assert.equal(response.status, 404, path);
     assert.equal((await response.json()).code, "NOT_FOUND");
   }
 });
 
 Deno.test("the WebSocket path says what it is to a plain request", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const { message } = await refusedWith(
-    await house.request("/ws"),
+    await service.request("/ws"),
     "INVALID_MESSAGE",
   );
   assert.match(message, /WebSocket/);
 });
 
 Deno.test("the service is alive, and ready when its parts are", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const states = async () => {
-    const health = await house.request("/health");
+    const health = await service.request("/health");
     assert.equal(health.status, 200);
     assert.equal((await health.json()).status, "ok");
-    const response = await house.request("/ready");
+    const response = await service.request("/ready");
     const { ready, checks } = await response.json();
     assert.equal(response.status, ready ? 200 : 503);
     return { ready, store: checks.store.ok, service: checks.service.ok };
   };
   assert.deepEqual(await states(), { ready: true, store: true, service: true });
-  const { getMany } = house.kv;
-  house.kv.getMany = () => Promise.reject(new Error("gone"));
+  const { getMany } = service.kv;
+  service.kv.getMany = () => Promise.reject(new Error("gone"));
   assert.deepEqual(await states(), {
     ready: false,
     store: false,
     service: true,
   });
-  house.kv.getMany = getMany;
+  service.kv.getMany = getMany;
   assert.deepEqual(await states(), { ready: true, store: true, service: true });
 });
 
 Deno.test("a service that drains lets nobody in, and says when to come back", async () => {
   // Its waits end with the test.
-  await using house = await openHouse({ clock: new ManualClock() });
-  await house.drain.begin();
-  const response = await publish(house, block(1));
+  await using service = await openTestService({ clock: new ManualClock() });
+  await service.drain.begin();
+  const response = await publish(service, block(1));
   assert.equal(response.headers.get("retry-after"), "1");
   await refusedWith(response, "DRAINING");
   await refusedWith(
-    await house.request("/ws", { headers: { upgrade: "websocket" } }),
+    await service.request("/ws", { headers: { upgrade: "websocket" } }),
     "DRAINING",
   );
-  const ready = await house.request("/ready");
+  const ready = await service.request("/ready");
   assert.equal(ready.status, 503);
   assert.equal((await ready.json()).checks.service.detail, "draining");
 });
 
 Deno.test("a lost store is told, without its details", async () => {
-  await using house = await openHouse();
-  const { getMany } = house.kv;
-  house.kv.getMany = () => Promise.reject(new Error("the innermost secret"));
-  const response = await house.request("/api/channels");
-  house.kv.getMany = getMany;
+  await using service = await openTestService();
+  const { getMany } = service.kv;
+  service.kv.getMany = () => Promise.reject(new Error("the innermost secret"));
+  const response = await service.request("/api/channels");
+  service.kv.getMany = getMany;
   const { message } = await refusedWith(response, "STORE_UNAVAILABLE");
   assert(!message.includes("secret"));
 });
 
 Deno.test("a bug is reported, and its caller told nothing of it", async () => {
-  await using house = await openHouse();
-  house.hub.publish = () => Promise.reject(new TypeError("innermost secret"));
+  await using service = await openTestService();
+  service.hub.publish = () => Promise.reject(new TypeError("innermost secret"));
   const { message } = await refusedWith(
-    await publish(house, block(1), await tokenOf("publisher")),
+    await publish(service, block(1), await tokenOf("publisher")),
     "INTERNAL",
   );
   assert(!message.includes("secret"));
-  assert.match(JSON.stringify(house.bugs), /TypeError: innermost secret/);
+  assert.match(JSON.stringify(service.bugs), /TypeError: innermost secret/);
 });
 
 Deno.test("strangers are limited by address, publishers are not", async () => {
-  await using house = await openHouse({ env: { RATE_LIMIT_MAX: "3" } });
+  await using service = await openTestService({ env: { RATE_LIMIT_MAX: "3" } });
   for (let i = 0; i < 3; i++) {
-    assert.equal((await house.request("/api/channels")).status, 200);
+    assert.equal((await service.request("/api/channels")).status, 200);
   }
-  const response = await house.request("/api/channels");
+  const response = await service.request("/api/channels");
   assert(Number(response.headers.get("retry-after")) >= 1);
   await refusedWith(response, "RATE_LIMITED");
-  const other = await house.request("/api/channels", {}, "192.0.2.2");
+  const other = await service.request("/api/channels", {}, "192.0.2.2");
   assert.equal(other.status, 200);
   await other.body?.cancel();
-  await accepted(await publish(house, block(1), await tokenOf("publisher")));
+  await accepted(await publish(service, block(1), await tokenOf("publisher")));
 });
 
 Deno.test("a blocked address is refused, with the reason", async () => {
-  await using house = await openHouse();
-  await house.blocks.blockIP("192.0.2.1", { reason: "a test", by: "test" });
+  await using service = await openTestService();
+  await service.blocks.blockIP("192.0.2.1", { reason: "a test", by: "test" });
   const { message } = await refusedWith(
-    await house.request("/api/channels"),
+    await service.request("/api/channels"),
     "IP_BLOCKED",
   );
   assert.match(message, /a test/);
   assert.equal(
-    (await house.request("/api/channels", {}, "192.0.2.9")).status,
+    (await service.request("/api/channels", {}, "192.0.2.9")).status,
     200,
   );
 });
 
 Deno.test("only an admin's token opens the admin routes", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const ask = async (token?: string) =>
-    await house.request("/api/admin/blocks", {
+    await service.request("/api/admin/blocks", {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     });
   await refusedWith(await ask(), "UNAUTHENTICATED");
@@ -488,14 +495,14 @@ Deno.test("only an admin's token opens the admin routes", async () => {
 });
 
 Deno.test("pages of other origins may not connect where origins are named", async () => {
-  await using house = await openHouse({
+  await using service = await openTestService({
     env: { ALLOWED_ORIGINS: "https://app.example" },
   });
   const upgrade = (origin: string) =>
-    house.request("/ws", { headers: { upgrade: "websocket", origin } });
+    service.request("/ws", { headers: { upgrade: "websocket", origin } });
   await refusedWith(await upgrade("https://evil.example"), "FORBIDDEN");
   const allowed = (origin: string) =>
-    house.request("/api/channels", { headers: { origin } })
+    service.request("/api/channels", { headers: { origin } })
       .then(async (response) => {
         await response.body?.cancel();
         return response.headers.get("access-control-allow-origin");
@@ -505,37 +512,39 @@ Deno.test("pages of other origins may not connect where origins are named", asyn
 });
 
 Deno.test("where a token is required, strangers learn nothing", async () => {
-  await using house = await openHouse({ env: { REQUIRE_AUTH: "true" } });
+  await using service = await openTestService({
+    env: { REQUIRE_AUTH: "true" },
+  });
   const paths = [
     "/api/channels",
     "/api/channels/blocks/history",
     "/sse?channels=blocks",
   ];
   for (const path of paths) {
-    await refusedWith(await house.request(path), "UNAUTHENTICATED");
-    const response = await house.request(path, {
+    await refusedWith(await service.request(path), "UNAUTHENTICATED");
+    const response = await service.request(path, {
       headers: { authorization: `Bearer ${await tokenOf("user")}` },
     });
     assert.equal(response.status, 200, path);
     await response.body?.cancel();
   }
   // Load balancers have no tokens.
-  assert.equal((await house.request("/health")).status, 200);
+  assert.equal((await service.request("/health")).status, 200);
 });
 
 Deno.test("a token in the URL is refused, not used", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("admin");
-  const response = await house.request(`/api/channels?token=${token}`);
+  const response = await service.request(`/api/channels?token=${token}`);
   const { message } = await refusedWith(response, "INVALID_MESSAGE");
   assert(!message.includes(token));
 });
 
 Deno.test("a listener over HTTP gets the stream, and resumes where it stood", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   const token = await tokenOf("publisher");
   const messages = [1, 2, 3].map(block);
-  await accepted(await publish(house, { messages }, token));
+  await accepted(await publish(service, { messages }, token));
 
   /** Reads until so many events came, then goes away. */
   async function listen(
@@ -543,7 +552,9 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
     count: number,
     headers: Record<string, string> = {},
   ): Promise<{ named: string[]; seqs: number[]; lastId: string }> {
-    const response = await house.request(`/sse?channels=${query}`, { headers });
+    const response = await service.request(`/sse?channels=${query}`, {
+      headers,
+    });
     assert.equal(response.status, 200);
     assert.match(response.headers.get("content-type")!, /^text\/event-stream/);
     const heard = { named: [] as string[], seqs: [] as number[], lastId: "" };
@@ -579,7 +590,7 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
   assert.deepEqual(first.seqs, [2, 3]);
   assert.match(first.lastId, /^\w+:3$/);
 
-  await accepted(await publish(house, block(4), token));
+  await accepted(await publish(service, block(4), token));
   const headers = { "last-event-id": first.lastId };
   assert.deepEqual((await listen("blocks", 1, headers)).seqs, [4]);
   const asked = await listen(`blocks&lastEventId=${first.lastId}`, 1);
@@ -591,11 +602,11 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
 
   const both = await listen(`dag,blocks&lastEventId=blocks=${first.lastId}`, 1);
   assert.match(both.lastId, /^dag=0:0,blocks=\w+:4$/);
-  assert.equal(house.sessions.size, 0);
+  assert.equal(service.sessions.size, 0);
 });
 
 Deno.test("a listener's arguments are checked", async () => {
-  await using house = await openHouse();
+  await using service = await openTestService();
   for (
     const query of [
       "",
@@ -608,15 +619,15 @@ Deno.test("a listener's arguments are checked", async () => {
     ]
   ) {
     await refusedWith(
-      await house.request(`/sse${query}`),
+      await service.request(`/sse${query}`),
       "INVALID_SUBSCRIPTION",
     );
   }
   await refusedWith(
-    await house.request("/sse?channels=nope"),
+    await service.request("/sse?channels=nope"),
     "UNKNOWN_CHANNEL",
   );
-  assert.equal(house.sessions.size, 0);
+  assert.equal(service.sessions.size, 0);
 });
 
 Deno.test("built files are served with a tag, revalidated, and guarded", async () => {
@@ -626,9 +637,9 @@ Deno.test("built files are served with a tag, revalidated, and guarded", async (
     await Deno.writeTextFile(`${directory}/client.js`, "export {};");
     await Deno.writeTextFile(`${directory}/notes.bin`, "not for browsers");
     const assets = await readAssets(pathToFileURL(`${directory}/`));
-    await using house = await openHouse({ assets });
+    await using service = await openTestService({ assets });
 
-    const page = await house.request("/");
+    const page = await service.request("/");
     assert.equal(await page.text(), "<p>live</p>");
     assert.equal(page.headers.get("content-type"), "text/html; charset=utf-8");
     const policy = page.headers.get("content-security-policy")!;
@@ -644,7 +655,7 @@ Deno.test("built files are served with a tag, revalidated, and guarded", async (
     }
     assert.equal(page.headers.get("x-content-type-options"), "nosniff");
 
-    const script = await house.request("/client.js");
+    const script = await service.request("/client.js");
     assert.equal(await script.text(), "export {};");
     assert.equal(
       script.headers.get("content-type"),
@@ -655,18 +666,18 @@ Deno.test("built files are served with a tag, revalidated, and guarded", async (
     assert.match(etag, /^"[\w-]{22}"$/);
     assert.notEqual(etag, page.headers.get("etag"));
 
-    const again = await house.request("/client.js", {
+    const again = await service.request("/client.js", {
       headers: { "if-none-match": etag },
     });
     assert.equal(again.status, 304);
     assert.equal(await again.text(), "");
-    const changed = await house.request("/client.js", {
+    const changed = await service.request("/client.js", {
       headers: { "if-none-match": '"other"' },
     });
     assert.equal(changed.status, 200);
     await changed.body?.cancel();
-    assert.equal((await house.request("/notes.bin")).status, 404);
-    const head = await house.request("/client.js", { method: "HEAD" });
+    assert.equal((await service.request("/notes.bin")).status, 404);
+    const head = await service.request("/client.js", { method: "HEAD" });
     assert.deepEqual([head.status, await head.text()], [200, ""]);
   } finally {
     await Deno.remove(directory, { recursive: true });
@@ -677,15 +688,15 @@ Deno.test("a service without built files says how to build them", async () => {
   const nowhere = new URL("../no/such/directory/", import.meta.url);
   const assets = await readAssets(nowhere);
   assert.equal(assets.size, 0);
-  await using house = await openHouse({ assets });
-  const response = await house.request("/");
+  await using service = await openTestService({ assets });
+  const response = await service.request("/");
   assert.equal(response.status, 503);
   assert.match(await response.text(), /deno task build/);
 });
 
 Deno.test("measurements are told over HTTP", async () => {
-  await using house = await openHouse();
-  const response = await house.request("/api/metrics");
+  await using service = await openTestService();
+  const response = await service.request("/api/metrics");
   const report = await response.json();
   assert.equal(report.connectionStats.activeConnections, 0);
   assert.equal(typeof report.eventDeliveryTime.p99, "number");

@@ -41,10 +41,10 @@ Deno.test("behind trusted proxies the right-most untrusted address is the caller
     ["[2001:db8::1]:443", "2001:db8::1"],
     ["[2001:db8::1]", "2001:db8::1"],
   ] as const;
-  for (const [header, caller] of cases) {
-    assert.equal(clientIp("10.0.0.1", header), caller, header);
-    assert.equal(clientIp("2001:db8:f::1", header), caller, header);
-    assert.equal(clientIp("::ffff:192.168.0.1", header), caller, header);
+  for (const [header, principal] of cases) {
+    assert.equal(clientIp("10.0.0.1", header), principal, header);
+    assert.equal(clientIp("2001:db8:f::1", header), principal, header);
+    assert.equal(clientIp("::ffff:192.168.0.1", header), principal, header);
   }
 });
 
@@ -103,8 +103,8 @@ Deno.test("whatever the header, the answer is an address, and never a stranger's
   );
   fc.assert(
     fc.property(fc.array(hop), fc.ipV4(), (hops, last) => {
-      const caller = clientIp("10.0.0.1", hops.join(","));
-      assert(parseAddress(caller));
+      const principal = clientIp("10.0.0.1", hops.join(","));
+      assert(parseAddress(principal));
       fc.pre(!last.startsWith("10.") && !last.startsWith("192.168."));
       const appended = clientIp("10.0.0.1", [...hops, last].join(","));
       assert.equal(appended, last);

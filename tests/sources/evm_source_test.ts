@@ -7,9 +7,9 @@ import type {
 } from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
 import { evmSource } from "../../sources/evm.ts";
-import { HttpOutlet } from "../../sources/http_publisher.ts";
+import { HttpPublisher } from "../../sources/http_publisher.ts";
 import { Anvil, Relay } from "./anvil.ts";
-import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
 /** How long a test waits for what must come, in milliseconds. */
 const PATIENCE_MS = 20_000;
@@ -36,12 +36,12 @@ function viewOf(events: readonly AnyEvent[]): string[] {
 }
 
 /** Runs a source for as long as the test has it in scope. */
-function follow(anvil: { url: string }, outlet: MemoryOutlet) {
+function follow(anvil: { url: string }, publisher: MemoryPublisher) {
   const { log, entries } = keptLog();
   const stop = new AbortController();
   const running = evmSource({
     rpcUrl: anvil.url,
-    outlet,
+    publisher,
     log,
     nodeId: "anvil",
     pollMs: 200,
@@ -67,12 +67,12 @@ async function until(done: () => boolean): Promise<void> {
 /** Waits until subscribers hold the node's own chain to be the chain. */
 async function untilSame(
   anvil: Anvil,
-  outlet: MemoryOutlet,
+  publisher: MemoryPublisher,
 ): Promise<string[]> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     const real = await anvil.hashes();
-    const view = viewOf(outlet.events);
+    const view = viewOf(publisher.events);
     if (real.at(-1) === view.at(-1)) {
       assert.deepEqual(view, real.slice(-view.length));
       return view;
@@ -82,25 +82,27 @@ async function untilSame(
   }
 }
 
-function blocksOf(outlet: MemoryOutlet): PayloadOf<"NEW_BLOCK">[] {
-  return outlet.of("blocks").map(({ payload }) =>
+function blocksOf(publisher: MemoryPublisher): PayloadOf<"NEW_BLOCK">[] {
+  return publisher.of("blocks").map(({ payload }) =>
     payload as PayloadOf<"NEW_BLOCK">
   );
 }
 
-function transactionsOf(outlet: MemoryOutlet): PayloadOf<"TX_RECEIVED">[] {
-  return outlet.of("transactions").map(({ payload }) =>
+function transactionsOf(
+  publisher: MemoryPublisher,
+): PayloadOf<"TX_RECEIVED">[] {
+  return publisher.of("transactions").map(({ payload }) =>
     payload as PayloadOf<"TX_RECEIVED">
   );
 }
 
 Deno.test("evmSource() tells a real node's blocks, transactions and state", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const [alice, bob] = await anvil.ask("eth_accounts");
   await anvil.mine(2);
-  await using _source = follow(anvil, outlet);
-  await untilSame(anvil, outlet);
+  await using _source = follow(anvil, publisher);
+  await untilSame(anvil, publisher);
 
   const gas = "0x186a0";
   const value = "0xde0b6b3a7640001";
@@ -121,11 +123,11 @@ Deno.test("evmSource() tells a real node's blocks, transactions and state", asyn
     data: "0x600a600c600039600a6000f3602a60005260206000f3",
     gas,
   });
-  await until(() => transactionsOf(outlet).length === 3);
+  await until(() => transactionsOf(publisher).length === 3);
   await anvil.mine();
-  await untilSame(anvil, outlet);
+  await untilSame(anvil, publisher);
 
-  const told = transactionsOf(outlet);
+  const told = transactionsOf(publisher);
   assert.deepEqual(
     told.slice(0, 3).map(({ status }) => status),
     ["pending", "pending", "pending"],
@@ -144,19 +146,19 @@ Deno.test("evmSource() tells a real node's blocks, transactions and state", asyn
     "a contract is known before it is there",
   );
   assert.equal(end.get(created)!.to, receipt.contractAddress);
-  const block = blocksOf(outlet).at(-1)!;
+  const block = blocksOf(publisher).at(-1)!;
   assert.equal(block.height, 3);
   assert.deepEqual(block.transactions, told.slice(3));
   assert.equal(block.gasLimit, 30_000_000);
   assert.ok(block.size! > 500);
   assert.ok(block.gasUsed! > 21_000);
-  await until(() => outlet.of("nodes").length > 0);
-  const status = outlet.of("nodes")[0]!.payload as PayloadOf<"NODE_STATUS">;
+  await until(() => publisher.of("nodes").length > 0);
+  const status = publisher.of("nodes")[0]!.payload as PayloadOf<"NODE_STATUS">;
   assert.equal(status.status, "ONLINE");
   assert.equal(status.nodeId, "anvil");
   assert.match(status.version!, /^anvil/);
   assert.equal("peers" in status, false, "anvil does not tell its peers");
-  for (const { type, id, payload } of outlet.events) {
+  for (const { type, id, payload } of publisher.events) {
     decode(JSON.stringify({ type, id, payload }), 65_536);
   }
 });
@@ -164,15 +166,15 @@ Deno.test("evmSource() tells a real node's blocks, transactions and state", asyn
 Deno.test("evmSource() misses no block while the node restarts", async () => {
   const folder = await Deno.makeTempDir();
   const state = `${folder}/chain.json`;
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   try {
     await using relay = new Relay();
     await using first = await Anvil.start({ state, blockTime: 1 });
     relay.target = first;
-    await using source = follow(relay, outlet);
+    await using source = follow(relay, publisher);
     await first.mine(3);
-    await untilSame(first, outlet);
-    await until(() => outlet.of("nodes").length > 0);
+    await untilSame(first, publisher);
+    await until(() => publisher.of("nodes").length > 0);
     relay.target = undefined;
     await first.stop();
     {
@@ -185,12 +187,12 @@ Deno.test("evmSource() misses no block while the node restarts", async () => {
     relay.target = second;
     await second.mine();
 
-    const view = await untilSame(second, outlet);
+    const view = await untilSame(second, publisher);
 
     assert.ok(view.length >= 9);
-    const heights = blocksOf(outlet).map(({ height }) => height);
+    const heights = blocksOf(publisher).map(({ height }) => height);
     assert.deepEqual(heights, heights.map((_, index) => index + 1));
-    const states = outlet.of("nodes").map(({ payload }) =>
+    const states = publisher.of("nodes").map(({ payload }) =>
       (payload as PayloadOf<"NODE_STATUS">).status
     );
     assert.deepEqual(states.slice(0, 2), ["ONLINE", "OFFLINE"]);
@@ -208,21 +210,21 @@ Deno.test("evmSource() misses no block while the node restarts", async () => {
 
 Deno.test("evmSource() takes back what a reorganisation took back, newest first", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const [alice, bob] = await anvil.ask("eth_accounts");
   await anvil.mine(6);
-  await using source = follow(anvil, outlet);
-  const before = await untilSame(anvil, outlet);
+  await using source = follow(anvil, publisher);
+  const before = await untilSame(anvil, publisher);
 
   await anvil.ask("anvil_reorg", 3, [
     [{ from: alice, to: bob, value: "0x1" }, 0],
   ]);
   await anvil.mine();
-  const after = await untilSame(anvil, outlet);
+  const after = await untilSame(anvil, publisher);
 
   assert.deepEqual(after.slice(0, 3), before.slice(0, 3));
   assert.notEqual(after[3], before[3]);
-  const removed = outlet.of("dag").filter(({ payload }) =>
+  const removed = publisher.of("dag").filter(({ payload }) =>
     (payload as PayloadOf<"DAG_UPDATE">).updateType === "NODE_REMOVED"
   );
   assert.deepEqual(
@@ -239,42 +241,42 @@ Deno.test("evmSource() takes back what a reorganisation took back, newest first"
 
 Deno.test("evmSource() started again goes on where it was, through a reorganisation meanwhile", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   await anvil.mine(5);
   {
-    await using _source = follow(anvil, outlet);
-    await untilSame(anvil, outlet);
+    await using _source = follow(anvil, publisher);
+    await untilSame(anvil, publisher);
   }
-  const published = outlet.events.length;
+  const published = publisher.events.length;
   {
     await anvil.mine(20);
-    await using _source = follow(anvil, outlet);
-    await untilSame(anvil, outlet);
+    await using _source = follow(anvil, publisher);
+    await untilSame(anvil, publisher);
   }
-  const heights = blocksOf(outlet).map(({ height }) => height);
+  const heights = blocksOf(publisher).map(({ height }) => height);
   assert.deepEqual(heights, heights.map((_, index) => index + 1));
-  assert.ok(outlet.events.length > published);
+  assert.ok(publisher.events.length > published);
 
   await anvil.ask("anvil_reorg", 3, []);
   await anvil.mine(2);
-  await using _source = follow(anvil, outlet);
-  const view = await untilSame(anvil, outlet);
+  await using _source = follow(anvil, publisher);
+  const view = await untilSame(anvil, publisher);
 
   assert.equal(view.length, 27);
 });
 
 Deno.test("evmSource() loses nothing while the server fails, and tells nothing twice", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
-  outlet.faults.push(
+  const publisher = new MemoryPublisher();
+  publisher.faults.push(
     { error: new Refusal("STORE_UNAVAILABLE") },
     { error: new Error("connection reset"), kept: true },
     { error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 10 }) },
   );
   await anvil.mine(4);
 
-  await using source = follow(anvil, outlet);
-  const view = await untilSame(anvil, outlet);
+  await using source = follow(anvil, publisher);
+  const view = await untilSame(anvil, publisher);
 
   assert.equal(view.length, 4);
   assert.equal(
@@ -285,13 +287,13 @@ Deno.test("evmSource() loses nothing while the server fails, and tells nothing t
 });
 
 Deno.test("evmSource() begins anew with a chain that was begun anew", async () => {
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   await using relay = new Relay();
   await using first = await Anvil.start();
   relay.target = first;
   await first.mine(9);
-  await using source = follow(relay, outlet);
-  await untilSame(first, outlet);
+  await using source = follow(relay, publisher);
+  await untilSame(first, publisher);
   await first.stop();
   // Its blocks have another time, so other hashes.
   await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -299,7 +301,7 @@ Deno.test("evmSource() begins anew with a chain that was begun anew", async () =
   relay.target = second;
   await second.mine();
 
-  const view = await untilSame(second, outlet);
+  const view = await untilSame(second, publisher);
 
   assert.equal(view.length, 1);
   assert.deepEqual(
@@ -312,10 +314,10 @@ Deno.test("evmSource() begins anew with a chain that was begun anew", async () =
 
 Deno.test("evmSource() tells a block that is too large with less in it, and all its transactions", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const [alice, bob] = await anvil.ask("eth_accounts");
-  await using source = follow(anvil, outlet);
-  await untilSame(anvil, outlet);
+  await using source = follow(anvil, publisher);
+  await untilSame(anvil, publisher);
   const count = 260;
   const hashes = await Promise.all(
     Array.from(
@@ -332,11 +334,11 @@ Deno.test("evmSource() tells a block that is too large with less in it, and all 
   );
   await anvil.mine();
 
-  await untilSame(anvil, outlet);
+  await untilSame(anvil, publisher);
 
-  const block = blocksOf(outlet).at(-1)!;
+  const block = blocksOf(publisher).at(-1)!;
   assert.equal(block["transactionsOmitted"], count);
-  const confirmed = transactionsOf(outlet).filter(({ status }) =>
+  const confirmed = transactionsOf(publisher).filter(({ status }) =>
     status === "confirmed"
   );
   const told = new Set(confirmed.map(({ txId }) => txId));
@@ -376,10 +378,10 @@ function plain(anvil: Anvil) {
 Deno.test("evmSource() follows a node that offers only the least", async () => {
   await using anvil = await Anvil.start();
   await using node = plain(anvil);
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const [alice, bob] = await anvil.ask("eth_accounts");
-  await using _source = follow(node, outlet);
-  await untilSame(anvil, outlet);
+  await using _source = follow(node, publisher);
+  await untilSame(anvil, publisher);
   const hash = await anvil.ask("eth_sendTransaction", {
     from: alice,
     to: bob,
@@ -387,18 +389,18 @@ Deno.test("evmSource() follows a node that offers only the least", async () => {
   });
   await anvil.mine(2);
 
-  await untilSame(anvil, outlet);
+  await untilSame(anvil, publisher);
 
   assert.deepEqual(
-    transactionsOf(outlet).map(({ txId, status }) => [txId, status]),
+    transactionsOf(publisher).map(({ txId, status }) => [txId, status]),
     [[hash, "confirmed"]],
   );
 });
 
 Deno.test("evmSource() keeps trying a node that is not there, and stops when told", async () => {
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   {
-    await using source = follow({ url: "ws://127.0.0.1:9" }, outlet);
+    await using source = follow({ url: "ws://127.0.0.1:9" }, publisher);
     await until(() => source.entries.length >= 3);
     assert.ok(
       source.entries.every(({ event }) => event === "source_node_lost"),
@@ -406,23 +408,23 @@ Deno.test("evmSource() keeps trying a node that is not there, and stops when tol
   }
 
   assert.deepEqual(
-    outlet.events.map(({ type, payload }) => [type, payload["status"]]),
+    publisher.events.map(({ type, payload }) => [type, payload["status"]]),
     [["NODE_STATUS", "OFFLINE"]],
   );
 });
 
 Deno.test("evmSource() refuses an address that is none", () => {
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   for (const rpcUrl of ["http://127.0.0.1", "nowhere", ""]) {
     assert.throws(
-      () => evmSource({ rpcUrl, outlet, log: () => {} }),
+      () => evmSource({ rpcUrl, publisher, log: () => {} }),
       TypeError,
     );
   }
 });
 
 /** A server's HTTP side over a store in memory. */
-function served(outlet: MemoryOutlet, token: string) {
+function served(publisher: MemoryPublisher, token: string) {
   return Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (
     request,
   ) => {
@@ -433,12 +435,12 @@ function served(outlet: MemoryOutlet, token: string) {
       const url = new URL(request.url);
       if (url.pathname === "/api/publish") {
         const { messages }: { messages: AnyMessage[] } = await request.json();
-        await outlet.publish(messages);
+        await publisher.publish(messages);
         return Response.json({ accepted: [] });
       }
       const channel = /^\/api\/channels\/(\w+)\/history$/.exec(url.pathname);
       const limit = Number(url.searchParams.get("limit"));
-      const events = await outlet.latest(channel![1]!, limit);
+      const events = await publisher.latest(channel![1]!, limit);
       return Response.json({ channel: channel![1], events, more: false });
     } catch (error) {
       const refusal = Refusal.of(error);
@@ -466,8 +468,8 @@ function command(args: string[], env: Record<string, string>) {
 
 Deno.test("source:evm follows over HTTP, is killed, and goes on without a block twice", async () => {
   await using anvil = await Anvil.start();
-  const outlet = new MemoryOutlet();
-  await using server = served(outlet, "let-me");
+  const publisher = new MemoryPublisher();
+  await using server = served(publisher, "let-me");
   const args = [
     ...["--rpc", anvil.url],
     ...["--publish", `http://127.0.0.1:${server.addr.port}/`],
@@ -475,13 +477,13 @@ Deno.test("source:evm follows over HTTP, is killed, and goes on without a block 
   await anvil.mine(3);
 
   const killed = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
-  await untilSame(anvil, outlet);
+  await untilSame(anvil, publisher);
   killed.kill("SIGKILL");
   await killed.output();
   await anvil.mine(4);
   await anvil.ask("anvil_reorg", 3, []);
   const ended = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
-  const view = await untilSame(anvil, outlet);
+  const view = await untilSame(anvil, publisher);
   ended.kill("SIGTERM");
   const { code, stderr } = await ended.output();
 
@@ -515,7 +517,7 @@ Deno.test("source:evm says what is wrong with how it was called", async () => {
 
 Deno.test("source:evm ends when the server does not take its token", async () => {
   await using anvil = await Anvil.start();
-  await using server = served(new MemoryOutlet(), "another");
+  await using server = served(new MemoryPublisher(), "another");
 
   const { code, stderr } = await command([
     ...["--rpc", anvil.url],
@@ -551,7 +553,7 @@ Deno.test("HttpOutlet throws what the server refused, and an error for the rest"
     ],
   ];
   for (const [answer, right] of answers) {
-    using outlet = new HttpOutlet({
+    using publisher = new HttpPublisher({
       base: "http://server.test/behind/",
       token: "t",
       fetch: (input) => {
@@ -559,6 +561,6 @@ Deno.test("HttpOutlet throws what the server refused, and an error for the rest"
         return Promise.resolve(answer);
       },
     });
-    await assert.rejects(outlet.publish([]), right);
+    await assert.rejects(publisher.publish([]), right);
   }
 });

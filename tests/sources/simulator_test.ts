@@ -20,7 +20,7 @@ import {
 } from "../../sources/chain_validators.ts";
 import { simulator, STEP_MS } from "../../sources/simulator.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
-import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
 const START = Date.UTC(2025, 7, 7, 10);
 /** Half an hour of the chain. */
@@ -416,15 +416,15 @@ Deno.test("Chain does not take another source's blocks for its own", () => {
 
 Deno.test("simulator() publishes in time, through faults, and again after a restart", async () => {
   const clock = new ManualClock();
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const { log, entries } = keptLog();
-  const source = simulator({ outlet, log, time: clock, seed: "run" });
+  const source = simulator({ publisher, log, time: clock, seed: "run" });
 
   for (let life = 0; life < 3; life++) {
     const stop = new AbortController();
     const running = source.run(stop.signal);
     await pass(clock, 10_000);
-    outlet.faults.push(
+    publisher.faults.push(
       { error: new Refusal("STORE_UNAVAILABLE") },
       { error: new Error("connection reset"), kept: true },
       { error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 700 }) },
@@ -435,7 +435,7 @@ Deno.test("simulator() publishes in time, through faults, and again after a rest
   }
 
   const auditor = new Auditor();
-  auditor.hear(outlet.events.map((
+  auditor.hear(publisher.events.map((
     { type, id, payload },
   ) => ({ type, id, payload } as AnyMessage)));
   assert.ok(auditor.head!.height >= 50, String(auditor.head!.height));

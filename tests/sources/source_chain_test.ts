@@ -17,9 +17,9 @@ import type {
   EvmTransaction,
   NodeOptions,
 } from "../../sources/evm_view.ts";
-import type { Outlet } from "../../sources/source.ts";
+import type { Publisher } from "../../sources/source.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
-import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
 /** A chain, and the node that shows as much of it as it has seen. */
 class FakeChain {
@@ -132,11 +132,11 @@ class FakeChain {
 }
 
 /** A server that may die with part of a call kept, for one life of a source. */
-class Mortal implements Outlet {
+class Mortal implements Publisher {
   /** Messages taken until death; endless when absent. */
   left = Infinity;
 
-  constructor(readonly store: MemoryOutlet) {}
+  constructor(readonly store: MemoryPublisher) {}
 
   async publish(messages: readonly AnyMessage[]): Promise<void> {
     const kept = messages.slice(0, this.left);
@@ -150,20 +150,20 @@ class Mortal implements Outlet {
   }
 }
 
-function begin(chain: FakeChain, store: MemoryOutlet, clock: ManualClock) {
-  const outlet = new Mortal(store);
+function begin(chain: FakeChain, store: MemoryPublisher, clock: ManualClock) {
+  const publisher = new Mortal(store);
   const { log, entries } = keptLog();
   const stop = new AbortController();
   const running = evmSource({
     rpcUrl: "ws://node.test",
-    outlet,
+    publisher,
     log,
     time: clock,
     random: () => 0.5,
     connect: chain.connect,
   }).run(stop.signal);
   return {
-    outlet,
+    publisher,
     entries,
     async end() {
       stop.abort();
@@ -231,7 +231,7 @@ Deno.test("evmSource() ends with the node's own chain, told once and in order, w
       fc.array(step, { minLength: 1, maxLength: 14 }),
       async (steps) => {
         const chain = new FakeChain();
-        const store = new MemoryOutlet();
+        const store = new MemoryPublisher();
         const clock = new ManualClock();
         let gone: EvmBlock[] = [];
         let source = begin(chain, store, clock);
@@ -253,7 +253,7 @@ Deno.test("evmSource() ends with the node's own chain, told once and in order, w
             chain.cut();
           } else {
             // Dies within what comes next, after so many messages.
-            source.outlet.left = count;
+            source.publisher.left = count;
             chain.mine(1);
             await pass(clock, 1_000);
             await source.end();
@@ -281,7 +281,7 @@ Deno.test("evmSource() ends with the node's own chain, told once and in order, w
 
 Deno.test("evmSource() begins a long chain near its head", async () => {
   const chain = new FakeChain();
-  const store = new MemoryOutlet();
+  const store = new MemoryPublisher();
   const clock = new ManualClock();
   chain.mine(99);
 
@@ -296,7 +296,7 @@ Deno.test("evmSource() begins a long chain near its head", async () => {
 
 Deno.test("evmSource() publishes every block of a gap, however long", async () => {
   const chain = new FakeChain();
-  const store = new MemoryOutlet();
+  const store = new MemoryPublisher();
   const clock = new ManualClock();
   chain.mine(1);
   const first = begin(chain, store, clock);
@@ -314,7 +314,7 @@ Deno.test("evmSource() publishes every block of a gap, however long", async () =
 Deno.test("evmSource() takes back no more than its depth, and goes on from there", async () => {
   for (const depth of [MAX_REORG_DEPTH - 1, MAX_REORG_DEPTH, 200]) {
     const chain = new FakeChain();
-    const store = new MemoryOutlet();
+    const store = new MemoryPublisher();
     const clock = new ManualClock();
     const source = begin(chain, store, clock);
     await pass(clock, 1_000);
@@ -343,7 +343,7 @@ Deno.test("evmSource() takes back no more than its depth, and goes on from there
 
 Deno.test("evmSource() waits for a node that is behind, and gives up a chain begun anew", async () => {
   const chain = new FakeChain();
-  const store = new MemoryOutlet();
+  const store = new MemoryPublisher();
   const clock = new ManualClock();
   chain.mine(300);
   const source = begin(chain, store, clock);

@@ -8,12 +8,12 @@ import {
   BACKOFF_CAP_MS,
   backoffMs,
   DEFAULT_MAX_MESSAGE_BYTES,
-  Feed,
   MAX_BATCH_BYTES,
   MAX_RETRY_AFTER_MS,
+  RetryingPublisher,
 } from "../../sources/source.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
-import { keptLog, MemoryOutlet } from "../fakes/publisher.ts";
+import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
 function alert(id: string, message = "x"): AnyMessage {
   return {
@@ -57,29 +57,34 @@ function block(
 }
 
 function setup() {
-  const outlet = new MemoryOutlet();
+  const publisher = new MemoryPublisher();
   const clock = new ManualClock();
   const { log, entries } = keptLog();
   const stop = new AbortController();
-  const feed = new Feed({ outlet, log, time: clock, random: () => 0.5 });
-  const ids = () => outlet.events.map(({ id }) => id);
-  return { outlet, clock, entries, stop, feed, ids };
+  const feed = new RetryingPublisher({
+    publisher,
+    log,
+    time: clock,
+    random: () => 0.5,
+  });
+  const ids = () => publisher.events.map(({ id }) => id);
+  return { publisher, clock, entries, stop, feed, ids };
 }
 
 Deno.test("Feed.send() publishes a hundred messages in a call, and no more", async () => {
-  const { outlet, stop, feed, ids } = setup();
+  const { publisher, stop, feed, ids } = setup();
 
   await feed.send(alerts(MAX_BATCH_MESSAGES), stop.signal);
   await feed.send([], stop.signal);
   const rest = alerts(2 * MAX_BATCH_MESSAGES + 2).slice(MAX_BATCH_MESSAGES);
   await feed.send(rest, stop.signal);
 
-  assert.deepEqual(outlet.calls, [100, 100, 2]);
+  assert.deepEqual(publisher.calls, [100, 100, 2]);
   assert.deepEqual(ids(), alerts(202).map(({ id }) => id));
 });
 
 Deno.test("Feed.send() keeps a call within its bytes", async () => {
-  const { outlet, stop, feed } = setup();
+  const { publisher, stop, feed } = setup();
   const bytes = (message: AnyMessage) => JSON.stringify(message).length;
   const messages = Array.from(
     { length: 40 },
@@ -90,13 +95,13 @@ Deno.test("Feed.send() keeps a call within its bytes", async () => {
   await feed.send(messages, stop.signal);
 
   const fit = Math.floor(MAX_BATCH_BYTES / bytes(messages[0]!));
-  assert.ok(outlet.calls.every((count) => count <= fit + 1));
-  assert.equal(outlet.events.length, 40);
+  assert.ok(publisher.calls.every((count) => count <= fit + 1));
+  assert.equal(publisher.events.length, 40);
 });
 
 Deno.test("Feed.send() tries again, in order, after as long as was asked", async () => {
-  const { outlet, clock, entries, stop, feed, ids } = setup();
-  outlet.faults.push(
+  const { publisher, clock, entries, stop, feed, ids } = setup();
+  publisher.faults.push(
     {
       error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 5_000 }),
     },
@@ -108,7 +113,7 @@ Deno.test("Feed.send() tries again, in order, after as long as was asked", async
     feed.send([alert("later")], stop.signal),
   ]);
   await pass(clock, 5_000);
-  assert.equal(outlet.calls.length, 1, "it has not come back too early");
+  assert.equal(publisher.calls.length, 1, "it has not come back too early");
   await pass(clock, 2_000);
   await sent;
 
@@ -120,9 +125,9 @@ Deno.test("Feed.send() tries again, in order, after as long as was asked", async
 });
 
 Deno.test("Feed.send() does not wait longer than a minute for a server that says so", async () => {
-  const { outlet, entries, stop, feed, clock } = setup();
+  const { publisher, entries, stop, feed, clock } = setup();
   const error = new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 1e12 });
-  outlet.faults.push({ error });
+  publisher.faults.push({ error });
 
   const sent = feed.send(alerts(1), stop.signal);
   await pass(clock, MAX_RETRY_AFTER_MS + BACKOFF_BASE_MS);
@@ -150,7 +155,7 @@ Deno.test("Feed.send() loses one bad message, not those around it", async () => 
 });
 
 Deno.test("Feed.send() sends a block that is too large with less in it, and says so", async () => {
-  const { outlet, entries, stop, feed } = setup();
+  const { publisher, entries, stop, feed } = setup();
   const size = (message: AnyMessage) => JSON.stringify(message).length;
   const spare = DEFAULT_MAX_MESSAGE_BYTES - size(block("exact", 1, 0));
   const exact = block("exact", 1, Math.floor(spare / 2));
@@ -160,7 +165,7 @@ Deno.test("Feed.send() sends a block that is too large with less in it, and says
 
   await feed.send([exact, over, block("many", 1_000, 4)], stop.signal);
 
-  const [whole, shorter, bare] = outlet.events.map(({ payload }) =>
+  const [whole, shorter, bare] = publisher.events.map(({ payload }) =>
     payload as Message<"NEW_BLOCK">["payload"]
   );
   assert.deepEqual(whole, exact.payload);
@@ -180,8 +185,8 @@ Deno.test("Feed.send() sends a block that is too large with less in it, and says
 });
 
 Deno.test("Feed.send() shortens also what a stricter server finds too large", async () => {
-  const { outlet, stop, feed, ids, entries } = setup();
-  outlet.maxBytes = 1_000;
+  const { publisher, stop, feed, ids, entries } = setup();
+  publisher.maxBytes = 1_000;
   const transaction: AnyMessage = {
     type: "TX_RECEIVED",
     id: "tx",
@@ -198,7 +203,7 @@ Deno.test("Feed.send() shortens also what a stricter server finds too large", as
 
   assert.deepEqual(ids(), ["a", "big", "tx", "z"]);
   assert.equal(
-    (outlet.events[2]!.payload as Record<string, unknown>)["dataOmitted"],
+    (publisher.events[2]!.payload as Record<string, unknown>)["dataOmitted"],
     2_000,
   );
   assert.equal(entries.at(-1)!.event, "source_message_refused");
@@ -209,16 +214,16 @@ Deno.test("Feed.send() ends when this publisher may not publish", async () => {
   for (
     const code of ["UNAUTHENTICATED", "TOKEN_EXPIRED", "FORBIDDEN"] as const
   ) {
-    const { outlet, stop, feed } = setup();
-    outlet.faults.push({ error: new Refusal(code) });
+    const { publisher, stop, feed } = setup();
+    publisher.faults.push({ error: new Refusal(code) });
 
     await assert.rejects(feed.send(alerts(1), stop.signal), { code });
   }
 });
 
 Deno.test("Feed.send() gives up at once when aborted, and so do those that wait", async () => {
-  const { outlet, stop, feed } = setup();
-  outlet.faults.push({ error: new Refusal("STORE_UNAVAILABLE") });
+  const { publisher, stop, feed } = setup();
+  publisher.faults.push({ error: new Refusal("STORE_UNAVAILABLE") });
 
   const sent = feed.send(alerts(1), stop.signal);
   const next = feed.send(alerts(1), stop.signal);
@@ -227,18 +232,18 @@ Deno.test("Feed.send() gives up at once when aborted, and so do those that wait"
 
   await assert.rejects(sent, /enough/);
   await assert.rejects(next, /enough/);
-  assert.equal(outlet.events.length, 0);
+  assert.equal(publisher.events.length, 0);
 });
 
 Deno.test("Feed.latest() reads again until it is answered", async () => {
-  const { outlet, clock, stop, feed } = setup();
+  const { publisher, clock, stop, feed } = setup();
   await feed.send(alerts(5), stop.signal);
   let failures = 2;
-  const { latest } = outlet;
-  outlet.latest = (channel, limit) =>
+  const { latest } = publisher;
+  publisher.latest = (channel, limit) =>
     failures-- > 0
       ? Promise.reject(new Refusal("STORE_UNAVAILABLE"))
-      : latest.call(outlet, channel, limit);
+      : latest.call(publisher, channel, limit);
 
   const read = feed.latest("alerts", 2, stop.signal);
   await pass(clock, 1_000);

@@ -8,9 +8,9 @@ import {
   COMMIT_BYTES,
   COMMIT_CHANNELS,
   COMMIT_DEADLINE_MS,
+  EventLog,
   ID_MEMORY_MS,
   LAST_LOOK_MS,
-  Log,
   MAX_WAITING_BYTES,
   MAX_WAITING_EVENTS,
   READ_DEADLINE_MS,
@@ -19,8 +19,8 @@ import {
 } from "../../store/event_log.ts";
 import type {
   Draft,
+  EventLogOptions,
   LoggedEvent,
-  LogOptions,
   Place,
 } from "../../store/event_log.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
@@ -30,8 +30,8 @@ import type { Fate } from "../fakes/kv.ts";
 /** More than any test reads. */
 const ALL = { after: 0, upTo: 1e9, limit: 1e6, maxBytes: 1e9 };
 
-function logOn(kv: Deno.Kv, options: Partial<LogOptions> = {}): Log {
-  return new Log({
+function logOn(kv: Deno.Kv, options: Partial<EventLogOptions> = {}): EventLog {
+  return new EventLog({
     kv,
     clock: systemClock,
     nextId: idSource(),
@@ -55,7 +55,7 @@ function draft(
 }
 
 /** The marks of a channel's events, having checked that they are numbered. */
-async function marks(log: Log, channel = "blocks"): Promise<unknown[]> {
+async function marks(log: EventLog, channel = "blocks"): Promise<unknown[]> {
   const events = await log.read(channel, ALL);
   return events.map(({ seq, text }, i) => {
     const event = JSON.parse(text);
@@ -383,7 +383,7 @@ Deno.test("Log.read() bounds a page by number and by bytes, from either end", as
   using kv = await Deno.openKv(":memory:");
   const log = logOn(kv);
   await log.append(Array.from({ length: 20 }, (_, i) => draft(i)));
-  const seqs = async (range: Partial<Parameters<Log["read"]>[1]>) =>
+  const seqs = async (range: Partial<Parameters<EventLog["read"]>[1]>) =>
     (await log.read("blocks", { ...ALL, ...range })).map(({ seq }) => seq);
   assert.deepEqual(await seqs({ after: 3, upTo: 6 }), [4, 5, 6]);
   assert.deepEqual(await seqs({ after: 3, limit: 2 }), [4, 5]);
@@ -470,7 +470,12 @@ Deno.test("a commit that conflicts twice still finds the place of its events", a
 /** A KV whose fates are dealt in turn, and a log on it. */
 function faulty(
   fates: Partial<Record<"read" | "commit", Partial<Fate>[]>>,
-): { kv: MemoryKv; clock: ManualClock; log: Log; delivered: LoggedEvent[] } {
+): {
+  kv: MemoryKv;
+  clock: ManualClock;
+  log: EventLog;
+  delivered: LoggedEvent[];
+} {
   const clock = new ManualClock();
   const kv = new MemoryKv(clock);
   const dealt = {

@@ -7,7 +7,7 @@
 import type { Connection, Listed } from "../../realtime/sessions.ts";
 import type { Service } from "../../server/service.ts";
 import { askFrom, serviceOn } from "../test_service.ts";
-import type { HouseOptions } from "../test_service.ts";
+import type { TestServiceOptions } from "../test_service.ts";
 import { flaky } from "../fakes/security.ts";
 import type { FlakyKv } from "../fakes/security.ts";
 
@@ -15,7 +15,7 @@ import type { FlakyKv } from "../fakes/security.ts";
 export const IP = "192.0.2.1";
 
 /** What a test may choose. */
-export interface IsolatesOptions extends HouseOptions {
+export interface IsolatesOptions extends TestServiceOptions {
   /** How many; one when absent. */
   readonly count?: number;
 }

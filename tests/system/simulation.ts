@@ -9,12 +9,12 @@ import assert from "node:assert/strict";
 import { decodePublications } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { ReplyPayload } from "../../protocol/replies.ts";
-import type { Caller } from "../../security/principal.ts";
+import type { Principal } from "../../security/principal.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import type { Link } from "../../realtime/link.ts";
-import { Log, UNBORN_EPOCH } from "../../store/event_log.ts";
+import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Head, LoggedEvent } from "../../store/event_log.ts";
 import { firstIn, ROW_EVENTS } from "../../store/rows.ts";
 import { Session } from "../../realtime/session.ts";
@@ -61,7 +61,7 @@ export type Step =
   | { do: "storm"; ms: number };
 
 /** Everybody may do everything: access is not what is tried here. */
-const ANYBODY: Caller = {
+const ANYBODY: Principal = {
   identity: { isAuthenticated: true, user: "sim", role: "admin" },
   isRevoked: () => false,
   mayRead: () => true,
@@ -112,7 +112,7 @@ class Isolate {
   constructor(world: World) {
     this.clock = new MortalClock(world.clock);
     this.nextId = idSource(world.random);
-    const log = new Log({
+    const log = new EventLog({
       kv: world.kv.connect({
         clock: this.clock,
         weather: (operation) => world.fate(operation),
@@ -202,7 +202,7 @@ class Client {
       measure: () => Promise.resolve({}),
       report: (error) => this.#world.fail(error),
     }, {
-      caller: ANYBODY,
+      principal: ANYBODY,
       guard: {
         admit: () => 0,
         authenticate: () => Promise.resolve(ANYBODY),
