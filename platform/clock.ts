@@ -1,16 +1,25 @@
 /**
- * Time as a part, so that tests can hold it still.
+ * Time as a part, so that tests can hold it still and turn it back.
  *
  * @module
  */
 import { setImmediate } from "node:timers";
 
-/** Reads the time and schedules work. */
+/**
+ * Two clocks and one timer. Use {@link Clock.now} for instants that people,
+ * other machines or the store read; use {@link Clock.monotonic} for every
+ * duration, since the wall clock may be stepped in either direction.
+ */
 export interface Clock {
-  /** Milliseconds since the Unix epoch. */
+  /** The wall clock: milliseconds since the Unix epoch; may step. */
   now(): number;
   /**
-   * Runs `work` once.
+   * Milliseconds since an arbitrary instant of this process, with a fraction;
+   * never goes back. Not comparable with other processes.
+   */
+  monotonic(): number;
+  /**
+   * Runs `work` once, after a duration of the monotonic clock.
    *
    * @param ms milliseconds from now; even 0 means a later turn.
    * @param work what to run; must not throw.
@@ -19,7 +28,7 @@ export interface Clock {
   after(ms: number, work: () => void): Disposable;
   /**
    * Runs `work` when the present turn of the event loop is over, before any
-   * timer: what became due meanwhile is done together, and nobody waits.
+   * timer: what became due meanwhile is done together, and nothing waits.
    *
    * @param work what to run; must not throw.
    */
@@ -36,9 +45,10 @@ function runDue(): void {
   for (const work of works) work();
 }
 
-/** The machine's own clock. */
+/** The machine's own clocks. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   after(ms, work) {
     const timer = setTimeout(work, ms);
     return { [Symbol.dispose]: () => clearTimeout(timer) };

@@ -1,37 +1,48 @@
 /**
- * Writing to a KV file that several isolates write to.
+ * Trying again while somebody else holds what is needed.
  *
  * @module
  */
-import type { Timer } from "./timer.ts";
+import { backoffMs } from "./backoff.ts";
+import type { Growth } from "./backoff.ts";
+import type { Clock } from "./clock.ts";
+import { pause } from "./pause.ts";
+import type { Random } from "./random.ts";
 
-/** Most tries of one commit. */
-export const MAX_COMMIT_TRIES = 8;
-/** Longest first wait, in milliseconds; each further one may be twice as long. */
-const FIRST_WAIT_MS = 4;
+/** Most tries of one piece of work. */
+export const MAX_TRIES = 8;
+/** Ceilings of the waits between tries. */
+const GROWTH: Growth = { baseMs: 4, capMs: 512 };
+
+/** What {@link retryWhileBusy} needs. */
+export interface RetryOptions {
+  /** Paces the tries. */
+  readonly clock: Pick<Clock, "after">;
+  /** Whether an error says that nothing was done and the next try may pass. */
+  readonly isBusy: (error: unknown) => boolean;
+  /** Uniform in [0, 1), for jitter. */
+  readonly random?: Random;
+}
 
 /**
- * Commits, and tries again with jitter while another isolate holds the file:
- * that is no failure of the store, and over in a moment.
+ * Does some work, again with jitter while the error says that the resource is
+ * busy: that is no failure, and over in a moment.
  *
- * @param clock paces the tries.
- * @param commit builds and makes the commit; called anew for each try.
- * @returns what `commit` returned.
- * @throws what `commit` threw, if it was something else or did not pass.
+ * @param options the clock, and which errors mean busy.
+ * @param work called once for each of at most {@link MAX_TRIES} tries.
+ * @returns what `work` returned.
+ * @throws what `work` threw, if it was something else or the tries are spent.
  */
 export async function retryWhileBusy<Result>(
-  clock: Timer,
-  commit: () => Promise<Result>,
+  { clock, isBusy, random }: RetryOptions,
+  work: () => Promise<Result>,
 ): Promise<Result> {
   for (let tries = 1;; tries++) {
     try {
-      return await commit();
+      return await work();
     } catch (error) {
-      const isLocked = error instanceof Error &&
-        error.message.includes("locked");
-      if (!isLocked || tries === MAX_COMMIT_TRIES) throw error;
+      if (!isBusy(error) || tries === MAX_TRIES) throw error;
     }
-    const waitMs = Math.random() * FIRST_WAIT_MS * 2 ** (tries - 1);
-    await new Promise<void>((done) => void clock.after(waitMs, done));
+    await pause(clock, backoffMs(tries - 1, GROWTH, random));
   }
 }

@@ -445,12 +445,12 @@ export class Hub {
   #touch(stream: Stream): void {
     const due = this.#dirty.get(stream);
     if (due) {
-      if (due.begun) due.next ??= performance.now();
+      if (due.begun) due.next ??= this.#clock.monotonic();
       return;
     }
     if (this.#dirty.size === 0) this.#clock.soon(() => this.#flush());
     this.#dirty.set(stream, {
-      since: performance.now(),
+      since: this.#clock.monotonic(),
       next: undefined,
       begun: false,
     });
@@ -487,7 +487,7 @@ export class Hub {
     }
     if (this.#dirty.size > 0) this.#clock.soon(() => this.#flush());
     if (since === Infinity) return;
-    const ms = performance.now() - since;
+    const ms = this.#clock.monotonic() - since;
     this.#traced({ events, deliveries, ms });
     if (deliveries > 0) this.#observer.delivered?.(events, deliveries, ms);
   }

@@ -244,7 +244,7 @@ export class DoorbellLink implements Link {
     this.#ringing = true;
     this.#again = false;
     this.#own++;
-    const at = performance.now();
+    const at = this.#clock.monotonic();
     try {
       const { versionstamp } = await this.#kv.atomic().sum(BELL, 1n)
         .commit() as Deno.KvCommitResult;
@@ -293,7 +293,7 @@ export class DoorbellLink implements Link {
       return;
     }
     this.#sent = undefined;
-    this.#observer.rang?.(performance.now() - sent.at);
+    this.#observer.rang?.(this.#clock.monotonic() - sent.at);
   }
 
   /** A watch skips values, so what counts is that others rang at all. */

@@ -9,7 +9,7 @@ import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
 import { type Change, SharedSet } from "../store/shared_set.ts";
 import { RateLimit } from "./rate_limit.ts";
-import type { Timer } from "../platform/timer.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** Most blocks kept, ended ones that are still remembered included. */
 export const MAX_BLOCKS = 10_000;
@@ -69,7 +69,7 @@ export interface BlockListOptions {
   /** Holds the blocks; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the polls. */
-  readonly clock: Timer;
+  readonly clock: Clock;
   /** Addresses and CIDR that can never be blocked. */
   readonly allow?: readonly string[];
   /** Most blocks kept. */
@@ -83,7 +83,7 @@ export interface BlockListOptions {
  * memory; while KV is away, what was last known holds.
  */
 export class BlockList {
-  readonly #clock: Timer;
+  readonly #clock: Clock;
   readonly #allowed = new NetworkMap<true>();
   readonly #blocks = new NetworkMap<Block>();
   readonly #mirror: SharedSet<Block>;

@@ -9,7 +9,8 @@
  * @module
  */
 import { retryWhileBusy } from "../platform/retry.ts";
-import type { Timer } from "../platform/timer.ts";
+import { isBusy } from "../store/busy.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** How often counts are folded into KV, in milliseconds. */
 export const FOLD_MS = 250;
@@ -39,7 +40,7 @@ export interface RateLimitOptions {
   /** Holds the shared counters; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the folding. */
-  readonly clock: Timer;
+  readonly clock: Clock;
   /** Sets this budget apart from others in KV: `connections`, `messages`. */
   readonly name: string;
   /** How much a caller may do in a window; a whole number from 1. */
@@ -123,7 +124,7 @@ interface Folding {
  */
 export class RateLimit {
   readonly #kv: Deno.Kv;
-  readonly #clock: Timer;
+  readonly #clock: Clock;
   readonly #key: Deno.KvKeyPart[];
   readonly #limit: number;
   readonly #windowMs: number;
@@ -373,7 +374,7 @@ export class RateLimit {
 
   async #foldBatch(batch: readonly Folding[]): Promise<void> {
     try {
-      await retryWhileBusy(this.#clock, () => {
+      await retryWhileBusy({ clock: this.#clock, isBusy }, () => {
         const commit = this.#kv.atomic();
         for (const { window, bucket, count } of batch) {
           const key = [...this.#key, window.start, bucket];

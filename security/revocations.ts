@@ -5,7 +5,7 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { SharedSet } from "../store/shared_set.ts";
-import type { Timer } from "../platform/timer.ts";
+import type { Clock } from "../platform/clock.ts";
 import {
   CLOCK_SKEW_MS,
   type Grant,
@@ -52,7 +52,7 @@ export interface RevocationsOptions {
   /** Holds them; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the polls. */
-  readonly clock: Timer;
+  readonly clock: Clock;
   /** Most revocations kept. */
   readonly maxRevocations?: number;
   /** How often KV is asked for changes that no watch rang for, in milliseconds. */
@@ -64,7 +64,7 @@ export interface RevocationsOptions {
  * memory; while KV is away, what was last known holds.
  */
 export class Revocations {
-  readonly #clock: Timer;
+  readonly #clock: Clock;
   readonly #mirror: SharedSet<Revocation>;
   readonly #listeners = new Set<(revoked: readonly Revocation[]) => void>();
 

@@ -6,7 +6,8 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
-import type { Timer } from "../platform/timer.ts";
+import { isBusy } from "../store/busy.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
 export const MAX_SECURITY_EVENTS = 10_000;
@@ -79,7 +80,7 @@ export interface SecurityLogOptions {
   /** Holds the events; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the writing. */
-  readonly clock: Timer;
+  readonly clock: Clock;
   /** Most events kept; the same on all isolates. */
   readonly maxEvents?: number;
   /** How often events are written, in milliseconds. */
@@ -92,7 +93,7 @@ export interface SecurityLogOptions {
  */
 export class SecurityLog {
   readonly #kv: Deno.Kv;
-  readonly #clock: Timer;
+  readonly #clock: Clock;
   readonly #maxEvents: number;
   readonly #flushMs: number;
   readonly #waiting = new Map<string, SecurityEvent>();
@@ -262,7 +263,7 @@ export class SecurityLog {
     try {
       for (let i = 0; i < TRIES; i++) {
         const { ok } = await retryWhileBusy(
-          this.#clock,
+          { clock: this.#clock, isBusy },
           () => this.#commit(events),
         );
         if (ok) return true;

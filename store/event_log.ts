@@ -11,7 +11,14 @@
  */
 import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import { backoffMs } from "../platform/backoff.ts";
+import type { Growth } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
+import { Deadline, within } from "../platform/deadline.ts";
+import { pause } from "../platform/pause.ts";
+import { systemRandom } from "../platform/random.ts";
+import type { Random } from "../platform/random.ts";
+import { isBusy } from "./busy.ts";
 import {
   eventsIn,
   firstIn,
@@ -60,10 +67,8 @@ const LOOK_MS = 400;
 const COMMIT_MEMORY_MS = 60_000;
 /** How long KV may take to answer a read, in milliseconds. */
 export const READ_DEADLINE_MS = 3_000;
-/** First wait after a lost race or a locked file, in milliseconds. */
-const RETRY_BASE_MS = 2;
-/** Longest wait between tries, in milliseconds. */
-const RETRY_CAP_MS = 100;
+/** Ceilings of the wait after a lost race or a locked file. */
+const RETRY_GROWTH: Growth = { baseMs: 2, capMs: 100 };
 /** Most events waiting for a commit; beyond, publishers are told to wait. */
 export const MAX_WAITING_EVENTS = 20_000;
 /** Most bytes waiting for a commit. */
@@ -161,7 +166,7 @@ export interface EventLogOptions {
   /** How much of `channel` is kept. */
   retention: (channel: string) => Retention;
   /** Uniform in [0, 1), for jitter. */
-  random?: () => number;
+  random?: Random;
   /** Hears of commits, conflicts and failures. */
   observer?: LogObserver;
   /** Tells which publishes a commit took; nobody is told when absent. */
@@ -213,7 +218,7 @@ export class EventLog {
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
   readonly #retention: (channel: string) => Retention;
-  readonly #random: () => number;
+  readonly #random: Random;
   readonly #observer: LogObserver;
   readonly #tracing: Tracing | undefined;
   readonly #heads = new Map<string, CachedHead>();
@@ -232,7 +237,7 @@ export class EventLog {
     this.#clock = options.clock;
     this.#nextId = options.nextId;
     this.#retention = options.retention;
-    this.#random = options.random ?? Math.random;
+    this.#random = options.random ?? systemRandom;
     this.#observer = options.observer ?? {};
     this.#tracing = options.tracing;
   }
@@ -529,7 +534,11 @@ export class EventLog {
     groups: readonly (readonly Draft[])[],
   ): Promise<readonly (readonly Place[])[]> {
     const began = this.#clock.now();
-    using limit = this.#limit(COMMIT_DEADLINE_MS);
+    using deadline = new Deadline(
+      this.#clock,
+      COMMIT_DEADLINE_MS,
+      "The store",
+    );
     const unsure = new Set<Attempt>();
     let last: unknown;
     for (let tries = 0; this.#inTime(began); tries++) {
@@ -543,11 +552,11 @@ export class EventLog {
         }
         const prepared = this.#prepare(groups);
         attempt = prepared instanceof Promise
-          ? await limit.on(prepared)
+          ? await deadline.race(prepared)
           : prepared;
         if (attempt.events.length === 0) return attempt.places;
         unsure.add(attempt);
-        const result = await limit.on(attempt.operation.commit());
+        const result = await deadline.race(attempt.operation.commit());
         if (result.ok) return this.#done(attempt, began, result.versionstamp);
         unsure.delete(attempt);
         this.#observer.conflicted?.();
@@ -568,30 +577,9 @@ export class EventLog {
     return this.#clock.now() - began < COMMIT_DEADLINE_MS;
   }
 
-  /** Gives up waiting for KV after `ms`. */
-  async #timely<T>(
-    work: Promise<T>,
-    ms: number = READ_DEADLINE_MS,
-  ): Promise<T> {
-    using limit = this.#limit(ms);
-    return await limit.on(work);
-  }
-
-  /**
-   * A time in which KV has to answer: what hangs beyond it counts as failed,
-   * though it may yet take effect.
-   */
-  #limit(ms: number): Disposable & { on<T>(work: Promise<T>): Promise<T> } {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    late.catch(() => {});
-    const timer = this.#clock.after(
-      ms,
-      () => reject(new Error("KV did not answer in time")),
-    );
-    return {
-      on: (work) => Promise.race([work, late]),
-      [Symbol.dispose]: () => timer[Symbol.dispose](),
-    };
+  /** Gives up waiting for the store after `ms`. */
+  #timely<T>(work: Promise<T>, ms: number = READ_DEADLINE_MS): Promise<T> {
+    return within(this.#clock, ms, "The store", work);
   }
 
   /** The time is up: nobody may be refused whose event is kept. */
@@ -612,10 +600,8 @@ export class EventLog {
   }
 
   #pause(tries: number): Promise<void> {
-    const ceiling = Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** tries);
-    return new Promise((resolve) => {
-      this.#clock.after(Math.ceil(this.#random() * ceiling), resolve);
-    });
+    const ms = Math.ceil(backoffMs(tries, RETRY_GROWTH, this.#random));
+    return pause(this.#clock, ms);
   }
 
   /** Whether a commit whose answer was lost has taken effect after all. */
@@ -849,11 +835,6 @@ function statesOf(
     [lasting, state],
     ...aliases.map((key): [string, State] => [key, { key: lasting }]),
   ];
-}
-
-/** Whether KV says that another writer holds the file: nothing was done. */
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("locked");
 }
 
 function idKey(channel: string, id: string): string {

@@ -6,7 +6,8 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
-import type { Timer } from "../platform/timer.ts";
+import { isBusy } from "./busy.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /**
  * How often KV is asked for changes that no watch has rung for, in
@@ -28,7 +29,7 @@ export interface SharedSetOptions<Value> {
   /** Holds the truth; stays the caller's to close. */
   readonly kv: Deno.Kv;
   /** Tells the time and paces the polls. */
-  readonly clock: Timer;
+  readonly clock: Clock;
   /** Sets this set apart from others in KV. */
   readonly name: string;
   /** Most entries kept. */
@@ -54,7 +55,7 @@ export interface Change<Value> {
  */
 export class SharedSet<Value> {
   readonly #kv: Deno.Kv;
-  readonly #clock: Timer;
+  readonly #clock: Clock;
   readonly #entryKey: Deno.KvKey;
   readonly #versionKey: Deno.KvKey;
   readonly #maxEntries: number;
@@ -256,7 +257,7 @@ export class SharedSet<Value> {
     batch: readonly [string, { readonly value: Value | undefined }][],
   ): Promise<boolean> {
     try {
-      await retryWhileBusy(this.#clock, () => {
+      await retryWhileBusy({ clock: this.#clock, isBusy }, () => {
         const commit = this.#kv.atomic().sum(this.#versionKey, 1n);
         const now = this.#clock.now();
         for (const [key, { value }] of batch) {

@@ -9,6 +9,8 @@ import type { Clock } from "../../platform/clock.ts";
 /** A clock that moves only when told to. */
 export class ManualClock implements Clock {
   #now: number;
+  /** What the wall clock was stepped by, in milliseconds. */
+  #stepped = 0;
   #due: { at: number; work: () => void }[] = [];
   #turn: (() => void)[] = [];
 
@@ -17,9 +19,19 @@ export class ManualClock implements Clock {
     this.#now = now;
   }
 
-  /** The time it was last moved to. */
+  /** The time it was last moved or stepped to. */
   now(): number {
+    return this.#now + this.#stepped;
+  }
+
+  /** How far it was moved, in milliseconds; steps do not count. */
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Steps the wall clock, forward or back; nothing falls due by it. */
+  stepWall(ms: number): void {
+    this.#stepped += ms;
   }
 
   /** Keeps `work` until the clock is moved past `ms` from now. */
@@ -48,7 +60,7 @@ export class ManualClock implements Clock {
     return this.#turn.length === 0;
   }
 
-  /** When the next kept work falls due; `Infinity` when none is kept. */
+  /** When, on the monotonic clock, the next kept work falls due; `Infinity` when none is kept. */
   get nextDue(): number {
     return this.#due.reduce((least, { at }) => Math.min(least, at), Infinity);
   }
@@ -86,7 +98,7 @@ export function settle(): Promise<void> {
  * @param clock moved `ms` in all.
  */
 export async function pass(clock: ManualClock, ms: number): Promise<void> {
-  const end = clock.now() + ms;
+  const end = clock.monotonic() + ms;
   for (;;) {
     await settle();
     if (!clock.isTurnOver) {
@@ -95,9 +107,9 @@ export async function pass(clock: ManualClock, ms: number): Promise<void> {
     }
     const next = clock.nextDue;
     if (next > end) break;
-    clock.advance(Math.max(0, next - clock.now()));
+    clock.advance(Math.max(0, next - clock.monotonic()));
   }
-  clock.advance(end - clock.now());
+  clock.advance(end - clock.monotonic());
   await settle();
 }
 

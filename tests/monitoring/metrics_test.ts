@@ -364,7 +364,11 @@ Deno.test("whoever is asked tells the same of an isolate: no counter seems to fa
   const { kv, hub, isolate } = service;
   await using other = new Instances({
     kv,
-    clock: { ...systemLike, now: () => Date.now() },
+    clock: {
+      ...systemLike,
+      now: () => Date.now(),
+      monotonic: () => performance.now(),
+    },
     id: "other",
     sessions: new Sessions(),
     hub,

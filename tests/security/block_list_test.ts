@@ -13,7 +13,7 @@ import {
   VIOLATION_WINDOW_MS,
 } from "../../security/block_list.ts";
 import { POLL_MS } from "../../store/shared_set.ts";
-import { MAX_COMMIT_TRIES } from "../../platform/retry.ts";
+import { MAX_TRIES } from "../../platform/retry.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky, until } from "../fakes/security.ts";
 
@@ -285,7 +285,7 @@ Deno.test("an unblocking while KV is away is told when it is back", async () => 
 
 Deno.test("a file that another isolate holds for a moment is no failure", async () => {
   await using all = await setup();
-  all.store.lockedFor = MAX_COMMIT_TRIES - 1;
+  all.store.lockedFor = MAX_TRIES - 1;
   let isDone = false;
   const blocking = all.list.blockIP("203.0.113.7").then(() => isDone = true);
   while (!isDone) {

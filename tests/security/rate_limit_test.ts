@@ -309,7 +309,12 @@ Deno.test("a clock set back opens nothing", async () => {
   let now = START + 10;
   const limit = new RateLimit({
     kv: all.kv,
-    clock: { now: () => now, after: all.clock.after.bind(all.clock) },
+    clock: {
+      now: () => now,
+      monotonic: () => all.clock.monotonic(),
+      after: all.clock.after.bind(all.clock),
+      soon: all.clock.soon.bind(all.clock),
+    },
     name: "back",
     limit: 5,
     windowMs: WINDOW,

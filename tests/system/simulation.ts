@@ -91,6 +91,10 @@ class MortalClock implements Clock {
     return this.#clock.now();
   }
 
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
   after(ms: number, work: () => void): Disposable {
     return this.#clock.after(ms, () => this.alive && work());
   }
