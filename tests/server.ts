@@ -313,23 +313,6 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/**
- * Waits until `condition` holds, for as long as a busy machine may need.
- *
- * @throws naming `what` did not come true.
- */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!await condition()) {
-    if (performance.now() > deadline) throw new Error(`Never came: ${what}`);
-    await pause(10);
-  }
-}
-
 /** This process's environment without anything the service would read. */
 function environment(): Record<string, string> {
   const env = Deno.env.toObject();

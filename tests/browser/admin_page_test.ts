@@ -31,7 +31,8 @@ import { MESSAGES } from "../../protocol/messages.ts";
 import { ENDPOINTS } from "../../routes/endpoints.ts";
 import { openApi } from "../../describe/openapi.ts";
 import { faults, withPage } from "./browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 function sample(at: number, connections = 1): Sample {
   return {
@@ -354,9 +355,8 @@ Deno.test("the operator's page, in Chromium", async (t) => {
         await enter(page, stale);
         const firing = page.locator(".active li", { hasText: "for" });
         await until(
-          "an alert about memory",
           async () => await firing.count() > 0,
-          60_000,
+          "an alert about memory",
         );
         await firing.first().getByRole("button", { name: "Silence 1 h" })
           .click();
@@ -400,8 +400,8 @@ Deno.test("the operator's page, in Chromium", async (t) => {
         await page.keyboard.type("block address");
         await page.getByText("POST", { exact: true }).first().waitFor();
         await until(
-          "one entry",
           async () => await page.locator("article").count() < 4,
+          "one entry",
         );
         await page.locator("article", { hasText: "Block an address" }).first()
           .getByText("198.51.100.7").first().waitFor();

@@ -11,7 +11,8 @@ import type { Stage, StageOptions } from "./browser.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
-import { pause, TestServer, until } from "../server.ts";
+import { pause, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 /** What browsers report of sockets that break. */
 const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_INTERNET/;
@@ -54,8 +55,8 @@ class Tab<Server extends Service> {
         client.joinChannel("blocks");
       })`);
     await until(
-      "joined",
       async () => (await this.state()).channels["blocks"]?.status === "joined",
+      "joined",
     );
   }
 
@@ -69,8 +70,8 @@ class Tab<Server extends Service> {
 
   async heard(count: number): Promise<void> {
     await until(
-      `${count} blocks`,
       async () => await this.page.evaluate("heights.length") as number >= count,
+      `${count} blocks`,
     );
   }
 
@@ -125,8 +126,8 @@ Deno.test("a page that goes offline notices, and online it catches up at once", 
     await tab.server.publish(blocks(4, 5));
     // The socket is not closed, it falls silent: the client has to find out.
     await until(
-      "reconnecting",
       async () => (await tab.state()).status === "reconnecting",
+      "reconnecting",
     );
     const { connectionError, reconnectAttempts } = await tab.state();
     assert.ok(connectionError);
@@ -226,7 +227,7 @@ Deno.test("a server that falls silent is found by a tab whose timers are late", 
       tab.server.signal("SIGCONT");
     }
     await page.clock.fastForward(MINUTE_MS);
-    await until("connected", async () => (await tab.state()).isConnected);
+    await until(async () => (await tab.state()).isConnected, "connected");
     await tab.server.publish(blocks(2, 1));
     await tab.heard(2);
     await tab.assertComplete(2);
@@ -331,7 +332,7 @@ Deno.test("short-lived tokens are renewed in place; when that fails, the page co
     assert.ok(given >= 3 && given <= 9, `${given} tokens`);
 
     isLoginDown = true;
-    await until("ended", async () => !(await tab.state()).isConnected);
+    await until(async () => !(await tab.state()).isConnected, "ended");
     await publish(2, 3);
     isLoginDown = false;
     await tab.heard(4);

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { build } from "../../client/build.ts";
 import { withPage } from "./browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 const examples = new URL("../../docs/examples/", import.meta.url);
 /** The address that the page tells its readers to change. */
@@ -53,10 +54,10 @@ async function saysWhileRunning(
     }
   })();
   try {
-    await until(`${command} says ${wanted}`, async () => {
+    await until(async () => {
       await meanwhile();
       return wanted.test(said);
-    });
+    }, `${command} says ${wanted}`);
   } finally {
     process.kill("SIGKILL");
     await process.status;

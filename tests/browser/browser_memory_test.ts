@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { build } from "../../client/build.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { withPage } from "./browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 /** Events after which everything bounded is full. */
 const FILLED = 20_000;
@@ -74,9 +75,9 @@ Deno.test("the live page's memory stays flat over 100,000 events, its toolbar op
       };
       await Promise.all([publisher(), publisher(), publisher()]);
       await until(
-        `${total} events`,
         async () =>
           await page.evaluate("toolbar.client.state.received") === total,
+        `${total} events`,
       );
     };
     const held = async () => {

@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
 import { withPage } from "./browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 const HTML = `<!doctype html><title>React</title>
 <link rel="icon" href="data:,"><div id="root"></div>
@@ -63,8 +64,8 @@ function show(page: Page, names: string[], options: object): Promise<void> {
 
 async function comesTrue(page: Page, expression: string): Promise<void> {
   await until(
-    expression,
     async () => await page.evaluate(expression) as boolean,
+    expression,
   );
 }
 
@@ -84,8 +85,11 @@ Deno.test("the React hook, in Chromium", async (t) => {
         await page.goto(url);
         await comesTrue(page, `typeof show === "function"`);
         await show(page, ["Blocks", "Blocks"], options);
-        await until("both joined", async () =>
-          await page.getByText("joined", { exact: true }).count() === 2);
+        await until(
+          async () =>
+            await page.getByText("joined", { exact: true }).count() === 2,
+          "both joined",
+        );
         assert.equal(
           await page.evaluate("seen.effects"),
           4,
@@ -97,10 +101,10 @@ Deno.test("the React hook, in Chromium", async (t) => {
 
         await show(page, [], options);
         await comesTrue(page, `${OPEN} === 0`);
-        await until("the server let go", async () => {
+        await until(async () => {
           const { connectionStats } = await server.json("/api/metrics");
           return connectionStats.activeConnections === 0;
-        });
+        }, "the server let go");
         await server.publish([block(2)]);
 
         for (let i = 0; i < 20; i++) {
@@ -133,21 +137,21 @@ Deno.test("the React hook, in Chromium", async (t) => {
 
         await show(page, ["Basic"], options);
         await page.getByText("Status: Connected").waitFor();
-        await until("a height", async () => {
+        await until(async () => {
           await server.publish([block(10)]);
           return await page.getByText("Height: 10").count() === 1;
-        });
+        }, "a height");
         await page.getByRole("button", { name: "Send Test Message" }).click();
         await until(
-          "sent",
           () => sent.some((frame) => frame.includes("Hello from client!")),
+          "sent",
         );
 
         await show(page, ["BestPractices"], options);
-        await until("a height", async () => {
+        await until(async () => {
           await server.publish([block(11)]);
           return await page.getByText("11").count() === 1;
-        });
+        }, "a height");
 
         const token = await server.token("user", { user: "alice" });
         await show(page, ["Advanced"], { ...options, auth: { token } });

@@ -22,7 +22,8 @@ import type { ClientState } from "../../client/types.ts";
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
 import type { MessageType } from "../../protocol/messages.ts";
 import { faults, withPage } from "./browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 const AT = "2025-08-07T10:00:00.000Z";
 let position = 0;
@@ -236,7 +237,7 @@ async function tile(page: Page, name: string): Promise<string> {
 }
 
 async function showsTile(page: Page, name: string, value: string) {
-  await until(`${name} ${value}`, async () => await tile(page, name) === value);
+  await until(async () => await tile(page, name) === value, `${name} ${value}`);
 }
 
 const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_SOCKET/;
@@ -330,10 +331,10 @@ Deno.test("the live page, in Chromium", async (t) => {
 
         await page.getByRole("button", { name: "Break it" }).click();
         await page.getByText("Reconnecting").waitFor();
-        await until("the server lost it", async () => {
+        await until(async () => {
           const { connectionStats } = await server.json("/api/metrics");
           return connectionStats.activeConnections === 0;
-        });
+        }, "the server lost it");
         await server.publish(blocks(7, 3));
         await page.getByText("caught up 3 events").waitFor();
         await showsTile(page, "Height", "9");

@@ -20,7 +20,8 @@ import {
 import { MAX_PAUSE_MS, replay } from "../../client/devtoolbar/replay.ts";
 import { withPage } from "../browser/browser.ts";
 import type { StageOptions } from "../browser/browser.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 const T0 = Date.UTC(2025, 7, 7, 10);
 
@@ -302,7 +303,7 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
         await bar.getByRole("tab", { name: "Log" }).click();
         const rows = bar.locator(".list button");
         await bar.getByLabel("Filter").fill("new_block");
-        await until("two rows", async () => await rows.count() === 2);
+        await until(async () => await rows.count() === 2, "two rows");
         await rows.first().click();
         await bar.getByText(`"blockId": "block-2"`).waitFor();
 
@@ -311,7 +312,7 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
         await bar.getByRole("button", { name: /Paused, [1-9]/ }).waitFor();
         assert.equal(await rows.count(), 2);
         await bar.getByRole("button", { name: /Paused/ }).click();
-        await until("three rows", async () => await rows.count() === 3);
+        await until(async () => await rows.count() === 3, "three rows");
 
         await bar.getByRole("tab", { name: "Overview" }).click();
         await bar.getByText(/^(Excellent|Good|Acceptable|Poor)$/).first()
@@ -350,8 +351,8 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
       await bar.getByLabel("Replay speed").selectOption("at once");
       await bar.getByRole("button", { name: "Replay" }).click();
       await until(
-        "three played",
         async () => seqs(await page.evaluate("played")).length === 3,
+        "three played",
       );
       assert.deepEqual(seqs(await page.evaluate("played")), [2, 3, 4]);
     }));
@@ -389,8 +390,8 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
           "replay", ({ detail }) => played.push(detail.message.frame.seq));`);
         await bar.getByRole("button", { name: "Replay" }).click();
         await until(
-          "three played",
           async () => (await page.evaluate("played") as unknown[]).length === 3,
+          "three played",
         );
         assert.deepEqual(await page.evaluate("played"), [1, 2, 3]);
 
@@ -411,7 +412,7 @@ Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
         await toolbar(page).getByRole("tablist").waitFor();
         const selected = toolbar(page).locator("[aria-selected=true]");
         await page.keyboard.press("ArrowRight");
-        await until("Log", async () => await selected.innerText() === "Log");
+        await until(async () => await selected.innerText() === "Log", "Log");
         await page.keyboard.press("Tab");
         await page.keyboard.press("Escape");
         await toolbar(page).getByRole("button", { name: "KALDRIX toolbar" })

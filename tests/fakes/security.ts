@@ -1,10 +1,8 @@
 /**
- * Doubles for the tests of the guards: a store that can be away, and waiting
- * for what another isolate will know in a moment.
+ * A double for the tests of the guards: a store that can be away.
  *
  * @module
  */
-import assert from "node:assert/strict";
 
 /** A KV store that a test can take away. */
 export interface FlakyKv {
@@ -69,16 +67,4 @@ export function flaky(real: Deno.Kv): FlakyKv {
     },
   });
   return Object.assign(state, { kv, release: () => release() });
-}
-
-/** Waits until `isTrue`, at most 5 s, for what happens between isolates. */
-export async function until(
-  isTrue: () => boolean,
-  what: string,
-): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!isTrue()) {
-    if (Date.now() > end) assert.fail(`Never happened: ${what}`);
-    await new Promise((turn) => setTimeout(turn, 1));
-  }
 }

@@ -1,5 +1,6 @@
 /** Servers that end in mid-stream, and networks that fail. */
-import { pause, TestServer, until } from "../server.ts";
+import { pause, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 import { Crowd } from "./crowd.ts";
 import { CuttingProxy } from "./cutting_proxy.ts";
 import assert from "node:assert/strict";
@@ -31,8 +32,8 @@ for (const { signal, isolates, LINK } of CRASHES) {
     await pause(AWAY_MS);
     await server.begin();
     await until(
-      "everyone back",
       () => crowd.clients.every(({ isSubscribed }) => isSubscribed),
+      "everyone back",
     );
     await pause(TALK_MS);
     await crowd.settle();

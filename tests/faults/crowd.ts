@@ -7,11 +7,11 @@
 import assert from "node:assert/strict";
 import { buildRoomMessage } from "../../protocol/builders.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
-import { pause, type TestServer, until } from "../server.ts";
+import { pause, type TestServer } from "../server.ts";
+import { until } from "../until.ts";
 import { caughtUp, leave, swarm, SwarmClient } from "../system/swarm.ts";
 
 /** How long a crowd may need to come to rest again, in milliseconds. */
-const REST_MS = 60_000;
 /** Pause of each client between two messages, in milliseconds. */
 const TALK_MS = 1_000;
 
@@ -78,9 +78,8 @@ export class Crowd implements AsyncDisposable {
     this.#isTalking = false;
     await this.#talk;
     await until(
-      "an acknowledgement of every message",
       () => this.#clients.every(({ pending }) => pending === 0),
-      REST_MS,
+      "an acknowledgement of every message",
     );
     for (const [index, room] of this.#rooms.entries()) {
       const members = this.#clients
@@ -88,7 +87,7 @@ export class Crowd implements AsyncDisposable {
       const { seq } = await this.#server.json(
         `/api/channels/${room}/history?limit=1`,
       );
-      await caughtUp(members, room, seq, REST_MS);
+      await caughtUp(members, room, seq);
       this.#verify(room, members, seq);
     }
   }

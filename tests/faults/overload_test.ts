@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { buildRoomMessage } from "../../protocol/builders.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
-import { pause, TestServer, until } from "../server.ts";
+import { pause, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 import {
   caughtUp,
   leave,
@@ -49,7 +50,7 @@ Deno.test("a hundred clients receive a burst of ten thousand events, in order", 
           (_, j) => message("room:burst", i * 100 + j),
         ),
       )));
-    await caughtUp(clients, "room:burst", 10_000, 90_000);
+    await caughtUp(clients, "room:burst", 10_000);
     for (const { faults, gaps, count } of clients) {
       assert.deepEqual([faults, gaps, count], [[], [], 10_000]);
     }
@@ -65,14 +66,14 @@ Deno.test("while the store is locked for five seconds publishers are refused, an
   const store = new DatabaseSync(server.kvPath);
   const counts = () => crowd.clients.map(({ count }) => count);
   try {
-    await until("the lock", () => {
+    await until(() => {
       try {
         store.exec("BEGIN EXCLUSIVE");
         return true;
       } catch {
         return false;
       }
-    });
+    }, "the lock");
     // What was committed before may still be on its way.
     await pause(500);
     const before = counts();
@@ -118,11 +119,11 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
       await reader.say({ type: "subscribe", payload: { channels: [channel] } });
     }
     await until(
-      "all readers",
       async () => {
         const { instances } = await server.json("/api/channels");
         return instances[0].subscribers[channel] === STALLED + clients.length;
       },
+      "all readers",
     );
     const before = await server.memory();
     let most = before;
@@ -138,11 +139,11 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
     // Fills what the system holds for each of them, then goes on.
     for (let i = 0; i < 25; i++) await publish(8, 50_000);
     await caughtUp(clients, channel, head);
-    await until("the end of the stalled", async () => {
+    await until(async () => {
       await publish(50, 500);
       await pause(100);
       return await connections() === clients.length;
-    }, 90_000);
+    }, "the end of the stalled");
     await caughtUp(clients, channel, head);
     for (const { faults, gaps, closes } of clients) {
       assert.deepEqual([faults, gaps, closes], [[], [], []]);
@@ -162,8 +163,8 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
     );
     assert.equal(payload.channels[0].recovered, true);
     await until(
-      "what was missed",
       () => peer.frames.filter((frame) => frame.seq).length === head - seq,
+      "what was missed",
     );
     const missed = peer.frames.filter((frame) => frame.seq);
     assert.deepEqual(

@@ -19,7 +19,8 @@ import { generateWebSocketToken } from "../../security/tokens.ts";
 import { withPage } from "../browser/browser.ts";
 import { encodeFrame, OPCODE, RawSocket } from "./raw_socket.ts";
 import { Witness } from "./witness.ts";
-import { pause, SECRET, TestServer, until } from "../server.ts";
+import { pause, SECRET, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 import { Peer } from "../system/swarm.ts";
 
 const MIB = 1024 * 1024;
@@ -49,8 +50,8 @@ async function codeOnSocket(
   await using peer = await Peer.connect(server.socketUrl);
   peer.say({ type: "connect", id: "me", payload: { auth: { token } } });
   await until(
-    "an answer to connect",
     () => peer.frames.some(({ ref }) => ref === "me"),
+    "an answer to connect",
   );
   const answer = peer.frames.find(({ ref }) => ref === "me")!;
   keep(JSON.stringify(answer));
@@ -368,7 +369,7 @@ Deno.test("frames of 64 MiB and floods of fragments are refused and forgotten", 
     using socket = await RawSocket.open(server);
     assert.equal(await socket.status(), 101);
     await socket.send({ body: new Uint8Array(64 * MIB - 1).fill(120) });
-    await until("a refusal", () => socket.heard.includes("MESSAGE_TOO_LARGE"));
+    await until(() => socket.heard.includes("MESSAGE_TOO_LARGE"), "a refusal");
   }
   // More than the platform takes: it ends the connection.
   {
@@ -391,7 +392,7 @@ Deno.test("frames of 64 MiB and floods of fragments are refused and forgotten", 
     await socket.send({ fin: false, body: "x" });
     for (let i = 0; i < 10; i++) await socket.write(flood);
     await socket.send({ opcode: OPCODE.continuation, body: "x" });
-    await until("a refusal", () => socket.heard.includes("MESSAGE_TOO_LARGE"));
+    await until(() => socket.heard.includes("MESSAGE_TOO_LARGE"), "a refusal");
     socket[Symbol.dispose]();
   }));
   const { p99Ms, memory } = await witness.serves();
@@ -675,10 +676,10 @@ const HTML = { "content-type": "text/html" };
 async function gone(server: TestServer, left: number): Promise<void> {
   const token = await server.token("admin");
   const headers = { authorization: `Bearer ${token}` };
-  await until("everyone who left is gone", async () => {
+  await until(async () => {
     const { sessions } = await server.json("/api/admin/sessions", { headers });
     return sessions.length <= left;
-  });
+  }, "everyone who left is gone");
   assert.doesNotMatch(server.log, /"bug"/);
 }
 

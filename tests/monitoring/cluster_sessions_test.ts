@@ -9,7 +9,8 @@ import { systemClock as clock } from "../../platform/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Instances } from "../../monitoring/instances.ts";
 import { FakeConnection, IP } from "../system/isolates.ts";
-import { flaky, until } from "../fakes/security.ts";
+import { flaky } from "../fakes/security.ts";
+import { until } from "../until.ts";
 import type { FlakyKv } from "../fakes/security.ts";
 
 /** Isolates that know of each other by name. */

@@ -8,7 +8,8 @@ import type { Hub } from "../../realtime/hub.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
-import { pause, until } from "../server.ts";
+import { pause } from "../server.ts";
+import { until } from "../until.ts";
 
 /** Isolates as they know of each other, on one clock and one store. */
 class Bench implements AsyncDisposable {
@@ -61,13 +62,13 @@ class Bench implements AsyncDisposable {
 
   async #said(): Promise<void> {
     const now = this.clock.now();
-    await until("what everyone says", async () => {
+    await until(async () => {
       const keys = ["one", "two"].map((id) => ["instance", id]);
       const entries = await this.#kv.getMany<Instance[]>(keys);
       return entries.every(({ value }) => value?.at === now);
-    });
+    }, "what everyone says");
     // The answer to a commit comes a moment after its effect.
-    await until("the next beat", () => this.clock.nextDue <= now + BEAT_MS);
+    await until(() => this.clock.nextDue <= now + BEAT_MS, "the next beat");
     await pause(5);
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { isExported } from "../../platform/tracing.ts";
-import { TestServer, until } from "../server.ts";
+import { TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 /** A span, as OTLP over HTTP tells it in JSON. */
 interface Span {
@@ -95,7 +96,7 @@ Deno.test("a publish is traced through its commit to its deliveries, with the tr
     socket.send(JSON.stringify({ type: "subscribe", payload }));
   };
   socket.onmessage = ({ data }) => types.push(JSON.parse(data).type);
-  await until("a subscription", () => types.includes("subscribed"));
+  await until(() => types.includes("subscribed"), "a subscription");
 
   const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
   const response = await fetch(`${server.url}/api/publish`, {
@@ -112,12 +113,12 @@ Deno.test("a publish is traced through its commit to its deliveries, with the tr
   });
   assert.equal(response.status, 200);
   await response.body?.cancel();
-  await until("the event", () => types.includes("ROOM_MESSAGE"));
+  await until(() => types.includes("ROOM_MESSAGE"), "the event");
 
   const named = (name: string) =>
     collector.spans.find((it) => it.name === name && it.traceId === traceId);
   const all = ["publish", "commit", "fan-out"];
-  await until("all spans", () => all.every((name) => named(name)));
+  await until(() => all.every((name) => named(name)), "all spans");
   const publish = named("publish")!;
   const commit = named("commit")!;
   const fanOut = named("fan-out")!;
@@ -139,10 +140,10 @@ Deno.test("a publish is traced through its commit to its deliveries, with the tr
     const [point] = points(name);
     return Number(point?.asInt ?? point?.asDouble ?? point?.count ?? 0);
   };
-  await until("measurements", () =>
+  await until(() =>
     value("kaldrix_commits_total") === 1 &&
     value("kaldrix_connections") === 1 &&
-    value("kaldrix_delivery_seconds") === 1);
+    value("kaldrix_delivery_seconds") === 1, "measurements");
   assert.equal(collector.metrics.get("kaldrix_delivery_seconds")!.unit, "s");
   const told = JSON.stringify([collector.spans, [...collector.metrics]]);
   for (const secret of ["room:traced", "hidden-words", "eyJ"]) {

@@ -8,7 +8,8 @@ import {
 import type { Logger } from "../../platform/logger.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { SECRET, tokenOf } from "../test_service.ts";
-import { pause, TestServer, until } from "../server.ts";
+import { pause, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 interface Kept {
   readonly clock: ManualClock;
@@ -167,8 +168,8 @@ Deno.test("a running service says who came, what was asked and who left, but nev
     socket.send(JSON.stringify({ type: "connect", payload: { auth } }));
   };
   await until(
-    "the end of the session",
     () => server.log.includes('"session_closed"'),
+    "the end of the session",
   );
   await pause(50);
 

@@ -14,7 +14,7 @@ import { EventLog } from "../../store/event_log.ts";
 import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
-import { until } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 type Frame = {
   type: string;

@@ -11,7 +11,7 @@ import {
   openIsolates,
 } from "../system/isolates.ts";
 import type { Isolates } from "../system/isolates.ts";
-import { until } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 const BAD_IP = "203.0.113.7";
 

@@ -17,7 +17,7 @@ import {
   openIsolates,
 } from "../system/isolates.ts";
 import type { Isolates } from "../system/isolates.ts";
-import { until } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 const BAD = { headers: { authorization: "Bearer a.b.c" } };
 

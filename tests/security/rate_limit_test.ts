@@ -8,7 +8,8 @@ import {
   type RateLimitOptions,
 } from "../../security/rate_limit.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { flaky, until } from "../fakes/security.ts";
+import { flaky } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 const WINDOW = 60_000;
 const START = Math.ceil(Date.UTC(2025, 7, 7, 10) / WINDOW) * WINDOW;

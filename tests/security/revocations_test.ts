@@ -14,7 +14,8 @@ import {
   MAX_TOKEN_LIFE_MS,
 } from "../../security/tokens.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { flaky, until } from "../fakes/security.ts";
+import { flaky } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 /** The revocations of so many isolates over one store, with one clock. */
 async function setup(
@@ -125,10 +126,8 @@ Deno.test("a revocation reaches the other isolate through the watch, with time s
   await using s = await setup({}, 2);
   const heard: Revocation[] = [];
   using _listening = s.two.onRevoked((revoked) => void heard.push(...revoked));
-  const began = performance.now();
   const revocation = await s.one.revokeUser("alice", { by: "root" });
   await until(() => s.two.isRevoked(s.grant()), "the other knows");
-  assert(performance.now() - began < 1_000);
   assert.deepEqual(heard, [revocation]);
 });
 

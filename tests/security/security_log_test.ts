@@ -11,7 +11,8 @@ import {
   type SecurityLogOptions,
 } from "../../security/security_log.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { flaky, until } from "../fakes/security.ts";
+import { flaky } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 /** The logs of so many isolates over one store, with one clock. */
 async function setup(

@@ -20,7 +20,7 @@ import {
   STRONG_SECRET_BYTES,
 } from "../../security/tokens.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { until } from "../fakes/security.ts";
+import { until } from "../until.ts";
 
 const OLD = "old-secret-old-secret-old-secret-0";
 const NEW = "new-secret-new-secret-new-secret-0";

@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { smoke } from "../../bench/smoke.ts";
-import { pause, TestServer, until } from "../server.ts";
+import { pause, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 
 /** Finds nginx, also where Debian puts it for root alone. */
 async function nginxPath(): Promise<string | undefined> {
@@ -72,7 +73,7 @@ ${site}
       stderr: "null",
     }).spawn();
     const proxy = new Proxy(port, directory, process);
-    await until("nginx", async () => {
+    await until(async () => {
       try {
         const response = await fetch(`${proxy.url}/health`);
         await response.body?.cancel();
@@ -80,7 +81,7 @@ ${site}
       } catch {
         return false;
       }
-    });
+    }, "nginx");
     return proxy;
   }
 
@@ -177,10 +178,10 @@ Deno.test({
         await server.begin();
         // Until then nginx takes the server for failed.
         await pause(100);
-        await until("nginx to try again", async () => {
+        await until(async () => {
           const [health] = await smoke({ url: proxy.url });
           return health?.state === "ok";
-        });
+        }, "nginx to try again");
       },
     );
   },

@@ -9,7 +9,8 @@ import type { AnyMessage } from "../../protocol/messages.ts";
 import type { Position } from "../../protocol/commands.ts";
 import type { Accepted, ReplyPayload } from "../../protocol/replies.ts";
 import { encodeFrame, handshake, OPCODE } from "../hostile/raw_socket.ts";
-import { pause, until } from "../server.ts";
+import { pause } from "../server.ts";
+import { until } from "../until.ts";
 
 /** Longest wait before a lost connection is made again, in milliseconds. */
 const RECONNECT_MS = 300;
@@ -278,8 +279,8 @@ export async function swarm(
   const clients = Array.from({ length: size }, (_, index) => make(index));
   try {
     await until(
-      `${size} subscribed clients`,
       () => clients.every(({ hasBegun }) => hasBegun),
+      `${size} subscribed clients`,
     );
   } catch (error) {
     await leave(clients);
@@ -298,15 +299,10 @@ export async function caughtUp(
   clients: readonly SwarmClient[],
   channel: string,
   seq: number,
-  timeoutMs?: number,
 ): Promise<void> {
   const behind = () => clients.filter((client) => client.seq(channel) < seq);
   try {
-    await until(
-      "events",
-      () => behind().length === 0,
-      timeoutMs,
-    );
+    await until(() => behind().length === 0, "events");
   } catch {
     const [one] = behind();
     throw new Error(
@@ -360,7 +356,7 @@ export class Peer implements AsyncDisposable {
 
   /** Waits for the end, and says with which code it came. */
   async closed(): Promise<number> {
-    await until("the end of a connection", () => this.#code !== undefined);
+    await until(() => this.#code !== undefined, "the end of a connection");
     return this.#code!;
   }
 
@@ -382,7 +378,7 @@ export class Peer implements AsyncDisposable {
       return found !== undefined;
     };
     try {
-      await until(`a frame "${type}"`, look);
+      await until(look, `a frame "${type}"`);
     } catch (cause) {
       const types = this.frames.map((frame) => frame.type);
       throw new Error(`No "${type}" among ${types}`, { cause });

@@ -14,7 +14,8 @@ import type { Accepted } from "../../protocol/replies.ts";
 import { REFUSALS } from "../../protocol/refusals.ts";
 import { MAX_FAULTS } from "../../realtime/session.ts";
 import { RawSocket } from "../hostile/raw_socket.ts";
-import { failingStart, pause, SECRET, TestServer, until } from "../server.ts";
+import { failingStart, pause, SECRET, TestServer } from "../server.ts";
+import { until } from "../until.ts";
 import {
   caughtUp,
   type Frame,
@@ -249,7 +250,7 @@ Deno.test("after a restart a client gets what it missed, in fixed channels and i
     ],
   );
   await server.publish([validator("v4"), hello("live")]);
-  await until("events", () => eventsOf(peer).length === 6);
+  await until(() => eventsOf(peer).length === 6, "events");
   const told = (channel: string) =>
     eventsOf(peer).filter((event) => event.channel === channel)
       .map(({ seq, replay, payload }) => [
@@ -299,8 +300,8 @@ Deno.test("only those with the right publish, over HTTP and over a socket", asyn
     await using peer = await Peer.connect(server.socketUrl, token);
     peer.say({ ...message, id: "mine" });
     await until(
-      "an answer",
       () => peer.frames.some(({ ref }) => ref === "mine"),
+      "an answer",
     );
     const { type, payload } = peer.frames.find(({ ref }) => ref === "mine")!;
     return type === "error" ? payload.code : type;
@@ -333,7 +334,7 @@ Deno.test("an expired token shown at the door is refused on the socket", async (
   });
   socket.listen();
   const code = String.fromCharCode(4401 >> 8, 4401 & 0xff);
-  await until("a close frame of 4401", () => socket.heard.includes(code));
+  await until(() => socket.heard.includes(code), "a close frame of 4401");
   assert.match(socket.heard, /^HTTP\/1\.1 101 /);
   assert.match(socket.heard, /"type":"error".*"code":"TOKEN_EXPIRED"/);
 });
@@ -519,7 +520,7 @@ Deno.test("what was accepted just before a drain is there after it", async () =>
     channels: ["room:a"],
     token: await server.token("user"),
   });
-  await until("a subscription", () => client.isSubscribed);
+  await until(() => client.isSubscribed, "a subscription");
   for (let i = 0; i < 300; i++) {
     client.publish(
       buildRoomMessage({ event: "e" }, {
@@ -532,7 +533,7 @@ Deno.test("what was accepted just before a drain is there after it", async () =>
   }
   assert.equal((await server.ended()).code, 0);
   await server.begin();
-  await until("acknowledgements", () => client.pending === 0);
+  await until(() => client.pending === 0, "acknowledgements");
   await caughtUp([client], "room:a", 300);
   assert.deepEqual(client.faults, []);
   const ids = client.received.get("room:a")!.events.map(({ id }) => id);
@@ -672,7 +673,7 @@ Deno.test("hostile frames are refused and harm nobody else", async () => {
       const { length } = peer.frames;
       peer.say("{");
       const isAnswered = () => peer.frames.length > length || !peer.isOpen;
-      await until("an answer", isAnswered);
+      await until(isAnswered, "an answer");
     }
     const codes = Object.values(REFUSALS).map(({ close }) => close as number);
     const closed = await peer.closed();
