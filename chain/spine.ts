@@ -1,0 +1,181 @@
+/**
+ * The spine of one chain: the standing blocks as the events of `blocks` fold,
+ * and what has to be published before a new block may join them.
+ *
+ * @module
+ */
+
+/** Standing blocks remembered of a chain; a fork deeper than that is a reset. */
+export const TAIL_BLOCKS = 1_024;
+
+/** A block, as far as its place in the chain goes. */
+export interface Block {
+  /** Its `blockId`. */
+  readonly blockId: string;
+  /** What a child calls its parent: its `hash`, else its `blockId`. */
+  readonly key: string;
+  /** Its parent's key; absent where the publisher does not say. */
+  readonly previous?: string | undefined;
+  /** Blocks above genesis. */
+  readonly height: number;
+}
+
+/** Heights that are missing before a block, first and last. */
+export interface Hole {
+  /** The lowest height that is missing. */
+  readonly from: number;
+  /** The highest. */
+  readonly to: number;
+}
+
+/** What has to happen for a block to join. */
+export type Verdict =
+  /** It stands already, as this one: there is nothing to publish. */
+  | { readonly kind: "stands"; readonly block: Block }
+  /** It joins once what it replaces is taken back. */
+  | {
+    readonly kind: "joins";
+    /** Blocks to be reverted first, newest first. */
+    readonly reverts: readonly Block[];
+    /** A reset to be published first, when the fork is below what is known. */
+    readonly reset?: Reset | undefined;
+    /** Set when blocks before this one are unknown. */
+    readonly gapBefore?: Hole | undefined;
+    /** The revert goes below what was called final. */
+    readonly breaksFinality: boolean;
+  };
+
+/** A new start of the chain, told to those who hold the old one. */
+export interface Reset {
+  /** The newest block that still stands; `null`: none. */
+  readonly keeps: Pick<Block, "blockId" | "height"> | null;
+  /** Why it cannot be told block by block. */
+  readonly reason: "deeper_than_kept" | "finality_broken";
+}
+
+/**
+ * Folds what `blocks` says of one chain. It publishes nothing: {@link judge}
+ * says what is right, and the fold moves only by what was really published.
+ */
+export class Spine {
+  /** Standing blocks, oldest first, heights rising. */
+  #tail: Block[] = [];
+  readonly #standing = new Map<string, Block>();
+  #final = -1;
+
+  /** The newest standing block; absent before the first. */
+  get tip(): Block | undefined {
+    return this.#tail.at(-1);
+  }
+
+  /** The height up to which nothing is reverted any more; -1: none yet. */
+  get final(): number {
+    return this.#final;
+  }
+
+  /** Standing blocks that are remembered, oldest first. */
+  get tail(): readonly Block[] {
+    return this.#tail;
+  }
+
+  /** The standing block with that key, while it is remembered. */
+  standing(key: string): Block | undefined {
+    return this.#standing.get(key);
+  }
+
+  /**
+   * Says what has to be published before `block`.
+   *
+   * @param block what a publisher wants to add.
+   */
+  judge(block: Block): Verdict {
+    const known = this.#standing.get(block.key);
+    if (known) return { kind: "stands", block: known };
+    const tip = this.tip;
+    if (!tip || block.previous === undefined || block.previous === tip.key) {
+      return { kind: "joins", reverts: [], breaksFinality: false };
+    }
+    const parent = this.#standing.get(block.previous);
+    return parent
+      ? this.#joined(this.#above(parent.height), undefined)
+      : this.#orphan(block, tip);
+  }
+
+  /** A `NEW_BLOCK` was published. */
+  add(block: Block): void {
+    this.#tail.push(block);
+    this.#standing.set(block.key, block);
+    if (this.#tail.length > TAIL_BLOCKS) {
+      this.#standing.delete(this.#tail.shift()!.key);
+    }
+  }
+
+  /** A `BLOCK_REVERTED` was published: the block and what stands on it go. */
+  revert(blockId: string): void {
+    const at = this.#tail.findLastIndex((it) => it.blockId === blockId);
+    if (at >= 0) this.#cut(at);
+  }
+
+  /** A `FINALITY` of level `final` was published; it only rises. */
+  finalize(height: number): void {
+    this.#final = Math.max(this.#final, height);
+  }
+
+  /** A `CHAIN_RESET` was published. */
+  reset(keeps: Pick<Block, "blockId" | "height"> | null): void {
+    const at = keeps === null
+      ? -1
+      : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
+    this.#cut(at + 1);
+    this.#final = Math.min(this.#final, keeps?.height ?? -1);
+  }
+
+  /**
+   * Its parent is not known. What stands at the parent's height or above is on
+   * another branch, so it goes; the blocks between are missing.
+   */
+  #orphan(block: Block, tip: Block): Verdict {
+    if (block.height > tip.height + 1) {
+      return this.#joined([], { from: tip.height + 1, to: block.height - 1 });
+    }
+    const reverts = this.#above(block.height - 2);
+    const below = this.#tail[this.#tail.length - reverts.length - 1];
+    const from = (below?.height ?? block.height - 2) + 1;
+    const to = block.height - 1;
+    return this.#joined(reverts, from <= to ? { from, to } : undefined);
+  }
+
+  #joined(
+    reverts: readonly Block[],
+    gapBefore: Hole | undefined,
+  ): Verdict {
+    const below = this.#tail[this.#tail.length - reverts.length - 1];
+    const breaksFinality = reverts.some(({ height }) => height <= this.#final);
+    const isAll = reverts.length > 0 && below === undefined;
+    if (!breaksFinality && !isAll) {
+      return { kind: "joins", reverts, gapBefore, breaksFinality };
+    }
+    const keeps = below === undefined
+      ? null
+      : { blockId: below.blockId, height: below.height };
+    const reason = breaksFinality ? "finality_broken" : "deeper_than_kept";
+    return {
+      kind: "joins",
+      reverts: [],
+      reset: { keeps, reason },
+      gapBefore,
+      breaksFinality,
+    };
+  }
+
+  /** Standing blocks higher than `height`, newest first. */
+  #above(height: number): Block[] {
+    let at = this.#tail.length;
+    while (at > 0 && this.#tail[at - 1]!.height > height) at--;
+    return this.#tail.slice(at).reverse();
+  }
+
+  #cut(from: number): void {
+    for (const { key } of this.#tail.splice(from)) this.#standing.delete(key);
+  }
+}
