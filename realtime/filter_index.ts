@@ -1,0 +1,168 @@
+/**
+ * Which filtered subscriptions an event concerns: an index from `field, value`
+ * to clauses, so that those that do not match cost nothing.
+ *
+ * @module
+ */
+
+/** What an event can be filtered by: values by field, computed once. */
+export type Tags = Readonly<Record<string, readonly string[]>>;
+
+/** An AND of fields, each an OR of values. At least one field. */
+export type Clause = Readonly<Record<string, readonly string[]>>;
+
+/** Clauses of which one has to match. At least one. */
+export type Filter = readonly Clause[];
+
+/** A clause in the index, under each value of its key field. */
+interface Indexed<Owner> {
+  readonly owner: Owner;
+  /** The field whose values stand in the index. */
+  readonly key: string;
+  /** The other fields: all of them have to match, too. */
+  readonly rest: readonly (readonly [field: string, values: Set<string>])[];
+}
+
+/** One clause, or several, under one value. */
+type Posting<Owner> = Indexed<Owner> | Set<Indexed<Owner>>;
+
+/** What is remembered of one owner, to take it out again. */
+interface Entry<Owner> {
+  readonly clauses: readonly Indexed<Owner>[];
+  /** Distinct values of the key field of each clause: an array is smallest. */
+  readonly values: readonly (readonly string[])[];
+}
+
+/** Says whether one event matches a filter; the slow, plain way. */
+export function matchesFilter(filter: Filter, tags: Tags): boolean {
+  return filter.some((clause) =>
+    Object.entries(clause).every(([field, values]) =>
+      tags[field]?.some((tag) => values.includes(tag)) ?? false
+    )
+  );
+}
+
+/**
+ * Filters of many owners over one channel.
+ *
+ * @typeParam Owner compared by identity; one filter each.
+ */
+export class FilterIndex<Owner extends object> {
+  readonly #rarest: readonly string[];
+  readonly #fields = new Map<string, Map<string, Posting<Owner>>>();
+  readonly #entries = new Map<Owner, Entry<Owner>>();
+  #size = 0;
+
+  /**
+   * Empty.
+   *
+   * @param rarest fields from the one whose values are shared by the fewest
+   * events to the one whose values are shared by the most: a clause is found
+   * by its first.
+   */
+  constructor(rarest: readonly string[]) {
+    this.#rarest = rarest;
+  }
+
+  /** How many values stand in the index. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** How many owners have a filter. */
+  get owners(): number {
+    return this.#entries.size;
+  }
+
+  /** Whether `owner` has a filter. */
+  has(owner: Owner): boolean {
+    return this.#entries.has(owner);
+  }
+
+  /** Sets the filter of `owner`; it replaces the one before. */
+  set(owner: Owner, filter: Filter): void {
+    this.delete(owner);
+    const values: string[][] = [];
+    const clauses = filter.map((clause): Indexed<Owner> => {
+      const key = this.#rarest.find((field) => field in clause) ??
+        Object.keys(clause)[0]!;
+      values.push([...new Set(clause[key])]);
+      const rest = Object.entries(clause).filter(([field]) => field !== key)
+        .map(([field, all]) => [field, new Set(all)] as const);
+      return { owner, key, rest };
+    });
+    this.#entries.set(owner, { clauses, values });
+    for (const [i, clause] of clauses.entries()) {
+      for (const value of values[i]!) this.#post(clause, value);
+    }
+  }
+
+  /** Takes the filter of `owner` out; does nothing without one. */
+  delete(owner: Owner): void {
+    const entry = this.#entries.get(owner);
+    if (!entry) return;
+    this.#entries.delete(owner);
+    for (const [i, clause] of entry.clauses.entries()) {
+      for (const value of entry.values[i]!) this.#unpost(clause, value);
+    }
+  }
+
+  /**
+   * Those whose filter the event matches, each once.
+   *
+   * @param tags of the event.
+   */
+  match(tags: Tags): Set<Owner> {
+    const found = new Set<Owner>();
+    for (const field in tags) {
+      const postings = this.#fields.get(field);
+      if (!postings) continue;
+      for (const value of tags[field]!) {
+        const posting = postings.get(value);
+        if (posting === undefined) continue;
+        if (posting instanceof Set) {
+          for (const clause of posting) collect(clause, tags, found);
+        } else collect(posting, tags, found);
+      }
+    }
+    return found;
+  }
+
+  #post(clause: Indexed<Owner>, value: string): void {
+    let postings = this.#fields.get(clause.key);
+    if (!postings) this.#fields.set(clause.key, postings = new Map());
+    const posting = postings.get(value);
+    // Most values are watched by one: a Set for each would cost more than it.
+    if (posting === undefined) postings.set(value, clause);
+    else if (posting instanceof Set) posting.add(clause);
+    else postings.set(value, new Set([posting, clause]));
+    this.#size++;
+  }
+
+  #unpost(clause: Indexed<Owner>, value: string): void {
+    const postings = this.#fields.get(clause.key)!;
+    const posting = postings.get(value);
+    this.#size--;
+    if (posting instanceof Set) {
+      posting.delete(clause);
+      if (posting.size > 1) return;
+      const [only] = posting;
+      postings.set(value, only!);
+      return;
+    }
+    postings.delete(value);
+    if (postings.size === 0) this.#fields.delete(clause.key);
+  }
+}
+
+function collect<Owner>(
+  { owner, rest }: Indexed<Owner>,
+  tags: Tags,
+  found: Set<Owner>,
+): void {
+  if (found.has(owner)) return;
+  for (const [field, values] of rest) {
+    if (!tags[field]?.some((tag) => values.has(tag))) return;
+  }
+  found.add(owner);
+}
