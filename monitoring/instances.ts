@@ -5,14 +5,13 @@
  */
 import type { Clock } from "../platform/clock.ts";
 import type { Hub } from "../realtime/hub.ts";
+import type { Reading } from "./instruments.ts";
+import type { AlertCounts, Metrics } from "./metrics.ts";
 import type {
-  AlertCounts,
   DeliveryTime,
-  Metrics,
   MetricsReport,
   PerformanceFigures,
-  Reading,
-} from "./metrics.ts";
+} from "./report.ts";
 import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 

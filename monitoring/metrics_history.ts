@@ -4,7 +4,8 @@
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
-import type { DeliveryTime, Metrics, MetricsReport } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
+import type { DeliveryTime, MetricsReport } from "./report.ts";
 
 /** Time between samples, in milliseconds. */
 export const SAMPLING_INTERVAL_MS = 5_000;

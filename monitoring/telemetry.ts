@@ -13,8 +13,9 @@ import {
   trace as tracers,
 } from "@opentelemetry/api";
 import type { Context, Histogram, Span, Tracer } from "@opentelemetry/api";
-import { INSTRUMENTS } from "./metrics.ts";
-import type { InstrumentName, Metrics } from "./metrics.ts";
+import { INSTRUMENTS } from "./instruments.ts";
+import type { InstrumentName } from "./instruments.ts";
+import type { Metrics } from "./metrics.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
 
 /** Under which name spans and instruments are told. */

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { Instances } from "../../monitoring/instances.ts";
-import {
-  getPerformanceReport,
-  INSTRUMENTS,
-  Metrics,
-  RATE_SECONDS,
-} from "../../monitoring/metrics.ts";
-import type { InstrumentName, Reading } from "../../monitoring/metrics.ts";
+import { RATE_SECONDS } from "../../monitoring/counters.ts";
+import { INSTRUMENTS } from "../../monitoring/instruments.ts";
+import type { InstrumentName, Reading } from "../../monitoring/instruments.ts";
+import { Metrics } from "../../monitoring/metrics.ts";
+import { getPerformanceReport } from "../../monitoring/report.ts";
 import {
   MAX_SAMPLES,
   MetricsHistory,
