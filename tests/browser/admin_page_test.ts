@@ -30,7 +30,7 @@ import { asyncApi } from "../../describe/asyncapi.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
 import { ENDPOINTS } from "../../routes/endpoints.ts";
 import { openApi } from "../../describe/openapi.ts";
-import { faults, withPage } from "./browser.ts";
+import { browserTest, faults, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -234,7 +234,7 @@ async function enter(page: Page, server: TestServer): Promise<string> {
 
 const REFUSED = /status of 40[13]/;
 
-Deno.test("the operator's page, in Chromium", async (t) => {
+browserTest("the operator's page, in Chromium", async (t) => {
   await build();
   await using server = await TestServer.start();
   await server.publish([{

@@ -1,7 +1,10 @@
 /**
- * A real Chromium for tests, from npm alone: `@sparticuz/chromium` brings the
- * program and the libraries that it needs, `playwright-core` drives it. No
- * system package, no display, no network but the pages a test opens.
+ * A real Chromium for tests. On Linux x64 it comes from npm alone:
+ * `@sparticuz/chromium` brings the program and the libraries that it needs, so
+ * no system package is used. Elsewhere an installed browser is used, and
+ * without one the tests are ignored, with the reason printed.
+ * `playwright-core` drives it, without a display and without network but for
+ * the pages a test opens.
  *
  * Needs permission to read, to write below the temporary directory, and to use
  * `env`, `sys` and `run` (of any program: a child started with its own
@@ -21,6 +24,25 @@ import type {
   BrowserContextOptions,
   Page,
 } from "playwright-core";
+import { whichBrowser } from "./which_browser.ts";
+
+const choice = whichBrowser({
+  ...Deno.build,
+  env: (name) => Deno.env.get(name),
+  exists: fs.existsSync,
+});
+if (choice.kind === "none") {
+  // deno-lint-ignore no-console -- a test run must say what it leaves out.
+  console.warn(`Browser tests ignored: ${choice.reason}`);
+}
+
+/** Registers a test that needs a browser; ignored where there is none. */
+export function browserTest(
+  name: string,
+  test: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  Deno.test({ name, ignore: choice.kind === "none", fn: test });
+}
 
 /** Longest a single step in a page may take, in milliseconds. */
 export const STEP_TIMEOUT_MS = 15_000;
@@ -99,6 +121,16 @@ export async function faults(page: Page): Promise<string[]> {
 
 async function launch(): Promise<Browser> {
   const { chromium } = await driver();
+  const args = [
+    "--no-sandbox",
+    "--no-pings",
+    "--disable-domain-reliability",
+    "--font-render-hinting=none",
+  ];
+  if (choice.kind === "none") throw new Error(choice.reason);
+  if (choice.kind === "installed") {
+    return await chromium.launch({ executablePath: choice.path, args });
+  }
   const home = await unpacked();
   return await chromium.launch({
     executablePath: join(home, "chromium"),
@@ -108,12 +140,7 @@ async function launch(): Promise<Browser> {
       LD_LIBRARY_PATH: join(home, "al2023", "lib"),
       FONTCONFIG_FILE: join(home, "fonts.conf"),
     },
-    args: [
-      "--no-sandbox",
-      "--no-pings",
-      "--disable-domain-reliability",
-      "--font-render-hinting=none",
-    ],
+    args,
   });
 }
 

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
 import type { ClientState } from "../../client/types.ts";
-import { withPage } from "./browser.ts";
+import { browserTest, withPage } from "./browser.ts";
 import type { Stage, StageOptions } from "./browser.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
@@ -116,227 +116,248 @@ Deno.test.beforeAll(async () => {
   await build();
 });
 
-Deno.test("a page that goes offline notices, and online it catches up at once", () =>
-  withTab(async (tab, { context }, url) => {
-    await tab.open(url);
-    await tab.server.publish(blocks(1, 3));
-    await tab.heard(3);
+browserTest(
+  "a page that goes offline notices, and online it catches up at once",
+  () =>
+    withTab(async (tab, { context }, url) => {
+      await tab.open(url);
+      await tab.server.publish(blocks(1, 3));
+      await tab.heard(3);
 
-    await context.setOffline(true);
-    await tab.server.publish(blocks(4, 5));
-    // The socket is not closed, it falls silent: the client has to find out.
-    await until(
-      async () => (await tab.state()).status === "reconnecting",
-      "reconnecting",
-    );
-    const { connectionError, reconnectAttempts } = await tab.state();
-    assert.ok(connectionError);
-    assert.equal(reconnectAttempts, 0, "tries while offline do not count");
-    assert.deepEqual(await tab.heights(), [1, 2, 3]);
+      await context.setOffline(true);
+      await tab.server.publish(blocks(4, 5));
+      // The socket is not closed, it falls silent: the client has to find out.
+      await until(
+        async () => (await tab.state()).status === "reconnecting",
+        "reconnecting",
+      );
+      const { connectionError, reconnectAttempts } = await tab.state();
+      assert.ok(connectionError);
+      assert.equal(reconnectAttempts, 0, "tries while offline do not count");
+      assert.deepEqual(await tab.heights(), [1, 2, 3]);
 
-    const since = performance.now();
-    await context.setOffline(false);
-    await tab.heard(8);
-    // Not a whole interval of 5 s, which the wait had grown to.
-    assert.ok(performance.now() - since < 3_000);
-    await tab.server.publish(blocks(9, 1));
-    await tab.heard(9);
-    await tab.assertComplete(9);
-    assert.equal((await tab.state()).reconnects, 1);
-  }, { expectedErrors: LOST_SOCKET }));
+      const since = performance.now();
+      await context.setOffline(false);
+      await tab.heard(8);
+      // Not a whole interval of 5 s, which the wait had grown to.
+      assert.ok(performance.now() - since < 3_000);
+      await tab.server.publish(blocks(9, 1));
+      await tab.heard(9);
+      await tab.assertComplete(9);
+      assert.equal((await tab.state()).reconnects, 1);
+    }, { expectedErrors: LOST_SOCKET }),
+);
 
-Deno.test("a tab that slept comes back to the same connection and all events", () =>
-  withTab(async (tab, { page, context }, url) => {
-    // With a heartbeat of a second, seven are what minutes are to the real one.
-    await tab.open(
-      url,
-      `{ WebSocket: class extends WebSocket {
+browserTest(
+  "a tab that slept comes back to the same connection and all events",
+  () =>
+    withTab(async (tab, { page, context }, url) => {
+      // With a heartbeat of a second, seven are what minutes are to the real one.
+      await tab.open(
+        url,
+        `{ WebSocket: class extends WebSocket {
         set onmessage(take) {
           super.onmessage = take && (({ data }) =>
             take({ data: data.replace(/"heartbeatMs":\\d+/, '"heartbeatMs":1000') }));
         }
       } }`,
-    );
-    await tab.server.publish(blocks(1, 1));
-    await tab.heard(1);
-    const { sessionId } = await tab.state();
-
-    // The debugger holds the page's thread; sockets and time go on.
-    const devtools = await context.newCDPSession(page);
-    await devtools.send("Debugger.enable");
-    const held = new Promise((resolve) =>
-      devtools.once("Debugger.paused", resolve)
-    );
-    await devtools.send("Debugger.pause");
-    await tab.server.publish(blocks(2, 50));
-    await held;
-    await pause(7_000);
-    const { result } = await devtools.send("Runtime.evaluate", {
-      expression: "heights.length",
-    });
-    assert.equal(result.value, 1, "a held page runs nothing");
-    await devtools.send("Debugger.disable");
-
-    await tab.heard(51);
-    await tab.server.publish(blocks(52, 1));
-    await tab.heard(52);
-    await tab.assertComplete(52);
-    // As long as a server that does not answer would be given, and more.
-    await pause(6_500);
-    const state = await tab.state();
-    assert.equal(state.sessionId, sessionId);
-    assert.equal(state.reconnects, 0);
-    assert.ok(state.isConnected);
-  }));
-
-Deno.test("timers that run once a minute are not taken for a dead server", () =>
-  withTab(async (tab, { page }, url) => {
-    await page.clock.install();
-    await tab.open(url);
-    await page.clock.pauseAt(Date.now() + MINUTE_MS);
-    for (let minute = 0; minute < 5; minute++) {
-      // What Chromium does to pages hidden for long: timers wait for the full
-      // minute, messages do not.
-      await tab.server.publish(blocks(1 + minute * 2, 2));
-      await tab.heard(2 + minute * 2);
-      await page.clock.fastForward(MINUTE_MS);
-      await pause(100);
-    }
-    await tab.assertComplete(10);
-    const { isConnected, reconnects } = await tab.state();
-    assert.deepEqual({ isConnected, reconnects }, {
-      isConnected: true,
-      reconnects: 0,
-    });
-  }));
-
-Deno.test("a server that falls silent is found by a tab whose timers are late", () =>
-  withTab(async (tab, { page }, url) => {
-    await page.clock.install();
-    await tab.open(url);
-    await tab.server.publish(blocks(1, 1));
-    await tab.heard(1);
-    tab.server.signal("SIGSTOP");
-    try {
-      for (let minute = 0; minute < 4; minute++) {
-        await page.clock.fastForward(MINUTE_MS);
-        await pause(50);
-      }
-      assert.equal((await tab.state()).status, "reconnecting");
-    } finally {
-      tab.server.signal("SIGCONT");
-    }
-    await page.clock.fastForward(MINUTE_MS);
-    await until(async () => (await tab.state()).isConnected, "connected");
-    await tab.server.publish(blocks(2, 1));
-    await tab.heard(2);
-    await tab.assertComplete(2);
-  }, { expectedErrors: LOST_SOCKET }));
-
-Deno.test("a page that takes 50 ms an event slows nobody else, and misses nothing", () =>
-  withTab(async (fast, _, url) => {
-    const { server } = fast;
-    await fast.open(url);
-    await withPage(async ({ page }) => {
-      const slow = new Tab(page, server);
-      await slow.open(
-        url,
-        "{}",
-        "for (const end = performance.now() + 50; performance.now() < end;);",
       );
-      // More than the sockets between them hold.
-      const padding = "x".repeat(55_000);
-      for (let i = 0; i < 12; i++) {
-        await server.publish(blocks(1 + i * 5, 5, { padding }));
+      await tab.server.publish(blocks(1, 1));
+      await tab.heard(1);
+      const { sessionId } = await tab.state();
+
+      // The debugger holds the page's thread; sockets and time go on.
+      const devtools = await context.newCDPSession(page);
+      await devtools.send("Debugger.enable");
+      const held = new Promise((resolve) =>
+        devtools.once("Debugger.paused", resolve)
+      );
+      await devtools.send("Debugger.pause");
+      await tab.server.publish(blocks(2, 50));
+      await held;
+      await pause(7_000);
+      const { result } = await devtools.send("Runtime.evaluate", {
+        expression: "heights.length",
+      });
+      assert.equal(result.value, 1, "a held page runs nothing");
+      await devtools.send("Debugger.disable");
+
+      await tab.heard(51);
+      await tab.server.publish(blocks(52, 1));
+      await tab.heard(52);
+      await tab.assertComplete(52);
+      // As long as a server that does not answer would be given, and more.
+      await pause(6_500);
+      const state = await tab.state();
+      assert.equal(state.sessionId, sessionId);
+      assert.equal(state.reconnects, 0);
+      assert.ok(state.isConnected);
+    }),
+);
+
+browserTest(
+  "timers that run once a minute are not taken for a dead server",
+  () =>
+    withTab(async (tab, { page }, url) => {
+      await page.clock.install();
+      await tab.open(url);
+      await page.clock.pauseAt(Date.now() + MINUTE_MS);
+      for (let minute = 0; minute < 5; minute++) {
+        // What Chromium does to pages hidden for long: timers wait for the full
+        // minute, messages do not.
+        await tab.server.publish(blocks(1 + minute * 2, 2));
+        await tab.heard(2 + minute * 2);
+        await page.clock.fastForward(MINUTE_MS);
+        await pause(100);
       }
-      await fast.heard(60);
-      const handled = await page.evaluate("heights.length") as number;
-      assert.ok(handled < 40, `the slow page had handled ${handled}`);
-      await fast.assertComplete(60);
-      const { messageLatency } = await fast.state();
-      assert.ok(messageLatency! < 1_000, `${messageLatency} ms`);
-      await slow.heard(60);
-      await slow.assertComplete(60);
-    });
-  }));
+      await tab.assertComplete(10);
+      const { isConnected, reconnects } = await tab.state();
+      assert.deepEqual({ isConnected, reconnects }, {
+        isConnected: true,
+        reconnects: 0,
+      });
+    }),
+);
 
-Deno.test("a page through a killed server delivers each event once", () =>
-  withTab(async (tab, _, url) => {
-    const { server } = tab;
-    await tab.open(url);
-    for (let round = 0; round < 2; round++) {
-      await server.publish(blocks(1 + round * 40, 20));
-      await server.stop(round === 1 ? "SIGTERM" : "SIGKILL");
-      await server.begin();
-      await server.publish(blocks(21 + round * 40, 20));
-      await tab.heard(40 + round * 40);
-    }
-    await tab.assertComplete(80);
-    assert.equal((await tab.state()).reconnects, 2);
-  }, { expectedErrors: LOST_SOCKET }));
+browserTest(
+  "a server that falls silent is found by a tab whose timers are late",
+  () =>
+    withTab(async (tab, { page }, url) => {
+      await page.clock.install();
+      await tab.open(url);
+      await tab.server.publish(blocks(1, 1));
+      await tab.heard(1);
+      tab.server.signal("SIGSTOP");
+      try {
+        for (let minute = 0; minute < 4; minute++) {
+          await page.clock.fastForward(MINUTE_MS);
+          await pause(50);
+        }
+        assert.equal((await tab.state()).status, "reconnecting");
+      } finally {
+        tab.server.signal("SIGCONT");
+      }
+      await page.clock.fastForward(MINUTE_MS);
+      await until(async () => (await tab.state()).isConnected, "connected");
+      await tab.server.publish(blocks(2, 1));
+      await tab.heard(2);
+      await tab.assertComplete(2);
+    }, { expectedErrors: LOST_SOCKET }),
+);
 
-Deno.test("short-lived tokens are renewed in place; when that fails, the page comes back with a new one", async () => {
-  const LIFE_S = 3;
-  await using service = await openTestService({
-    env: { REQUIRE_AUTH: "true" },
-    assets: await readAssets(new URL("../../client/dist/", import.meta.url)),
-  });
-  await using listener = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  );
-  const { port } = listener.addr;
-  const server = {
-    url: `http://127.0.0.1:${port}`,
-    socketUrl: `ws://127.0.0.1:${port}/ws`,
-  };
-  const publish = async (first: number, count: number) => {
-    const response = await service.request("/api/publish", {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        authorization: `Bearer ${await tokenOf("publisher")}`,
-      },
-      body: JSON.stringify({ messages: blocks(first, count) }),
+browserTest(
+  "a page that takes 50 ms an event slows nobody else, and misses nothing",
+  () =>
+    withTab(async (fast, _, url) => {
+      const { server } = fast;
+      await fast.open(url);
+      await withPage(async ({ page }) => {
+        const slow = new Tab(page, server);
+        await slow.open(
+          url,
+          "{}",
+          "for (const end = performance.now() + 50; performance.now() < end;);",
+        );
+        // More than the sockets between them hold.
+        const padding = "x".repeat(55_000);
+        for (let i = 0; i < 12; i++) {
+          await server.publish(blocks(1 + i * 5, 5, { padding }));
+        }
+        await fast.heard(60);
+        const handled = await page.evaluate("heights.length") as number;
+        assert.ok(handled < 40, `the slow page had handled ${handled}`);
+        await fast.assertComplete(60);
+        const { messageLatency } = await fast.state();
+        assert.ok(messageLatency! < 1_000, `${messageLatency} ms`);
+        await slow.heard(60);
+        await slow.assertComplete(60);
+      });
+    }),
+);
+
+browserTest(
+  "a page through a killed server delivers each event once",
+  () =>
+    withTab(async (tab, _, url) => {
+      const { server } = tab;
+      await tab.open(url);
+      for (let round = 0; round < 2; round++) {
+        await server.publish(blocks(1 + round * 40, 20));
+        await server.stop(round === 1 ? "SIGTERM" : "SIGKILL");
+        await server.begin();
+        await server.publish(blocks(21 + round * 40, 20));
+        await tab.heard(40 + round * 40);
+      }
+      await tab.assertComplete(80);
+      assert.equal((await tab.state()).reconnects, 2);
+    }, { expectedErrors: LOST_SOCKET }),
+);
+
+browserTest(
+  "short-lived tokens are renewed in place; when that fails, the page comes back with a new one",
+  async () => {
+    const LIFE_S = 3;
+    await using service = await openTestService({
+      env: { REQUIRE_AUTH: "true" },
+      assets: await readAssets(new URL("../../client/dist/", import.meta.url)),
     });
-    assert.equal(response.status, 200, await response.text());
-  };
-  await using host = emptyPages();
-  await withPage(async ({ page }) => {
-    let given = 0;
-    let isLoginDown = false;
-    await page.exposeFunction("freshToken", () => {
-      if (isLoginDown) throw new Error("login is down");
-      given++;
-      // Expired by its own words, but for the skew that clocks are granted.
-      return tokenOf("user", LIFE_S, () => Date.now() - CLOCK_SKEW_MS);
-    });
-    const tab = new Tab(page, server);
-    const url = `http://127.0.0.1:${host.addr.port}/`;
-    await tab.open(
-      url,
-      `{ auth: { token: () => freshToken() }, onError() {} }`,
+    await using listener = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen() {} },
+      service.app.fetch,
     );
-    const opened = await tab.state();
-    assert.equal(opened.identity?.user, "user");
+    const { port } = listener.addr;
+    const server = {
+      url: `http://127.0.0.1:${port}`,
+      socketUrl: `ws://127.0.0.1:${port}/ws`,
+    };
+    const publish = async (first: number, count: number) => {
+      const response = await service.request("/api/publish", {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          authorization: `Bearer ${await tokenOf("publisher")}`,
+        },
+        body: JSON.stringify({ messages: blocks(first, count) }),
+      });
+      assert.equal(response.status, 200, await response.text());
+    };
+    await using host = emptyPages();
+    await withPage(async ({ page }) => {
+      let given = 0;
+      let isLoginDown = false;
+      await page.exposeFunction("freshToken", () => {
+        if (isLoginDown) throw new Error("login is down");
+        given++;
+        // Expired by its own words, but for the skew that clocks are granted.
+        return tokenOf("user", LIFE_S, () => Date.now() - CLOCK_SKEW_MS);
+      });
+      const tab = new Tab(page, server);
+      const url = `http://127.0.0.1:${host.addr.port}/`;
+      await tab.open(
+        url,
+        `{ auth: { token: () => freshToken() }, onError() {} }`,
+      );
+      const opened = await tab.state();
+      assert.equal(opened.identity?.user, "user");
 
-    await pause(LIFE_S * 1_000 + 500);
-    await publish(1, 1);
-    await tab.heard(1);
-    const renewed = await tab.state();
-    assert.equal(renewed.sessionId, opened.sessionId);
-    assert.ok(
-      Date.parse(renewed.identity!.expiresAt!) > Date.now() - CLOCK_SKEW_MS,
-      "the identity tells of the new token",
-    );
-    assert.ok(given >= 3 && given <= 9, `${given} tokens`);
+      await pause(LIFE_S * 1_000 + 500);
+      await publish(1, 1);
+      await tab.heard(1);
+      const renewed = await tab.state();
+      assert.equal(renewed.sessionId, opened.sessionId);
+      assert.ok(
+        Date.parse(renewed.identity!.expiresAt!) > Date.now() - CLOCK_SKEW_MS,
+        "the identity tells of the new token",
+      );
+      assert.ok(given >= 3 && given <= 9, `${given} tokens`);
 
-    isLoginDown = true;
-    await until(async () => !(await tab.state()).isConnected, "ended");
-    await publish(2, 3);
-    isLoginDown = false;
-    await tab.heard(4);
-    await tab.assertComplete(4);
-    assert.equal((await tab.state()).reconnects, 1);
-  }, { expectedErrors: /WebSocket/ });
-});
+      isLoginDown = true;
+      await until(async () => !(await tab.state()).isConnected, "ended");
+      await publish(2, 3);
+      isLoginDown = false;
+      await tab.heard(4);
+      await tab.assertComplete(4);
+      assert.equal((await tab.state()).reconnects, 1);
+    }, { expectedErrors: /WebSocket/ });
+  },
+);

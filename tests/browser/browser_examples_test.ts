@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { build } from "../../client/build.ts";
-import { withPage } from "./browser.ts";
+import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -65,7 +65,7 @@ async function saysWhileRunning(
   }
 }
 
-Deno.test("the examples in docs/examples run", async (t) => {
+browserTest("the examples in docs/examples run", async (t) => {
   await build();
   await using server = await TestServer.start();
   await server.publish([block(1), block(2)]);

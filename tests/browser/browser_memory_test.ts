@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { build } from "../../client/build.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
-import { withPage } from "./browser.ts";
+import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -50,64 +50,67 @@ function event(number: number): AnyMessage {
   };
 }
 
-Deno.test("the live page's memory stays flat over 100,000 events, its toolbar open", async (t) => {
-  await build();
-  await using server = await TestServer.start();
-  await withPage(async ({ page, context }) => {
-    await page.goto(server.url);
-    await page.getByRole("button", { name: "DevToolbar" }).click();
-    await page.locator("kaldrix-devtoolbar").getByText("connected").waitFor();
-    await page.evaluate(`window.toolbar =
+browserTest(
+  "the live page's memory stays flat over 100,000 events, its toolbar open",
+  async (t) => {
+    await build();
+    await using server = await TestServer.start();
+    await withPage(async ({ page, context }) => {
+      await page.goto(server.url);
+      await page.getByRole("button", { name: "DevToolbar" }).click();
+      await page.locator("kaldrix-devtoolbar").getByText("connected").waitFor();
+      await page.evaluate(`window.toolbar =
       document.querySelector("kaldrix-devtoolbar")`);
-    const devtools = await context.newCDPSession(page);
-    await devtools.send("Performance.enable");
+      const devtools = await context.newCDPSession(page);
+      await devtools.send("Performance.enable");
 
-    let published = 0;
-    const publishUntil = async (total: number) => {
-      const publisher = async () => {
-        while (published < total) {
-          const first = published;
-          published += BATCH;
-          await server.publish(
-            Array.from({ length: BATCH }, (_, i) => event(first + i)),
-          );
-        }
+      let published = 0;
+      const publishUntil = async (total: number) => {
+        const publisher = async () => {
+          while (published < total) {
+            const first = published;
+            published += BATCH;
+            await server.publish(
+              Array.from({ length: BATCH }, (_, i) => event(first + i)),
+            );
+          }
+        };
+        await Promise.all([publisher(), publisher(), publisher()]);
+        await until(
+          async () =>
+            await page.evaluate("toolbar.client.state.received") === total,
+          `${total} events`,
+        );
       };
-      await Promise.all([publisher(), publisher(), publisher()]);
-      await until(
-        async () =>
-          await page.evaluate("toolbar.client.state.received") === total,
-        `${total} events`,
-      );
-    };
-    const held = async () => {
-      // Garbage with finalizers takes a second round.
-      await devtools.send("HeapProfiler.collectGarbage");
-      await devtools.send("HeapProfiler.collectGarbage");
-      const { metrics } = await devtools.send("Performance.getMetrics");
-      const of = (name: string) =>
-        metrics.find((each) => each.name === name)!.value;
-      return { heap: of("JSHeapUsedSize"), nodes: of("Nodes") };
-    };
+      const held = async () => {
+        // Garbage with finalizers takes a second round.
+        await devtools.send("HeapProfiler.collectGarbage");
+        await devtools.send("HeapProfiler.collectGarbage");
+        const { metrics } = await devtools.send("Performance.getMetrics");
+        const of = (name: string) =>
+          metrics.find((each) => each.name === name)!.value;
+        return { heap: of("JSHeapUsedSize"), nodes: of("Nodes") };
+      };
 
-    await publishUntil(FILLED);
-    const before = await held();
-    await publishUntil(EVENTS);
-    const after = await held();
-    const growth = after.heap - before.heap;
-    const kilobytes = Math.round(growth / 1_000);
-    await t.step(
-      `${kilobytes} kB more after ${EVENTS} events than after ${FILLED}`,
-      () => {
-        assert.ok(growth < MAX_GROWTH, `${growth} bytes`);
-        assert.ok(after.nodes < before.nodes * 1.2 + 100, `${after.nodes}`);
-      },
-    );
-    assert.deepEqual(
-      await page.evaluate(
-        "[toolbar.client.state.gaps, toolbar.client.state.reconnects]",
-      ),
-      [0, 0],
-    );
-  });
-});
+      await publishUntil(FILLED);
+      const before = await held();
+      await publishUntil(EVENTS);
+      const after = await held();
+      const growth = after.heap - before.heap;
+      const kilobytes = Math.round(growth / 1_000);
+      await t.step(
+        `${kilobytes} kB more after ${EVENTS} events than after ${FILLED}`,
+        () => {
+          assert.ok(growth < MAX_GROWTH, `${growth} bytes`);
+          assert.ok(after.nodes < before.nodes * 1.2 + 100, `${after.nodes}`);
+        },
+      );
+      assert.deepEqual(
+        await page.evaluate(
+          "[toolbar.client.state.gaps, toolbar.client.state.reconnects]",
+        ),
+        [0, 0],
+      );
+    });
+  },
+);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
-import { withPage } from "./browser.ts";
+import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -71,7 +71,7 @@ async function comesTrue(page: Page, expression: string): Promise<void> {
 
 const OPEN = "sockets.filter(({ readyState }) => readyState < 2).length";
 
-Deno.test("the React hook, in Chromium", async (t) => {
+browserTest("the React hook, in Chromium", async (t) => {
   await build();
   await using server = await TestServer.start();
   await using host = await reactPage(server);

@@ -21,7 +21,7 @@ import {
 import type { ClientState } from "../../client/types.ts";
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
 import type { MessageType } from "../../protocol/messages.ts";
-import { faults, withPage } from "./browser.ts";
+import { browserTest, faults, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -242,7 +242,7 @@ async function showsTile(page: Page, name: string, value: string) {
 
 const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_SOCKET/;
 
-Deno.test("the live page, in Chromium", async (t) => {
+browserTest("the live page, in Chromium", async (t) => {
   await build();
   await using server = await TestServer.start();
   await server.publish(blocks(1, 5));

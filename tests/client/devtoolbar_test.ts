@@ -18,7 +18,7 @@ import {
   Recording,
 } from "../../client/devtoolbar/recording.ts";
 import { MAX_PAUSE_MS, replay } from "../../client/devtoolbar/replay.ts";
-import { withPage } from "../browser/browser.ts";
+import { browserTest, withPage } from "../browser/browser.ts";
 import type { StageOptions } from "../browser/browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
@@ -248,7 +248,7 @@ async function opened(page: Page, url: string) {
   return element;
 }
 
-Deno.test("the DevToolbar on a hostile page, in Chromium", async (t) => {
+browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
   await build();
   await using server = await TestServer.start();
   await using host = hostilePage(server);

@@ -16,7 +16,7 @@ import { MAX_FAULTS } from "../../realtime/session.ts";
 import type { RefusalCode } from "../../protocol/refusals.ts";
 import { AUTH_DEADLINE_MS } from "../../realtime/session.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
-import { withPage } from "../browser/browser.ts";
+import { browserTest, withPage } from "../browser/browser.ts";
 import { encodeFrame, OPCODE, RawSocket } from "./raw_socket.ts";
 import { Witness } from "./witness.ts";
 import { pause, SECRET, TestServer } from "../server.ts";
@@ -613,62 +613,65 @@ Deno.test("a client that reads nothing but asks without end is sent away", async
   await witness.serves();
 });
 
-Deno.test("a page of another origin gets nothing where origins are named", async () => {
-  const allowed = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Response("<!doctype html>", { headers: HTML }),
-  );
-  const foreign = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => new Response("<!doctype html>", { headers: HTML }),
-  );
-  const originOf = ({ addr }: typeof allowed) =>
-    `http://127.0.0.1:${addr.port}`;
-  try {
-    await using server = await TestServer.start({
-      settings: { ALLOWED_ORIGINS: originOf(allowed) },
-    });
-    await using witness = await Witness.call(server);
-    const visit = (origin: string) =>
-      withPage(async ({ page }) => {
-        await page.goto(origin);
-        return await page.evaluate(async ({ url, socketUrl }) => {
-          const socket = await new Promise<string>((resolve) => {
-            const socket = new WebSocket(socketUrl);
-            socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
-            socket.onclose = ({ code }) => resolve(String(code));
-          });
-          const http = await fetch(`${url}/api/channels`)
-            .then(({ status }) => String(status), () => "refused");
-          const sse = await new Promise<string>((resolve) => {
-            const source = new EventSource(`${url}/sse?channels=blocks`);
-            source.addEventListener("subscribed", () => {
-              source.close();
-              resolve("subscribed");
+browserTest(
+  "a page of another origin gets nothing where origins are named",
+  async () => {
+    const allowed = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      () => new Response("<!doctype html>", { headers: HTML }),
+    );
+    const foreign = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      () => new Response("<!doctype html>", { headers: HTML }),
+    );
+    const originOf = ({ addr }: typeof allowed) =>
+      `http://127.0.0.1:${addr.port}`;
+    try {
+      await using server = await TestServer.start({
+        settings: { ALLOWED_ORIGINS: originOf(allowed) },
+      });
+      await using witness = await Witness.call(server);
+      const visit = (origin: string) =>
+        withPage(async ({ page }) => {
+          await page.goto(origin);
+          return await page.evaluate(async ({ url, socketUrl }) => {
+            const socket = await new Promise<string>((resolve) => {
+              const socket = new WebSocket(socketUrl);
+              socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
+              socket.onclose = ({ code }) => resolve(String(code));
             });
-            source.onerror = () => {
-              source.close();
-              resolve("refused");
-            };
-          });
-          return { socket, http, sse };
-        }, { url: server.url, socketUrl: server.socketUrl });
-      }, { expectedErrors: /403|CORS|ERR_FAILED|WebSocket|favicon|404/ });
-    assert.deepEqual(await visit(originOf(allowed)), {
-      socket: "connected",
-      http: "200",
-      sse: "subscribed",
-    });
-    assert.deepEqual(await visit(originOf(foreign)), {
-      socket: "1006",
-      http: "refused",
-      sse: "refused",
-    });
-    await witness.serves();
-  } finally {
-    await Promise.all([allowed.shutdown(), foreign.shutdown()]);
-  }
-});
+            const http = await fetch(`${url}/api/channels`)
+              .then(({ status }) => String(status), () => "refused");
+            const sse = await new Promise<string>((resolve) => {
+              const source = new EventSource(`${url}/sse?channels=blocks`);
+              source.addEventListener("subscribed", () => {
+                source.close();
+                resolve("subscribed");
+              });
+              source.onerror = () => {
+                source.close();
+                resolve("refused");
+              };
+            });
+            return { socket, http, sse };
+          }, { url: server.url, socketUrl: server.socketUrl });
+        }, { expectedErrors: /403|CORS|ERR_FAILED|WebSocket|favicon|404/ });
+      assert.deepEqual(await visit(originOf(allowed)), {
+        socket: "connected",
+        http: "200",
+        sse: "subscribed",
+      });
+      assert.deepEqual(await visit(originOf(foreign)), {
+        socket: "1006",
+        http: "refused",
+        sse: "refused",
+      });
+      await witness.serves();
+    } finally {
+      await Promise.all([allowed.shutdown(), foreign.shutdown()]);
+    }
+  },
+);
 
 const HTML = { "content-type": "text/html" };
 
