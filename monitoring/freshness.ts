@@ -46,16 +46,16 @@ export class Freshness {
   async ageMs(): Promise<number | undefined> {
     const { hub, clock, isExpected } = this.#options;
     const [head] = await hub.heads([HEAD_CHANNEL]);
-    const newest = await hub.read(HEAD_CHANNEL, {
+    const { entries } = await hub.read(HEAD_CHANNEL, {
       after: Math.max(0, head!.seq - CHAIN_BLOCKS),
       upTo: head!.seq,
       limit: isExpected ? 1 : CHAIN_BLOCKS,
       maxBytes: MAX_BYTES,
       newest: true,
     });
-    if (!isExpected && newest.length < CHAIN_BLOCKS) return undefined;
-    const last = newest.at(-1);
-    const at = last ? Date.parse(JSON.parse(last.text).timestamp) : this.#since;
+    if (!isExpected && entries.length < CHAIN_BLOCKS) return undefined;
+    const last = entries.at(-1);
+    const at = last ? last.at : this.#since;
     return Math.max(0, clock.now() - at);
   }
 }

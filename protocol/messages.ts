@@ -57,9 +57,27 @@ export interface MessageKind {
   readonly about:
     | { readonly kind: string; readonly by: readonly string[] }
     | null;
+  /** Fields that subscribers may filter by, and what each is made of; none if absent. */
+  readonly tags?: Readonly<Record<string, TagKind>>;
   /** What the payload must look like. */
   readonly payload: z.ZodObject;
 }
+
+/** A field that events can be filtered by. */
+export interface TagKind {
+  /** Payload fields whose values it holds: texts, numbers or lists of them. */
+  readonly of: readonly string[];
+  /** Addresses are compared in lower case. */
+  readonly isAddress?: true;
+}
+
+/** What an event can be filtered by: values by field, as text. */
+export type Tags = Readonly<Record<string, readonly string[]>>;
+
+/** Most values of one field that an event is tagged with. */
+export const MAX_TAG_VALUES = 1_000;
+/** Longer values, in UTF-16 units, are no tags: no filter can name them. */
+export const MAX_TAG_LENGTH = 256;
 
 /** Every application message, by its type. */
 export const MESSAGES = {
@@ -68,6 +86,10 @@ export const MESSAGES = {
     channel: "blocks",
     stamp: "timestamp",
     about: { kind: "block", by: ["blockId", "height"] },
+    tags: {
+      blockId: { of: ["blockId"] },
+      validator: { of: ["validator"], isAddress: true },
+    },
     payload: z.looseObject({
       blockId: identifier,
       /** Blocks above genesis. */
@@ -89,6 +111,11 @@ export const MESSAGES = {
     channel: "dag",
     stamp: "timestamp",
     about: null,
+    tags: {
+      updateType: { of: ["updateType"] },
+      nodeId: { of: ["nodeId"] },
+      relatedNode: { of: ["relatedNodes"] },
+    },
     payload: z.looseObject({
       updateType: z.enum([
         "NODE_ADDED",
@@ -114,6 +141,10 @@ export const MESSAGES = {
     channel: "validators",
     stamp: "timestamp",
     about: { kind: "validator", by: ["validatorId"] },
+    tags: {
+      eventType: { of: ["eventType"] },
+      validatorId: { of: ["validatorId"], isAddress: true },
+    },
     payload: z.looseObject({
       eventType: z.enum([
         "JOINED",
@@ -142,6 +173,13 @@ export const MESSAGES = {
     channel: "transactions",
     stamp: "timestamp",
     about: { kind: "transaction", by: ["txId"] },
+    tags: {
+      address: { of: ["from", "to"], isAddress: true },
+      from: { of: ["from"], isAddress: true },
+      to: { of: ["to"], isAddress: true },
+      status: { of: ["status"] },
+      txId: { of: ["txId"] },
+    },
     payload: transaction,
   },
   NODE_STATUS: {
@@ -149,6 +187,11 @@ export const MESSAGES = {
     channel: "nodes",
     stamp: "lastUpdate",
     about: { kind: "node", by: ["nodeId"] },
+    tags: {
+      nodeId: { of: ["nodeId"] },
+      status: { of: ["status"] },
+      region: { of: ["region"] },
+    },
     payload: z.looseObject({
       nodeId: identifier,
       status: z.enum(["ONLINE", "OFFLINE", "SYNCING", "ERROR"]),
@@ -172,6 +215,12 @@ export const MESSAGES = {
     channel: "alerts",
     stamp: "timestamp",
     about: null,
+    tags: {
+      alert: { of: ["type"] },
+      severity: { of: ["severity"] },
+      subject: { of: ["subject"] },
+      status: { of: ["status"] },
+    },
     payload: z.looseObject({
       /** What kind of alert, for example `node_failure`. */
       type: identifier,
@@ -200,6 +249,7 @@ export const MESSAGES = {
     channel: "room",
     stamp: null,
     about: null,
+    tags: { event: { of: ["event"] } },
     payload: z.looseObject({
       /** The application's name for what happened. */
       event: identifier,
@@ -288,6 +338,39 @@ export function keysOf(
   return about.by.map((field, i) =>
     `${about.kind}${i === 0 ? ":" : "#"}${payload[field]}`
   );
+}
+
+/**
+ * What an event can be filtered by.
+ *
+ * @param type the message's type.
+ * @param payload its validated payload.
+ * @returns fields that have a value, each with its distinct values: at most
+ * {@link MAX_TAG_VALUES} of at most {@link MAX_TAG_LENGTH} UTF-16 units.
+ */
+export function tagsOf(
+  type: MessageType,
+  payload: Readonly<Record<string, unknown>>,
+): Tags {
+  const tags: Record<string, readonly string[]> = {};
+  const { tags: kinds = {} } = MESSAGES[type] as MessageKind;
+  for (const field in kinds) {
+    const { of, isAddress } = kinds[field]!;
+    const values = new Set<string>();
+    for (const source of of) addTags(values, payload[source], isAddress);
+    if (values.size > 0) tags[field] = [...values];
+  }
+  return tags;
+}
+
+function addTags(values: Set<string>, value: unknown, isAddress = false): void {
+  if (Array.isArray(value)) {
+    for (const item of value) addTags(values, item, isAddress);
+  } else if (typeof value === "string" || typeof value === "number") {
+    const text = isAddress ? `${value}`.toLowerCase() : `${value}`;
+    if (text.length > MAX_TAG_LENGTH || values.size >= MAX_TAG_VALUES) return;
+    values.add(text);
+  }
 }
 
 /** The kind of channel that tells about things of a kind, such as `block`. */

@@ -86,17 +86,17 @@ export class History {
       }
     }
     const upTo = before ? Math.min(before.seq - 1, seq) : seq;
-    const texts = await this.#hub.read(name, {
+    const { entries } = await this.#hub.read(name, {
       after: after?.seq ?? 0,
       upTo,
       limit: limit + 1,
       maxBytes: MAX_ANSWER_BYTES,
       newest: after === undefined,
     });
-    const more = texts.length > limit;
+    const more = entries.length > limit;
     const kept = after === undefined
-      ? texts.slice(-limit)
-      : texts.slice(0, limit);
+      ? entries.slice(-limit)
+      : entries.slice(0, limit);
     // A page may end early for its length, before its limit.
     const [first, last] = [kept.at(0)?.seq, kept.at(-1)?.seq];
     const cut = !more && first !== undefined &&
@@ -107,7 +107,7 @@ export class History {
       channel: name,
       epoch: seq === 0 ? null : epoch,
       seq,
-      events: kept.map(({ text }) => JSON.parse(text) as Data),
+      events: kept.map(({ json }) => JSON.parse(json) as Data),
       more: more || cut,
     };
   }

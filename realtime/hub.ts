@@ -9,14 +9,21 @@ import type { Channel } from "../protocol/channels.ts";
 import type { Publication } from "../protocol/decode.ts";
 import { encodeEvent } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
-import { keysOf } from "../protocol/messages.ts";
+import { keysOf, tagsOf } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Hint, Link, LinkedEvent } from "./link.ts";
-import type { EventLog, Head, LoggedEvent } from "../store/event_log.ts";
+import type { Hint, Link } from "./link.ts";
+import type { Entry, LoggedEntry } from "../store/entry.ts";
+import type {
+  Draft,
+  EventLog,
+  Head,
+  LogPage,
+  PageRange,
+} from "../store/event_log.ts";
 import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
-import type { OutboxParts, Page } from "./outbox.ts";
+import type { OutboxParts } from "./outbox.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
 import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
@@ -108,14 +115,8 @@ export interface Standing {
   readonly lag: number;
 }
 
-/** An event on its way past the log. */
-interface Unlogged {
-  readonly channel: string;
-  readonly type: string;
-  readonly id: string | undefined;
-  readonly payloadText: string;
-  readonly trace?: string;
-}
+/** An event of a channel without retention. */
+type Unlogged = Omit<Draft, "keys">;
 
 /** When what a stream has yet to hand out came, on the monotonic clock. */
 interface Due {
@@ -130,7 +131,7 @@ interface Due {
 /** A channel being opened: what the links said of it meanwhile. */
 interface Opening {
   readonly stream: Promise<Stream>;
-  readonly heard: LinkedEvent[];
+  readonly heard: Entry[];
 }
 
 /** Publishes, and keeps the streams of this isolate in step with the log. */
@@ -154,7 +155,7 @@ export class Hub {
   readonly #idleSince = new Map<string, number>();
   readonly #dirty = new Map<Stream, Due>();
   readonly #repairs = new Map<Stream, "due" | "reading" | "outdated">();
-  readonly #pages = new Map<string, Promise<Page>>();
+  readonly #pages = new Map<string, Promise<LogPage>>();
   readonly #readers: (() => void)[] = [];
   #reading = 0;
   #checking: Disposable | undefined;
@@ -233,8 +234,14 @@ export class Hub {
    * @param publication on a channel without retention.
    */
   tell({ type, channel, id, payload }: Publication): void {
-    const payloadText = JSON.stringify(payload);
-    this.#deliver(this.#made({ channel: channel.name, type, id, payloadText }));
+    const { entry } = this.#made({
+      channel: channel.name,
+      type,
+      id,
+      payloadText: JSON.stringify(payload),
+      tags: tagsOf(type, payload),
+    });
+    this.#deliver(entry);
   }
 
   async #publish(
@@ -247,6 +254,7 @@ export class Hub {
       type,
       id,
       payloadText: JSON.stringify(payload),
+      tags: tagsOf(type, payload),
       keys: keysOf(type, payload),
       ...(trace === undefined ? {} : { trace }),
     }));
@@ -289,7 +297,7 @@ export class Hub {
     if (!isLogged(channel)) {
       return Promise.resolve(this.#keep(channel, { epoch: "", seq: 0 }));
     }
-    const heard: LinkedEvent[] = [];
+    const heard: Entry[] = [];
     const stream = this.#begin(channel, heard);
     this.#opening.set(name, { stream, heard });
     return stream;
@@ -311,10 +319,7 @@ export class Hub {
    * @param range numbers and bounds, as {@link EventLog.read} takes them.
    * @throws {Refusal} `STORE_UNAVAILABLE` when KV fails.
    */
-  read(
-    channel: string,
-    range: Parameters<EventLog["read"]>[1],
-  ): Promise<{ seq: number; text: string }[]> {
+  read(channel: string, range: PageRange): Promise<LogPage> {
     return this.#stored(() => this.#log.read(channel, range));
   }
 
@@ -361,7 +366,7 @@ export class Hub {
     return { id: this.#nextId(now), now };
   }
 
-  async #begin(channel: Channel, heard: LinkedEvent[]): Promise<Stream> {
+  async #begin(channel: Channel, heard: Entry[]): Promise<Stream> {
     const { name } = channel;
     try {
       const [head] = await this.heads([name]);
@@ -387,24 +392,27 @@ export class Hub {
   }
 
   #pass(draft: Unlogged): Accepted {
-    const { id, ...event } = this.#made(draft);
-    this.#observer.accepted?.([event]);
-    this.#deliver(event);
-    for (const link of this.#links) link.publish([event]);
-    return { id, channel: event.channel };
+    const { id, entry } = this.#made(draft);
+    this.#observer.accepted?.([entry]);
+    this.#deliver(entry);
+    for (const link of this.#links) link.publish([entry]);
+    return { id, channel: entry.channel };
   }
 
   #made(
-    { channel, type, id, payloadText, trace }: Unlogged,
-  ): LinkedEvent & { id: string } {
+    { channel, type, id, payloadText, tags, trace }: Unlogged,
+  ): { id: string; entry: Entry } {
     const now = this.#clock.now();
     const name = id ?? this.#nextId(now);
-    const text = encodeEvent(type, payloadText, { channel }, { id: name, now });
-    const event = { id: name, channel, text };
-    return trace === undefined ? event : { ...event, trace };
+    const json = encodeEvent(type, payloadText, { channel }, { id: name, now });
+    const entry = { channel, type, at: now, tags, json };
+    return {
+      id: name,
+      entry: trace === undefined ? entry : { ...entry, trace },
+    };
   }
 
-  #committed(events: readonly LoggedEvent[]): void {
+  #committed(events: readonly LoggedEntry[]): void {
     this.#observer.accepted?.(events);
     for (const event of events) this.#deliver(event);
     for (const link of this.#links) link.publish(events);
@@ -415,22 +423,23 @@ export class Hub {
     if (incomplete) this.#checkIn(this.#holdMs);
   }
 
-  #deliver(event: LinkedEvent): void {
+  #deliver(event: Entry): void {
     const stream = this.#streams.get(event.channel);
     if (stream) return this.#take(stream, event);
     const heard = this.#opening.get(event.channel)?.heard;
     if (heard && heard.length < MAX_HELD) heard.push(event);
   }
 
-  #take(stream: Stream, { epoch, seq, text, trace }: LinkedEvent): void {
+  #take(stream: Stream, entry: Entry): void {
+    const { epoch, seq, trace } = entry;
     if (this.#tracing && trace !== undefined) this.#note(trace);
     if (!stream.logged) {
-      stream.pass(text);
+      stream.pass(entry);
       this.#touch(stream);
       return;
     }
     if (epoch === undefined || seq === undefined) return;
-    const outcome = stream.offer(epoch, seq, text);
+    const outcome = stream.offer(entry as LoggedEntry);
     if (outcome === "taken") this.#touch(stream);
     else if (outcome !== "known") this.#repairIn(stream, this.#holdMs);
   }
@@ -535,21 +544,22 @@ export class Hub {
     }
     while (stream.seq < upTo) {
       const after = stream.seq;
-      const page = await this.#log.read(channel, {
+      const { entries } = await this.#log.read(channel, {
         after,
         upTo,
         limit: REPAIR_EVENTS,
         maxBytes: REPAIR_BYTES,
       });
       if (stream.epoch !== epoch) return;
-      if (page.length === 0 && stream.seq < upTo) {
+      if (entries.length === 0 && stream.seq < upTo) {
         stream.resetTo({ epoch, seq: upTo });
       }
       let taken = 0;
-      for (const { seq, text } of page) {
+      for (const entry of entries) {
+        const { seq } = entry;
         // Retention has taken what lies between.
         if (seq > stream.seq + 1) stream.resetTo({ epoch, seq: seq - 1 });
-        if (stream.offer(epoch, seq, text) === "taken") taken++;
+        if (stream.offer(entry) === "taken") taken++;
       }
       if (taken > 0) this.#observer.repaired?.(channel, taken);
       this.#touch(stream);
@@ -607,7 +617,7 @@ export class Hub {
   }
 
   /** One page; those who stand at the same place share the reading of it. */
-  #page(channel: string, after: number, upTo: number): Promise<Page> {
+  #page(channel: string, after: number, upTo: number): Promise<LogPage> {
     const key = `${channel} ${after} ${upTo}`;
     const known = this.#pages.get(key);
     if (known) return known;

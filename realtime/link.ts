@@ -5,20 +5,8 @@
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
-
-/** An event told by another isolate. */
-export interface LinkedEvent {
-  /** Canonical name of its channel. */
-  readonly channel: string;
-  /** Identity of its log; absent on channels without retention. */
-  readonly epoch?: string;
-  /** Position in it; absent likewise. */
-  readonly seq?: number;
-  /** The whole frame as JSON. */
-  readonly text: string;
-  /** What it is part of, as a W3C `traceparent`; absent when not traced. */
-  readonly trace?: string;
-}
+import { isEntry } from "../store/entry.ts";
+import type { Entry } from "../store/entry.ts";
 
 /** The ways there are between isolates. */
 export type LinkName = "broadcast" | "doorbell";
@@ -38,7 +26,7 @@ export interface LinkObserver {
 /** What one isolate tells the others. */
 export interface Hint {
   /** Events just committed; none when only the bell rang. */
-  readonly events: readonly LinkedEvent[];
+  readonly events: readonly Entry[];
   /** Whether something was, or may have been, left out: look at the log. */
   readonly incomplete: boolean;
 }
@@ -46,7 +34,7 @@ export interface Hint {
 /** A way between isolates; best effort. */
 export interface Link extends Disposable {
   /** Tells every other isolate, never the sender. Must not throw. */
-  publish(events: readonly LinkedEvent[]): void;
+  publish(events: readonly Entry[]): void;
   /** Names who hears; one listener, which must not throw. */
   receive(listener: (hint: Hint) => void): void;
 }
@@ -55,7 +43,7 @@ export interface Link extends Disposable {
 interface Post {
   readonly from: string;
   readonly number: number;
-  readonly events: readonly LinkedEvent[];
+  readonly events: readonly Entry[];
 }
 
 /** Senders whose numbering is remembered; the oldest are forgotten. */
@@ -90,7 +78,7 @@ export class BroadcastLink implements Link {
   }
 
   /** Posts the events of one commit. */
-  publish(events: readonly LinkedEvent[]): void {
+  publish(events: readonly Entry[]): void {
     if (!this.#open) return;
     const post: Post = { from: this.#from, number: ++this.#number, events };
     this.#channel.postMessage(post);
@@ -129,15 +117,7 @@ function isPost(data: unknown): data is Post {
   if (typeof data !== "object" || data === null) return false;
   const { from, number, events } = data as Partial<Post>;
   return typeof from === "string" && isNumber(number) &&
-    Array.isArray(events) && events.every(isLinkedEvent);
-}
-
-function isLinkedEvent(event: unknown): event is LinkedEvent {
-  if (typeof event !== "object" || event === null) return false;
-  const { channel, epoch, seq, text } = event as Partial<LinkedEvent>;
-  return typeof channel === "string" && typeof text === "string" &&
-    (epoch === undefined || typeof epoch === "string") &&
-    (seq === undefined || isNumber(seq));
+    Array.isArray(events) && events.every(isEntry);
 }
 
 function isNumber(value: unknown): value is number {
@@ -215,7 +195,7 @@ export class DoorbellLink implements Link {
   }
 
   /** Rings, when it has waited and the last ring is long enough ago. */
-  publish(_events: readonly LinkedEvent[]): void {
+  publish(_events: readonly Entry[]): void {
     if (!this.#open) return;
     const busy = this.#ringing || this.#resting !== undefined;
     if (!busy && this.#waitMs === 0) {

@@ -7,7 +7,9 @@ import { asReplay, encodeBatch, encodeReply } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
 import type { GapReason } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { LoggedEntry } from "../store/entry.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
+import type { LogPage } from "../store/event_log.ts";
 import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
 import type { Cursor, Stream } from "./stream.ts";
 
@@ -34,15 +36,16 @@ export interface Peer {
   send(text: string): void;
 }
 
-/** Events as they stand in the log. */
-export type Page = readonly { readonly seq: number; readonly text: string }[];
-
 /** What an outbox needs of the machine around it. */
 export interface OutboxParts {
   /** Time, for stalls and retries. */
   clock: Clock;
   /** Reads events of a channel after a number, oldest first. */
-  readPage: (channel: string, after: number, upTo: number) => Promise<Page>;
+  readPage: (
+    channel: string,
+    after: number,
+    upTo: number,
+  ) => Promise<LogPage>;
   /** Reads the oldest number of a channel that is still kept. */
   readOldest: (channel: string) => Promise<number>;
   /** Envelope fields for frames made here. */
@@ -355,11 +358,11 @@ export class Outbox {
       return;
     }
     const upTo = stream.first - 1;
-    const page = await this.#parts.readPage(channel, place.seq, upTo);
+    const { entries } = await this.#parts.readPage(channel, place.seq, upTo);
     if (!this.#follows(place) || stream.epoch !== epoch) return;
-    this.#sendPage(place, page);
+    this.#sendPage(place, entries);
     // A short page that ended before its range did has nothing further.
-    if (page.length === 0 && place.seq < upTo) {
+    if (entries.length === 0 && place.seq < upTo) {
       this.#tellGap(place, place.seq + 1, upTo, "retention");
       place.seq = upTo;
     }
@@ -369,7 +372,7 @@ export class Outbox {
     return this.#open && this.#places.get(place.stream.channel) === place;
   }
 
-  #sendPage(place: Place, page: Page): void {
+  #sendPage(place: Place, page: readonly LoggedEntry[]): void {
     for (let i = 0; i < page.length;) {
       if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) return;
       const { seq } = page[i]!;
@@ -380,10 +383,10 @@ export class Outbox {
       let length = 0;
       let last = seq - 1;
       while (i < page.length && page[i]!.seq === last + 1) {
-        const { text } = page[i++]!;
+        const { json } = page[i++]!;
         last++;
-        texts.push(last <= place.replayUntil ? asReplay(text) : text);
-        length += text.length;
+        texts.push(last <= place.replayUntil ? asReplay(json) : json);
+        length += json.length;
         if (!this.batch || length >= FRAME_LENGTH) break;
       }
       this.#sayAll();

@@ -6,6 +6,7 @@
 import { asReplay, encodeBatch } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
+import type { Entry, LoggedEntry } from "../store/entry.ts";
 import type { Head } from "../store/event_log.ts";
 
 /** Newest events a stream keeps encoded, in number. */
@@ -74,8 +75,8 @@ export class Stream {
   readonly cursors: Set<Cursor> = new Set();
   readonly #envelope: () => FrameOptions;
   readonly #capacity: number;
-  readonly #ring: (string | undefined)[] = [];
-  readonly #held = new Map<number, string>();
+  readonly #ring: (Entry | undefined)[] = [];
+  readonly #held = new Map<number, Entry>();
   readonly #frames: Joined[] = [];
   #round: Round | undefined;
   #epoch: string;
@@ -138,10 +139,9 @@ export class Stream {
    * `"foreign"` when it belongs to another log of this name.
    */
   offer(
-    epoch: string,
-    seq: number,
-    text: string,
+    entry: LoggedEntry,
   ): "taken" | "held" | "known" | "foreign" {
+    const { epoch, seq } = entry;
     if (epoch !== this.#epoch) {
       // The first event of a channel that had none names its log.
       if (this.#epoch !== UNBORN_EPOCH || seq !== 1) return "foreign";
@@ -153,10 +153,10 @@ export class Stream {
     }
     if (seq <= this.#seq) return "known";
     if (seq > this.#seq + 1) {
-      if (this.#held.size < MAX_HELD) this.#held.set(seq, text);
+      if (this.#held.size < MAX_HELD) this.#held.set(seq, entry);
       return "held";
     }
-    this.#push(text);
+    this.#push(entry);
     for (let next; (next = this.#held.get(this.#seq + 1)) !== undefined;) {
       this.#held.delete(this.#seq + 1);
       this.#push(next);
@@ -165,8 +165,8 @@ export class Stream {
   }
 
   /** Takes an event of a channel without retention. */
-  pass(text: string): void {
-    this.#push(text);
+  pass(entry: Entry): void {
+    this.#push(entry);
   }
 
   /**
@@ -213,8 +213,8 @@ export class Stream {
 
   /** The encoded event `seq`, which must lie between `first` and `seq`. */
   textOf(seq: number, replay: boolean): string {
-    const text = this.#ring[seq % this.#capacity]!;
-    return replay ? asReplay(text) : text;
+    const { json } = this.#ring[seq % this.#capacity]!;
+    return replay ? asReplay(json) : json;
   }
 
   /**
@@ -255,12 +255,12 @@ export class Stream {
     return fresh;
   }
 
-  #push(text: string): void {
+  #push(entry: Entry): void {
     this.#frames.length = 0;
     this.#seq++;
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
-    this.#ring[this.#seq % this.#capacity] = text;
-    this.#length += text.length;
+    this.#ring[this.#seq % this.#capacity] = entry;
+    this.#length += entry.json.length;
     while (this.#length > RING_LENGTH && this.#first < this.#seq) {
       this.#forget();
     }
@@ -268,7 +268,7 @@ export class Stream {
 
   #forget(): void {
     const slot = this.#first++ % this.#capacity;
-    this.#length -= this.#ring[slot]!.length;
+    this.#length -= this.#ring[slot]!.json.length;
     this.#ring[slot] = undefined;
   }
 }

@@ -10,6 +10,7 @@
  * @module
  */
 import { encodeEvent } from "../protocol/encode.ts";
+import type { Tags } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { backoffMs } from "../platform/backoff.ts";
 import type { Growth } from "../platform/backoff.ts";
@@ -19,13 +20,17 @@ import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
 import { isBusy } from "./busy.ts";
+import type { LoggedEntry } from "./entry.ts";
 import {
+  entryIn,
   eventsIn,
   firstIn,
+  lineOf,
   packed,
   PART_BYTES,
   partsOf,
   ROW_EVENTS,
+  tagsText,
 } from "./rows.ts";
 import type { Part, Row } from "./rows.ts";
 import type { Tracing } from "../platform/tracing.ts";
@@ -103,6 +108,8 @@ export interface Draft {
   readonly type: string;
   /** Its payload as JSON. */
   readonly payloadText: string;
+  /** What it can be filtered by. */
+  readonly tags: Tags;
   /** The publisher's idempotency key. */
   readonly id: string | undefined;
   /** What it is the latest state of: keys to ask by, the lasting one first. */
@@ -111,18 +118,34 @@ export interface Draft {
   readonly trace?: string;
 }
 
-/** An event in the log. */
-export interface LoggedEvent {
-  /** Canonical name of its channel. */
-  readonly channel: string;
-  /** Identity of the log. */
-  readonly epoch: string;
-  /** Position in it, from 1. */
-  readonly seq: number;
-  /** The whole frame as JSON. */
-  readonly text: string;
-  /** The publish it belongs to, as a W3C `traceparent`; absent when not traced. */
-  readonly trace?: string;
+/** What a page holds. */
+export interface PageRange {
+  /** The last number before the page. */
+  readonly after: number;
+  /** The last number that may be in it. */
+  readonly upTo: number;
+  /** Most events in it. */
+  readonly limit: number;
+  /** The page ends early after so many bytes, never before one event. */
+  readonly maxBytes: number;
+  /** Takes the page from the end of the range instead of its start. */
+  readonly newest?: boolean;
+}
+
+/** Numbers from one to another, both included. */
+export interface SeqRange {
+  /** The first. */
+  readonly from: number;
+  /** The last. */
+  readonly to: number;
+}
+
+/** Events of a channel, in the order of their numbers. */
+export interface LogPage {
+  /** Numbers may be missing where retention has begun to delete them. */
+  readonly entries: readonly LoggedEntry[];
+  /** Numbers whose events are stored but cannot be read any more, in order. */
+  readonly unreadable: readonly SeqRange[];
 }
 
 /** Where a draft came to stand. */
@@ -201,7 +224,7 @@ interface Remembered {
 /** One try at a commit, kept until it is known whether it took effect. */
 interface Attempt {
   readonly operation: Deno.AtomicOperation;
-  readonly events: readonly LoggedEvent[];
+  readonly events: readonly LoggedEntry[];
   /** Stands in KV once the commit took effect, when its events may not. */
   readonly name: string;
   readonly places: readonly (readonly Place[])[];
@@ -229,7 +252,7 @@ export class EventLog {
   #running: Promise<void> | undefined;
   #trims = new Map<string, number>();
   #trimming: Promise<void> | undefined;
-  #onCommit: (events: readonly LoggedEvent[]) => void = () => {};
+  #onCommit: (events: readonly LoggedEntry[]) => void = () => {};
 
   /** Opens nothing yet: the first append or read does. */
   constructor(options: EventLogOptions) {
@@ -248,7 +271,7 @@ export class EventLog {
    *
    * @param listener must not throw.
    */
-  onCommit(listener: (events: readonly LoggedEvent[]) => void): void {
+  onCommit(listener: (events: readonly LoggedEntry[]) => void): void {
     this.#onCommit = listener;
   }
 
@@ -266,10 +289,10 @@ export class EventLog {
     let keyBytes = 0;
     let mutations = 0;
     const channels = new Set<string>();
-    for (const { channel, payloadText, keys, id = "" } of drafts) {
+    for (const { channel, payloadText, tags, keys, id = "" } of drafts) {
       channels.add(channel);
       const size = this.#encoder.encode(payloadText).byteLength +
-        ENVELOPE_BYTES;
+        this.#encoder.encode(tagsText(tags)).byteLength + ENVELOPE_BYTES;
       const rows = Math.floor(size / PART_BYTES) + (id === "" ? 1 : 2);
       mutations += rows + keys.length;
       bytes += size + (rows + keys.length) * MUTATION_BYTES;
@@ -377,40 +400,24 @@ export class EventLog {
    * Reads events in the order of their numbers.
    *
    * @param channel canonical name.
-   * @param range `after` and `upTo` (inclusive) are numbers, `limit` counts
-   * events, `maxBytes` ends the page early (but never before one event);
-   * `newest` takes the page from the end of the range instead of its start.
-   * @returns texts with their numbers; numbers may be missing where the
-   * retention has begun to take them.
+   * @param range which, and how many of them.
    * @throws whatever KV throws.
    */
-  read(
-    channel: string,
-    range: {
-      after: number;
-      upTo: number;
-      limit: number;
-      maxBytes: number;
-      newest?: boolean;
-    },
-  ): Promise<{ seq: number; text: string }[]> {
+  read(channel: string, range: PageRange): Promise<LogPage> {
     return this.#timely(this.#readPage(channel, range));
   }
 
   async #readPage(
     channel: string,
-    { after, upTo, limit, maxBytes, newest = false }: Parameters<
-      EventLog["read"]
-    >[1],
-  ): Promise<{ seq: number; text: string }[]> {
-    if (upTo <= after || limit < 1) return [];
+    { after, upTo, limit, maxBytes, newest = false }: PageRange,
+  ): Promise<LogPage> {
+    if (upTo <= after || limit < 1) return { entries: [], unreadable: [] };
     const rows = this.#kv.list<Uint8Array>({
       start: ["log", channel, after + 1],
       // The last of the range may lie in a row that ends beyond it.
       end: ["log", channel, upTo + ROW_EVENTS],
     }, { reverse: newest, batchSize: LIST_BATCH });
-    const decoder = new TextDecoder();
-    const page: { seq: number; text: string }[] = [];
+    const page: LoggedEntry[] = [];
     let bytes = 0;
     let parts: Part[] = [];
     let last = 0;
@@ -423,8 +430,9 @@ export class EventLog {
       const numbered = events.map((event, i) => ({ seq: first + i, event }));
       for (const { seq, event } of newest ? numbered.reverse() : numbered) {
         if (seq <= after || seq > upTo || isFull()) continue;
-        bytes += event.byteLength;
-        page.push({ seq, text: decoder.decode(event) });
+        const entry = entryIn(event, channel, seq);
+        bytes += entry.json.length;
+        page.push(entry);
       }
     };
     for await (const { key, value } of rows) {
@@ -436,7 +444,7 @@ export class EventLog {
       parts.push({ number: key[3] as number, bytes: value });
     }
     takeRow();
-    return newest ? page.reverse() : page;
+    return { entries: newest ? page.reverse() : page, unreadable: [] };
   }
 
   /**
@@ -460,13 +468,13 @@ export class EventLog {
     const { channel, epoch, seq } = state;
     const [head] = await this.#readHeads([channel]);
     if (head!.epoch !== epoch) return undefined;
-    const [event] = await this.#readPage(channel, {
+    const { entries: [entry] } = await this.#readPage(channel, {
       after: seq - 1,
       upTo: seq,
       limit: 1,
       maxBytes: 0,
     });
-    return event?.text;
+    return entry?.json;
   }
 
   async #run(): Promise<void> {
@@ -655,7 +663,7 @@ export class EventLog {
     const now = this.#clock.now();
     const operation = this.#kv.atomic();
     const heads = new Map<string, Head>();
-    const events: LoggedEvent[] = [];
+    const events: LoggedEntry[] = [];
     const kept = new Map<string, Row[]>();
     const placed = new Map<string, Place>();
     const states = new Map<string, State>();
@@ -671,16 +679,16 @@ export class EventLog {
       const { epoch } = head;
       heads.set(channel, { epoch, seq });
       const name = id ?? this.#nextId(now);
-      const text = encodeEvent(type, payloadText, { channel, seq, epoch }, {
+      const json = encodeEvent(type, payloadText, { channel, seq, epoch }, {
         id: name,
         now,
       });
-      const event = { channel, epoch, seq, text };
-      events.push(draft.trace ? { ...event, trace: draft.trace } : event);
-      const bytes = this.#encoder.encode(text);
-      const row = { seq, bytes };
+      const { tags } = draft;
+      const entry = { channel, epoch, seq, type, at: now, tags, json };
+      events.push(draft.trace ? { ...entry, trace: draft.trace } : entry);
+      const row = { seq, bytes: lineOf(entry) };
       if (!kept.get(channel)?.push(row)) kept.set(channel, [row]);
-      for (const [key, state] of statesOf(draft, bytes, { epoch, seq })) {
+      for (const [key, state] of statesOf(draft, json, { epoch, seq })) {
         states.set(key, state);
       }
       const result = { id: name, channel, epoch, seq };
@@ -776,7 +784,7 @@ export class EventLog {
   }
 
   /** Trims channels that have grown enough since, beside the hot path. */
-  #considerTrim(events: readonly LoggedEvent[]): void {
+  #considerTrim(events: readonly LoggedEntry[]): void {
     for (const { channel, seq } of events) {
       if (seq % TRIM_EVERY === 0) this.#trims.set(channel, seq);
     }
@@ -821,11 +829,12 @@ export class EventLog {
 /** What to keep of an event so that its subject can be asked for. */
 function statesOf(
   { keys, channel }: Draft,
-  bytes: Uint8Array,
+  json: string,
   { epoch, seq }: Head,
 ): [string, State][] {
   const [lasting, ...others] = keys;
   if (lasting === undefined) return [];
+  const bytes = new TextEncoder().encode(json);
   const state = bytes.byteLength <= PART_BYTES
     ? bytes
     : { channel, epoch, seq };

@@ -1,10 +1,16 @@
 /**
- * How events lie in the store. Short ones that are committed together share a
- * row, one to a line: a row is dear to write and to read, a line in it is not.
- * A long one takes a row of several parts.
+ * How events are stored. Short ones that are committed together share a row,
+ * one to a line, since a row costs much to write and to read and a line does
+ * not. A long one takes a row of several parts.
+ *
+ * A line is epoch, type, time, tags and frame, parted by tabs; earlier versions wrote
+ * the frame alone, which begins with `{`.
  *
  * @module
  */
+import type { LoggedEntry } from "./entry.ts";
+import { tagsOf } from "../protocol/messages.ts";
+import type { Tags } from "../protocol/messages.ts";
 
 /**
  * Length of every part of a row but the last, which is shorter: so a reader
@@ -23,7 +29,7 @@ const LINE_FEED = 10;
 export interface Row {
   /** The number of the last event in it. */
   readonly seq: number;
-  /** JSON texts in UTF-8, one to a line. */
+  /** Lines in UTF-8. */
   readonly bytes: Uint8Array;
 }
 
@@ -33,6 +39,61 @@ export interface Part {
   readonly number: number;
   /** At most {@link PART_BYTES} of them. */
   readonly bytes: Uint8Array;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** What every event without tags has. */
+const NO_TAGS: Tags = {};
+
+/** Tags as a line holds them: JSON, or nothing when there are none. */
+export function tagsText(tags: Tags): string {
+  for (const _ in tags) return JSON.stringify(tags);
+  return "";
+}
+
+/** Writes an event as a line. JSON text never holds a tab. */
+export function lineOf(
+  { epoch, type, at, tags, json }: LoggedEntry,
+): Uint8Array {
+  return encoder.encode(
+    `${epoch}\t${type}\t${at}\t${tagsText(tags)}\t${json}`,
+  );
+}
+
+/** Reads an event from its line. */
+export function entryIn(
+  line: Uint8Array,
+  channel: string,
+  seq: number,
+): LoggedEntry {
+  const text = decoder.decode(line);
+  if (text.startsWith("{")) return earlierEntryIn(text, channel, seq);
+  const afterEpoch = text.indexOf("\t");
+  const afterType = text.indexOf("\t", afterEpoch + 1);
+  const afterAt = text.indexOf("\t", afterType + 1);
+  const afterTags = text.indexOf("\t", afterAt + 1);
+  const tags = text.slice(afterAt + 1, afterTags);
+  return {
+    channel,
+    epoch: text.slice(0, afterEpoch),
+    seq,
+    type: text.slice(afterEpoch + 1, afterType),
+    at: Number(text.slice(afterType + 1, afterAt)),
+    tags: tags === "" ? NO_TAGS : JSON.parse(tags),
+    json: text.slice(afterTags + 1),
+  };
+}
+
+/** Reads what an earlier version stored: the frame alone. */
+function earlierEntryIn(
+  json: string,
+  channel: string,
+  seq: number,
+): LoggedEntry {
+  const { type, timestamp, epoch, payload } = JSON.parse(json);
+  const at = Date.parse(timestamp);
+  return { channel, epoch, seq, type, at, tags: tagsOf(type, payload), json };
 }
 
 /**

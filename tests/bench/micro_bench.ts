@@ -15,6 +15,7 @@ import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { Outbox, Pace } from "../../realtime/outbox.ts";
 import { Stream } from "../../realtime/stream.ts";
+import { entryOf } from "../fakes/entry.ts";
 import { Budget } from "../../security/budget.ts";
 import { RateLimit } from "../../security/rate_limit.ts";
 import {
@@ -119,14 +120,14 @@ const ring = stream();
 const text = eventText();
 Deno.bench("ring: take an event and read it", () => {
   const at = ring.seq + 1;
-  ring.offer("E", at, text);
+  ring.offer(entryOf("E", at, text));
   ring.textOf(at, false);
 });
 
 /** Sockets that take everything at once. */
 function audience(batch: boolean): Stream {
   const followed = stream();
-  const unread = () => Promise.resolve([]);
+  const unread = () => Promise.resolve({ entries: [], unreadable: [] });
   for (let i = 0; i < SUBSCRIBERS; i++) {
     const outbox = new Outbox({ bufferedAmount: 0, send: () => {} }, {
       clock: systemClock,
@@ -145,12 +146,12 @@ for (const batch of [true, false]) {
   const followed = audience(batch);
   const how = batch ? "joined" : "one by one";
   Deno.bench(`fan out: an event to ${SUBSCRIBERS}, ${how}`, () => {
-    followed.offer("E", followed.seq + 1, text);
+    followed.offer(entryOf("E", followed.seq + 1, text));
     followed.flush();
   });
   Deno.bench(`fan out: ${EVENTS} events to ${SUBSCRIBERS}, ${how}`, () => {
     for (let i = 0; i < EVENTS; i++) {
-      followed.offer("E", followed.seq + 1, text);
+      followed.offer(entryOf("E", followed.seq + 1, text));
     }
     followed.flush();
   });

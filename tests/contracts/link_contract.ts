@@ -4,7 +4,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { Hint, Link, LinkedEvent } from "../../realtime/link.ts";
+import type { Hint, Link } from "../../realtime/link.ts";
+import type { Entry } from "../../store/entry.ts";
 
 /** Links of one kind that should hear each other. */
 export interface LinkBench extends AsyncDisposable {
@@ -17,8 +18,16 @@ export interface LinkBench extends AsyncDisposable {
 }
 
 /** One event, numbered. */
-export function event(seq: number): LinkedEvent {
-  return { channel: "blocks", epoch: "e", seq, text: `{"seq":${seq}}` };
+export function event(seq: number): Entry {
+  return {
+    channel: "blocks",
+    epoch: "e",
+    seq,
+    type: "NEW_BLOCK",
+    at: 0,
+    tags: {},
+    json: `{"seq":${seq}}`,
+  };
 }
 
 function listen(link: Link): Hint[] {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Hint, Link, LinkedEvent } from "../../realtime/link.ts";
+import type { Hint, Link } from "../../realtime/link.ts";
+import type { Entry } from "../../store/entry.ts";
 
 /** One hint on its way to one isolate. */
 export interface Letter {
@@ -30,7 +31,7 @@ export class PostOffice {
   post(
     from: FakeLink,
     number: number,
-    events: readonly LinkedEvent[],
+    events: readonly Entry[],
   ): void {
     for (const link of this.#links) {
       if (link === from) continue;
@@ -60,7 +61,7 @@ export class FakeLink implements Link {
   }
 
   /** Posts to all others. */
-  publish(events: readonly LinkedEvent[]): void {
+  publish(events: readonly Entry[]): void {
     if (this.#open) this.#office.post(this, ++this.#number, events);
   }
 
@@ -79,7 +80,7 @@ export class FakeLink implements Link {
   accept(
     from: FakeLink,
     number: number,
-    events: readonly LinkedEvent[],
+    events: readonly Entry[],
     notices: boolean,
   ): void {
     if (!this.#open) return;

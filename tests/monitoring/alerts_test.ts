@@ -633,19 +633,15 @@ Deno.test("the webhook's key is what openssl makes of the secret", async () => {
 
 Deno.test("a chain is expected where a source is set, or where one was", async () => {
   const clock = new ManualClock();
-  const at = (number: number) =>
-    JSON.stringify({
-      timestamp: new Date(clock.now() - 1_000 * number).toISOString(),
-    });
   const hub = (blocks: number) => ({
     heads: () => Promise.resolve([{ epoch: "e", seq: blocks }]),
     read: (_channel: string, { limit }: { limit: number }) =>
-      Promise.resolve(
-        Array.from({ length: Math.min(blocks, limit) }, (_, i) => ({
+      Promise.resolve({
+        entries: Array.from({ length: Math.min(blocks, limit) }, (_, i) => ({
           seq: blocks - i,
-          text: at(i + 5),
+          at: clock.now() - 1_000 * (i + 5),
         })).reverse(),
-      ),
+      }),
   });
   const ageOf = (blocks: number, isExpected: boolean) =>
     new Freshness({

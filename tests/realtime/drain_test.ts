@@ -189,6 +189,7 @@ Deno.test("the commit in flight is finished before anyone is closed", async () =
     type: "NEW_BLOCK",
     payloadText: "{}",
     id: undefined,
+    tags: {},
     keys: [],
   };
   let placedAt = 0;
@@ -207,6 +208,7 @@ Deno.test("a store that hangs does not hold the isolate beyond its time", async 
     type: "NEW_BLOCK",
     payloadText: "{}",
     id: undefined,
+    tags: {},
     keys: [],
   }]).catch(() => {});
   const ms = await took(clock, drain.begin());

@@ -10,7 +10,8 @@ import {
   STALL_MS,
   TICK_MS,
 } from "../../realtime/outbox.ts";
-import type { Page } from "../../realtime/outbox.ts";
+import type { LogPage } from "../../store/event_log.ts";
+import { entryOf } from "../fakes/entry.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { FakePeer } from "../fakes/peer.ts";
@@ -39,17 +40,18 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     clock,
     pace,
     envelope: () => ({ id: "frame", now: 0 }),
-    readPage: (_: string, after: number, upTo: number): Promise<Page> => {
+    readPage: (_: string, after: number, upTo: number): Promise<LogPage> => {
       log.reads++;
       if (log.failing) return Promise.reject(new Error("KV is away"));
       const from = Math.max(after + 1, log.oldest);
       const count = Math.max(0, Math.min(PAGE_EVENTS, upTo - from + 1));
-      return Promise.resolve(
-        Array.from({ length: count }, (_, i) => ({
-          seq: from + i,
-          text: text(from + i),
-        })),
-      );
+      return Promise.resolve({
+        entries: Array.from(
+          { length: count },
+          (_, i) => entryOf(log.epoch, from + i, text(from + i)),
+        ),
+        unreadable: [],
+      });
     },
     readOldest: () => Promise.resolve(log.oldest),
   };
@@ -57,7 +59,7 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
   const publish = (count: number) => {
     for (let i = 0; i < count; i++) {
       const next = stream.seq + 1;
-      stream.offer(log.epoch, next, text(next));
+      stream.offer(entryOf(log.epoch, next, text(next)));
     }
     stream.flush();
   };

@@ -11,6 +11,7 @@ import {
   Stream,
 } from "../../realtime/stream.ts";
 import type { Cursor } from "../../realtime/stream.ts";
+import { entryOf } from "../fakes/entry.ts";
 
 const text = (seq: number) => `{"seq":${seq}}`;
 
@@ -44,15 +45,15 @@ function seqsIn(frame: string): number[] {
 
 Deno.test("a Stream holds back what comes early and hands on in order", () => {
   const stream = streamAt(0);
-  assert.equal(stream.offer("e", 3, text(3)), "held");
-  assert.equal(stream.offer("e", 2, text(2)), "held");
+  assert.equal(stream.offer(entryOf("e", 3, text(3))), "held");
+  assert.equal(stream.offer(entryOf("e", 2, text(2))), "held");
   assert.equal(stream.seq, 0);
   assert(stream.waits);
-  assert.equal(stream.offer("e", 1, text(1)), "taken");
+  assert.equal(stream.offer(entryOf("e", 1, text(1))), "taken");
   assert.equal(stream.seq, 3);
   assert(!stream.waits);
-  assert.equal(stream.offer("e", 2, text(2)), "known");
-  assert.equal(stream.offer("other", 4, text(4)), "foreign");
+  assert.equal(stream.offer(entryOf("e", 2, text(2))), "known");
+  assert.equal(stream.offer(entryOf("other", 4, text(4))), "foreign");
   for (const seq of [1, 2, 3]) {
     assert.equal(stream.textOf(seq, false), text(seq));
   }
@@ -65,7 +66,7 @@ Deno.test("a Stream is contiguous whatever the order, the doubles and the holes"
       const stream = streamAt(0);
       const offered = new Set<number>();
       for (const seq of seqs) {
-        stream.offer("e", seq, text(seq));
+        stream.offer(entryOf("e", seq, text(seq)));
         offered.add(seq);
         let expected = 0;
         while (offered.has(expected + 1)) expected++;
@@ -83,9 +84,9 @@ Deno.test("a Stream is contiguous whatever the order, the doubles and the holes"
 Deno.test("a Stream holds back so many and no more", () => {
   const stream = streamAt(0);
   for (let seq = 2; seq <= MAX_HELD + 2; seq++) {
-    stream.offer("e", seq, text(seq));
+    stream.offer(entryOf("e", seq, text(seq)));
   }
-  stream.offer("e", 1, text(1));
+  stream.offer(entryOf("e", 1, text(1)));
   assert.equal(stream.seq, MAX_HELD + 1, "one was too many");
 });
 
@@ -93,10 +94,10 @@ Deno.test("a Stream keeps so many of the newest events", () => {
   const stream = streamAt(10);
   assert.equal(stream.first, 11);
   for (let i = 1; i <= RING_EVENTS; i++) {
-    stream.offer("e", 10 + i, text(10 + i));
+    stream.offer(entryOf("e", 10 + i, text(10 + i)));
   }
   assert.equal(stream.first, 11);
-  stream.offer("e", 11 + RING_EVENTS, text(11 + RING_EVENTS));
+  stream.offer(entryOf("e", 11 + RING_EVENTS, text(11 + RING_EVENTS)));
   assert.equal(stream.first, 12);
   for (let seq = stream.first; seq <= stream.seq; seq++) {
     assert.equal(stream.textOf(seq, false), text(seq));
@@ -106,27 +107,27 @@ Deno.test("a Stream keeps so many of the newest events", () => {
 Deno.test("a Stream keeps no more text than its bound, but one event always", () => {
   const stream = streamAt(0);
   const quarter = "x".repeat(RING_LENGTH / 4);
-  for (let seq = 1; seq <= 4; seq++) stream.offer("e", seq, quarter);
+  for (let seq = 1; seq <= 4; seq++) stream.offer(entryOf("e", seq, quarter));
   assert.equal(stream.first, 1, "just full");
-  stream.offer("e", 5, "y");
+  stream.offer(entryOf("e", 5, "y"));
   assert.equal(stream.first, 2);
-  stream.offer("e", 6, "z".repeat(RING_LENGTH + 1));
+  stream.offer(entryOf("e", 6, "z".repeat(RING_LENGTH + 1)));
   assert.equal(stream.first, 6);
-  stream.offer("e", 7, "small");
+  stream.offer(entryOf("e", 7, "small"));
   assert.equal(stream.first, 7);
   assert.equal(stream.textOf(7, false), "small");
 });
 
 Deno.test("a leap empties a Stream and goes on after it", () => {
   const stream = streamAt(0);
-  stream.offer("e", 1, text(1));
-  stream.offer("e", 5, text(5));
+  stream.offer(entryOf("e", 1, text(1)));
+  stream.offer(entryOf("e", 5, text(5)));
   stream.resetTo({ epoch: "f", seq: 9 });
   assert.deepEqual(
     [stream.epoch, stream.seq, stream.first, stream.waits],
     ["f", 9, 10, false],
   );
-  assert.equal(stream.offer("f", 10, text(10)), "taken");
+  assert.equal(stream.offer(entryOf("f", 10, text(10))), "taken");
   assert.equal(stream.flush(), 1);
 });
 
@@ -136,8 +137,8 @@ Deno.test("an unborn Stream is named by its first event, and only by that", () =
   const old = cursorIn(stream);
   old.epoch = "older";
   old.seq = 50;
-  assert.equal(stream.offer("e", 2, text(2)), "foreign");
-  assert.equal(stream.offer("e", 1, text(1)), "taken");
+  assert.equal(stream.offer(entryOf("e", 2, text(2))), "foreign");
+  assert.equal(stream.offer(entryOf("e", 1, text(1))), "taken");
   assert.equal(stream.epoch, "e");
   assert.equal(fresh.epoch, "e");
   assert.equal(old.epoch, "older", "has yet to be told");
@@ -154,8 +155,8 @@ Deno.test("flush() tells those who keep up, and bears one that leaves", () => {
   const slow = cursorIn(stream);
   slow.behind = true;
   const last = cursorIn(stream);
-  stream.offer("e", 1, text(1));
-  stream.offer("e", 2, text(2));
+  stream.offer(entryOf("e", 1, text(1)));
+  stream.offer(entryOf("e", 2, text(2)));
   assert.equal(stream.flush(), 2);
   assert.deepEqual([one.told, slow.told, last.told], [1, 0, 1]);
   assert.equal(stream.flush(), 0);
@@ -165,11 +166,11 @@ Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
   const stream = streamAt(0);
   const cursors = Array.from({ length: 5 }, () => cursorIn(stream));
   const told = () => cursors.map((cursor) => cursor.told);
-  stream.offer("e", 1, text(1));
+  stream.offer(entryOf("e", 1, text(1)));
   assert(stream.isDue);
   assert.equal(stream.flush(2), 0);
   assert.deepEqual(told(), [1, 1, 0, 0, 0]);
-  stream.offer("e", 2, text(2));
+  stream.offer(entryOf("e", 2, text(2)));
   stream.cursors.delete(cursors[2]!);
   assert.equal(stream.flush(2), 0);
   assert.deepEqual(told(), [1, 1, 0, 1, 1]);
@@ -183,7 +184,7 @@ Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
 Deno.test("a leap in the midst of handing out begins anew", () => {
   const stream = streamAt(0);
   const [first] = [cursorIn(stream), cursorIn(stream)];
-  stream.offer("e", 1, text(1));
+  stream.offer(entryOf("e", 1, text(1)));
   stream.flush(1);
   stream.resetTo({ epoch: "f", seq: 9 });
   assert.equal(stream.flush(1), 0);
@@ -194,18 +195,18 @@ Deno.test("a leap in the midst of handing out begins anew", () => {
 
 Deno.test("a frame is joined once for all who stand at the same place", () => {
   const stream = streamAt(0);
-  for (let seq = 1; seq <= 5; seq++) stream.offer("e", seq, text(seq));
+  for (let seq = 1; seq <= 5; seq++) stream.offer(entryOf("e", seq, text(seq)));
   const frame = stream.frameAfter(2, 0);
   assert.equal(stream.frameAfter(2, 0), frame, "the very same");
   assert.deepEqual([seqsIn(frame.text), frame.seq], [[3, 4, 5], 5]);
   assert.equal(stream.frameAfter(4, 0).text, text(5), "one needs no joining");
-  stream.offer("e", 6, text(6));
+  stream.offer(entryOf("e", 6, text(6)));
   assert.deepEqual(seqsIn(stream.frameAfter(2, 0).text), [3, 4, 5, 6]);
 });
 
 Deno.test("a frame ends where history ends, and marks what is history", () => {
   const stream = streamAt(0);
-  for (let seq = 1; seq <= 5; seq++) stream.offer("e", seq, text(seq));
+  for (let seq = 1; seq <= 5; seq++) stream.offer(entryOf("e", seq, text(seq)));
   const history = stream.frameAfter(0, 3);
   assert.equal(history.seq, 3);
   for (const update of JSON.parse(history.text).payload.updates) {
@@ -220,19 +221,19 @@ Deno.test("a frame ends where history ends, and marks what is history", () => {
 Deno.test("a frame holds so many events and so much text", () => {
   const many = streamAt(0);
   for (let seq = 1; seq <= FRAME_EVENTS + 1; seq++) {
-    many.offer("e", seq, text(seq));
+    many.offer(entryOf("e", seq, text(seq)));
   }
   assert.equal(many.frameAfter(0, 0).seq, FRAME_EVENTS);
   const long = streamAt(0);
   const half = `"${"x".repeat(FRAME_LENGTH / 2)}"`;
-  for (let seq = 1; seq <= 3; seq++) long.offer("e", seq, half);
+  for (let seq = 1; seq <= 3; seq++) long.offer(entryOf("e", seq, half));
   assert.equal(long.frameAfter(0, 0).seq, 2);
 });
 
 Deno.test("a Stream keeps so many joined frames", () => {
   const stream = streamAt(0);
   for (let seq = 1; seq <= MAX_FRAMES + 2; seq++) {
-    stream.offer("e", seq, text(seq));
+    stream.offer(entryOf("e", seq, text(seq)));
   }
   const first = stream.frameAfter(0, 0);
   for (let seq = 1; seq < MAX_FRAMES; seq++) stream.frameAfter(seq, 0);
@@ -248,8 +249,8 @@ Deno.test("a Stream without retention passes on as it comes", () => {
     envelope: () => ({ id: "frame", now: 0 }),
   });
   const cursor = cursorIn(stream);
-  stream.pass(text(1));
-  stream.pass(text(2));
+  stream.pass(entryOf("e", 1, text(1)));
+  stream.pass(entryOf("e", 2, text(2)));
   assert.equal(stream.flush(), 2);
   assert.equal(cursor.told, 1);
 });

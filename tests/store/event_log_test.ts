@@ -17,12 +17,8 @@ import {
   TRIM_EVERY,
   UNBORN_EPOCH,
 } from "../../store/event_log.ts";
-import type {
-  Draft,
-  EventLogOptions,
-  LoggedEvent,
-  Place,
-} from "../../store/event_log.ts";
+import type { Draft, EventLogOptions, Place } from "../../store/event_log.ts";
+import type { LoggedEntry } from "../../store/entry.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
@@ -49,6 +45,7 @@ function draft(
     type: "NEW_BLOCK",
     payloadText: JSON.stringify({ mark }),
     id: undefined,
+    tags: {},
     keys: [],
     ...rest,
   };
@@ -56,8 +53,8 @@ function draft(
 
 /** The marks of a channel's events, having checked that they are numbered. */
 async function marks(log: EventLog, channel = "blocks"): Promise<unknown[]> {
-  const events = await log.read(channel, ALL);
-  return events.map(({ seq, text }, i) => {
+  const { entries } = await log.read(channel, ALL);
+  return entries.map(({ seq, json: text }, i) => {
     const event = JSON.parse(text);
     assert.equal(seq, i + 1);
     assert.equal(event.seq, seq);
@@ -187,8 +184,8 @@ Deno.test("Log.append() refuses beyond the bytes of a commit and takes what is j
   });
   const [place] = await log.append([text(COMMIT_BYTES - 5_000)]);
   assert.equal(place!.seq, 1);
-  const [event] = await log.read("blocks", ALL);
-  assert.equal(JSON.parse(event!.text).payload.length, COMMIT_BYTES - 5_000);
+  const { entries: [event] } = await log.read("blocks", ALL);
+  assert.equal(JSON.parse(event!.json).payload.length, COMMIT_BYTES - 5_000);
 });
 
 Deno.test("Log.append() refuses what would wait beyond its bounds, by number and by bytes", async () => {
@@ -228,7 +225,7 @@ Deno.test("two Logs on one KV make one order: no number twice, none skipped", as
   let conflicts = 0;
   const observer = { conflicted: () => conflicts++ };
   const logs = [logOn(kv, { observer }), logOn(kv, { observer })];
-  const heard: LoggedEvent[][] = [[], []];
+  const heard: LoggedEntry[][] = [[], []];
   logs.forEach((log, i) => log.onCommit((events) => heard[i]!.push(...events)));
   await Promise.all(
     Array.from({ length: 40 }, async (_, i) => {
@@ -336,13 +333,17 @@ Deno.test("long events come back whole, whatever their length and script", async
     const payloadText = JSON.stringify({ mark: filler[kind]!.repeat(length) });
     await log.append([draft(0, { payloadText })]);
     const range = { after: seq++, upTo: seq, limit: 1, maxBytes: 0 };
-    const [event] = await log.read("blocks", range);
+    const { entries: [event] } = await log.read("blocks", range);
     assert.equal(
-      JSON.stringify(JSON.parse(event!.text).payload),
+      JSON.stringify(JSON.parse(event!.json).payload),
       payloadText,
     );
   }
-  const newest = await log.read("blocks", { ...ALL, limit: 3, newest: true });
+  const { entries: newest } = await log.read("blocks", {
+    ...ALL,
+    limit: 3,
+    newest: true,
+  });
   assert.deepEqual(newest.map(({ seq }) => seq), [4, 5, 6]);
 });
 
@@ -350,17 +351,21 @@ Deno.test("an event whose text fills its parts exactly is whole", async () => {
   using kv = await Deno.openKv(":memory:");
   const log = logOn(kv);
   const [probe] = await log.append([draft(0, { payloadText: '""' })]);
-  const [{ text }] = await log.read("blocks", ALL) as unknown as [
-    { text: string },
-  ];
   assert.equal(probe!.seq, 1);
+  const row = await kv.get<Uint8Array>(["log", "blocks", 1, 0]);
+  const around = row.value!.byteLength;
   for (const parts of [1, 2]) {
-    const payloadText = `"${"x".repeat(parts * PART_BYTES - text.length)}"`;
+    const payloadText = `"${"x".repeat(parts * PART_BYTES - around)}"`;
     const [place] = await log.append([draft(0, { payloadText })]);
     const { seq } = place!;
     const range = { after: seq - 1, upTo: seq, limit: 1, maxBytes: 0 };
-    const [event] = await log.read("blocks", range);
-    assert.equal(event!.text.length, parts * PART_BYTES);
+    const { entries: [event] } = await log.read("blocks", range);
+    assert.equal(
+      JSON.parse(event!.json).payload.length,
+      payloadText.length - 2,
+    );
+    const last = await kv.get<Uint8Array>(["log", "blocks", seq, parts]);
+    assert.equal(last.value?.byteLength, 0);
   }
 });
 
@@ -372,7 +377,7 @@ Deno.test("an event of which retention has taken a part is gone, not cut", async
   for (const part of [0, 3]) {
     await kv.delete(["log", "blocks", 1, part]);
     for (const newest of [false, true]) {
-      const page = await log.read("blocks", { ...ALL, newest });
+      const { entries: page } = await log.read("blocks", { ...ALL, newest });
       assert.deepEqual(page.map(({ seq }) => seq), [2]);
     }
     await kv.set(["log", "blocks", 1, part], new Uint8Array(PART_BYTES));
@@ -384,7 +389,9 @@ Deno.test("Log.read() bounds a page by number and by bytes, from either end", as
   const log = logOn(kv);
   await log.append(Array.from({ length: 20 }, (_, i) => draft(i)));
   const seqs = async (range: Partial<Parameters<EventLog["read"]>[1]>) =>
-    (await log.read("blocks", { ...ALL, ...range })).map(({ seq }) => seq);
+    (await log.read("blocks", { ...ALL, ...range })).entries.map(({ seq }) =>
+      seq
+    );
   assert.deepEqual(await seqs({ after: 3, upTo: 6 }), [4, 5, 6]);
   assert.deepEqual(await seqs({ after: 3, limit: 2 }), [4, 5]);
   assert.deepEqual(await seqs({ limit: 2, newest: true }), [19, 20]);
@@ -428,14 +435,14 @@ Deno.test("Log.read() finds every range and page, however events share rows", as
         const after = Math.max(0, count - back);
         const upTo = Math.min(count, after + length);
         const range = { after, upTo, limit, maxBytes: Infinity, newest };
-        const page = await log.read("blocks", range);
+        const { entries: page } = await log.read("blocks", range);
         const wanted = Array.from(
           { length: upTo - after },
           (_, i) => after + 1 + i,
         );
         const seqs = newest ? wanted.slice(-limit) : wanted.slice(0, limit);
         assert.deepEqual(page.map(({ seq }) => seq), seqs);
-        for (const { seq, text } of page) {
+        for (const { seq, json: text } of page) {
           assert.equal(JSON.parse(text).payload.mark, seq);
         }
         assert.equal(await log.oldest("blocks"), 1);
@@ -474,7 +481,7 @@ function faulty(
   kv: MemoryKv;
   clock: ManualClock;
   log: EventLog;
-  delivered: LoggedEvent[];
+  delivered: LoggedEntry[];
 } {
   const clock = new ManualClock();
   const kv = new MemoryKv(clock);
@@ -487,7 +494,7 @@ function faulty(
     ...dealt[operation].shift(),
   });
   const log = logOn(kv.connect({ weather }), { clock });
-  const delivered: LoggedEvent[] = [];
+  const delivered: LoggedEntry[] = [];
   log.onCommit((events) => delivered.push(...events));
   return { kv, clock, log, delivered };
 }
@@ -613,7 +620,7 @@ Deno.test("retention by count keeps the newest and takes the rest, beside the ho
   const oldest = await log.oldest("blocks");
   // Rows go as a whole.
   assert(oldest <= wanted && oldest > wanted - ROW_EVENTS, `${oldest}`);
-  const page = await log.read("blocks", ALL);
+  const { entries: page } = await log.read("blocks", ALL);
   assert.equal(page.at(0)!.seq, oldest);
   assert.equal(page.at(-1)!.seq, TRIM_EVERY * 3.5);
 });
@@ -629,7 +636,7 @@ Deno.test("retention by age ends events, and twice as late the epoch, whose numb
     await outcome(clock, log.append([one])) as Place[];
   const [old] = await appended(draft(1));
   clock.advance(1_000);
-  assert.deepEqual(await log.read("blocks", ALL), []);
+  assert.deepEqual((await log.read("blocks", ALL)).entries, []);
   assert.equal(await log.oldest("blocks"), 2);
   const [next] = await appended(draft(2));
   assert.equal(next!.seq, 2, "still the same log");

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { encodeEvent } from "../../protocol/encode.ts";
 import {
+  entryIn,
   eventsIn,
   firstIn,
+  lineOf,
   packed,
   PART_BYTES,
   partsOf,
@@ -78,4 +81,43 @@ Deno.test("a row of which a part is missing holds nothing", () => {
     assert.deepEqual(eventsIn(parts.filter((part) => part !== missing)), []);
   }
   assert.deepEqual(eventsIn([]), []);
+});
+
+Deno.test("an event comes out of its line as it went in", () => {
+  fc.assert(
+    fc.property(
+      fc.dictionary(fc.string(), fc.array(fc.string())),
+      fc.string({ unit: "grapheme" }),
+      fc.nat(),
+      (tags, text, at) => {
+        const entry = {
+          channel: "room:a",
+          epoch: "01M8",
+          seq: 7,
+          type: "ROOM_MESSAGE",
+          at,
+          tags: { ...tags },
+          json: JSON.stringify({ text }),
+        };
+        assert.deepEqual(entryIn(lineOf(entry), "room:a", 7), entry);
+      },
+    ),
+  );
+});
+
+Deno.test("a line of an earlier version is the frame alone", () => {
+  const json = encodeEvent("ROOM_MESSAGE", '{"event":"hi"}', {
+    channel: "room:a",
+    seq: 7,
+    epoch: "01M8",
+  }, { id: "i", now: 1_000 });
+  assert.deepEqual(entryIn(encoder.encode(json), "room:a", 7), {
+    channel: "room:a",
+    epoch: "01M8",
+    seq: 7,
+    type: "ROOM_MESSAGE",
+    at: 1_000,
+    tags: { event: ["hi"] },
+    json,
+  });
 });

@@ -15,8 +15,8 @@ import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import type { Link } from "../../realtime/link.ts";
 import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
-import type { Head, LoggedEvent } from "../../store/event_log.ts";
-import { firstIn, ROW_EVENTS } from "../../store/rows.ts";
+import type { Head } from "../../store/event_log.ts";
+import { entryIn, eventsIn, firstIn, ROW_EVENTS } from "../../store/rows.ts";
 import { Session } from "../../realtime/session.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
@@ -441,7 +441,6 @@ export class World {
   readonly #publishings: Publishing[] = [];
   /** Marks by channel and epoch, in the order of their numbers. */
   readonly #truth = new Map<string, string[]>();
-  readonly #decoder = new TextDecoder();
   #faults: unknown[] = [];
   #stormUntil = 0;
   #calm = false;
@@ -641,10 +640,10 @@ export class World {
       texts.set(name, entry);
     }
     for (const [channel, last, parts] of texts.values()) {
-      const lines = parts.map((part) => this.#decoder.decode(part)).join("")
-        .split("\n");
+      const lines = eventsIn(parts.map((bytes, number) => ({ number, bytes })));
       for (const [i, line] of lines.entries()) {
-        const event = JSON.parse(line) as LoggedEvent & Frame;
+        const { json } = entryIn(line, channel, 0);
+        const event = JSON.parse(json) as Frame;
         const seq = last - lines.length + 1 + i;
         const name = `${channel} ${event.epoch}`;
         const marks = this.#truth.get(name) ?? [];
