@@ -8,6 +8,7 @@ import type { Identity } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Instances } from "./instances.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import type { Key, Store } from "../store/store.ts";
 
 /** How long the others may take to answer a call, in milliseconds. */
 export const ANSWER_MS = 1_500;
@@ -55,7 +56,7 @@ export interface SessionInfo {
 /** What the roster needs. */
 export interface RosterOptions {
   /** Carries questions and answers; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time, for waiting and polling. */
   clock: Clock;
   /** Unique name of this isolate. */
@@ -170,7 +171,7 @@ export class ClusterSessions implements AsyncDisposable {
       })).toArray();
   }
 
-  async #ring(kind: Deno.KvKey, id: string): Promise<void> {
+  async #ring(kind: Key, id: string): Promise<void> {
     const { kv, clock, nextId } = this.#options;
     const now = clock.now();
     const word: Word = { id, until: now + WORD_MS };
@@ -244,7 +245,7 @@ export class ClusterSessions implements AsyncDisposable {
     for (const { id } of calls) if (!answered.has(id)) await this.#answer(id);
   }
 
-  async #words(kind: Deno.KvKey): Promise<Word[]> {
+  async #words(kind: Key): Promise<Word[]> {
     const { kv, clock } = this.#options;
     const rows = kv.list<Word>({ prefix: kind }, {
       limit: MAX_WORDS,
@@ -296,10 +297,10 @@ export class ClusterSessions implements AsyncDisposable {
   }
 }
 
-function doneKey(call: string): Deno.KvKey {
+function doneKey(call: string): Key {
   return ["roster", "done", call];
 }
 
-function answerKey(call: string, isolate: string): Deno.KvKey {
+function answerKey(call: string, isolate: string): Key {
   return ["roster", "answer", call, isolate];
 }

@@ -14,6 +14,7 @@ import type {
 } from "./report.ts";
 import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import type { Store } from "../store/store.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
 export const BEAT_MS = 5_000;
@@ -98,7 +99,7 @@ export interface ClusterReport extends PerformanceFigures {
 /** What an isolate needs to be listed. */
 export interface InstancesOptions {
   /** Where the list is kept; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time between beats. */
   clock: Clock;
   /** Unique name of this isolate. */

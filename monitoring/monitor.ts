@@ -22,6 +22,7 @@ import type { Instance, Instances } from "./instances.ts";
 import { Lease } from "../store/lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
+import type { Store } from "../store/store.ts";
 
 /** Time between looks, in milliseconds. */
 export const LOOK_MS = 5_000;
@@ -58,7 +59,7 @@ export type Line = (
 /** What the monitor needs. */
 export interface MonitorOptions {
   /** Says whose turn it is, and keeps what is known. Stays the caller's. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time between looks. */
   clock: Clock;
   /** Names for alerts. */

@@ -10,6 +10,7 @@ import { bucketOf } from "./client_ip.ts";
 import { type Change, SharedSet } from "../store/shared_set.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Store } from "../store/store.ts";
 
 /** Most blocks kept, ended ones that are still remembered included. */
 export const MAX_BLOCKS = 10_000;
@@ -67,7 +68,7 @@ export interface BlockOptions {
 /** What a block list needs. */
 export interface BlockListOptions {
   /** Holds the blocks; stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Tells the time and paces the polls. */
   readonly clock: Clock;
   /** Addresses and CIDR that can never be blocked. */

@@ -9,8 +9,9 @@
  * @module
  */
 import { retryWhileBusy } from "../platform/retry.ts";
-import { isBusy } from "../store/busy.ts";
+import { isBusy } from "../store/store.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { KeyPart, Store } from "../store/store.ts";
 
 /** How often counts are folded into KV, in milliseconds. */
 export const FOLD_MS = 250;
@@ -38,7 +39,7 @@ const MAX_SWEEP = 100_000;
 /** What a limit is made of. */
 export interface RateLimitOptions {
   /** Holds the shared counters; stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Tells the time and paces the folding. */
   readonly clock: Clock;
   /** Sets this budget apart from others in KV: `connections`, `messages`. */
@@ -123,9 +124,9 @@ interface Folding {
  * each isolate grants the whole limit by itself.
  */
 export class RateLimit {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
-  readonly #key: Deno.KvKeyPart[];
+  readonly #key: KeyPart[];
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #foldMs: number;
@@ -427,13 +428,11 @@ export class RateLimit {
     });
   }
 
-  async #read(keys: readonly Deno.KvKeyPart[][]): Promise<number[]> {
-    const found = await this.#kv.getMany<Deno.KvU64[]>(
+  async #read(keys: readonly KeyPart[][]): Promise<number[]> {
+    const found = await this.#kv.getMany<bigint>(
       keys.map((key) => [...this.#key, ...key]),
     );
-    return found.map(({ value }) =>
-      value instanceof Deno.KvU64 ? Number(value.value) : 0
-    );
+    return found.map(({ value }) => Number(value ?? 0n));
   }
 
   /** Finds out whether KV is back when there is nothing to tell it. */

@@ -12,6 +12,7 @@ import {
   MAX_CLAIM_LENGTH,
   MAX_TOKEN_LIFE_MS,
 } from "./tokens.ts";
+import type { Store } from "../store/store.ts";
 
 /** Most revocations kept; beyond, new ones are refused rather than old ones lost. */
 export const MAX_REVOCATIONS = 10_000;
@@ -50,7 +51,7 @@ export interface RevokeOptions {
 /** What revocations need. */
 export interface RevocationsOptions {
   /** Holds them; stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Tells the time and paces the polls. */
   readonly clock: Clock;
   /** Most revocations kept. */

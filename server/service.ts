@@ -41,6 +41,7 @@ import { Revocations } from "../security/revocations.ts";
 import { SecurityLog } from "../security/security_log.ts";
 import { createTokens } from "../security/tokens.ts";
 import type { Settings } from "./settings.ts";
+import type { Store } from "../store/store.ts";
 
 /** How the doorbell rings, in milliseconds, when it is the only link. */
 const ALONE = { minIntervalMs: 5 };
@@ -70,7 +71,7 @@ export interface ServiceOptions {
   /** At least one, unless a key server is set. */
   secrets: readonly string[];
   /** Holds everything that outlives the isolate; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time. */
   clock: Clock;
   /** Hears of bugs. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
+import type { Key, Store } from "./store.ts";
 
 /** How long a holder is believed without a sign of life, in milliseconds. */
 export const LEASE_TTL_MS = 5_000;
@@ -20,7 +21,7 @@ const GUARD_SHARE = 0.2;
 /** What a {@link Lease} needs. */
 export interface LeaseOptions {
   /** Where the lease is kept. Stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Decides what is due and over. */
   readonly clock: Clock;
   /** What is leased; holders of one name exclude each other. */
@@ -55,9 +56,9 @@ interface Holding {
  * cannot be reached in time the work is stopped before another may start.
  */
 export class Lease implements AsyncDisposable {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
-  readonly #key: Deno.KvKey;
+  readonly #key: Key;
   readonly #name: string;
   readonly #work: (signal: AbortSignal) => Promise<void>;
   readonly #report: (error: unknown) => void;

@@ -6,8 +6,9 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
-import { isBusy } from "./busy.ts";
+import { isBusy } from "./store.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Key, Store } from "./store.ts";
 
 /**
  * How often KV is asked for changes that no watch has rung for, in
@@ -27,7 +28,7 @@ const LARGE_GAP_MS = 200;
 /** How a set is kept. */
 export interface SharedSetOptions<Value> {
   /** Holds the truth; stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Tells the time and paces the polls. */
   readonly clock: Clock;
   /** Sets this set apart from others in KV. */
@@ -54,10 +55,10 @@ export interface Change<Value> {
  * written when KV is back; what was known goes on holding meanwhile.
  */
 export class SharedSet<Value> {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
-  readonly #entryKey: Deno.KvKey;
-  readonly #versionKey: Deno.KvKey;
+  readonly #entryKey: Key;
+  readonly #versionKey: Key;
   readonly #maxEntries: number;
   readonly #endOf: (value: Value) => number;
   readonly #pollMs: number;
@@ -281,7 +282,7 @@ export class SharedSet<Value> {
       for (;;) {
         const { done, value } = await reader.read();
         if (done || this.#isDisposed) break;
-        const versionstamp = value[0].versionstamp;
+        const versionstamp = value[0]!.versionstamp;
         if (versionstamp !== this.#version) this.#reload();
       }
     } catch {

@@ -23,6 +23,7 @@ import {
   generateWebSocketToken,
   MAX_KNOWN_TOKENS,
 } from "../../security/tokens.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 /** Longest frame accepted here, in bytes. */
 const MAX_BYTES = 65_536;
@@ -162,7 +163,7 @@ Deno.bench("budget: of one connection", () => {
   budget.take();
 });
 
-const kv = await Deno.openKv(":memory:");
+const kv = await openStore(":memory:");
 const limit = new RateLimit({
   kv,
   clock: systemClock,

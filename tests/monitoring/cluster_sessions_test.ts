@@ -12,6 +12,8 @@ import { FakeConnection, IP } from "../system/isolates.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import type { FlakyKv } from "../fakes/security.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 /** Isolates that know of each other by name. */
 class Cluster implements AsyncDisposable {
@@ -20,15 +22,15 @@ class Cluster implements AsyncDisposable {
   /** Names of those that are taken for being there. */
   readonly names: string[] = [];
   readonly store: FlakyKv;
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
 
-  private constructor(kv: Deno.Kv) {
+  private constructor(kv: Store) {
     this.#kv = kv;
     this.store = flaky(kv);
   }
 
   static async open(count: number): Promise<Cluster> {
-    const cluster = new Cluster(await Deno.openKv(":memory:"));
+    const cluster = new Cluster(await openStore(":memory:"));
     const instances = {
       list: () => Promise.resolve(cluster.names.map((id) => ({ id }))),
     } as unknown as Instances;

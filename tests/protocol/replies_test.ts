@@ -15,6 +15,7 @@ import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 type Frame = {
   type: string;
@@ -92,7 +93,7 @@ async function serve(
 ): Promise<void> {
   const clock = new ManualClock();
   const nextId = idSource();
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = new EventLog({
     kv,
     clock,

@@ -10,6 +10,7 @@ import {
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 const WINDOW = 60_000;
 const START = Math.ceil(Date.UTC(2025, 7, 7, 10) / WINDOW) * WINDOW;
@@ -19,7 +20,7 @@ async function setup(
   options: Partial<RateLimitOptions> = {},
   isolates = 1,
 ) {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const store = flaky(kv);
   const clock = new ManualClock(START);
   const limits = Array.from({ length: isolates }, () =>

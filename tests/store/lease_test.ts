@@ -4,6 +4,9 @@ import { setImmediate } from "node:timers";
 import { Lease, LEASE_TTL_MS } from "../../store/lease.ts";
 import type { LeaseOptions } from "../../store/lease.ts";
 import { ManualClock } from "../fakes/clock.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import { StoreBusy } from "../../store/store.ts";
+import type { Key, Store } from "../../store/store.ts";
 
 /** Calls to a store that have not been answered. */
 let unanswered = 0;
@@ -33,7 +36,7 @@ async function answered<Result>(call: Promise<Result>): Promise<Result> {
 }
 
 /** Leases of work that says when it runs, and that no two run at once. */
-function stage(kv: Deno.Kv, clock: ManualClock) {
+function stage(kv: Store, clock: ManualClock) {
   const running = new Set<string>();
   const begun: string[] = [];
   let most = 0;
@@ -66,13 +69,13 @@ function stage(kv: Deno.Kv, clock: ManualClock) {
 /** A real store whose calls are counted, and which can be cut off. */
 class Line {
   cut = false;
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
 
-  constructor(store: Deno.Kv) {
+  constructor(store: Store) {
     this.kv = new Proxy(store, {
       get: (target, property) => {
         if (property === "get") {
-          return (key: Deno.KvKey) => {
+          return (key: Key) => {
             this.#check();
             return answered(target.get(key));
           };
@@ -90,12 +93,12 @@ class Line {
   }
 
   #check(): void {
-    if (this.cut) throw new TypeError("database is locked");
+    if (this.cut) throw new StoreBusy("database is locked");
   }
 }
 
 Deno.test("Lease has one holder among several, which keeps it", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { running, most, begun, hold } = stage(kv, clock);
   const leases = ["a", "b", "c"].map((holder) => hold(holder, { holder }));
@@ -112,7 +115,7 @@ Deno.test("Lease has one holder among several, which keeps it", async () => {
 });
 
 Deno.test("Lease is handed over by its disposal, before its time is over", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { running, hold } = stage(kv, clock);
   const first = hold("first");
@@ -129,7 +132,7 @@ Deno.test("Lease is handed over by its disposal, before its time is over", async
 });
 
 Deno.test("Lease passes on after its holder died, not before its time is over", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { running, hold } = stage(kv, clock);
   await kv.set(["lease", "source"], {
@@ -146,7 +149,7 @@ Deno.test("Lease passes on after its holder died, not before its time is over", 
 });
 
 Deno.test("Lease stops a holder that cannot reach the store before another starts", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { running, most, begun, hold } = stage(kv, clock);
   const line = new Line(kv);
@@ -171,7 +174,7 @@ Deno.test("Lease stops a holder that cannot reach the store before another start
 });
 
 Deno.test("Lease looks again soon, and in silence, after a file was locked for a moment", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { begun, hold } = stage(kv, clock);
   const line = new Line(kv);
@@ -198,7 +201,7 @@ Deno.test("Lease looks again soon, and in silence, after a file was locked for a
 });
 
 Deno.test("Lease reports a store that stays away, now and again", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { hold } = stage(kv, clock);
   const line = new Line(kv);
@@ -222,7 +225,7 @@ Deno.test("Lease reports a store that stays away, now and again", async () => {
   assert.equal(faults.length, 1);
   assert.match(
     String(faults[0]),
-    /^Error: Cannot see for \d+ ms who holds "source", still trying: TypeError: database is locked$/,
+    /^Error: Cannot see for \d+ ms who holds "source", still trying: StoreBusy: database is locked$/,
   );
   await pass(clock, LEASE_TTL_MS * 4);
   assert.ok(faults.length >= 4 && faults.length <= 6, `${faults.length}`);
@@ -230,7 +233,7 @@ Deno.test("Lease reports a store that stays away, now and again", async () => {
 });
 
 Deno.test("Lease rides out a store that fails for less than its time", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { begun, hold } = stage(kv, clock);
   const line = new Line(kv);
@@ -247,7 +250,7 @@ Deno.test("Lease rides out a store that fails for less than its time", async () 
 });
 
 Deno.test("Lease waits for work that ends slowly, before it is begun or handed on", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const { running, begun, most, hold } = stage(kv, clock);
   const line = new Line(kv);
@@ -284,7 +287,7 @@ Deno.test("Lease waits for work that ends slowly, before it is begun or handed o
 });
 
 Deno.test("Lease survives a closed store and a work that fails", async () => {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const clock = new ManualClock();
   const faults: unknown[] = [];
   const lease = stage(kv, clock).hold("broken", {
@@ -311,7 +314,7 @@ Deno.test("Lease is never held twice, whoever is cut off, dies or comes, wheneve
     fc.asyncProperty(
       fc.array(step, { minLength: 1, maxLength: 12 }),
       async (steps) => {
-        using kv = await Deno.openKv(":memory:");
+        await using kv = await openStore(":memory:");
         const clock = new ManualClock();
         const { most, running, hold } = stage(kv, clock);
         const seats = [0, 1, 2].map((index) => ({
