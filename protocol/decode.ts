@@ -10,7 +10,7 @@ import type { Channel } from "./channels.ts";
 import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
 import type { CommandPayload, CommandType } from "./commands.ts";
 import { clientFields, isId, VERSION } from "./envelope.ts";
-import { MESSAGES } from "./messages.ts";
+import { isCarriedBy, MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 import { Refusal } from "./refusals.ts";
 import type { Issue, RefusalCode } from "./refusals.ts";
@@ -311,7 +311,7 @@ function destination(
   }
   if (name === undefined && kind !== "room") return { name: kind, kind };
   const channel = name === undefined ? undefined : channelNamed(name);
-  if (channel?.kind === kind) return channel;
+  if (channel && isCarriedBy(type, channel.kind)) return channel;
   if (name !== undefined && !channel) {
     throw new Refusal(
       "UNKNOWN_CHANNEL",
