@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../platform/clock.ts";
 import type { Hub } from "../realtime/hub.ts";
+import type { Measured } from "./exposition.ts";
 import type { Reading } from "./instruments.ts";
 import type { AlertCounts, Metrics } from "./metrics.ts";
 import type {
@@ -57,14 +58,6 @@ export interface Instance {
   readonly counts: AlertCounts;
   /** How long it has not heard its links, in milliseconds. */
   readonly linkSilentMs: number;
-}
-
-/** What an isolate measured, as it last said. */
-export interface Measured {
-  /** Its unique name. */
-  readonly id: string;
-  /** All its instruments. */
-  readonly readings: readonly Reading[];
 }
 
 /** Those that serve, and those that fell silent without a goodbye. */

@@ -20,6 +20,7 @@ import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
 import { EventLog } from "../store/event_log.ts";
+import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
 import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
@@ -32,7 +33,6 @@ import { Gate, MESSAGES_PER_REQUEST } from "../routes/gate.ts";
 import type { Condition } from "../routes/health.ts";
 import type { Env } from "../routes/http.ts";
 import { identifier } from "../routes/identity.ts";
-import { announcer, measurer } from "../routes/metrics.ts";
 import type { Asset } from "../routes/pages.ts";
 import { BlockList } from "../security/block_list.ts";
 import { createClientIp } from "../security/client_ip.ts";
@@ -244,7 +244,7 @@ export function createService(options: ServiceOptions): Service {
     now: () => clock.now(),
   });
 
-  const measure = measurer(metrics, instances, securityLog);
+  const measure = measurer({ clock, metrics, instances, securityLog });
   const session: SessionParts = {
     hub,
     history,
@@ -280,6 +280,7 @@ export function createService(options: ServiceOptions): Service {
     securityLog,
     sessions,
     session,
+    clock,
     metrics,
     samples,
     measure,
