@@ -11,7 +11,9 @@ import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import { EventLog } from "../../store/event_log.ts";
-import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { Session } from "../../realtime/session.ts";
+import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
@@ -118,6 +120,7 @@ async function serve(
     report: (error) => void bugs.push(error),
   }, {
     principal: principalOf("anonymous"),
+    codec: JSON_CODEC,
     guard: {
       admit: () => 0,
       refused: () => {},
