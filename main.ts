@@ -6,7 +6,7 @@
 import { openLogger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
-import { Lease } from "./store/lease.ts";
+import { StoredLease } from "./store/stored_lease.ts";
 import { isExported } from "./platform/tracing.ts";
 import { onEndAsked } from "./platform/signals.ts";
 import { openStoreAt } from "./store/open.ts";
@@ -44,7 +44,7 @@ const service = createService({
   tracing: telemetry && new telemetry.Spans(),
   exportMetrics: telemetry?.exportMetrics,
 });
-const source = settings.SOURCE === "none" ? undefined : new Lease({
+const source = settings.SOURCE === "none" ? undefined : new StoredLease({
   kv,
   clock,
   name: "source",

@@ -338,7 +338,7 @@ export function createService(options: ServiceOptions): Service {
   function limit(name: string, times: number): RateLimit {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
-    const options = { limit: most, windowMs, maxUnfolded: most };
+    const options = { limit: most, windowMs, maxUnshared: most };
     return new RateLimit({ kv, clock, name, ...options });
   }
 

@@ -179,7 +179,7 @@ const limit = new RateLimit({
   name: "bench",
   limit: 1e9,
   windowMs: 60_000,
-  maxUnfolded: 1e9,
+  maxUnshared: 1e9,
 });
 Deno.bench("limiter: of one address", () => {
   limit.take("192.0.2.1");
