@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { Hono } from "hono";
 import fc from "fast-check";
 import { encodeEvent } from "../../protocol/encode.ts";
+import { unsoundness } from "../../protocol/json_limits.ts";
 import { tagsOf } from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
 import type { Accepted } from "../../protocol/replies.ts";
@@ -55,11 +56,13 @@ const ROOM = "room:codec";
 const MAX_BYTES = 65_536;
 const envelope = { id: "batch", now: NOW };
 
+/** Payloads as the service accepts them. */
 const anyPayload = fc.dictionary(
   fc.string({ unit: "grapheme" }).filter((key) => key !== "__proto__"),
   fc.jsonValue({ depthSize: "small" }),
   { noNullPrototype: true },
-).map((payload) => JSON.parse(JSON.stringify(payload)) as object);
+).map((payload) => JSON.parse(JSON.stringify(payload)) as object)
+  .filter((payload) => unsoundness(payload) === undefined);
 
 function entryOf(seq: number, payload: object): LoggedEntry {
   const type = "ROOM_MESSAGE";
