@@ -48,21 +48,14 @@ export class HubPublisher {
   }
 
   /**
-   * A page of a channel's history, oldest first.
+   * The newest events of a channel, oldest first.
    *
    * @param channel canonical name.
-   * @param options how many events, 1 to 1,000, and before which of them.
+   * @param limit 1 to 1,000.
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */
-  async page(
-    channel: string,
-    { limit, before }: { limit: number; before?: AnyEvent | undefined },
-  ): Promise<AnyEvent[]> {
-    const { events } = await this.#history.query({
-      channel,
-      limit,
-      ...(before ? { before: { epoch: before.epoch!, seq: before.seq! } } : {}),
-    }, ITSELF);
+  async latest(channel: string, limit: number): Promise<AnyEvent[]> {
+    const { events } = await this.#history.query({ channel, limit }, ITSELF);
     return events as unknown as AnyEvent[];
   }
 }

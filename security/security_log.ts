@@ -6,9 +6,8 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
-import { isBusy } from "../store/store.ts";
+import { isBusy } from "../store/busy.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { CommitResult, Key, Selector, Store } from "../store/store.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
 export const MAX_SECURITY_EVENTS = 10_000;
@@ -79,7 +78,7 @@ export interface SecurityCount {
 /** What the log needs. */
 export interface SecurityLogOptions {
   /** Holds the events; stays the caller's to close. */
-  readonly kv: Store;
+  readonly kv: Deno.Kv;
   /** Tells the time and paces the writing. */
   readonly clock: Clock;
   /** Most events kept; the same on all isolates. */
@@ -93,7 +92,7 @@ export interface SecurityLogOptions {
  * places in KV, so that its size is bounded by construction.
  */
 export class SecurityLog {
-  readonly #kv: Store;
+  readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #maxEvents: number;
   readonly #flushMs: number;
@@ -277,7 +276,7 @@ export class SecurityLog {
 
   async #commit(
     events: readonly SecurityEvent[],
-  ): Promise<CommitResult> {
+  ): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
     const head = await this.#kv.get<number>(HEAD);
     const first = head.value ?? 0;
     const commit = this.#kv.atomic().check(head)
@@ -291,7 +290,7 @@ export class SecurityLog {
   }
 
   async #read(
-    where: Selector,
+    where: Deno.KvListSelector,
     limit: number,
   ): Promise<SecurityEvent[]> {
     const entries = this.#kv.list<SecurityEvent>(where, {
@@ -304,9 +303,9 @@ export class SecurityLog {
 }
 
 /** How many events were ever written: the number of the next one. */
-const HEAD: Key = ["security", "head"];
+const HEAD: Deno.KvKey = ["security", "head"];
 /** Where they are: at their number modulo the size of the ring. */
-const RING: Key = ["security", "ring"];
+const RING: Deno.KvKey = ["security", "ring"];
 
 function trimmed({ kind, ...texts }: SecurityReport): SecurityReport {
   const { reason, ip, user, by, detail } = texts;

@@ -19,8 +19,8 @@ import { Deadline, within } from "../platform/deadline.ts";
 import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
+import { isBusy } from "./busy.ts";
 import type { LoggedEntry } from "./entry.ts";
-import { isBusy } from "./store.ts";
 import {
   entryIn,
   eventsIn,
@@ -34,7 +34,6 @@ import {
 } from "./rows.ts";
 import type { Part, Row } from "./rows.ts";
 import type { Tracing } from "../platform/tracing.ts";
-import type { Check, Commit, Selector, Store } from "./store.ts";
 
 /**
  * Most a commit carries, keys included. KV allows 800 KiB.
@@ -182,7 +181,7 @@ export interface LogObserver {
 /** What the log needs. */
 export interface EventLogOptions {
   /** Stays the caller's to close. */
-  kv: Store;
+  kv: Deno.Kv;
   /** Time, for retries and the `timestamp` of events. */
   clock: Clock;
   /** Names for events whose publisher gave none, and for epochs. */
@@ -224,7 +223,7 @@ interface Remembered {
 
 /** One try at a commit, kept until it is known whether it took effect. */
 interface Attempt {
-  readonly operation: Commit;
+  readonly operation: Deno.AtomicOperation;
   readonly events: readonly LoggedEntry[];
   /** Stands in KV once the commit took effect, when its events may not. */
   readonly name: string;
@@ -238,7 +237,7 @@ interface Attempt {
  * the heads.
  */
 export class EventLog {
-  readonly #kv: Store;
+  readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
   readonly #retention: (channel: string) => Retention;
@@ -366,7 +365,7 @@ export class EventLog {
         "head",
         name,
       ]);
-      for (const { value } of await this.#kv.getMany<Head>(keys)) {
+      for (const { value } of await this.#kv.getMany<Head[]>(keys)) {
         heads.push(value ?? { epoch: UNBORN_EPOCH, seq: 0 });
       }
     }
@@ -725,7 +724,7 @@ export class EventLog {
   }
 
   #addRows(
-    operation: Commit,
+    operation: Deno.AtomicOperation,
     channel: string,
     events: readonly Row[],
   ): void {
@@ -741,7 +740,7 @@ export class EventLog {
     const unknown = [...channels].filter((name) => !this.#heads.has(name));
     for (let i = 0; i < unknown.length; i += GET_MANY) {
       const names = unknown.slice(i, i + GET_MANY);
-      const entries = await this.#kv.getMany<Head>(
+      const entries = await this.#kv.getMany<Head[]>(
         names.map((name) => ["head", name]),
       );
       for (const [j, { value, versionstamp }] of entries.entries()) {
@@ -771,7 +770,7 @@ export class EventLog {
       const some = named.slice(i, i + GET_MANY);
       const keys = some.map(({ channel, id }) => ["id", channel, id!]);
       reads.push(
-        this.#kv.getMany<Remembered>(keys).then((entries) => {
+        this.#kv.getMany<Remembered[]>(keys).then((entries) => {
           for (const [j, { value }] of entries.entries()) {
             // `expireIn` is the earliest time of deletion, not the time.
             if (!value || value.until <= this.#clock.now()) continue;
@@ -812,8 +811,8 @@ export class EventLog {
   }
 
   async #deleteRows(
-    selector: Selector,
-    ...checks: Check[]
+    selector: Deno.KvListSelector,
+    ...checks: Deno.AtomicCheck[]
   ): Promise<number> {
     const operation = this.#kv.atomic().check(...checks);
     let rows = 0;

@@ -192,13 +192,9 @@ export class ChainModel {
   #order = 0;
   #total = 0;
   #replayed = 0;
-  readonly #counts = {
-    pending: 0,
-    confirmed: 0,
-    failed: 0,
-    replaced: 0,
-    dropped: 0,
-  };
+  #pending = 0;
+  #confirmed = 0;
+  #failed = 0;
 
   /** Events taken since the page opened. */
   get total(): number {
@@ -227,7 +223,11 @@ export class ChainModel {
 
   /** Transactions on screen that wait, and settled ones since the start. */
   get transactionCounts(): Readonly<Record<TransactionStatus, number>> {
-    return this.#counts;
+    return {
+      pending: this.#pending,
+      confirmed: this.#confirmed,
+      failed: this.#failed,
+    };
   }
 
   /** The transactions touched last, newest first. */
@@ -354,14 +354,17 @@ export class ChainModel {
 
   #takeTransaction(received: PayloadOf<"TX_RECEIVED">, at: number): void {
     const before = this.#transactions.get(received.txId);
-    // A block and the transaction's own event report the same status.
+    // A block and the transaction's own event tell of the same settlement.
+    if (before && before.status !== "pending") return;
     if (before?.status === received.status) return;
     const settled = received.status !== "pending";
     if (before) {
       this.#transactions.delete(received.txId);
-      this.#counts[before.status]--;
+      this.#pending--;
     }
-    this.#counts[received.status]++;
+    if (received.status === "pending") this.#pending++;
+    else if (received.status === "confirmed") this.#confirmed++;
+    else this.#failed++;
     this.#transactions.set(received.txId, {
       id: received.txId,
       from: received.from,
@@ -373,7 +376,7 @@ export class ChainModel {
     });
     for (
       const { status } of evict(this.#transactions, MAX_TRANSACTIONS)
-    ) if (status === "pending") this.#counts.pending--;
+    ) if (status === "pending") this.#pending--;
     this.revisions.transactions++;
   }
 

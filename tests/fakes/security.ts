@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { StoreBusy } from "../../store/store.ts";
-import type { Commit, Key, Store } from "../../store/store.ts";
 
 /** A KV store that a test can take away. */
 export interface FlakyKv {
   /** The store as the part under test sees it. */
-  readonly kv: Store;
+  readonly kv: Deno.Kv;
   /** While `true`, whatever touches the store fails. */
   isAway: boolean;
   /** While `true`, commits and reads neither succeed nor fail. */
@@ -23,20 +21,20 @@ export interface FlakyKv {
 }
 
 /** Wraps `real` so that it can be away; closing stays the caller's. */
-export function flaky(real: Store): FlakyKv {
+export function flaky(real: Deno.Kv): FlakyKv {
   let release = () => {};
   const state = { isAway: false, isStuck: false, lockedFor: 0, operations: 0 };
   async function guarded<T>(work: () => Promise<T>): Promise<T> {
     state.operations++;
     if (state.lockedFor > 0) {
       state.lockedFor--;
-      throw new StoreBusy("database is locked");
+      throw new TypeError("database is locked");
     }
     if (state.isStuck) await new Promise<void>((free) => release = free);
     if (state.isAway || state.isStuck) throw new Error("KV is away");
     return await work();
   }
-  const wrapAtomic = (atomic: Commit): Commit =>
+  const wrapAtomic = (atomic: Deno.AtomicOperation): Deno.AtomicOperation =>
     new Proxy(atomic, {
       get(target, name) {
         if (name === "commit") return () => guarded(() => target.commit());
@@ -51,14 +49,14 @@ export function flaky(real: Store): FlakyKv {
   const kv = new Proxy(real, {
     get(target, name) {
       if (name === "get") {
-        return (key: Key) => guarded(() => target.get(key));
+        return (key: Deno.KvKey) => guarded(() => target.get(key));
       }
       if (name === "getMany") {
-        return (keys: Key[]) => guarded(() => target.getMany(keys));
+        return (keys: Deno.KvKey[]) => guarded(() => target.getMany(keys));
       }
       if (name === "atomic") return () => wrapAtomic(target.atomic());
       if (name === "list") {
-        return (...args: Parameters<Store["list"]>) => {
+        return (...args: Parameters<Deno.Kv["list"]>) => {
           state.operations++;
           if (state.isAway) throw new Error("KV is away");
           return target.list(...args);
