@@ -6,10 +6,10 @@
 import { openLogger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
-import { Lease } from "./store/lease.ts";
+import { StoredLease } from "./store/stored_lease.ts";
 import { isExported } from "./platform/tracing.ts";
 import { onEndAsked } from "./platform/signals.ts";
-import { openStore } from "./store/deno_kv.ts";
+import { openStoreAt } from "./store/open.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./server/service.ts";
@@ -29,7 +29,7 @@ const dev = Deno.args.includes("--dev");
 export const settings: Settings = settingsOrExit();
 
 const logger = openLogger(settings.LOG_LEVEL, { readable: dev });
-const kv = await openStore(settings.KV_PATH, { clock });
+const kv = await openStoreAt(settings.KV_PATH, { clock });
 // Loaded only where somebody listens.
 const telemetry = isExported()
   ? await import("./monitoring/telemetry.ts")
@@ -44,7 +44,7 @@ const service = createService({
   tracing: telemetry && new telemetry.Spans(),
   exportMetrics: telemetry?.exportMetrics,
 });
-const source = settings.SOURCE === "none" ? undefined : new Lease({
+const source = settings.SOURCE === "none" ? undefined : new StoredLease({
   kv,
   clock,
   name: "source",

@@ -1,50 +1,48 @@
 /**
- * Who is connected anywhere, and sending someone away: questions that one
- * isolate asks of all through KV.
+ * Sessions of the whole cluster: listing and disconnecting them, by questions
+ * that one instance asks of all through the store.
  *
  * @module
  */
 import type { Identity } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
+import { retryWhileBusy } from "../platform/retry.ts";
 import type { Instances } from "./instances.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import { isBusy } from "../store/store.ts";
+import type { Key, Store } from "../store/store.ts";
 
 /** How long the others may take to answer a call, in milliseconds. */
 export const ANSWER_MS = 1_500;
 /** How often answers are looked for, in milliseconds. */
 const LOOK_MS = 50;
-/** How often KV is asked for calls that no watch rang for, in milliseconds. */
+/** How often the store is asked for calls that no watch reported, in milliseconds. */
 export const ROSTER_POLL_MS = 800;
-/** How long a call or an order means anything, in milliseconds. */
-const WORD_MS = 10_000;
-/** How long words and answers stay in KV at least, in milliseconds. */
+/** How long calls, orders and answers are stored at least, in milliseconds. */
 const STAY_MS = 60_000;
-/** Most sessions one isolate tells of, the longest connected first. */
+/** Most sessions that one instance lists, the longest connected first. */
 export const MAX_TOLD_SESSIONS = 2_000;
 /** Sessions in one value, which holds at most 64 KiB. */
 const SESSIONS_PER_VALUE = 20;
-/** Most channels told of one session. */
+/** Most channels listed of one session. */
 export const MAX_TOLD_POSITIONS = 16;
-/** Most calls and most orders looked at, at a time. */
+/** Most calls and most orders read at a time. */
 const MAX_WORDS = 100;
-/** Most tries of one commit. */
-const MAX_COMMIT_TRIES = 8;
-/** Longest first wait for a locked file; each further may be twice as long. */
-const FIRST_WAIT_MS = 4;
 
 /** A connection, as operators see it. */
 export interface SessionInfo {
   /** Unique name. */
   readonly id: string;
-  /** The isolate it is connected to. */
+  /** The instance it is connected to. */
   readonly instance: string;
   /** Its address. */
   readonly ip: string;
-  /** Its token's subject; `null` for strangers. */
+  /** Its token's subject; `null` without a token. */
   readonly user: Identity["user"];
-  /** What it may do. */
+  /** Its role. */
   readonly role: Identity["role"];
-  /** Name and version of the client program, as it said itself. */
+  /** Name and version of the client program, as the client gave them. */
   readonly client: string | null;
   /** When it connected, in epoch milliseconds. */
   readonly since: number;
@@ -52,50 +50,45 @@ export interface SessionInfo {
   readonly channels: readonly { channel: string; seq: number; lag: number }[];
 }
 
-/** What the roster needs. */
-export interface RosterOptions {
+/** What {@link ClusterSessions} needs. */
+export interface ClusterSessionsOptions {
   /** Carries questions and answers; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time, for waiting and polling. */
   clock: Clock;
-  /** Unique name of this isolate. */
+  /** Unique name of this instance. */
   id: string;
   /** Names for calls. */
   nextId: (now: number) => string;
-  /** Those connected here. */
+  /** Sessions of this instance. */
   sessions: Sessions;
-  /** Who has to answer. */
+  /** Knows which instances have to answer. */
   instances: Instances;
 }
 
-/** Rung at every call and order; holds nothing that matters. */
+/** Changes at every call and order. */
 const BELL = ["roster", "bell"];
 const CALLS = ["roster", "call"];
 const ORDERS = ["roster", "order"];
 
-/** One question or order, for as long as it means anything. */
-interface Word {
-  /** A call, or the session to send away. */
-  readonly id: string;
-  /** When nobody waits for it any more, in epoch milliseconds. */
-  readonly until: number;
-}
-
-/** Asks, answers, and obeys. */
+/** Asks the other instances, and answers them. */
 export class ClusterSessions implements AsyncDisposable {
-  readonly #options: RosterOptions;
+  readonly #options: ClusterSessionsOptions;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #watching: Promise<void>;
   #timer: Disposable | undefined;
-  /** Calls answered that may still be found. */
-  #answered: ReadonlySet<string> = new Set();
-  #heard: string | undefined;
+  /** Stored calls that need no answer; nothing before the first look. */
+  #answered: ReadonlySet<string> | undefined;
+  /** Calls of this instance that wait for answers. */
+  readonly #asked = new Set<string>();
+  /** What {@link BELL} held at the last look. */
+  #seen: string | undefined;
   #looking: Promise<void> | undefined;
   #lookAgain = false;
   #open = true;
 
-  /** Begins to listen for the others. */
-  constructor(options: RosterOptions) {
+  /** Starts to answer the others. */
+  constructor(options: ClusterSessionsOptions) {
     this.#options = options;
     this.#reader = options.kv.watch([BELL]).getReader();
     this.#watching = this.#watch();
@@ -103,11 +96,11 @@ export class ClusterSessions implements AsyncDisposable {
   }
 
   /**
-   * Everyone connected, wherever it is.
+   * All sessions, of every instance.
    *
-   * @returns `complete` is false when an isolate did not answer in time, or
+   * @returns `complete` is false when an instance did not answer in time, or
    * left out some.
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async list(): Promise<{ sessions: SessionInfo[]; complete: boolean }> {
     const { clock, nextId, instances, id, sessions } = this.#options;
@@ -116,33 +109,37 @@ export class ClusterSessions implements AsyncDisposable {
     const others = (await instances.list()).filter((it) => it.id !== id);
     if (others.length === 0) return { sessions: own, complete: isWhole };
     const call = nextId(clock.now());
-    // Nobody asks itself.
-    this.#answered = new Set([...this.#answered, call]);
-    await this.#ring(CALLS, call);
-    const end = clock.now() + ANSWER_MS;
-    for (;;) {
-      const heard = await this.#heardOf(call);
-      const missing = others.some((it) => !heard.has(it.id));
-      if (!missing || clock.now() >= end) {
-        const answers = await this.#answersTo(call, heard);
-        return {
-          sessions: [...own, ...answers],
-          complete: isWhole && !missing && [...heard.values()].every(Boolean),
-        };
+    this.#asked.add(call);
+    try {
+      await this.#ring(CALLS, call);
+      const end = clock.monotonic() + ANSWER_MS;
+      for (;;) {
+        const answered = await this.#answeredTo(call);
+        const missing = others.some((it) => !answered.has(it.id));
+        if (!missing || clock.monotonic() >= end) {
+          const answers = await this.#answersTo(call, answered);
+          const areWhole = [...answered.values()].every(Boolean);
+          return {
+            sessions: [...own, ...answers],
+            complete: isWhole && !missing && areWhole,
+          };
+        }
+        await pause(clock, LOOK_MS);
       }
-      await this.#pause(LOOK_MS);
+    } finally {
+      this.#asked.delete(call);
     }
   }
 
   /**
-   * Sends a client away, wherever it is connected; it may not come back by
+   * Disconnects a session of any instance; its client does not reconnect by
    * itself.
    *
    * @param session its name.
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async disconnect(session: string): Promise<void> {
-    if (!this.#sendAway(session)) await this.#ring(ORDERS, session);
+    if (!this.#disconnect(session)) await this.#ring(ORDERS, session);
   }
 
   /** Stops listening. */
@@ -170,34 +167,32 @@ export class ClusterSessions implements AsyncDisposable {
       })).toArray();
   }
 
-  async #ring(kind: Deno.KvKey, id: string): Promise<void> {
+  async #ring(kind: Key, id: string): Promise<void> {
     const { kv, clock, nextId } = this.#options;
-    const now = clock.now();
-    const word: Word = { id, until: now + WORD_MS };
     await this.#commit(() =>
       kv.atomic()
-        .set([...kind, id], word, { expireIn: STAY_MS })
-        .set(BELL, nextId(now), { expireIn: STAY_MS })
+        .set([...kind, id], id, { expireIn: STAY_MS })
+        .set(BELL, nextId(clock.now()), { expireIn: STAY_MS })
         .commit()
     );
   }
 
-  /** Who has answered, and whether it told of all it has. */
-  async #heardOf(call: string): Promise<Map<string, boolean>> {
+  /** Instances that answered, and whether each listed all its sessions. */
+  async #answeredTo(call: string): Promise<Map<string, boolean>> {
     const rows = this.#options.kv.list<boolean>({ prefix: doneKey(call) });
-    const heard = new Map<string, boolean>();
+    const answered = new Map<string, boolean>();
     for await (const { key, value } of rows) {
-      heard.set(key.at(-1) as string, value);
+      answered.set(key.at(-1) as string, value);
     }
-    return heard;
+    return answered;
   }
 
   async #answersTo(
     call: string,
-    heard: ReadonlyMap<string, boolean>,
+    answered: ReadonlyMap<string, boolean>,
   ): Promise<SessionInfo[]> {
     const answers: SessionInfo[] = [];
-    for (const id of heard.keys()) {
+    for (const id of answered.keys()) {
       const prefix = answerKey(call, id);
       const rows = this.#options.kv.list<SessionInfo[]>({ prefix });
       for await (const { value } of rows) answers.push(...value);
@@ -209,7 +204,7 @@ export class ClusterSessions implements AsyncDisposable {
     try {
       while (!(await this.#reader.read()).done) this.#look();
     } catch {
-      // KV went away; the poll goes on.
+      // The store is unreachable; polling goes on.
     }
   }
 
@@ -219,13 +214,13 @@ export class ClusterSessions implements AsyncDisposable {
     this.#timer = this.#options.clock.after(ROSTER_POLL_MS, () => this.#poll());
   }
 
-  /** What rings during a look is looked at after it. */
+  /** A change during a look is looked at after it. */
   #look(): void {
     if (!this.#open) return;
     this.#lookAgain = this.#looking !== undefined;
     this.#looking ??= this.#attend().catch(() => {
-      // The next look hears the same bell.
-      this.#heard = undefined;
+      // The next look sees the same change.
+      this.#seen = undefined;
     }).finally(() => {
       this.#looking = undefined;
       if (this.#lookAgain) this.#look();
@@ -235,27 +230,34 @@ export class ClusterSessions implements AsyncDisposable {
   async #attend(): Promise<void> {
     const { kv } = this.#options;
     const { value } = await kv.get<string>(BELL);
-    if (value === null || value === this.#heard) return;
-    this.#heard = value;
-    for (const { id } of await this.#words(ORDERS)) this.#sendAway(id);
+    if (value === null) this.#answered ??= new Set();
+    if (value === null || value === this.#seen) return;
+    this.#seen = value;
+    // An old order is harmless: a session's name is never used again.
+    for (const id of await this.#words(ORDERS)) this.#disconnect(id);
     const calls = await this.#words(CALLS);
-    const answered = this.#answered;
-    this.#answered = new Set(calls.map(({ id }) => id));
-    for (const { id } of calls) if (!answered.has(id)) await this.#answer(id);
+    // Callers of before the first look do not know this instance yet. How old
+    // a call is otherwise does not matter: clocks of machines differ.
+    const before = this.#answered ?? new Set(calls);
+    const answered = new Set(calls.filter((id) => before.has(id)));
+    this.#answered = answered;
+    for (const id of calls) {
+      if (answered.has(id)) continue;
+      if (!this.#asked.has(id)) await this.#answer(id);
+      answered.add(id);
+    }
   }
 
-  async #words(kind: Deno.KvKey): Promise<Word[]> {
-    const { kv, clock } = this.#options;
-    const rows = kv.list<Word>({ prefix: kind }, {
+  /** The newest calls or orders; newer ones have greater names. */
+  async #words(kind: Key): Promise<string[]> {
+    const rows = this.#options.kv.list<string>({ prefix: kind }, {
       limit: MAX_WORDS,
-      // The latest names are the newest calls.
       reverse: true,
     });
-    const words = await Array.fromAsync(rows, ({ value }) => value);
-    return words.filter(({ until }) => until > clock.now());
+    return await Array.fromAsync(rows, ({ value }) => value);
   }
 
-  /** One value a commit: together they might be too much for one. */
+  /** One value a commit: together they might exceed the size of one. */
   async #answer(call: string): Promise<void> {
     const { kv, id, sessions } = this.#options;
     const own = this.#own();
@@ -270,36 +272,21 @@ export class ClusterSessions implements AsyncDisposable {
     await this.#commit(() => kv.set(key, isWhole, options));
   }
 
-  /** Tries again with jitter while another isolate holds the file. */
   async #commit(commit: () => Promise<unknown>): Promise<void> {
-    for (let tries = 1;; tries++) {
-      try {
-        await commit();
-        return;
-      } catch (error) {
-        const isLocked = error instanceof Error &&
-          error.message.includes("locked");
-        if (!isLocked || tries === MAX_COMMIT_TRIES) throw error;
-      }
-      await this.#pause(Math.random() * FIRST_WAIT_MS * 2 ** (tries - 1));
-    }
+    await retryWhileBusy({ clock: this.#options.clock, isBusy }, commit);
   }
 
-  #sendAway(id: string): boolean {
+  #disconnect(id: string): boolean {
     const listed = this.#options.sessions.get(id);
-    listed?.session.disconnect("FORBIDDEN", "Sent away by an operator");
+    listed?.session.disconnect("FORBIDDEN", "Disconnected by an operator");
     return listed !== undefined;
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.after(ms, resolve));
   }
 }
 
-function doneKey(call: string): Deno.KvKey {
+function doneKey(call: string): Key {
   return ["roster", "done", call];
 }
 
-function answerKey(call: string, isolate: string): Deno.KvKey {
-  return ["roster", "answer", call, isolate];
+function answerKey(call: string, instance: string): Key {
+  return ["roster", "answer", call, instance];
 }

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../platform/clock.ts";
 import type { Hub } from "../realtime/hub.ts";
+import type { Measured } from "./exposition.ts";
 import type { Reading } from "./instruments.ts";
 import type { AlertCounts, Metrics } from "./metrics.ts";
 import type {
@@ -14,6 +15,7 @@ import type {
 } from "./report.ts";
 import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import type { Store } from "../store/store.ts";
 
 /** How often an isolate says that it is there, in milliseconds. */
 export const BEAT_MS = 5_000;
@@ -58,14 +60,6 @@ export interface Instance {
   readonly linkSilentMs: number;
 }
 
-/** What an isolate measured, as it last said. */
-export interface Measured {
-  /** Its unique name. */
-  readonly id: string;
-  /** All its instruments. */
-  readonly readings: readonly Reading[];
-}
-
 /** Those that serve, and those that fell silent without a goodbye. */
 export interface Survey {
   /** Heard of lately, this isolate first. */
@@ -98,7 +92,7 @@ export interface ClusterReport extends PerformanceFigures {
 /** What an isolate needs to be listed. */
 export interface InstancesOptions {
   /** Where the list is kept; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time between beats. */
   clock: Clock;
   /** Unique name of this isolate. */

@@ -19,9 +19,11 @@ import type { Clock } from "../platform/clock.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instance, Instances } from "./instances.ts";
-import { Lease } from "../store/lease.ts";
+import type { Lease } from "../store/lease.ts";
+import { StoredLease } from "../store/stored_lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
+import type { Store } from "../store/store.ts";
 
 /** Time between looks, in milliseconds. */
 export const LOOK_MS = 5_000;
@@ -58,7 +60,7 @@ export type Line = (
 /** What the monitor needs. */
 export interface MonitorOptions {
   /** Says whose turn it is, and keeps what is known. Stays the caller's. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time between looks. */
   clock: Clock;
   /** Names for alerts. */
@@ -93,7 +95,7 @@ export class Monitor implements AsyncDisposable {
   constructor(options: MonitorOptions) {
     this.#options = options;
     const { kv, clock, id } = options;
-    this.#lease = new Lease({
+    this.#lease = new StoredLease({
       kv,
       clock,
       name: "monitor",

@@ -1,25 +1,26 @@
 /**
- * Telling the outside: JSON, signed, posted until it is taken.
+ * Alerts to the outside: JSON, signed, posted until it is accepted.
  *
  * @module
  */
+import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
+import type { Random } from "../platform/random.ts";
 
-/** Most messages that wait; the oldest make room. */
+/** Most messages that wait; beyond it the oldest is dropped. */
 export const MAX_WAITING = 100;
 /** Tries of one message, the first included. */
 export const MAX_TRIES = 6;
-/** Longest wait before the first retry, in milliseconds; it doubles. */
-export const FIRST_RETRY_MS = 1_000;
-/** Longest wait before any retry, in milliseconds. */
-export const MAX_RETRY_MS = 60_000;
+/** Ceilings of the waits between tries. */
+const RETRY = { baseMs: 1_000, capMs: 60_000 } as const;
 /** How long the receiver may take to answer, in milliseconds. */
 export const ANSWER_TIMEOUT_MS = 10_000;
 /** Carries the signature: `v1=` and HMAC-SHA256 in hex. */
 export const SIGNATURE_HEADER = "x-kaldrix-signature";
 /** Carries when it was signed, in seconds since the Unix epoch. */
 export const TIMESTAMP_HEADER = "x-kaldrix-timestamp";
-/** Carries the message's name, the same at each try. */
+/** Carries the id of the message, the same at each try. */
 export const DELIVERY_HEADER = "x-kaldrix-delivery";
 /** What the key is derived for. */
 const PURPOSE = "kaldrix alert webhook";
@@ -32,12 +33,12 @@ export interface WebhookOptions {
   key: Promise<string> | undefined;
   /** Time, for retries and signatures. */
   clock: Clock;
-  /** Hears what became of messages. */
+  /** Writes a line about each message that could not be delivered. */
   log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Posts; the machine's own `fetch` when omitted. */
   fetch?: typeof fetch;
   /** Uniform in [0, 1), for jitter. */
-  random?: () => number;
+  random?: Random;
 }
 
 interface Message {
@@ -45,7 +46,7 @@ interface Message {
   readonly body: string;
 }
 
-/** Posts messages one after another; whoever sends never waits. */
+/** Posts messages one after another; the sender never waits. */
 export class Webhook implements AsyncDisposable {
   readonly #options: WebhookOptions;
   readonly #stop = new AbortController();
@@ -58,15 +59,15 @@ export class Webhook implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Messages that had to make room for others. */
+  /** Messages dropped because too many waited. */
   get dropped(): number {
     return this.#dropped;
   }
 
   /**
-   * Sends a message, some time.
+   * Queues a message.
    *
-   * @param id its name, by which a receiver knows it again.
+   * @param id by which a receiver recognises a repeated delivery.
    * @param body what is posted as JSON.
    */
   send(id: string, body: object): void {
@@ -79,7 +80,7 @@ export class Webhook implements AsyncDisposable {
     this.#working ??= this.#work();
   }
 
-  /** Gives up what was not sent yet. */
+  /** Drops what was not sent yet. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#working;
@@ -94,12 +95,14 @@ export class Webhook implements AsyncDisposable {
   }
 
   async #deliver(message: Message): Promise<void> {
-    const { log } = this.#options;
+    const { log, clock, random } = this.#options;
     const { signal } = this.#stop;
     let outcome = "";
     for (let tries = 1; tries <= MAX_TRIES && !signal.aborted; tries++) {
-      if (tries > 1) await this.#pause(tries - 1);
-      if (signal.aborted) break;
+      if (tries > 1) {
+        await pause(clock, backoffMs(tries - 2, RETRY, random), signal);
+        if (signal.aborted) break;
+      }
       const { done, text } = await this.#post(message);
       outcome = text;
       if (done) return;
@@ -135,7 +138,7 @@ export class Webhook implements AsyncDisposable {
       });
       await response.body?.cancel();
       const { status, ok } = response;
-      if (ok) return { done: true, text: "taken" };
+      if (ok) return { done: true, text: "accepted" };
       const maySucceed = status >= 500 || status === 408 || status === 429;
       const word = maySucceed ? "failed" : "refused";
       return { done: false, text: `${word} with ${status}` };
@@ -144,25 +147,10 @@ export class Webhook implements AsyncDisposable {
       return { done: false, text: `unreachable: ${name}` };
     }
   }
-
-  #pause(tries: number): Promise<void> {
-    const { clock, random = Math.random } = this.#options;
-    const ceiling = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (tries - 1));
-    const { signal } = this.#stop;
-    return new Promise((resolve) => {
-      const end = () => {
-        timer[Symbol.dispose]();
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const timer = clock.after(Math.ceil(ceiling * (0.5 + random() / 2)), end);
-      signal.addEventListener("abort", end);
-    });
-  }
 }
 
 /**
- * The key that signs, derived so that who knows it cannot make tokens:
+ * The key that signs, derived so that its holder cannot make tokens:
  * `printf 'kaldrix alert webhook' | openssl dgst -sha256 -hmac "$JWT_SECRET"`.
  *
  * @param secret the first of `JWT_SECRET`.

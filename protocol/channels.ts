@@ -29,7 +29,7 @@ export interface ChannelKind {
 /** Every kind of channel; `room` stands for the family `room:<name>`. */
 export const CHANNELS = {
   blocks: {
-    summary: "Blocks that joined the chain",
+    summary: "Blocks that joined or left the chain, and what is final",
     aliases: [],
     read: "anonymous",
     publish: "publisher",
@@ -51,7 +51,14 @@ export const CHANNELS = {
     retention: "log",
   },
   transactions: {
-    summary: "Transactions, from pending to confirmed or failed",
+    summary: "Transactions, from pending to confirmed, failed or gone",
+    aliases: [],
+    read: "anonymous",
+    publish: "publisher",
+    retention: "log",
+  },
+  logs: {
+    summary: "Contract events of mined transactions",
     aliases: [],
     read: "anonymous",
     publish: "publisher",

@@ -6,7 +6,7 @@
 import { z } from "zod";
 
 /** Semantic version of the protocol that this server speaks. */
-export const VERSION = "1.0.0";
+export const VERSION = "1.1.0";
 
 /** Subprotocol a client may offer on the upgrade. */
 export const SUBPROTOCOL = "kaldrix.v1";

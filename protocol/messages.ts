@@ -25,8 +25,36 @@ const amount = z.string().regex(
 /** How many of something. */
 const count = z.int().nonnegative();
 
-/** How far a transaction has come. */
-const txStatus = z.enum(["pending", "confirmed", "failed"]);
+/** Which chain, such as `evm:1`: its spine, where one service carries several. */
+const chain = z.string().min(1).max(64);
+
+/**
+ * How far a transaction has come. `replaced` and `dropped` are judged from the
+ * pool of a node and may be taken back by a later status.
+ */
+const txStatus = z.enum([
+  "pending",
+  "confirmed",
+  "failed",
+  "replaced",
+  "dropped",
+]);
+
+/** A block by its name and place. */
+const blockPlace = z.looseObject({ blockId: identifier, height: count });
+
+/** A movement of value, decoded from a transaction and its logs. */
+const transfer = z.looseObject({
+  asset: z.enum(["native", "erc20", "erc721", "erc1155"]),
+  /** Contract of the token; absent for the native asset. */
+  token: identifier.optional(),
+  from: identifier,
+  to: identifier,
+  /** Smallest units. */
+  amount: amount.optional(),
+  /** Decimal; of assets that are told apart. */
+  tokenId: amount.optional(),
+});
 
 const transaction = z.looseObject({
   txId: identifier,
@@ -40,6 +68,42 @@ const transaction = z.looseObject({
   data: z.string().optional(),
   status: txStatus,
   timestamp: instant,
+  chain: chain.optional(),
+  /** The block that holds it. */
+  blockId: identifier.optional(),
+  blockHeight: count.optional(),
+  /** Its place in the block, from 0. */
+  index: count.optional(),
+  /** Address of the contract that it creates. */
+  creates: identifier.optional(),
+  /** Why a status is told again: `reorg` when its block was reverted. */
+  cause: z.string().min(1).max(64).optional(),
+  /** The reverted block that held it. */
+  left: blockPlace.optional(),
+  /** The transaction with the same sender and nonce that took its place. */
+  replacedBy: identifier.optional(),
+  /** Transaction type of EIP-2718; 0 is the oldest form. */
+  kind: count.optional(),
+  maxFeePerGas: amount.optional(),
+  maxPriorityFeePerGas: amount.optional(),
+  gasUsed: count.optional(),
+  /** What it paid in all, in the native asset. */
+  fee: amount.optional(),
+  transfers: z.array(transfer).optional(),
+  /** Fields that the source could not learn; required ones hold a stand-in. */
+  missing: z.array(z.string().min(1).max(64)).max(64).optional(),
+});
+
+/** An event that a contract wrote. */
+const contractLog = z.looseObject({
+  /** The contract. */
+  address: identifier,
+  /** Up to four words, hexadecimal. */
+  topics: z.array(z.string().max(66)).max(4),
+  /** Hexadecimal. */
+  data: z.string().optional(),
+  /** Its place in the block, from 0. */
+  logIndex: count.optional(),
 });
 
 /** What the registry says of one message type. */
@@ -48,6 +112,8 @@ export interface MessageKind {
   readonly summary: string;
   /** The kind of channel that carries it; `null`: none, it is only echoed. */
   readonly channel: ChannelKindName | null;
+  /** Other channels on which it may be published by naming them. */
+  readonly also?: readonly ChannelKindName[];
   /** Payload field that the builder fills with the present time. */
   readonly stamp: string | null;
   /**
@@ -104,6 +170,61 @@ export const MESSAGES = {
       size: count.optional(),
       gasUsed: count.optional(),
       gasLimit: count.optional(),
+      chain: chain.optional(),
+      /** How many transactions it holds, however many are listed. */
+      transactionCount: count.optional(),
+      /** Their ids, where the transactions themselves do not fit. */
+      transactionIds: z.array(identifier).optional(),
+      /** How many are listed in no form, since not even their ids fit. */
+      transactionsOmitted: count.optional(),
+      /** Smallest units of the native asset for each unit of gas. */
+      baseFee: amount.optional(),
+      /** What the source could not learn of the block. */
+      missing: z.array(z.string().min(1).max(64)).max(64).optional(),
+    }),
+  },
+  BLOCK_REVERTED: {
+    summary: "A block left the chain; the newest leaves first",
+    channel: "blocks",
+    stamp: "timestamp",
+    about: { kind: "block", by: ["blockId", "height"] },
+    payload: z.looseObject({
+      chain: chain.optional(),
+      blockId: identifier,
+      height: count,
+      /** Its parent: the newest block now. */
+      previousHash: identifier.optional(),
+      /** Why, such as `reorg` or `rollback`. */
+      reason: z.string().min(1).max(64).optional(),
+      timestamp: instant,
+    }),
+  },
+  FINALITY: {
+    summary: "Blocks up to this one reached a level and leave no more",
+    channel: "blocks",
+    stamp: "timestamp",
+    about: null,
+    payload: z.looseObject({
+      chain: chain.optional(),
+      level: z.enum(["safe", "final"]),
+      blockId: identifier,
+      height: count,
+      timestamp: instant,
+    }),
+  },
+  CHAIN_RESET: {
+    summary: "All blocks above the one it keeps are void",
+    channel: "blocks",
+    also: ["transactions", "logs"],
+    stamp: "timestamp",
+    about: null,
+    payload: z.looseObject({
+      chain: chain.optional(),
+      /** The newest block that still stands; `null`: none. */
+      keeps: blockPlace.nullable(),
+      /** Why, such as `deeper_than_kept`, `finality_broken`, `chain_replaced`. */
+      reason: z.string().min(1).max(64).optional(),
+      timestamp: instant,
     }),
   },
   DAG_UPDATE: {
@@ -169,7 +290,7 @@ export const MESSAGES = {
     }),
   },
   TX_RECEIVED: {
-    summary: "A transaction was received, confirmed or failed",
+    summary: "A transaction's status changed",
     channel: "transactions",
     stamp: "timestamp",
     about: { kind: "transaction", by: ["txId"] },
@@ -181,6 +302,53 @@ export const MESSAGES = {
       txId: { of: ["txId"] },
     },
     payload: transaction,
+  },
+  BLOCK_COMPLETE: {
+    summary: "Everything about a block has been published on this channel",
+    channel: "transactions",
+    also: ["logs"],
+    stamp: "timestamp",
+    about: null,
+    payload: z.looseObject({
+      chain: chain.optional(),
+      blockId: identifier,
+      height: count,
+      /** How many the block holds. */
+      transactions: count,
+      /** How many of them failed. */
+      failed: count.optional(),
+      timestamp: instant,
+    }),
+  },
+  TX_LOGS: {
+    summary: "Contract events of one transaction",
+    channel: "logs",
+    stamp: "timestamp",
+    about: null,
+    payload: z.looseObject({
+      chain: chain.optional(),
+      txId: identifier,
+      blockId: identifier,
+      blockHeight: count,
+      /** The transaction's place in the block, from 0. */
+      index: count.optional(),
+      logs: z.array(contractLog),
+      /** How many were left out since they do not fit. */
+      logsOmitted: count.optional(),
+      timestamp: instant.optional(),
+    }),
+  },
+  LOGS_REVERTED: {
+    summary: "A block left the chain; its contract events are void",
+    channel: "logs",
+    stamp: "timestamp",
+    about: null,
+    payload: z.looseObject({
+      chain: chain.optional(),
+      blockId: identifier,
+      height: count,
+      timestamp: instant,
+    }),
   },
   NODE_STATUS: {
     summary: "A node's state changed",
@@ -318,7 +486,21 @@ export type AnyEvent = { [Type in MessageType]: Event<Type> }[MessageType];
 /** The message types that a kind of channel carries. */
 export function typesOf(kind: ChannelKindName): MessageType[] {
   return (Object.keys(MESSAGES) as MessageType[])
-    .filter((type) => MESSAGES[type].channel === kind);
+    .filter((type) => isCarriedBy(type, kind));
+}
+
+/**
+ * Whether a kind of channel carries a message type.
+ *
+ * @param type the message's type.
+ * @param kind the kind of channel.
+ */
+export function isCarriedBy(
+  type: MessageType,
+  kind: ChannelKindName,
+): boolean {
+  const { channel, also } = MESSAGES[type] as MessageKind;
+  return channel === kind || (also?.includes(kind) ?? false);
 }
 
 /**

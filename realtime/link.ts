@@ -7,6 +7,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { isEntry } from "../store/entry.ts";
 import type { Entry } from "../store/entry.ts";
+import type { Found, Store } from "../store/store.ts";
 
 /** The ways there are between isolates. */
 export type LinkName = "broadcast" | "doorbell";
@@ -134,7 +135,7 @@ export const REWATCH_MS = 1_000;
  * wherever the KV is shared and `kv.watch` crosses.
  */
 export class DoorbellLink implements Link {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
   readonly #minIntervalMs: number;
   readonly #waitMs: number;
@@ -144,7 +145,7 @@ export class DoorbellLink implements Link {
   #heardAt: number;
   #listener: (hint: Hint) => void = () => {};
   #reader:
-    | ReadableStreamDefaultReader<[Deno.KvEntryMaybe<Deno.KvU64>]>
+    | ReadableStreamDefaultReader<Found<bigint>[]>
     | undefined;
   /** Rings of this isolate; the key counts everybody's. */
   #own = 0n;
@@ -164,7 +165,7 @@ export class DoorbellLink implements Link {
    * hears of rings.
    */
   constructor(
-    kv: Deno.Kv,
+    kv: Store,
     { clock, minIntervalMs, waitMs = 0, observer = {} }: {
       clock: Clock;
       minIntervalMs: number;
@@ -226,9 +227,8 @@ export class DoorbellLink implements Link {
     this.#own++;
     const at = this.#clock.monotonic();
     try {
-      const { versionstamp } = await this.#kv.atomic().sum(BELL, 1n)
-        .commit() as Deno.KvCommitResult;
-      this.#sent = { at, versionstamp };
+      const result = await this.#kv.atomic().sum(BELL, 1n).commit();
+      if (result.ok) this.#sent = { at, versionstamp: result.versionstamp };
       this.#observer.posted?.("doorbell");
     } catch {
       // Not rung; the poll would find what was missed, but try once more.
@@ -250,13 +250,13 @@ export class DoorbellLink implements Link {
 
   async #watch(): Promise<void> {
     try {
-      this.#reader = this.#kv.watch<[Deno.KvU64]>([BELL]).getReader();
+      this.#reader = this.#kv.watch<bigint>([BELL]).getReader();
       for (;;) {
         const { done, value } = await this.#reader.read();
         if (done) break;
-        const [{ value: bell, versionstamp }] = value;
+        const { value: bell, versionstamp } = value[0]!;
         this.#cameBack(versionstamp);
-        this.#heard(bell?.value ?? 0n);
+        this.#heard(bell ?? 0n);
       }
     } catch {
       this.#observer.linkFailed?.("doorbell");

@@ -48,14 +48,21 @@ export class HubPublisher {
   }
 
   /**
-   * The newest events of a channel, oldest first.
+   * A page of a channel's history, oldest first.
    *
    * @param channel canonical name.
-   * @param limit 1 to 1,000.
+   * @param options how many events, 1 to 1,000, and before which of them.
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */
-  async latest(channel: string, limit: number): Promise<AnyEvent[]> {
-    const { events } = await this.#history.query({ channel, limit }, ITSELF);
+  async page(
+    channel: string,
+    { limit, before }: { limit: number; before?: AnyEvent | undefined },
+  ): Promise<AnyEvent[]> {
+    const { events } = await this.#history.query({
+      channel,
+      limit,
+      ...(before ? { before: { epoch: before.epoch!, seq: before.seq! } } : {}),
+    }, ITSELF);
     return events as unknown as AnyEvent[];
   }
 }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { z } from "zod";
-import { route } from "./route.ts";
-import type { Route } from "./route.ts";
+import { Hono } from "hono";
+import type { Env } from "./http.ts";
 
 /** How one part that serving depends on is. */
 export interface Condition {
@@ -23,53 +22,15 @@ export interface HealthParts {
   conditions: () => Promise<Readonly<Record<string, Condition>>>;
 }
 
-/** Declares `GET /health` and `GET /ready`. */
-export function healthRoutes({ conditions }: HealthParts): Route[] {
-  return [
-    route({
-      method: "get",
-      path: "/health",
-      right: "probe",
-      describe: () => ({
-        tag: "operations",
-        summary: "Whether the process is alive",
-        answers: [{
-          status: 200,
-          description: "Alive",
-          schema: z.looseObject({ status: z.string() }),
-        }],
-      }),
-      handle: (c) => c.json({ status: "ok" }),
-    }),
-    route({
-      method: "get",
-      path: "/ready",
-      right: "probe",
-      describe() {
-        const schema = z.looseObject({
-          ready: z.boolean(),
-          degraded: z.boolean(),
-          checks: z.record(
-            z.string(),
-            z.looseObject({ ok: z.boolean(), detail: z.string() }),
-          ),
-        });
-        return {
-          tag: "operations",
-          summary: "Whether it can serve, with reasons",
-          answers: [
-            { status: 200, description: "Able to serve", schema },
-            { status: 503, description: "Not able to serve", schema },
-          ],
-        };
-      },
-      async handle(c) {
-        const checks = await conditions();
-        const all = Object.values(checks);
-        const ready = all.every(({ ok }) => ok);
-        const degraded = all.some((it) => it.degraded);
-        return c.json({ ready, degraded, checks }, ready ? 200 : 503);
-      },
-    }),
-  ];
+/** Mounts `GET /health` and `GET /ready`. */
+export function healthRoutes(parts: HealthParts): Hono<Env> {
+  return new Hono<Env>()
+    .get("/health", (c) => c.json({ status: "ok" }))
+    .get("/ready", async (c) => {
+      const checks = await parts.conditions();
+      const all = Object.values(checks);
+      const ready = all.every(({ ok }) => ok);
+      const degraded = all.some((it) => it.degraded);
+      return c.json({ ready, degraded, checks }, ready ? 200 : 503);
+    });
 }

@@ -6,8 +6,9 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
-import { isBusy } from "../store/busy.ts";
+import { isBusy } from "../store/store.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { CommitResult, Key, Selector, Store } from "../store/store.ts";
 
 /** Most events kept, by all isolates together; the oldest make room. */
 export const MAX_SECURITY_EVENTS = 10_000;
@@ -78,7 +79,7 @@ export interface SecurityCount {
 /** What the log needs. */
 export interface SecurityLogOptions {
   /** Holds the events; stays the caller's to close. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Tells the time and paces the writing. */
   readonly clock: Clock;
   /** Most events kept; the same on all isolates. */
@@ -92,7 +93,7 @@ export interface SecurityLogOptions {
  * places in KV, so that its size is bounded by construction.
  */
 export class SecurityLog {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
   readonly #maxEvents: number;
   readonly #flushMs: number;
@@ -276,7 +277,7 @@ export class SecurityLog {
 
   async #commit(
     events: readonly SecurityEvent[],
-  ): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
+  ): Promise<CommitResult> {
     const head = await this.#kv.get<number>(HEAD);
     const first = head.value ?? 0;
     const commit = this.#kv.atomic().check(head)
@@ -290,7 +291,7 @@ export class SecurityLog {
   }
 
   async #read(
-    where: Deno.KvListSelector,
+    where: Selector,
     limit: number,
   ): Promise<SecurityEvent[]> {
     const entries = this.#kv.list<SecurityEvent>(where, {
@@ -303,9 +304,9 @@ export class SecurityLog {
 }
 
 /** How many events were ever written: the number of the next one. */
-const HEAD: Deno.KvKey = ["security", "head"];
+const HEAD: Key = ["security", "head"];
 /** Where they are: at their number modulo the size of the ring. */
-const RING: Deno.KvKey = ["security", "ring"];
+const RING: Key = ["security", "ring"];
 
 function trimmed({ kind, ...texts }: SecurityReport): SecurityReport {
   const { reason, ip, user, by, detail } = texts;

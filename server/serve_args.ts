@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { isDatabase } from "../store/open.ts";
 import { readSettings, SettingsError } from "./settings.ts";
 
 const dev = Deno.args.includes("--dev");
@@ -30,7 +31,10 @@ function bySettings(): { address: string[]; store: string[] } {
     });
     return {
       address: ["--host", HOST, "--port", String(PORT)],
-      store: KV_PATH
+      store: isDatabase(KV_PATH)
+        // The client of the database looks for what nobody set.
+        ? ["--ignore-env"]
+        : KV_PATH
         ? [`--allow-read=.,${KV_PATH}`, `--allow-write=${KV_PATH}`]
         : [],
     };

@@ -20,6 +20,7 @@ import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
 import { EventLog } from "../store/event_log.ts";
+import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
 import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
@@ -28,14 +29,11 @@ import { MetricsHistory } from "../monitoring/metrics_history.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
-import type { App } from "../routes/app.ts";
-import { MESSAGES_PER_REQUEST } from "../routes/budgets.ts";
-import { Gate } from "../routes/gate.ts";
+import { Gate, MESSAGES_PER_REQUEST } from "../routes/gate.ts";
 import type { Condition } from "../routes/health.ts";
 import type { Env } from "../routes/http.ts";
-import { identifier } from "../security/identity.ts";
-import { announcer, measurer } from "../routes/metrics.ts";
-import type { Asset } from "../routes/files.ts";
+import { identifier } from "../routes/identity.ts";
+import type { Asset } from "../routes/pages.ts";
 import { BlockList } from "../security/block_list.ts";
 import { createClientIp } from "../security/client_ip.ts";
 import { RateLimit } from "../security/rate_limit.ts";
@@ -43,6 +41,7 @@ import { Revocations } from "../security/revocations.ts";
 import { SecurityLog } from "../security/security_log.ts";
 import { createTokens } from "../security/tokens.ts";
 import type { Settings } from "./settings.ts";
+import type { Store } from "../store/store.ts";
 
 /** How the doorbell rings, in milliseconds, when it is the only link. */
 const ALONE = { minIntervalMs: 5 };
@@ -72,7 +71,7 @@ export interface ServiceOptions {
   /** At least one, unless a key server is set. */
   secrets: readonly string[];
   /** Holds everything that outlives the isolate; stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time. */
   clock: Clock;
   /** Hears of bugs. */
@@ -91,8 +90,6 @@ export interface Service extends AsyncDisposable {
   readonly isolate: string;
   /** All its doors. */
   readonly app: Hono<Env>;
-  /** How documents describe them. */
-  readonly endpoints: App["endpoints"];
   /** Publishes, and keeps the streams. */
   readonly hub: Hub;
   /** What its sessions are made of. */
@@ -247,7 +244,7 @@ export function createService(options: ServiceOptions): Service {
     now: () => clock.now(),
   });
 
-  const measure = measurer(metrics, instances, securityLog, clock);
+  const measure = measurer({ clock, metrics, instances, securityLog });
   const session: SessionParts = {
     hub,
     history,
@@ -272,7 +269,7 @@ export function createService(options: ServiceOptions): Service {
     announce().catch(() => {});
     doorbell.test(SELF_TEST_MS);
   });
-  const { app, endpoints } = createApp({
+  const app = createApp({
     hub,
     history,
     instances,
@@ -283,6 +280,7 @@ export function createService(options: ServiceOptions): Service {
     securityLog,
     sessions,
     session,
+    clock,
     metrics,
     samples,
     measure,
@@ -298,7 +296,6 @@ export function createService(options: ServiceOptions): Service {
   return {
     isolate,
     app,
-    endpoints,
     hub,
     session,
     sessions,
@@ -341,7 +338,7 @@ export function createService(options: ServiceOptions): Service {
   function limit(name: string, times: number): RateLimit {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
-    const options = { limit: most, windowMs, maxUnfolded: most };
+    const options = { limit: most, windowMs, maxUnshared: most };
     return new RateLimit({ kv, clock, name, ...options });
   }
 

@@ -126,6 +126,11 @@ export function readSettings(
   const given = Object.fromEntries(
     SETTING_NAMES.map((name) => [name, env(name) || undefined]),
   );
+  // Hosts that provide a database name it in a variable of their own; without
+  // that, its client reads the PG... variables.
+  if (given["KV_PATH"] === "postgres:") {
+    given["KV_PATH"] = env("DATABASE_URL") || "postgres:";
+  }
   if (dev) given["SOURCE"] ??= "simulator";
   const result = Schema.safeParse(given);
   const faults = result.success

@@ -10,15 +10,15 @@
  * @module
  */
 import type { AnyEvent, AnyMessage, PayloadOf } from "../protocol/messages.ts";
-import {
-  backoffMs,
-  describe,
-  isFinal,
-  pause,
-  RetryingPublisher,
-  systemTime,
-} from "./source.ts";
-import type { Log, Publisher, Source, Time } from "./source.ts";
+import { backoffMs } from "../platform/backoff.ts";
+import { systemClock } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
+import { systemRandom } from "../platform/random.ts";
+import type { Random } from "../platform/random.ts";
+import { RETRY, RetryingPublisher } from "./retrying_publisher.ts";
+import { describe, isFinal } from "./source.ts";
+import type { Log, Publisher, Source } from "./source.ts";
 import { NodeFault } from "./evm_view.ts";
 import type {
   EvmBlock,
@@ -62,11 +62,11 @@ export interface EvmSourceOptions {
   /** The node's name in `NODE_STATUS`; the URL's host when absent. */
   readonly nodeId?: string;
   /** Measures waits. */
-  readonly time?: Time;
+  readonly clock?: Clock;
   /** Jitter: uniform in [0, 1). */
-  readonly random?: () => number;
+  readonly random?: Random;
   /** Longest message the server takes, in bytes of UTF-8. */
-  readonly maxMessageBytes?: number;
+  readonly maxMessageBytes?: number | undefined;
   /** Longest wait for a new head before it is asked for, in milliseconds. */
   readonly pollMs?: number;
   /** How to reach the node; over a WebSocket when absent. */
@@ -121,13 +121,13 @@ class Bell {
   }
 
   /** Waits for a ring, but no longer than `ms` or the signal. */
-  async wait(time: Time, ms: number, signal: AbortSignal): Promise<void> {
+  async wait(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#rung && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const wake = () => resolve();
       this.#wake = wake;
       signal.addEventListener("abort", wake);
-      using _timer = time.after(ms, wake);
+      using _timer = clock.after(ms, wake);
       await promise;
       signal.removeEventListener("abort", wake);
     }
@@ -155,8 +155,8 @@ class Queue {
 class Follower {
   readonly #options: EvmSourceOptions;
   readonly #log: Log;
-  readonly #time: Time;
-  readonly #random: () => number;
+  readonly #clock: Clock;
+  readonly #random: Random;
   readonly #feed: RetryingPublisher;
   readonly #nodeId: string;
   /** Which chain: begins every `id`. Nothing before the first connection. */
@@ -179,26 +179,26 @@ class Follower {
   constructor(options: EvmSourceOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#time = options.time ?? systemTime;
-    this.#random = options.random ?? Math.random;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
     this.#nodeId = options.nodeId ?? new URL(options.rpcUrl).host;
     this.#feed = new RetryingPublisher({
       ...options,
-      time: this.#time,
+      clock: this.#clock,
       random: this.#random,
     });
   }
 
   async run(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const began = this.#time.now();
+      const began = this.#clock.monotonic();
       try {
         await this.#follow(signal);
       } catch (error) {
         if (signal.aborted || isFinal(error)) throw error;
         // A connection that held for a while was a good one.
-        if (this.#time.now() - began > STATUS_MS) attempt = 0;
-        const waitMs = Math.ceil(backoffMs(attempt, this.#random));
+        if (this.#clock.monotonic() - began > STATUS_MS) attempt = 0;
+        const waitMs = Math.ceil(backoffMs(attempt, RETRY, this.#random));
         this.#log("source_node_lost", {
           nodeId: this.#nodeId,
           ...describe(error),
@@ -206,7 +206,7 @@ class Follower {
           waitMs,
         });
         await this.#sayStatus({ status: "OFFLINE" }, signal);
-        await pause(this.#time, waitMs, signal);
+        await pause(this.#clock, waitMs, signal);
       }
     }
   }
@@ -242,10 +242,14 @@ class Follower {
             ...describe(error),
             failures,
           });
-          await pause(this.#time, backoffMs(failures, this.#random), both);
+          await pause(
+            this.#clock,
+            backoffMs(failures, RETRY, this.#random),
+            both,
+          );
           continue;
         }
-        await heads.wait(this.#time, this.#options.pollMs ?? POLL_MS, both);
+        await heads.wait(this.#clock, this.#options.pollMs ?? POLL_MS, both);
       }
       both.throwIfAborted();
     } finally {
@@ -282,7 +286,9 @@ class Follower {
   async #resume(signal: AbortSignal): Promise<void> {
     const ours = (events: readonly AnyEvent[]) =>
       events.filter(({ id }) => id.startsWith(`${this.#chain}:`));
-    const dag = ours(await this.#feed.latest("dag", RESUME_EVENTS, signal));
+    const dag = ours(
+      await this.#feed.page("dag", { limit: RESUME_EVENTS }, signal),
+    );
     for (const event of dag) {
       if (event.type !== "DAG_UPDATE") continue;
       const { updateType, nodeId, relatedNodes, metadata, timestamp } =
@@ -297,7 +303,7 @@ class Follower {
       } else if (updateType === "NODE_REMOVED") this.#strike(nodeId);
     }
     // The last block may have been published, and its node not.
-    const [last] = ours(await this.#feed.latest("blocks", 1, signal));
+    const [last] = ours(await this.#feed.page("blocks", { limit: 1 }, signal));
     if (last?.type === "NEW_BLOCK") {
       const { blockId: hash, previousHash: parentHash = "", height } =
         last.payload;
@@ -320,9 +326,9 @@ class Follower {
     this.#unfinished = false;
     // Otherwise it stands no more, and is about to be taken back.
     if (block.hash !== tip.hash) return;
-    const events = await this.#feed.latest(
+    const events = await this.#feed.page(
       "transactions",
-      RESUME_EVENTS,
+      { limit: RESUME_EVENTS },
       signal,
     );
     const known = new Set(events.map(({ id }) => id));
@@ -391,7 +397,11 @@ class Follower {
           if (++moved > MAX_FAILURES) {
             throw new NodeFault(`Node shows no block ${next} that fits`);
           }
-          await pause(this.#time, backoffMs(moved, this.#random), signal);
+          await pause(
+            this.#clock,
+            backoffMs(moved, RETRY, this.#random),
+            signal,
+          );
           break;
         }
         moved = 0;
@@ -421,7 +431,7 @@ class Follower {
       from: gone.at(-1)?.height,
       ...(kept === 0 ? { deeperThanKnown: true } : {}),
     });
-    const timestamp = new Date(this.#time.now()).toISOString();
+    const timestamp = new Date(this.#clock.now()).toISOString();
     await this.#feed.send(
       gone.map(({ hash, parentHash, height }) => ({
         type: "DAG_UPDATE",
@@ -539,14 +549,14 @@ class Follower {
     while (!signal.aborted) {
       const hashes = queue.take();
       if (hashes.length === 0) {
-        await queue.bell.wait(this.#time, STATUS_MS, signal);
+        await queue.bell.wait(this.#clock, STATUS_MS, signal);
         continue;
       }
       try {
         const found = await Promise.all(
           hashes.map((hash) => node.pending(hash)),
         );
-        const timestamp = this.#instant(this.#time.now());
+        const timestamp = this.#instant(this.#clock.now());
         await this.#feed.send(
           found.filter((tx) => tx !== undefined)
             // Mined while it was looked at: the news is old.
@@ -569,7 +579,7 @@ class Follower {
   // The node.
 
   async #reportOn(node: EvmNode, signal: AbortSignal): Promise<void> {
-    const now = this.#time.now();
+    const now = this.#clock.monotonic();
     if (this.#status !== "OFFLINE" && now < this.#statusDue) return;
     this.#statusDue = now + STATUS_MS;
     const { version, peers, syncing, latencyMs } = await node.vitals();
@@ -590,7 +600,7 @@ class Follower {
   ): Promise<void> {
     if (said.status === "OFFLINE" && this.#status === "OFFLINE") return;
     this.#status = said.status;
-    this.#statusAt = Math.max(this.#time.now(), this.#statusAt + 1);
+    this.#statusAt = Math.max(this.#clock.now(), this.#statusAt + 1);
     const name = this.#nodeId.replace(/[^\x21-\x7e]/g, "_").slice(0, 64);
     await this.#feed.send([{
       type: "NODE_STATUS",

@@ -147,7 +147,7 @@ export async function main(
       publisher,
       log: print,
       ...(nodeId === undefined ? {} : { nodeId }),
-      ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+      maxMessageBytes,
     }).run(stop.signal);
     print("source_stopped", {});
     return 0;

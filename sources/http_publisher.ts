@@ -1,39 +1,40 @@
 /**
- * An outlet over HTTP, for sources that run beside the server rather than in
- * it.
+ * A publisher over HTTP, for sources that run beside the service rather than
+ * in it.
  *
  * @module
  */
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { Issue, RefusalCode } from "../protocol/refusals.ts";
-import { systemTime } from "./source.ts";
-import type { Publisher, Time } from "./source.ts";
+import { systemClock } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { PageOptions, Publisher } from "./source.ts";
 
 /** How long one request may take, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 10_000;
 
 /** What an {@link HttpPublisher} needs. */
-export interface HttpOutletOptions {
-  /** Where the server is: `http:` or `https:`, with a path when behind one. */
+export interface HttpPublisherOptions {
+  /** Where the service is: `http:` or `https:`, with a path when behind one. */
   readonly base: string | URL;
   /** A publisher's token. */
   readonly token: string;
   /** Makes the requests. */
   readonly fetch?: typeof fetch;
   /** Measures the timeout. */
-  readonly time?: Time;
+  readonly clock?: Pick<Clock, "after">;
 }
 
 /**
  * Publishes with `POST /api/publish`, reads with `GET /api/channels/...`. What
- * the server refuses is thrown as the same {@link Refusal} that it threw.
+ * the service refuses is thrown as the same {@link Refusal}.
  */
 export class HttpPublisher implements Publisher, Disposable {
   readonly #base: string;
   readonly #token: string;
   readonly #fetch: typeof fetch;
-  readonly #time: Time;
+  readonly #clock: Pick<Clock, "after">;
   readonly #end = new AbortController();
 
   /**
@@ -42,8 +43,8 @@ export class HttpPublisher implements Publisher, Disposable {
    * @throws {TypeError} when `base` is not an `http:` or `https:` URL.
    */
   constructor(
-    { base, token, fetch = globalThis.fetch, time = systemTime }:
-      HttpOutletOptions,
+    { base, token, fetch = globalThis.fetch, clock = systemClock }:
+      HttpPublisherOptions,
   ) {
     const url = new URL(base);
     if (url.protocol !== "http:" && url.protocol !== "https:") {
@@ -52,7 +53,7 @@ export class HttpPublisher implements Publisher, Disposable {
     this.#base = url.origin + url.pathname.replace(/\/+$/, "");
     this.#token = token;
     this.#fetch = fetch;
-    this.#time = time;
+    this.#clock = clock;
   }
 
   /** Publishes messages in one request. */
@@ -64,11 +65,16 @@ export class HttpPublisher implements Publisher, Disposable {
     });
   }
 
-  /** Reads the newest events of a channel, oldest first. */
-  async latest(channel: string, limit: number): Promise<AnyEvent[]> {
+  /** Reads a page of a channel's history in one request. */
+  async page(
+    channel: string,
+    { limit, before }: PageOptions,
+  ): Promise<AnyEvent[]> {
     const name = encodeURIComponent(channel);
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (before) query.set("before", `${before.epoch}:${before.seq}`);
     const page = await this.#request(
-      `/api/channels/${name}/history?limit=${limit}`,
+      `/api/channels/${name}/history?${query}`,
       {},
     );
     const events = (page as { events?: unknown } | null)?.events;
@@ -78,12 +84,12 @@ export class HttpPublisher implements Publisher, Disposable {
 
   /** Ends requests under way; they throw. */
   [Symbol.dispose](): void {
-    this.#end.abort(new Error("Outlet was closed"));
+    this.#end.abort(new Error("Publisher was closed"));
   }
 
   async #request(path: string, init: RequestInit): Promise<unknown> {
     const late = new AbortController();
-    using _timer = this.#time.after(
+    using _timer = this.#clock.after(
       REQUEST_TIMEOUT_MS,
       () => late.abort(new Error(`No answer in ${REQUEST_TIMEOUT_MS} ms`)),
     );

@@ -7,8 +7,11 @@
 import { Chain } from "./chain.ts";
 import type { Past } from "./chain.ts";
 import { WINDOW } from "./chain_dag.ts";
-import { pause, RetryingPublisher, systemTime } from "./source.ts";
-import type { Log, Publisher, Source, Time } from "./source.ts";
+import { systemClock } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
+import { RetryingPublisher } from "./retrying_publisher.ts";
+import type { Log, Publisher, Source } from "./source.ts";
 
 /** Time between two steps of the chain, in milliseconds. */
 export const STEP_MS = 100;
@@ -25,7 +28,7 @@ export interface SimulatorOptions {
   /** Names the chain; `"kaldrix"` when absent. */
   readonly seed?: string;
   /** The chain's clock. */
-  readonly time?: Time;
+  readonly clock?: Clock;
   /** Longest message the server takes, in bytes of UTF-8. */
   readonly maxMessageBytes?: number;
 }
@@ -37,7 +40,7 @@ export interface SimulatorOptions {
  * @param options its outlet, log, seed and clock.
  */
 export function simulator(
-  { publisher, log, seed = "kaldrix", time = systemTime, maxMessageBytes }:
+  { publisher, log, seed = "kaldrix", clock = systemClock, maxMessageBytes }:
     SimulatorOptions,
 ): Source {
   return {
@@ -45,20 +48,20 @@ export function simulator(
       const feed = new RetryingPublisher({
         publisher,
         log,
-        time,
-        ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+        clock,
+        maxMessageBytes,
       });
       try {
         const past = await readPast(feed, signal);
         const chain = new Chain({ seed, past });
         log("source_started", { source: "simulator", height: chain.height });
         while (!signal.aborted) {
-          const began = time.now();
-          const messages = chain.step(began);
+          const began = clock.monotonic();
+          const messages = chain.step(clock.now());
           if (messages.length > 0) await feed.send(messages, signal);
           await pause(
-            time,
-            Math.max(1, STEP_MS - (time.now() - began)),
+            clock,
+            Math.max(1, STEP_MS - (clock.monotonic() - began)),
             signal,
           );
         }
@@ -74,7 +77,7 @@ async function readPast(
   signal: AbortSignal,
 ): Promise<Past> {
   const latest = (channel: string, limit = RESUME_EVENTS) =>
-    feed.latest(channel, limit, signal);
+    feed.page(channel, { limit }, signal);
   return {
     blocks: await latest("blocks", WINDOW),
     dag: await latest("dag"),

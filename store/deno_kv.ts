@@ -1,61 +1,211 @@
 /**
- * Opening the store.
+ * The store in Deno KV: a file, memory, or a service that speaks KV Connect.
  *
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
+import { systemClock } from "../platform/clock.ts";
+import { within } from "../platform/deadline.ts";
+import { pause } from "../platform/pause.ts";
+import { systemRandom } from "../platform/random.ts";
+import type { Random } from "../platform/random.ts";
+import { CALL_DEADLINE_MS, StoreBusy } from "./store.ts";
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Found,
+  Key,
+  ListOptions,
+  Present,
+  Selector,
+  SetOptions,
+  Store,
+  StoreLimits,
+} from "./store.ts";
 
-/** How long one try may take, in milliseconds. */
+/** How long one try to open may take, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 1_000;
 /** Tries before the start fails. */
 export const OPEN_TRIES = 10;
 /** Longest wait between tries, in milliseconds. */
 const OPEN_PAUSE_MS = 100;
+/** Subject of errors about calls that take too long. */
+const WHAT = "The store";
 
-/** What {@link openStore} can be told. */
+/**
+ * What Deno KV accepts.
+ *
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.Kv}
+ */
+export const DENO_KV_LIMITS: StoreLimits = {
+  keyBytes: 2_048,
+  valueBytes: 65_536,
+  commitBytes: 819_200,
+  commitKeyBytes: 81_920,
+  commitMutations: 1_000,
+  commitChecks: 100,
+  getManyKeys: 10,
+  watchKeys: 10,
+};
+
+/** How {@link openStore} opens. */
 export interface OpenOptions {
-  /** Time, for giving up on a try. */
-  clock: Clock;
+  /** Measures deadlines; the machine's own when absent. */
+  readonly clock?: Pick<Clock, "after">;
   /** Opens once. */
-  open?: (path: string | undefined) => Promise<Deno.Kv>;
+  readonly open?: (path: string | undefined) => Promise<Deno.Kv>;
   /** Uniform in [0, 1), for jitter. */
-  random?: () => number;
+  readonly random?: Random;
 }
 
 /**
- * Opens the store, however many isolates do so at once: on a file that does
- * not exist yet, one of them is told that it is locked, or told nothing, for
- * ever.
+ * Opens the store. Several instances may open a file at once: on one that does
+ * not exist yet, some get the answer that it is locked, or none at all, and
+ * try again.
  *
- * @param path the file; Deno's own when absent.
+ * @param path a file, `:memory:`, or the address of a service; Deno's own
+ * place when absent.
  * @param options time, and how to open.
  * @throws what the last try threw.
  */
 export async function openStore(
   path: string | undefined,
-  { clock, open = Deno.openKv, random = Math.random }: OpenOptions,
-): Promise<Deno.Kv> {
+  { clock = systemClock, open = Deno.openKv, random = systemRandom }:
+    OpenOptions = {},
+): Promise<Store> {
   for (let tries = 1;; tries++) {
+    const opening = open(path);
     try {
-      return await inTime(open(path), clock);
+      const kv = await within(clock, OPEN_TIMEOUT_MS, WHAT, opening);
+      return new DenoKvStore(kv, clock);
     } catch (error) {
+      // One that opens too late is not used any more.
+      opening.then((kv) => kv.close(), () => {});
       if (tries === OPEN_TRIES) throw error;
     }
-    await new Promise<void>((resolve) => {
-      clock.after(Math.ceil(random() * OPEN_PAUSE_MS), resolve);
-    });
+    await pause(clock, Math.ceil(random() * OPEN_PAUSE_MS));
   }
 }
 
-async function inTime(
-  opening: Promise<Deno.Kv>,
-  clock: Clock,
-): Promise<Deno.Kv> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  using _timer = clock.after(OPEN_TIMEOUT_MS, () => {
-    // Should it open after all, nobody needs it any more.
-    opening.then((kv) => kv.close(), () => {});
-    reject(new Error("The store did not open in time"));
-  });
-  return await Promise.race([opening, late]);
+/** Gives a Deno KV the manners of a {@link Store}: deadlines, errors, counters. */
+class DenoKvStore implements Store {
+  readonly limits = DENO_KV_LIMITS;
+  readonly #kv: Deno.Kv;
+  readonly #clock: Pick<Clock, "after">;
+  #isOpen = true;
+
+  constructor(kv: Deno.Kv, clock: Pick<Clock, "after">) {
+    this.#kv = kv;
+    this.#clock = clock;
+  }
+
+  async get<Value>(key: Key): Promise<Found<Value>> {
+    return found(await this.#timely(this.#kv.get(key)));
+  }
+
+  async getMany<Value>(keys: readonly Key[]): Promise<Found<Value>[]> {
+    const entries = await this.#timely(this.#kv.getMany<unknown[]>(keys));
+    return entries.map((entry) => found<Value>(entry));
+  }
+
+  async set(key: Key, value: unknown, options?: SetOptions): Promise<void> {
+    await this.#timely(this.#kv.set(key, value, options));
+  }
+
+  async *list<Value>(
+    selector: Selector,
+    options?: ListOptions,
+  ): AsyncGenerator<Present<Value>> {
+    const entries = this.#kv.list(selector, options);
+    for (;;) {
+      const { done, value } = await this.#timely(entries.next());
+      if (done) return;
+      yield found<Value>(value) as Present<Value>;
+    }
+  }
+
+  atomic(): Commit {
+    return new DenoKvCommit(this.#kv.atomic(), (work) => this.#timely(work));
+  }
+
+  watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]> {
+    const reader = this.#kv.watch<unknown[]>(keys).getReader();
+    return new ReadableStream({
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value.map((entry) => found<Value>(entry)));
+      },
+      cancel: (reason) => reader.cancel(reason),
+    }, { highWaterMark: 0 });
+  }
+
+  // deno-lint-ignore require-await -- other stores have to wait.
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#kv.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #timely<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
+    } catch (error) {
+      throw isLocked(error) ? new StoreBusy(error) : error;
+    }
+  }
+}
+
+class DenoKvCommit implements Commit {
+  readonly #operation: Deno.AtomicOperation;
+  readonly #timely: <T>(work: Promise<T>) => Promise<T>;
+
+  constructor(
+    operation: Deno.AtomicOperation,
+    timely: <T>(work: Promise<T>) => Promise<T>,
+  ) {
+    this.#operation = operation;
+    this.#timely = timely;
+  }
+
+  check(...checks: readonly Check[]): this {
+    this.#operation.check(...checks);
+    return this;
+  }
+
+  set(key: Key, value: unknown, options?: SetOptions): this {
+    this.#operation.set(key, value, options);
+    return this;
+  }
+
+  delete(key: Key): this {
+    this.#operation.delete(key);
+    return this;
+  }
+
+  sum(key: Key, by: bigint): this {
+    this.#operation.sum(key, by);
+    return this;
+  }
+
+  commit(): Promise<CommitResult> {
+    return this.#timely(this.#operation.commit());
+  }
+}
+
+/** A counter's value is a `bigint`, whatever Deno wraps it in. */
+function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
+  const { value } = entry;
+  const plain = value instanceof Deno.KvU64 ? value.value : value;
+  return { ...entry, value: plain } as Found<Value>;
+}
+
+/** SQLite's own answer while another connection writes to the file. */
+function isLocked(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("locked");
 }

@@ -19,8 +19,8 @@ import { Deadline, within } from "../platform/deadline.ts";
 import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
-import { isBusy } from "./busy.ts";
 import type { LoggedEntry } from "./entry.ts";
+import { isBusy } from "./store.ts";
 import {
   entryIn,
   eventsIn,
@@ -34,6 +34,7 @@ import {
 } from "./rows.ts";
 import type { Part, Row } from "./rows.ts";
 import type { Tracing } from "../platform/tracing.ts";
+import type { Check, Commit, Selector, Store } from "./store.ts";
 
 /**
  * Most a commit carries, keys included. KV allows 800 KiB.
@@ -181,7 +182,7 @@ export interface LogObserver {
 /** What the log needs. */
 export interface EventLogOptions {
   /** Stays the caller's to close. */
-  kv: Deno.Kv;
+  kv: Store;
   /** Time, for retries and the `timestamp` of events. */
   clock: Clock;
   /** Names for events whose publisher gave none, and for epochs. */
@@ -223,7 +224,7 @@ interface Remembered {
 
 /** One try at a commit, kept until it is known whether it took effect. */
 interface Attempt {
-  readonly operation: Deno.AtomicOperation;
+  readonly operation: Commit;
   readonly events: readonly LoggedEntry[];
   /** Stands in KV once the commit took effect, when its events may not. */
   readonly name: string;
@@ -237,7 +238,7 @@ interface Attempt {
  * the heads.
  */
 export class EventLog {
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #clock: Clock;
   readonly #nextId: (now: number) => string;
   readonly #retention: (channel: string) => Retention;
@@ -365,7 +366,7 @@ export class EventLog {
         "head",
         name,
       ]);
-      for (const { value } of await this.#kv.getMany<Head[]>(keys)) {
+      for (const { value } of await this.#kv.getMany<Head>(keys)) {
         heads.push(value ?? { epoch: UNBORN_EPOCH, seq: 0 });
       }
     }
@@ -724,7 +725,7 @@ export class EventLog {
   }
 
   #addRows(
-    operation: Deno.AtomicOperation,
+    operation: Commit,
     channel: string,
     events: readonly Row[],
   ): void {
@@ -740,7 +741,7 @@ export class EventLog {
     const unknown = [...channels].filter((name) => !this.#heads.has(name));
     for (let i = 0; i < unknown.length; i += GET_MANY) {
       const names = unknown.slice(i, i + GET_MANY);
-      const entries = await this.#kv.getMany<Head[]>(
+      const entries = await this.#kv.getMany<Head>(
         names.map((name) => ["head", name]),
       );
       for (const [j, { value, versionstamp }] of entries.entries()) {
@@ -770,7 +771,7 @@ export class EventLog {
       const some = named.slice(i, i + GET_MANY);
       const keys = some.map(({ channel, id }) => ["id", channel, id!]);
       reads.push(
-        this.#kv.getMany<Remembered[]>(keys).then((entries) => {
+        this.#kv.getMany<Remembered>(keys).then((entries) => {
           for (const [j, { value }] of entries.entries()) {
             // `expireIn` is the earliest time of deletion, not the time.
             if (!value || value.until <= this.#clock.now()) continue;
@@ -811,8 +812,8 @@ export class EventLog {
   }
 
   async #deleteRows(
-    selector: Deno.KvListSelector,
-    ...checks: Deno.AtomicCheck[]
+    selector: Selector,
+    ...checks: Check[]
   ): Promise<number> {
     const operation = this.#kv.atomic().check(...checks);
     let rows = 0;

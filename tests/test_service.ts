@@ -7,11 +7,13 @@
 import type { Role } from "../protocol/channels.ts";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
-import type { Asset } from "../routes/files.ts";
+import type { Asset } from "../routes/pages.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { createService } from "../server/service.ts";
 import type { Service } from "../server/service.ts";
 import { readSettings } from "../server/settings.ts";
+import { openStore } from "../store/deno_kv.ts";
+import type { Store } from "../store/store.ts";
 
 /** Signs the tokens of tests. */
 export const SECRET = "a secret of the tests that is long enough";
@@ -29,7 +31,7 @@ export interface TestServiceOptions {
 /** A service that a test owns. */
 export interface TestService extends Service {
   /** Holds its log, in memory. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** Bugs that were reported: a test expects none. */
   readonly bugs: unknown[];
   /** Asks it something, from `ip`. */
@@ -54,7 +56,7 @@ export function tokenOf(
  * @param bugs is told of bugs; of other things nobody is.
  */
 export function serviceOn(
-  kv: Deno.Kv,
+  kv: Store,
   bugs: unknown[],
   { env, assets = new Map(), clock = systemClock }: TestServiceOptions,
 ): Service {
@@ -98,7 +100,7 @@ export async function askFrom(
 export async function openTestService(
   options: TestServiceOptions = {},
 ): Promise<TestService> {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const bugs: unknown[] = [];
   const service = serviceOn(kv, bugs, options);
   return {

@@ -192,9 +192,13 @@ export class ChainModel {
   #order = 0;
   #total = 0;
   #replayed = 0;
-  #pending = 0;
-  #confirmed = 0;
-  #failed = 0;
+  readonly #counts = {
+    pending: 0,
+    confirmed: 0,
+    failed: 0,
+    replaced: 0,
+    dropped: 0,
+  };
 
   /** Events taken since the page opened. */
   get total(): number {
@@ -223,11 +227,7 @@ export class ChainModel {
 
   /** Transactions on screen that wait, and settled ones since the start. */
   get transactionCounts(): Readonly<Record<TransactionStatus, number>> {
-    return {
-      pending: this.#pending,
-      confirmed: this.#confirmed,
-      failed: this.#failed,
-    };
+    return this.#counts;
   }
 
   /** The transactions touched last, newest first. */
@@ -354,17 +354,14 @@ export class ChainModel {
 
   #takeTransaction(received: PayloadOf<"TX_RECEIVED">, at: number): void {
     const before = this.#transactions.get(received.txId);
-    // A block and the transaction's own event tell of the same settlement.
-    if (before && before.status !== "pending") return;
+    // A block and the transaction's own event report the same status.
     if (before?.status === received.status) return;
     const settled = received.status !== "pending";
     if (before) {
       this.#transactions.delete(received.txId);
-      this.#pending--;
+      this.#counts[before.status]--;
     }
-    if (received.status === "pending") this.#pending++;
-    else if (received.status === "confirmed") this.#confirmed++;
-    else this.#failed++;
+    this.#counts[received.status]++;
     this.#transactions.set(received.txId, {
       id: received.txId,
       from: received.from,
@@ -376,7 +373,7 @@ export class ChainModel {
     });
     for (
       const { status } of evict(this.#transactions, MAX_TRANSACTIONS)
-    ) if (status === "pending") this.#pending--;
+    ) if (status === "pending") this.#counts.pending--;
     this.revisions.transactions++;
   }
 

@@ -1,10 +1,26 @@
 /**
- * A Deno.Kv in memory, as far as the log uses one, whose weather a test makes:
- * answers that come late, never, or not although the commit took effect.
+ * A store in memory, whose weather a test makes: answers that come late,
+ * never, or not although the commit took effect.
  *
  * @module
  */
 import type { Clock } from "../../platform/clock.ts";
+import { pause } from "../../platform/pause.ts";
+import { DENO_KV_LIMITS } from "../../store/deno_kv.ts";
+import { StoreBusy } from "../../store/store.ts";
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Found,
+  Key,
+  ListOptions,
+  Present,
+  Selector,
+  SetOptions,
+  Store,
+  StoreLimits,
+} from "../../store/store.ts";
 
 /** What becomes of one operation. */
 export interface Fate {
@@ -28,24 +44,27 @@ export type Weather = (operation: "read" | "commit") => Fate;
 /** A row that a commit wrote. */
 export interface WrittenRow {
   /** Its key. */
-  readonly key: Deno.KvKey;
+  readonly key: Key;
   /** Its value. */
   readonly value: unknown;
 }
 
 interface Row {
-  readonly key: Deno.KvKey;
+  readonly key: Key;
   readonly value: unknown;
   readonly versionstamp: string;
   readonly until: number;
 }
 
 interface Mutation {
-  readonly key: Deno.KvKey;
+  readonly key: Key;
   readonly value?: unknown;
   readonly until?: number;
   readonly sum?: bigint;
 }
+
+/** Counters are modulo this. */
+const COUNTER_MODULUS = 1n << 64n;
 
 /** The database that connections share. */
 export class MemoryKv {
@@ -53,7 +72,8 @@ export class MemoryKv {
   readonly #rows = new Map<string, Row>();
   #index: string[] = [];
   #version = 0;
-  /** Hears of every commit that took effect. */
+  readonly #watchers = new Set<() => void>();
+  /** Receives every commit that took effect. */
   onCommit: (rows: readonly WrittenRow[]) => void = () => {};
 
   /** Empty; `clock` is what `expireIn` counts by. */
@@ -62,33 +82,28 @@ export class MemoryKv {
   }
 
   /**
-   * A connection, to be used as a `Deno.Kv`.
+   * Opens a connection.
    *
-   * @param options `clock`: what its waits are measured by (that of an isolate
-   * that has ended never wakes); `weather`: calm when absent.
+   * @param options `clock`: what its waits are measured by (that of an
+   * instance that has ended never wakes); `weather`: calm when absent.
    */
   connect(
     { clock = this.#clock, weather = () => CALM }: {
       clock?: Clock;
       weather?: Weather;
     } = {},
-  ): Deno.Kv {
-    return new Connection(
-      this,
-      clock,
-      this.#clock,
-      weather,
-    ) as unknown as Deno.Kv;
+  ): Store {
+    return new Connection(this, clock, this.#clock, weather);
   }
 
-  /** The entry of a key, without any weather. */
-  entry<T = unknown>(key: Deno.KvKey): Deno.KvEntryMaybe<T> {
+  /** What stands under a key, without any weather. */
+  entry<T = unknown>(key: Key): Found<T> {
     const row = this.#rows.get(encoded(key));
     if (!row || row.until <= this.#clock.now()) {
       return { key: [...key], value: null, versionstamp: null };
     }
     const { value, versionstamp } = row;
-    return { key: [...key], value: value as T, versionstamp };
+    return { key: [...key], value: copied(value) as T, versionstamp };
   }
 
   /** Entries in order, `start` inclusive, `end` exclusive. */
@@ -97,52 +112,51 @@ export class MemoryKv {
     end: string,
     limit: number,
     reverse: boolean,
-  ): Deno.KvEntry<unknown>[] {
-    const found: Deno.KvEntry<unknown>[] = [];
+  ): Present<unknown>[] {
+    const entries: Present<unknown>[] = [];
     const now = this.#clock.now();
     const from = this.#place(start);
     const to = this.#place(end);
-    for (let i = 0; i < to - from && found.length < limit; i++) {
+    for (let i = 0; i < to - from && entries.length < limit; i++) {
       const name = this.#index[reverse ? to - 1 - i : from + i]!;
       const { key, value, versionstamp, until } = this.#rows.get(name)!;
-      if (until > now) found.push({ key: [...key], value, versionstamp });
+      if (until <= now) continue;
+      entries.push({ key: [...key], value: copied(value), versionstamp });
     }
-    return found;
+    return entries;
   }
 
   /** Applies a commit, all or nothing. */
   apply(
-    checks: readonly Deno.AtomicCheck[],
+    checks: readonly Check[],
     mutations: readonly Mutation[],
-  ): Deno.KvCommitResult | Deno.KvCommitError {
+  ): CommitResult {
     for (const { key, versionstamp } of checks) {
       if (this.entry(key).versionstamp !== versionstamp) return { ok: false };
     }
     const versionstamp = (++this.#version).toString(16).padStart(20, "0");
     const written: WrittenRow[] = [];
-    for (const { key, value, until, sum } of mutations) {
+    for (const { key, value, until = Infinity, sum } of mutations) {
       const name = encoded(key);
       if (sum !== undefined) {
-        const before = this.entry<Deno.KvU64>(key).value?.value ?? 0n;
-        this.#put(name, {
-          key,
-          value: new Deno.KvU64(before + sum),
-          versionstamp,
-          until: Infinity,
-        });
+        const before = this.entry<bigint>(key).value ?? 0n;
+        const value = (before + sum) % COUNTER_MODULUS;
+        this.#put(name, { key, value, versionstamp, until });
       } else if (value === undefined) this.#drop(name);
       else {
-        this.#put(name, {
-          key,
-          value,
-          versionstamp,
-          until: until ?? Infinity,
-        });
+        this.#put(name, { key, value, versionstamp, until });
         written.push({ key, value });
       }
     }
     this.onCommit(written);
+    for (const ring of this.#watchers) ring();
     return { ok: true, versionstamp };
+  }
+
+  /** Calls `ring` after every commit, until disposed. */
+  watch(ring: () => void): Disposable {
+    this.#watchers.add(ring);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(ring) };
   }
 
   #put(name: string, row: Row): void {
@@ -167,7 +181,8 @@ export class MemoryKv {
   }
 }
 
-class Connection {
+class Connection implements Store {
+  readonly limits = DENO_KV_LIMITS;
   readonly #kv: MemoryKv;
   readonly #clock: Clock;
   readonly #world: Clock;
@@ -180,23 +195,26 @@ class Connection {
     this.#weather = weather;
   }
 
-  get(key: Deno.KvKey): Promise<Deno.KvEntryMaybe<unknown>> {
-    return this.run("read", () => this.#kv.entry(key));
+  get<Value>(key: Key): Promise<Found<Value>> {
+    return this.run("read", () => this.#kv.entry<Value>(key));
   }
 
-  async getMany(
-    keys: readonly Deno.KvKey[],
-  ): Promise<Deno.KvEntryMaybe<unknown>[]> {
-    if (keys.length > 10) throw new TypeError("Too many ranges (max 10)");
-    return await this.run("read", () => keys.map((key) => this.#kv.entry(key)));
+  async getMany<Value>(keys: readonly Key[]): Promise<Found<Value>[]> {
+    atMost(keys.length, this.limits.getManyKeys, "keys");
+    return await this.run(
+      "read",
+      () => keys.map((key) => this.#kv.entry<Value>(key)),
+    );
   }
 
-  async *list(
-    selector: Deno.KvListSelector,
-    { limit = Infinity, reverse = false, batchSize = 100 }: Deno.KvListOptions =
-      {},
-  ): AsyncIterableIterator<Deno.KvEntry<unknown>> {
-    if (batchSize > 500) throw new TypeError("Too many entries (max 500)");
+  async set(key: Key, value: unknown, options?: SetOptions): Promise<void> {
+    await this.atomic().set(key, value, options).commit();
+  }
+
+  async *list<Value>(
+    selector: Selector,
+    { limit = Infinity, reverse = false, batchSize = 100 }: ListOptions = {},
+  ): AsyncGenerator<Present<Value>> {
     let [start, end] = bounds(selector);
     for (let left = limit; left > 0;) {
       const size = Math.min(left, batchSize);
@@ -204,7 +222,7 @@ class Connection {
         "read",
         () => this.#kv.range(start, end, size, reverse),
       );
-      yield* batch;
+      yield* batch as Present<Value>[];
       if (batch.length < size) return;
       left -= size;
       const last = encoded(batch.at(-1)!.key);
@@ -213,12 +231,39 @@ class Connection {
     }
   }
 
-  atomic(): Atomic {
-    return new Atomic(this, this.#kv, this.#world);
+  atomic(): Commit {
+    return new Atomic(this, this.#kv, this.#world, this.limits);
   }
 
-  /** There is nothing to let go of. */
-  close(): void {}
+  watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]> {
+    atMost(keys.length, this.limits.watchKeys, "keys");
+    const states = () => keys.map((key) => this.#kv.entry<Value>(key));
+    const stamps = (entries: readonly Found<Value>[]) =>
+      entries.map(({ versionstamp }) => versionstamp).join();
+    let seen: string | undefined;
+    let ring = () => {};
+    const watching = this.#kv.watch(() => ring());
+    return new ReadableStream({
+      async pull(controller) {
+        for (;;) {
+          const now = states();
+          if (stamps(now) !== seen) {
+            seen = stamps(now);
+            controller.enqueue(now);
+            return;
+          }
+          await new Promise<void>((resolve) => ring = resolve);
+        }
+      },
+      cancel() {
+        watching[Symbol.dispose]();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Lets the weather have its way with one operation. */
   async run<T>(operation: "read" | "commit", effect: () => T): Promise<T> {
@@ -227,82 +272,79 @@ class Connection {
       this.#world.after(beforeMs, () => void effect());
       return await new Promise(() => {});
     }
-    if (beforeMs > 0) await this.#pass(beforeMs);
+    if (beforeMs > 0) await pause(this.#clock, beforeMs);
     if (end === "hung") return await new Promise(() => {});
     if (end === "failed") throw new Error("KV is out of order");
-    if (end === "locked") throw new TypeError("database is locked");
+    if (end === "locked") {
+      throw new StoreBusy(new TypeError("database is locked"));
+    }
     const result = effect();
-    if (afterMs > 0) await this.#pass(afterMs);
+    if (afterMs > 0) await pause(this.#clock, afterMs);
     if (end === "lost") throw new Error("Connection was reset");
     return result;
   }
-
-  #pass(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#clock.after(ms, resolve));
-  }
 }
 
-class Atomic {
+class Atomic implements Commit {
   readonly #connection: Connection;
   readonly #kv: MemoryKv;
   readonly #clock: Clock;
-  readonly #checks: Deno.AtomicCheck[] = [];
+  readonly #limits: StoreLimits;
+  readonly #checks: Check[] = [];
   readonly #mutations: Mutation[] = [];
 
-  constructor(connection: Connection, kv: MemoryKv, clock: Clock) {
+  constructor(
+    connection: Connection,
+    kv: MemoryKv,
+    clock: Clock,
+    limits: StoreLimits,
+  ) {
     this.#connection = connection;
     this.#kv = kv;
     this.#clock = clock;
+    this.#limits = limits;
   }
 
-  check(...checks: Deno.AtomicCheck[]): this {
+  check(...checks: readonly Check[]): this {
     this.#checks.push(...checks);
     return this;
   }
 
-  set(
-    key: Deno.KvKey,
-    value: unknown,
-    { expireIn }: { expireIn?: number } = {},
-  ): this {
-    this.#mutations.push({
-      key,
-      value,
-      ...(expireIn === undefined
-        ? {}
-        : { until: this.#clock.now() + expireIn }),
-    });
+  set(key: Key, value: unknown, { expireIn }: SetOptions = {}): this {
+    const until = expireIn === undefined
+      ? Infinity
+      : this.#clock.now() + expireIn;
+    this.#mutations.push({ key, value: copied(value), until });
     return this;
   }
 
-  delete(key: Deno.KvKey): this {
+  delete(key: Key): this {
     this.#mutations.push({ key });
     return this;
   }
 
-  sum(key: Deno.KvKey, sum: bigint): this {
-    this.#mutations.push({ key, sum });
+  sum(key: Key, by: bigint): this {
+    this.#mutations.push({ key, sum: by });
     return this;
   }
 
   // deno-lint-ignore require-await -- throws as a rejection, like the real one.
-  async commit(): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
-    if (this.#checks.length > 100) {
-      throw new TypeError("Too many checks (max 100)");
-    }
-    if (this.#mutations.length > 1_000) {
-      throw new TypeError("Too many mutations (max 1000)");
-    }
-    const keys = [...this.#checks, ...this.#mutations];
-    const size = keys.reduce((sum, { key }) => sum + encoded(key).length, 0);
-    if (size > 81_920) {
-      throw new TypeError("Total key size too large (max 81920 bytes)");
-    }
+  async commit(): Promise<CommitResult> {
+    const limits = this.#limits;
+    atMost(this.#checks.length, limits.commitChecks, "checks");
+    atMost(this.#mutations.length, limits.commitMutations, "mutations");
+    const keys = [...this.#checks, ...this.#mutations]
+      .map(({ key }) => encoded(key).length);
+    const keyBytes = keys.reduce((sum, size) => sum + size, 0);
+    atMost(keyBytes, limits.commitKeyBytes, "bytes of keys");
+    for (const size of keys) atMost(size, limits.keyBytes, "bytes of a key");
+    let bytes = keyBytes;
     for (const { value } of this.#mutations) {
-      if (value instanceof Uint8Array && value.byteLength > 65_536) {
-        throw new TypeError("Value too large (max 65536 bytes)");
-      }
+      const size = sizeOf(value);
+      atMost(size, limits.valueBytes, "bytes of a value");
+      bytes += size;
     }
+    atMost(bytes, limits.commitBytes, "bytes");
     return this.#connection.run(
       "commit",
       () => this.#kv.apply(this.#checks, this.#mutations),
@@ -310,23 +352,52 @@ class Atomic {
   }
 }
 
-function bounds(selector: Deno.KvListSelector): [string, string] {
-  if ("prefix" in selector) {
-    const prefix = encoded(selector.prefix);
-    const { start, end } = selector as { start?: Deno.KvKey; end?: Deno.KvKey };
-    return [
-      start ? encoded(start) : prefix,
-      end ? encoded(end) : prefix + "\uffff",
-    ];
-  }
-  return [encoded(selector.start), encoded(selector.end)];
+function atMost(count: number, limit: number, what: string): void {
+  if (count > limit) throw new TypeError(`Too many ${what} (max ${limit})`);
+}
+
+/** What is stored is not what its writer goes on changing. */
+function copied(value: unknown): unknown {
+  return value instanceof Uint8Array ? value : structuredClone(value);
+}
+
+function sizeOf(value: unknown): number {
+  if (value instanceof Uint8Array) return value.byteLength;
+  return value === undefined ? 0 : JSON.stringify(value).length;
+}
+
+function bounds(selector: Selector): [string, string] {
+  const { prefix, start, end } = selector as {
+    prefix?: Key;
+    start?: Key;
+    end?: Key;
+  };
+  const first = prefix === undefined ? "" : encoded(prefix);
+  return [
+    // The prefix itself is not among those that begin with it.
+    start ? encoded(start) : first + "\0",
+    end ? encoded(end) : first + "\uffff",
+  ];
 }
 
 /** Text that sorts as keys do: strings before numbers, both in their order. */
-function encoded(key: Deno.KvKey): string {
+function encoded(key: Key): string {
   return key.map((part) => {
-    if (typeof part === "string") return `2${part}\0`;
-    if (typeof part === "number") return `3${String(part).padStart(16, "0")}\0`;
-    throw new TypeError("MemoryKv knows strings and numbers only");
+    if (typeof part === "string") return `2${bytesOf(part)}\0`;
+    if (Number.isSafeInteger(part) && part >= 0) {
+      return `3${String(part).padStart(16, "0")}\0`;
+    }
+    throw new TypeError("MemoryKv knows strings and whole numbers only");
   }).join("");
 }
+
+/** One character for each byte of UTF-8, so that they compare as bytes do. */
+function bytesOf(text: string): string {
+  if (PLAIN.test(text)) return text;
+  const bytes = new TextEncoder().encode(text);
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")
+    .replaceAll("\0", "\0\xff");
+}
+
+// deno-lint-ignore no-control-regex -- of ASCII, only NUL has to be escaped.
+const PLAIN = /^[\x01-\x7f]*$/;

@@ -6,7 +6,7 @@
  */
 import { decodePublications } from "../../protocol/decode.ts";
 import type { AnyEvent, AnyMessage } from "../../protocol/messages.ts";
-import type { Log, Publisher } from "../../sources/source.ts";
+import type { Log, PageOptions, Publisher } from "../../sources/source.ts";
 
 /** How one call is to fail. */
 export interface Fault {
@@ -20,12 +20,15 @@ export interface Fault {
 export class MemoryPublisher implements Publisher {
   /** Everything accepted, in order. */
   readonly events: AnyEvent[] = [];
+  readonly #channels = new Map<string, AnyEvent[]>();
   /** How many messages each call held. */
   readonly calls: number[] = [];
   /** What comes of the next calls; accepted when empty. */
   readonly faults: Fault[] = [];
   /** Longest message taken, in bytes. */
   maxBytes = 65_536;
+  /** Newest events of each channel that can be read again. */
+  retention = Infinity;
   readonly #ids = new Set<string>();
 
   publish(messages: readonly AnyMessage[]): Promise<void> {
@@ -40,13 +43,16 @@ export class MemoryPublisher implements Publisher {
     return fault ? Promise.reject(fault.error) : Promise.resolve();
   }
 
-  latest(channel: string, limit: number): Promise<AnyEvent[]> {
-    return Promise.resolve(this.of(channel).slice(-limit));
+  page(channel: string, { limit, before }: PageOptions): Promise<AnyEvent[]> {
+    const log = this.of(channel);
+    const end = before ? before.seq! - 1 : log.length;
+    const oldest = Math.max(0, log.length - this.retention);
+    return Promise.resolve(log.slice(Math.max(oldest, end - limit), end));
   }
 
   /** The events of a channel, in order. */
   of(channel: string): AnyEvent[] {
-    return this.events.filter((event) => event.channel === channel);
+    return this.#channels.get(channel) ?? [];
   }
 
   /** Lets go of the ids taken so far, as a server does in time. */
@@ -61,16 +67,19 @@ export class MemoryPublisher implements Publisher {
       if (id === undefined) throw new Error(`${type} has no id`);
       if (this.#ids.has(id)) continue;
       this.#ids.add(id);
-      this.events.push({
+      const log = this.#channels.getOrInsert(channel.name, []);
+      const event = {
         type,
         id,
         channel: channel.name,
-        seq: this.of(channel.name).length + 1,
+        seq: log.length + 1,
         epoch: "memory",
         timestamp: new Date().toISOString(),
-        version: "1.0.0",
+        version: "1.1.0",
         payload,
-      } as AnyEvent);
+      } as AnyEvent;
+      log.push(event);
+      this.events.push(event);
     }
   }
 }

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { StoreBusy } from "../../store/store.ts";
+import type { Commit, Key, Store } from "../../store/store.ts";
 
 /** A KV store that a test can take away. */
 export interface FlakyKv {
   /** The store as the part under test sees it. */
-  readonly kv: Deno.Kv;
+  readonly kv: Store;
   /** While `true`, whatever touches the store fails. */
   isAway: boolean;
   /** While `true`, commits and reads neither succeed nor fail. */
@@ -21,20 +23,20 @@ export interface FlakyKv {
 }
 
 /** Wraps `real` so that it can be away; closing stays the caller's. */
-export function flaky(real: Deno.Kv): FlakyKv {
+export function flaky(real: Store): FlakyKv {
   let release = () => {};
   const state = { isAway: false, isStuck: false, lockedFor: 0, operations: 0 };
   async function guarded<T>(work: () => Promise<T>): Promise<T> {
     state.operations++;
     if (state.lockedFor > 0) {
       state.lockedFor--;
-      throw new TypeError("database is locked");
+      throw new StoreBusy("database is locked");
     }
     if (state.isStuck) await new Promise<void>((free) => release = free);
     if (state.isAway || state.isStuck) throw new Error("KV is away");
     return await work();
   }
-  const wrapAtomic = (atomic: Deno.AtomicOperation): Deno.AtomicOperation =>
+  const wrapAtomic = (atomic: Commit): Commit =>
     new Proxy(atomic, {
       get(target, name) {
         if (name === "commit") return () => guarded(() => target.commit());
@@ -49,14 +51,14 @@ export function flaky(real: Deno.Kv): FlakyKv {
   const kv = new Proxy(real, {
     get(target, name) {
       if (name === "get") {
-        return (key: Deno.KvKey) => guarded(() => target.get(key));
+        return (key: Key) => guarded(() => target.get(key));
       }
       if (name === "getMany") {
-        return (keys: Deno.KvKey[]) => guarded(() => target.getMany(keys));
+        return (keys: Key[]) => guarded(() => target.getMany(keys));
       }
       if (name === "atomic") return () => wrapAtomic(target.atomic());
       if (name === "list") {
-        return (...args: Parameters<Deno.Kv["list"]>) => {
+        return (...args: Parameters<Store["list"]>) => {
           state.operations++;
           if (state.isAway) throw new Error("KV is away");
           return target.list(...args);

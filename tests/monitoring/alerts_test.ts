@@ -25,7 +25,7 @@ import type {
 import { CHAIN_BLOCKS, Freshness } from "../../monitoring/freshness.ts";
 import { GONE_MS, LOST_MS } from "../../monitoring/instances.ts";
 import type { Instance, Survey } from "../../monitoring/instances.ts";
-import { LEASE_TTL_MS } from "../../store/lease.ts";
+import { LEASE_TTL_MS } from "../../store/stored_lease.ts";
 import { LOOK_MS, Monitor } from "../../monitoring/monitor.ts";
 import {
   MAX_TRIES,
@@ -40,6 +40,7 @@ import { ManualClock, pass, settle } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
+import type { Found } from "../../store/store.ts";
 
 const MEMORY_BYTES = 460 * 2 ** 20;
 const RULES = rules({ memoryBytes: MEMORY_BYTES });
@@ -709,7 +710,7 @@ Deno.test("an isolate that says goodbye is not lost, one that does not is, for a
   await using service = await openTestService();
   const { kv, isolate, instances } = service;
   const own = ["instance", isolate];
-  let entry: Deno.KvEntryMaybe<Instance>;
+  let entry: Found<Instance>;
   do entry = await kv.get<Instance>(own); while (!entry.value);
   const { value } = entry;
   const silent = (id: string, ms: number) =>

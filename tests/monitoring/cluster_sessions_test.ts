@@ -5,13 +5,16 @@ import {
 } from "../../monitoring/cluster_sessions.ts";
 import { ClusterSessions } from "../../monitoring/cluster_sessions.ts";
 import { Sessions } from "../../realtime/sessions.ts";
-import { systemClock as clock } from "../../platform/clock.ts";
+import { systemClock } from "../../platform/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Instances } from "../../monitoring/instances.ts";
 import { FakeConnection, IP } from "../system/isolates.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import type { FlakyKv } from "../fakes/security.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 /** Isolates that know of each other by name. */
 class Cluster implements AsyncDisposable {
@@ -20,30 +23,36 @@ class Cluster implements AsyncDisposable {
   /** Names of those that are taken for being there. */
   readonly names: string[] = [];
   readonly store: FlakyKv;
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
 
-  private constructor(kv: Deno.Kv) {
+  private constructor(kv: Store) {
     this.#kv = kv;
     this.store = flaky(kv);
   }
 
-  static async open(count: number): Promise<Cluster> {
-    const cluster = new Cluster(await Deno.openKv(":memory:"));
-    const instances = {
-      list: () => Promise.resolve(cluster.names.map((id) => ({ id }))),
-    } as unknown as Instances;
-    for (let i = 0; i < count; i++) {
-      const sessions = new Sessions();
-      const id = `isolate${i}`;
-      const { kv } = cluster.store;
-      const nextId = idSource();
-      cluster.names.push(id);
-      cluster.sessions.push(sessions);
-      cluster.rosters.push(
-        new ClusterSessions({ kv, clock, id, nextId, sessions, instances }),
-      );
-    }
+  static async open(
+    count: number,
+    clocks: readonly Clock[] = [],
+  ): Promise<Cluster> {
+    const cluster = new Cluster(await openStore(":memory:"));
+    for (let i = 0; i < count; i++) cluster.join(clocks[i]);
     return cluster;
+  }
+
+  /** One more instance begins. */
+  join(clock: Clock = systemClock): void {
+    const sessions = new Sessions();
+    const id = `isolate${this.names.length}`;
+    const { kv } = this.store;
+    const nextId = idSource();
+    const instances = {
+      list: () => Promise.resolve(this.names.map((id) => ({ id }))),
+    } as unknown as Instances;
+    this.names.push(id);
+    this.sessions.push(sessions);
+    this.rosters.push(
+      new ClusterSessions({ kv, clock, id, nextId, sessions, instances }),
+    );
   }
 
   add(
@@ -156,7 +165,7 @@ Deno.test("a client is sent away wherever it is, and told why; the others stay",
   await cluster.rosters[0]!.disconnect(near!.id);
   assert.deepEqual(near!.ended, {
     code: "FORBIDDEN",
-    why: "Sent away by an operator",
+    why: "Disconnected by an operator",
   });
   await Promise.all(
     [far, second].map((it) => cluster.rosters[0]!.disconnect(it!.id)),
@@ -186,4 +195,38 @@ Deno.test("while the store is away an order is refused; afterwards the next one 
   cluster.store.isAway = false;
   await cluster.rosters[0]!.disconnect(client.id);
   await until(() => client.ended !== undefined, "the order arrives");
+});
+
+for (const [name, stepMs] of [["behind", -3.6e6], ["ahead", 3.6e6]] as const) {
+  Deno.test(`calls and orders reach an instance whose clock is an hour ${name}`, async () => {
+    const other = { ...systemClock, now: () => systemClock.now() + stepMs };
+    await using cluster = await Cluster.open(2, [systemClock, other]);
+    cluster.add(0);
+    const far = cluster.add(1);
+    for (const roster of cluster.rosters) {
+      const { sessions, complete } = await roster.list();
+      assert.deepEqual([sessions.length, complete], [2, true]);
+    }
+    await cluster.rosters[0]!.disconnect(far.id);
+    await until(() => far.ended !== undefined, "the order arrives");
+  });
+}
+
+Deno.test("an instance that starts answers no call of before its start", async () => {
+  await using cluster = await Cluster.open(2);
+  const callsAnsweredBy = async (id: string) => {
+    const rows = cluster.store.kv.list({ prefix: ["roster", "done"] });
+    const keys = await Array.fromAsync(rows, ({ key }) => key);
+    return keys.filter((key) => key.at(-1) === id).length;
+  };
+  await cluster.rosters[0]!.list();
+  assert.equal(await callsAnsweredBy("isolate1"), 1);
+  cluster.join();
+  // Its first look is over when it answers what is asked after that.
+  await until(
+    async () => (await cluster.rosters[0]!.list()).complete,
+    "the newcomer answers",
+  );
+  const asked = await callsAnsweredBy("isolate1");
+  assert(await callsAnsweredBy("isolate2") < asked);
 });

@@ -10,16 +10,18 @@ import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import { pause } from "../server.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 /** Isolates as they know of each other, on one clock and one store. */
 class Bench implements AsyncDisposable {
   readonly clock: ManualClock;
   readonly metrics: Metrics[] = [];
-  readonly #kv: Deno.Kv;
+  readonly #kv: Store;
   readonly #open: AsyncDisposable[] = [];
   readonly #samples: MetricsHistory[] = [];
 
-  constructor(kv: Deno.Kv, clock = new ManualClock()) {
+  constructor(kv: Store, clock = new ManualClock()) {
     this.#kv = kv;
     this.clock = clock;
   }
@@ -64,7 +66,7 @@ class Bench implements AsyncDisposable {
     const now = this.clock.now();
     await until(async () => {
       const keys = ["one", "two"].map((id) => ["instance", id]);
-      const entries = await this.#kv.getMany<Instance[]>(keys);
+      const entries = await this.#kv.getMany<Instance>(keys);
       return entries.every(({ value }) => value?.at === now);
     }, "what everyone says");
     // The answer to a commit comes a moment after its effect.
@@ -80,7 +82,7 @@ class Bench implements AsyncDisposable {
 }
 
 Deno.test("what isolates count adds up, and times are those of the worst", async () => {
-  await using bench = new Bench(await Deno.openKv(":memory:"));
+  await using bench = new Bench(await openStore(":memory:"));
   const one = bench.isolate("one", 100);
   const two = bench.isolate("two", 300);
   const [fast, slow] = bench.metrics;
@@ -107,7 +109,7 @@ Deno.test("what isolates count adds up, and times are those of the worst", async
 });
 
 Deno.test("who was heard of lately is there; who is silent longer is lost, not counted", async () => {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   await using bench = new Bench(kv);
   const one = bench.isolate("one", 1);
   bench.isolate("two", 1);

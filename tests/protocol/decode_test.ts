@@ -649,6 +649,29 @@ Deno.test("every example of the reference is understood", () => {
   }
 });
 
+Deno.test("a type of several channels goes to the first, or to the one it names", () => {
+  const timestamp = "2025-08-07T10:00:00.000Z";
+  const payload = { keeps: null, timestamp };
+  const to = (channel?: string) => {
+    const frame = accepted({
+      type: "CHAIN_RESET",
+      payload,
+      ...(channel === undefined ? {} : { channel }),
+    });
+    assert(frame.kind === "publish");
+    return frame.publications[0]!.channel.name;
+  };
+
+  assert.equal(to(), "blocks");
+  assert.equal(to("blocks"), "blocks");
+  assert.equal(to("transactions"), "transactions");
+  assert.equal(to("logs"), "logs");
+  assert.equal(
+    refused({ type: "CHAIN_RESET", channel: "dag", payload }).code,
+    "INVALID_MESSAGE",
+  );
+});
+
 Deno.test("each known field of an example is enforced", () => {
   for (const { type, payload } of EXAMPLES) {
     for (const field of Object.keys(payload)) {
@@ -664,6 +687,12 @@ Deno.test("each known field of an example is enforced", () => {
 Deno.test("each required field of a message is missed", () => {
   const required: Record<string, string[]> = {
     NEW_BLOCK: ["blockId", "height", "timestamp"],
+    BLOCK_REVERTED: ["blockId", "height", "timestamp"],
+    FINALITY: ["level", "blockId", "height", "timestamp"],
+    CHAIN_RESET: ["keeps", "timestamp"],
+    BLOCK_COMPLETE: ["blockId", "height", "transactions", "timestamp"],
+    TX_LOGS: ["txId", "blockId", "blockHeight", "logs"],
+    LOGS_REVERTED: ["blockId", "height", "timestamp"],
     DAG_UPDATE: ["updateType", "nodeId", "relatedNodes", "timestamp"],
     VALIDATOR_EVENT: ["eventType", "validatorId", "timestamp"],
     TX_RECEIVED: [

@@ -11,10 +11,13 @@ import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import { EventLog } from "../../store/event_log.ts";
-import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { Session } from "../../realtime/session.ts";
+import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 type Frame = {
   type: string;
@@ -92,7 +95,7 @@ async function serve(
 ): Promise<void> {
   const clock = new ManualClock();
   const nextId = idSource();
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = new EventLog({
     kv,
     clock,
@@ -117,6 +120,7 @@ async function serve(
     report: (error) => void bugs.push(error),
   }, {
     principal: principalOf("anonymous"),
+    codec: JSON_CODEC,
     guard: {
       admit: () => 0,
       refused: () => {},

@@ -6,6 +6,8 @@ import { systemClock } from "../../platform/clock.ts";
 import { History, MAX_ANSWER_BYTES } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import { EventLog } from "../../store/event_log.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 const anybody: Principal = {
   identity: { isAuthenticated: false, user: null, role: "anonymous" },
@@ -19,7 +21,7 @@ const message = (id: string, height: number, pad = "") => ({
   payload: { blockId: id, height, timestamp: "2025-01-01T00:00:00Z", pad },
 });
 
-function isolateOn(kv: Deno.Kv) {
+function isolateOn(kv: Store) {
   const nextId = idSource();
   const clock = systemClock;
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
@@ -42,7 +44,7 @@ const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 Deno.test("query() pages forward and backward without a hole", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   using at = isolateOn(kv);
   const empty = await at.history.query(
     { channel: "blocks", limit: 5 },
@@ -100,7 +102,7 @@ Deno.test("query() pages forward and backward without a hole", async () => {
 });
 
 Deno.test("query() says that there is more when its bytes end a page, either way", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   using at = isolateOn(kv);
   const pad = "x".repeat(MAX_ANSWER_BYTES / 3);
   for (let i = 1; i <= 7; i++) await at.publish(message(`b${i}`, i, pad));
@@ -118,7 +120,7 @@ Deno.test("query() says that there is more when its bytes end a page, either way
 });
 
 Deno.test("query() refuses strangers' channels, other epochs and what keeps nothing", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   using at = isolateOn(kv);
   await at.publish(message("a", 1));
   const query = (rest: object) =>
@@ -138,7 +140,7 @@ Deno.test("query() refuses strangers' channels, other epochs and what keeps noth
 });
 
 Deno.test("latest() is right on every isolate as soon as it hears, and after a restart", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   using one = isolateOn(kv);
   using two = isolateOn(kv);
   const idAt = async (history: History, key: string) => {
@@ -161,7 +163,7 @@ Deno.test("latest() is right on every isolate as soon as it hears, and after a r
 });
 
 Deno.test("latest() refuses keys of no kind, and what may not be read", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   using at = isolateOn(kv);
   for (const key of ["", "block", "block:", "nothing:1", "constructor:1"]) {
     await assert.rejects(at.history.latest(key, anybody), {

@@ -17,7 +17,8 @@ import type { HubObserver } from "../../realtime/hub.ts";
 import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { Outbox } from "../../realtime/outbox.ts";
-import { follow, MAX_SUBSCRIPTIONS } from "../../realtime/subscription.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { MAX_SUBSCRIPTIONS, subscribe } from "../../realtime/subscribe.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate, Weather } from "../fakes/kv.ts";
@@ -125,17 +126,17 @@ class Reader {
   constructor(bench: Bench, hub: Hub) {
     this.#bench = bench;
     this.#hub = hub;
-    this.outbox = new Outbox(this.peer, hub.outboxParts, () => {});
+    this.outbox = new Outbox(this.peer, JSON_CODEC, hub.outboxParts, () => {});
   }
 
   async follow(...subscriptions: Subscription[]): Promise<void> {
-    const followed = follow(subscriptions, {
+    const followed = subscribe(subscriptions, {
       hub: this.#hub,
       outbox: this.outbox,
       principal: anybody,
       isOpen: () => this.open,
       answer: (payload) => this.answers.push(payload),
-      tellGap: (payload) => this.gaps.push(payload),
+      reportGap: (payload) => this.gaps.push(payload),
     });
     followed.catch(() => {});
     await pass(this.#bench.clock, 0);
@@ -670,7 +671,7 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
   const small = await hub.open(blocks);
   const follower = (stream: typeof huge) => {
     const peer = new FakePeer();
-    const outbox = new Outbox(peer, hub.outboxParts, () => {});
+    const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, () => {});
     outbox.attach(stream, stream);
     return peer;
   };

@@ -10,6 +10,8 @@ import type { Hint } from "../../realtime/link.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 import { PostOffice } from "../fakes/link.ts";
 import { event, testLink } from "../contracts/link_contract.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 let names = 0;
 const uniqueName = () => `test-${++names}`;
@@ -27,7 +29,7 @@ testLink("BroadcastLink", () => {
 });
 
 testLink("DoorbellLink", async () => {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   return {
     carriesEvents: false,
     join: async () => {
@@ -145,14 +147,14 @@ Deno.test("BroadcastLink remembers a bounded number of senders", async () => {
 });
 
 /** How often it was rung, once what is due has come to pass. */
-async function ringsIn(kv: Deno.Kv): Promise<bigint> {
+async function ringsIn(kv: Store): Promise<bigint> {
   for (let i = 0; i < 5; i++) await settle();
   await sleep(10);
-  return (await kv.get<Deno.KvU64>(["bell"])).value?.value ?? 0n;
+  return (await kv.get<bigint>(["bell"])).value ?? 0n;
 }
 
 Deno.test("DoorbellLink rings at most once in its interval, and once more for what came meanwhile", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   using link = new DoorbellLink(kv, { clock, minIntervalMs: 100 });
   for (let i = 0; i < 50; i++) link.publish([]);
@@ -166,7 +168,7 @@ Deno.test("DoorbellLink rings at most once in its interval, and once more for wh
 });
 
 Deno.test("DoorbellLink beside a faster link waits before it rings, once for all that came", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const options = { clock, minIntervalMs: 100, waitMs: 70 };
   using link = new DoorbellLink(kv, options);
@@ -200,7 +202,7 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
         commit: () => {
           commits++;
           if (failing) return Promise.reject(new Error("KV is away"));
-          return Promise.resolve({ ok: true });
+          return Promise.resolve({ ok: true, versionstamp: "1" });
         },
       }),
     }),
@@ -210,7 +212,7 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
         start: (controller) => controller.close(),
       });
     },
-  } as unknown as Deno.Kv;
+  } as unknown as Store;
   using link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
   link.publish([]);
   await settle();
@@ -226,7 +228,7 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
 
 Deno.test("DoorbellLink keeps nothing once disposed", async () => {
   const clock = new ManualClock();
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
   link.publish([]);
   await sleep(10);

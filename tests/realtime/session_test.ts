@@ -8,15 +8,19 @@ import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import { EventLog } from "../../store/event_log.ts";
-import { HIGH_WATER_BYTES, STALL_MS, TICK_MS } from "../../realtime/outbox.ts";
+import {
+  MAX_COMMANDS_IN_FLIGHT,
+  MAX_PUBLISHES_IN_FLIGHT,
+} from "../../realtime/command_queue.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { HIGH_WATER_BYTES, STALL_MS } from "../../realtime/outbox.ts";
+import { TICK_MS } from "../../realtime/pace.ts";
 import {
   AUTH_DEADLINE_MS,
-  MAX_COMMANDS_IN_FLIGHT,
   MAX_FAULTS,
-  MAX_PUBLISHES_IN_FLIGHT,
   Session,
-  TOKEN_WARNING_MS,
 } from "../../realtime/session.ts";
+import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
@@ -80,6 +84,7 @@ function bench(
     report: (error) => bugs.push(error),
   }, {
     principal: principalOf(as, clock.now()),
+    codec: JSON_CODEC,
     guard: {
       admit: () => fate.admit,
       authenticate: async (token) => {

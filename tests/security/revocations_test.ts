@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Refusal } from "../../protocol/refusals.ts";
-import { POLL_MS } from "../../store/shared_set.ts";
+import { POLL_MS } from "../../store/stored_set.ts";
 import {
   type Revocation,
   Revocations,
@@ -16,13 +16,14 @@ import {
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 /** The revocations of so many isolates over one store, with one clock. */
 async function setup(
   options: Partial<RevocationsOptions> = {},
   isolates = 1,
 ) {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const clock = new ManualClock();
   const store = flaky(kv);
   const all = Array.from(

@@ -13,13 +13,14 @@ import {
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 /** The logs of so many isolates over one store, with one clock. */
 async function setup(
   options: Partial<SecurityLogOptions> = {},
   isolates = 1,
 ) {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const clock = new ManualClock();
   const store = flaky(kv);
   const logs = Array.from(

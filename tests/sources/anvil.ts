@@ -10,11 +10,33 @@ const VERSION = "1.7.1";
 /** How long anvil may take to listen, in milliseconds. */
 const START_TIMEOUT_MS = 20_000;
 
-const SYSTEMS: Readonly<Record<string, string>> = {
-  linux: "linux",
-  darwin: "darwin",
-  windows: "win32",
+/** Platforms for which npm has the program, in npm's words. */
+const PLATFORMS: ReadonlySet<string> = new Set([
+  "linux-amd64",
+  "linux-arm64",
+  "darwin-amd64",
+  "darwin-arm64",
+  "win32-amd64",
+]);
+const SYSTEMS: Readonly<Record<string, string>> = { windows: "win32" };
+const PROCESSORS: Readonly<Record<string, string>> = {
+  x86_64: "amd64",
+  aarch64: "arm64",
 };
+const { os, arch } = Deno.build;
+const PLATFORM = `${SYSTEMS[os] ?? os}-${PROCESSORS[arch] ?? arch}`;
+
+/** Whether there is an anvil for this platform. */
+export const HAS_ANVIL = PLATFORMS.has(PLATFORM);
+
+/** Declares a test that needs anvil: skipped, and so reported, without one. */
+export function anvilTest(
+  name: string,
+  test: (context: Deno.TestContext) => Promise<void>,
+): void {
+  const title = HAS_ANVIL ? name : `${name} (no anvil for ${PLATFORM})`;
+  Deno.test({ name: title, ignore: !HAS_ANVIL, fn: test });
+}
 
 /**
  * Where anvil's program is; downloads it when it is not there yet.
@@ -22,9 +44,7 @@ const SYSTEMS: Readonly<Record<string, string>> = {
  * @throws when there is no anvil for this platform.
  */
 export async function anvilPath(): Promise<string> {
-  const { os, arch } = Deno.build;
-  const cpu = arch === "aarch64" ? "arm64" : "amd64";
-  const name = `npm:@foundry-rs/anvil-${SYSTEMS[os] ?? os}-${cpu}@${VERSION}`;
+  const name = `npm:@foundry-rs/anvil-${PLATFORM}@${VERSION}`;
   // Importing anything of a package has Deno fetch all of it.
   await import(`${name}/package.json`, { with: { type: "json" } });
   const program = os === "windows" ? "anvil.exe" : "anvil";

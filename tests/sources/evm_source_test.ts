@@ -8,7 +8,7 @@ import type {
 import { Refusal } from "../../protocol/refusals.ts";
 import { evmSource } from "../../sources/evm.ts";
 import { HttpPublisher } from "../../sources/http_publisher.ts";
-import { Anvil, Relay } from "./anvil.ts";
+import { Anvil, anvilTest, Relay } from "./anvil.ts";
 import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
 /** How long a test waits for what must come, in milliseconds. */
@@ -96,74 +96,79 @@ function transactionsOf(
   );
 }
 
-Deno.test("evmSource() tells a real node's blocks, transactions and state", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  const [alice, bob] = await anvil.ask("eth_accounts");
-  await anvil.mine(2);
-  await using _source = follow(anvil, publisher);
-  await untilSame(anvil, publisher);
+anvilTest(
+  "evmSource() tells a real node's blocks, transactions and state",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    const [alice, bob] = await anvil.ask("eth_accounts");
+    await anvil.mine(2);
+    await using _source = follow(anvil, publisher);
+    await untilSame(anvil, publisher);
 
-  const gas = "0x186a0";
-  const value = "0xde0b6b3a7640001";
-  const paid = await anvil.ask("eth_sendTransaction", {
-    from: alice,
-    to: bob,
-    value,
-    gas,
-  });
-  // Its code is `INVALID`: creating it fails, though it is in a block.
-  const failed = await anvil.ask("eth_sendTransaction", {
-    from: bob,
-    data: "0xfe",
-    gas,
-  });
-  const created = await anvil.ask("eth_sendTransaction", {
-    from: alice,
-    data: "0x600a600c600039600a6000f3602a60005260206000f3",
-    gas,
-  });
-  await until(() => transactionsOf(publisher).length === 3);
-  await anvil.mine();
-  await untilSame(anvil, publisher);
+    const gas = "0x186a0";
+    const value = "0xde0b6b3a7640001";
+    const paid = await anvil.ask("eth_sendTransaction", {
+      from: alice,
+      to: bob,
+      value,
+      gas,
+    });
+    // Its code is `INVALID`: creating it fails, though it is in a block.
+    const failed = await anvil.ask("eth_sendTransaction", {
+      from: bob,
+      data: "0xfe",
+      gas,
+    });
+    const created = await anvil.ask("eth_sendTransaction", {
+      from: alice,
+      data: "0x600a600c600039600a6000f3602a60005260206000f3",
+      gas,
+    });
+    await until(() => transactionsOf(publisher).length === 3);
+    await anvil.mine();
+    await untilSame(anvil, publisher);
 
-  const told = transactionsOf(publisher);
-  assert.deepEqual(
-    told.slice(0, 3).map(({ status }) => status),
-    ["pending", "pending", "pending"],
-  );
-  const end = new Map(told.slice(3).map((tx) => [tx.txId, tx]));
-  assert.equal(end.get(paid)!.status, "confirmed");
-  assert.equal(end.get(paid)!.amount, "1000000000000000001");
-  assert.equal(end.get(paid)!.to, bob);
-  assert.equal(end.get(paid)!["gasUsed"], 21_000);
-  assert.equal(end.get(failed)!.status, "failed");
-  const receipt = await anvil.ask("eth_getTransactionReceipt", created);
-  const pending = told.find(({ txId }) => txId === created)!;
-  assert.equal(
-    pending.to.toLowerCase(),
-    receipt.contractAddress.toLowerCase(),
-    "a contract is known before it is there",
-  );
-  assert.equal(end.get(created)!.to, receipt.contractAddress);
-  const block = blocksOf(publisher).at(-1)!;
-  assert.equal(block.height, 3);
-  assert.deepEqual(block.transactions, told.slice(3));
-  assert.equal(block.gasLimit, 30_000_000);
-  assert.ok(block.size! > 500);
-  assert.ok(block.gasUsed! > 21_000);
-  await until(() => publisher.of("nodes").length > 0);
-  const status = publisher.of("nodes")[0]!.payload as PayloadOf<"NODE_STATUS">;
-  assert.equal(status.status, "ONLINE");
-  assert.equal(status.nodeId, "anvil");
-  assert.match(status.version!, /^anvil/);
-  assert.equal("peers" in status, false, "anvil does not tell its peers");
-  for (const { type, id, payload } of publisher.events) {
-    decode(JSON.stringify({ type, id, payload }), 65_536);
-  }
-});
+    const told = transactionsOf(publisher);
+    assert.deepEqual(
+      told.slice(0, 3).map(({ status }) => status),
+      ["pending", "pending", "pending"],
+    );
+    const end = new Map(told.slice(3).map((tx) => [tx.txId, tx]));
+    assert.equal(end.get(paid)!.status, "confirmed");
+    assert.equal(end.get(paid)!.amount, "1000000000000000001");
+    assert.equal(end.get(paid)!.to, bob);
+    assert.equal(end.get(paid)!["gasUsed"], 21_000);
+    assert.equal(end.get(failed)!.status, "failed");
+    const receipt = await anvil.ask("eth_getTransactionReceipt", created);
+    const pending = told.find(({ txId }) => txId === created)!;
+    assert.equal(
+      pending.to.toLowerCase(),
+      receipt.contractAddress.toLowerCase(),
+      "a contract is known before it is there",
+    );
+    assert.equal(end.get(created)!.to, receipt.contractAddress);
+    const block = blocksOf(publisher).at(-1)!;
+    assert.equal(block.height, 3);
+    assert.deepEqual(block.transactions, told.slice(3));
+    assert.equal(block.gasLimit, 30_000_000);
+    assert.ok(block.size! > 500);
+    assert.ok(block.gasUsed! > 21_000);
+    await until(() => publisher.of("nodes").length > 0);
+    const status = publisher.of("nodes")[0]!.payload as PayloadOf<
+      "NODE_STATUS"
+    >;
+    assert.equal(status.status, "ONLINE");
+    assert.equal(status.nodeId, "anvil");
+    assert.match(status.version!, /^anvil/);
+    assert.equal("peers" in status, false, "anvil does not tell its peers");
+    for (const { type, id, payload } of publisher.events) {
+      decode(JSON.stringify({ type, id, payload }), 65_536);
+    }
+  },
+);
 
-Deno.test("evmSource() misses no block while the node restarts", async () => {
+anvilTest("evmSource() misses no block while the node restarts", async () => {
   const folder = await Deno.makeTempDir();
   const state = `${folder}/chain.json`;
   const publisher = new MemoryPublisher();
@@ -208,147 +213,162 @@ Deno.test("evmSource() misses no block while the node restarts", async () => {
   }
 });
 
-Deno.test("evmSource() takes back what a reorganisation took back, newest first", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  const [alice, bob] = await anvil.ask("eth_accounts");
-  await anvil.mine(6);
-  await using source = follow(anvil, publisher);
-  const before = await untilSame(anvil, publisher);
+anvilTest(
+  "evmSource() takes back what a reorganisation took back, newest first",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    const [alice, bob] = await anvil.ask("eth_accounts");
+    await anvil.mine(6);
+    await using source = follow(anvil, publisher);
+    const before = await untilSame(anvil, publisher);
 
-  await anvil.ask("anvil_reorg", 3, [
-    [{ from: alice, to: bob, value: "0x1" }, 0],
-  ]);
-  await anvil.mine();
-  const after = await untilSame(anvil, publisher);
+    await anvil.ask("anvil_reorg", 3, [
+      [{ from: alice, to: bob, value: "0x1" }, 0],
+    ]);
+    await anvil.mine();
+    const after = await untilSame(anvil, publisher);
 
-  assert.deepEqual(after.slice(0, 3), before.slice(0, 3));
-  assert.notEqual(after[3], before[3]);
-  const removed = publisher.of("dag").filter(({ payload }) =>
-    (payload as PayloadOf<"DAG_UPDATE">).updateType === "NODE_REMOVED"
-  );
-  assert.deepEqual(
-    removed.map(({ payload }) => (payload as PayloadOf<"DAG_UPDATE">).nodeId),
-    before.slice(3).reverse(),
-  );
-  assert.deepEqual(
-    source.entries.filter(({ event }) => event === "source_reorg").map((
-      { fields },
-    ) => fields),
-    [{ depth: 3, from: 4 }],
-  );
-});
+    assert.deepEqual(after.slice(0, 3), before.slice(0, 3));
+    assert.notEqual(after[3], before[3]);
+    const removed = publisher.of("dag").filter(({ payload }) =>
+      (payload as PayloadOf<"DAG_UPDATE">).updateType === "NODE_REMOVED"
+    );
+    assert.deepEqual(
+      removed.map(({ payload }) => (payload as PayloadOf<"DAG_UPDATE">).nodeId),
+      before.slice(3).reverse(),
+    );
+    assert.deepEqual(
+      source.entries.filter(({ event }) => event === "source_reorg").map((
+        { fields },
+      ) => fields),
+      [{ depth: 3, from: 4 }],
+    );
+  },
+);
 
-Deno.test("evmSource() started again goes on where it was, through a reorganisation meanwhile", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  await anvil.mine(5);
-  {
+anvilTest(
+  "evmSource() started again goes on where it was, through a reorganisation meanwhile",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    await anvil.mine(5);
+    {
+      await using _source = follow(anvil, publisher);
+      await untilSame(anvil, publisher);
+    }
+    const published = publisher.events.length;
+    {
+      await anvil.mine(20);
+      await using _source = follow(anvil, publisher);
+      await untilSame(anvil, publisher);
+    }
+    const heights = blocksOf(publisher).map(({ height }) => height);
+    assert.deepEqual(heights, heights.map((_, index) => index + 1));
+    assert.ok(publisher.events.length > published);
+
+    await anvil.ask("anvil_reorg", 3, []);
+    await anvil.mine(2);
     await using _source = follow(anvil, publisher);
+    const view = await untilSame(anvil, publisher);
+
+    assert.equal(view.length, 27);
+  },
+);
+
+anvilTest(
+  "evmSource() loses nothing while the server fails, and tells nothing twice",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    publisher.faults.push(
+      { error: new Refusal("STORE_UNAVAILABLE") },
+      { error: new Error("connection reset"), kept: true },
+      { error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 10 }) },
+    );
+    await anvil.mine(4);
+
+    await using source = follow(anvil, publisher);
+    const view = await untilSame(anvil, publisher);
+
+    assert.equal(view.length, 4);
+    assert.equal(
+      source.entries.filter(({ event }) => event === "source_publish_failed")
+        .length,
+      3,
+    );
+  },
+);
+
+anvilTest(
+  "evmSource() begins anew with a chain that was begun anew",
+  async () => {
+    const publisher = new MemoryPublisher();
+    await using relay = new Relay();
+    await using first = await Anvil.start();
+    relay.target = first;
+    await first.mine(9);
+    await using source = follow(relay, publisher);
+    await untilSame(first, publisher);
+    await first.stop();
+    // Its blocks have another time, so other hashes.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await using second = await Anvil.start();
+    relay.target = second;
+    await second.mine();
+
+    const view = await untilSame(second, publisher);
+
+    assert.equal(view.length, 1);
+    assert.deepEqual(
+      source.entries.filter(({ event }) => event === "source_reorg").map((
+        { fields },
+      ) => fields["depth"]),
+      [9],
+    );
+  },
+);
+
+anvilTest(
+  "evmSource() tells a block that is too large with less in it, and all its transactions",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    const [alice, bob] = await anvil.ask("eth_accounts");
+    await using source = follow(anvil, publisher);
     await untilSame(anvil, publisher);
-  }
-  const published = publisher.events.length;
-  {
-    await anvil.mine(20);
-    await using _source = follow(anvil, publisher);
+    const count = 260;
+    const hashes = await Promise.all(
+      Array.from(
+        { length: count },
+        (_, nonce) =>
+          anvil.ask("eth_sendTransaction", {
+            nonce: `0x${nonce.toString(16)}`,
+            from: alice,
+            to: bob,
+            value: "0x1",
+            data: "0x01020304",
+          }),
+      ),
+    );
+    await anvil.mine();
+
     await untilSame(anvil, publisher);
-  }
-  const heights = blocksOf(publisher).map(({ height }) => height);
-  assert.deepEqual(heights, heights.map((_, index) => index + 1));
-  assert.ok(publisher.events.length > published);
 
-  await anvil.ask("anvil_reorg", 3, []);
-  await anvil.mine(2);
-  await using _source = follow(anvil, publisher);
-  const view = await untilSame(anvil, publisher);
-
-  assert.equal(view.length, 27);
-});
-
-Deno.test("evmSource() loses nothing while the server fails, and tells nothing twice", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  publisher.faults.push(
-    { error: new Refusal("STORE_UNAVAILABLE") },
-    { error: new Error("connection reset"), kept: true },
-    { error: new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 10 }) },
-  );
-  await anvil.mine(4);
-
-  await using source = follow(anvil, publisher);
-  const view = await untilSame(anvil, publisher);
-
-  assert.equal(view.length, 4);
-  assert.equal(
-    source.entries.filter(({ event }) => event === "source_publish_failed")
-      .length,
-    3,
-  );
-});
-
-Deno.test("evmSource() begins anew with a chain that was begun anew", async () => {
-  const publisher = new MemoryPublisher();
-  await using relay = new Relay();
-  await using first = await Anvil.start();
-  relay.target = first;
-  await first.mine(9);
-  await using source = follow(relay, publisher);
-  await untilSame(first, publisher);
-  await first.stop();
-  // Its blocks have another time, so other hashes.
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  await using second = await Anvil.start();
-  relay.target = second;
-  await second.mine();
-
-  const view = await untilSame(second, publisher);
-
-  assert.equal(view.length, 1);
-  assert.deepEqual(
-    source.entries.filter(({ event }) => event === "source_reorg").map((
-      { fields },
-    ) => fields["depth"]),
-    [9],
-  );
-});
-
-Deno.test("evmSource() tells a block that is too large with less in it, and all its transactions", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  const [alice, bob] = await anvil.ask("eth_accounts");
-  await using source = follow(anvil, publisher);
-  await untilSame(anvil, publisher);
-  const count = 260;
-  const hashes = await Promise.all(
-    Array.from(
-      { length: count },
-      (_, nonce) =>
-        anvil.ask("eth_sendTransaction", {
-          nonce: `0x${nonce.toString(16)}`,
-          from: alice,
-          to: bob,
-          value: "0x1",
-          data: "0x01020304",
-        }),
-    ),
-  );
-  await anvil.mine();
-
-  await untilSame(anvil, publisher);
-
-  const block = blocksOf(publisher).at(-1)!;
-  assert.equal(block["transactionsOmitted"], count);
-  const confirmed = transactionsOf(publisher).filter(({ status }) =>
-    status === "confirmed"
-  );
-  const told = new Set(confirmed.map(({ txId }) => txId));
-  assert.equal(confirmed.length, count);
-  assert.deepEqual(new Set(hashes), told);
-  assert.equal(confirmed[0]!.data, "0x01020304");
-  assert.ok(
-    source.entries.some(({ event }) => event === "source_message_shortened"),
-  );
-});
+    const block = blocksOf(publisher).at(-1)!;
+    assert.equal(block.transactionIds!.length, count);
+    const confirmed = transactionsOf(publisher).filter(({ status }) =>
+      status === "confirmed"
+    );
+    const told = new Set(confirmed.map(({ txId }) => txId));
+    assert.equal(confirmed.length, count);
+    assert.deepEqual(new Set(hashes), told);
+    assert.equal(confirmed[0]!.data, "0x01020304");
+    assert.ok(
+      source.entries.some(({ event }) => event === "source_message_shortened"),
+    );
+  },
+);
 
 /** A node that offers no subscriptions, and no receipts but one by one. */
 function plain(anvil: Anvil) {
@@ -375,7 +395,7 @@ function plain(anvil: Anvil) {
   return Object.assign(server, { url: `ws://127.0.0.1:${server.addr.port}` });
 }
 
-Deno.test("evmSource() follows a node that offers only the least", async () => {
+anvilTest("evmSource() follows a node that offers only the least", async () => {
   await using anvil = await Anvil.start();
   await using node = plain(anvil);
   const publisher = new MemoryPublisher();
@@ -440,7 +460,7 @@ function served(publisher: MemoryPublisher, token: string) {
       }
       const channel = /^\/api\/channels\/(\w+)\/history$/.exec(url.pathname);
       const limit = Number(url.searchParams.get("limit"));
-      const events = await publisher.latest(channel![1]!, limit);
+      const events = await publisher.page(channel![1]!, { limit });
       return Response.json({ channel: channel![1], events, more: false });
     } catch (error) {
       const refusal = Refusal.of(error);
@@ -466,31 +486,34 @@ function command(args: string[], env: Record<string, string>) {
   });
 }
 
-Deno.test("source:evm follows over HTTP, is killed, and goes on without a block twice", async () => {
-  await using anvil = await Anvil.start();
-  const publisher = new MemoryPublisher();
-  await using server = served(publisher, "let-me");
-  const args = [
-    ...["--rpc", anvil.url],
-    ...["--publish", `http://127.0.0.1:${server.addr.port}/`],
-  ];
-  await anvil.mine(3);
+anvilTest(
+  "source:evm follows over HTTP, is killed, and goes on without a block twice",
+  async () => {
+    await using anvil = await Anvil.start();
+    const publisher = new MemoryPublisher();
+    await using server = served(publisher, "let-me");
+    const args = [
+      ...["--rpc", anvil.url],
+      ...["--publish", `http://127.0.0.1:${server.addr.port}/`],
+    ];
+    await anvil.mine(3);
 
-  const killed = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
-  await untilSame(anvil, publisher);
-  killed.kill("SIGKILL");
-  await killed.output();
-  await anvil.mine(4);
-  await anvil.ask("anvil_reorg", 3, []);
-  const ended = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
-  const view = await untilSame(anvil, publisher);
-  ended.kill("SIGTERM");
-  const { code, stderr } = await ended.output();
+    const killed = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
+    await untilSame(anvil, publisher);
+    killed.kill("SIGKILL");
+    await killed.output();
+    await anvil.mine(4);
+    await anvil.ask("anvil_reorg", 3, []);
+    const ended = command(args, { PUBLISH_TOKEN: "let-me" }).spawn();
+    const view = await untilSame(anvil, publisher);
+    ended.kill("SIGTERM");
+    const { code, stderr } = await ended.output();
 
-  assert.equal(view.length, 7);
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
-  assert.match(new TextDecoder().decode(stderr), /"source_stopped"/);
-});
+    assert.equal(view.length, 7);
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    assert.match(new TextDecoder().decode(stderr), /"source_stopped"/);
+  },
+);
 
 Deno.test("source:evm says what is wrong with how it was called", async () => {
   const rpc = ["--rpc", "ws://127.0.0.1:9"];
@@ -515,22 +538,25 @@ Deno.test("source:evm says what is wrong with how it was called", async () => {
   }
 });
 
-Deno.test("source:evm ends when the server does not take its token", async () => {
-  await using anvil = await Anvil.start();
-  await using server = served(new MemoryPublisher(), "another");
+anvilTest(
+  "source:evm ends when the server does not take its token",
+  async () => {
+    await using anvil = await Anvil.start();
+    await using server = served(new MemoryPublisher(), "another");
 
-  const { code, stderr } = await command([
-    ...["--rpc", anvil.url],
-    ...["--publish", `http://127.0.0.1:${server.addr.port}`],
-  ], { PUBLISH_TOKEN: "wrong-token" }).output();
+    const { code, stderr } = await command([
+      ...["--rpc", anvil.url],
+      ...["--publish", `http://127.0.0.1:${server.addr.port}`],
+    ], { PUBLISH_TOKEN: "wrong-token" }).output();
 
-  const text = new TextDecoder().decode(stderr);
-  assert.equal(code, 1, text);
-  assert.match(text, /UNAUTHENTICATED/);
-  assert.doesNotMatch(text, /wrong-token/);
-});
+    const text = new TextDecoder().decode(stderr);
+    assert.equal(code, 1, text);
+    assert.match(text, /UNAUTHENTICATED/);
+    assert.doesNotMatch(text, /wrong-token/);
+  },
+);
 
-Deno.test("HttpOutlet throws what the server refused, and an error for the rest", async () => {
+Deno.test("HttpPublisher throws what the server refused, and an error for the rest", async () => {
   const answers: [Response, (error: unknown) => boolean][] = [
     [
       Response.json(

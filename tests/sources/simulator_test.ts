@@ -418,7 +418,7 @@ Deno.test("simulator() publishes in time, through faults, and again after a rest
   const clock = new ManualClock();
   const publisher = new MemoryPublisher();
   const { log, entries } = keptLog();
-  const source = simulator({ publisher, log, time: clock, seed: "run" });
+  const source = simulator({ publisher, log, clock, seed: "run" });
 
   for (let life = 0; life < 3; life++) {
     const stop = new AbortController();

@@ -17,7 +17,7 @@ import type {
   EvmTransaction,
   NodeOptions,
 } from "../../sources/evm_view.ts";
-import type { Publisher } from "../../sources/source.ts";
+import type { PageOptions, Publisher } from "../../sources/source.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 
@@ -145,8 +145,8 @@ class Mortal implements Publisher {
     if (kept.length < messages.length) throw new Error("killed");
   }
 
-  latest(channel: string, limit: number): Promise<AnyEvent[]> {
-    return this.store.latest(channel, limit);
+  page(channel: string, options: PageOptions): Promise<AnyEvent[]> {
+    return this.store.page(channel, options);
   }
 }
 
@@ -158,7 +158,7 @@ function begin(chain: FakeChain, store: MemoryPublisher, clock: ManualClock) {
     rpcUrl: "ws://node.test",
     publisher,
     log,
-    time: clock,
+    clock,
     random: () => 0.5,
     connect: chain.connect,
   }).run(stop.signal);

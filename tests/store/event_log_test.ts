@@ -22,11 +22,13 @@ import type { LoggedEntry } from "../../store/entry.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
 
 /** More than any test reads. */
 const ALL = { after: 0, upTo: 1e9, limit: 1e6, maxBytes: 1e9 };
 
-function logOn(kv: Deno.Kv, options: Partial<EventLogOptions> = {}): EventLog {
+function logOn(kv: Store, options: Partial<EventLogOptions> = {}): EventLog {
   return new EventLog({
     kv,
     clock: systemClock,
@@ -63,7 +65,7 @@ async function marks(log: EventLog, channel = "blocks"): Promise<unknown[]> {
 }
 
 Deno.test("Log.append() numbers from 1 without a hole, in the order of the calls", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const heard: number[] = [];
   log.onCommit((events) => heard.push(...events.map(({ seq }) => seq)));
@@ -84,7 +86,7 @@ Deno.test("Log.append() numbers from 1 without a hole, in the order of the calls
 });
 
 Deno.test("Log.append() commits together what arrives together, of all channels", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const sizes: number[] = [];
   const log = logOn(kv, {
     observer: { committed: (events) => sizes.push(events) },
@@ -99,7 +101,7 @@ Deno.test("Log.append() commits together what arrives together, of all channels"
 });
 
 Deno.test("Log.append() splits what exceeds a commit, and keeps each request whole", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const commits: number[] = [];
   log.onCommit((events) => commits.push(events.length));
@@ -120,7 +122,7 @@ Deno.test("Log.append() splits what exceeds a commit, and keeps each request who
 });
 
 Deno.test("Log.append() takes as many channels as a commit checks, and refuses one more", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const drafts = Array.from(
     { length: COMMIT_CHANNELS },
@@ -140,7 +142,7 @@ Deno.test("Log.append() takes as many channels as a commit checks, and refuses o
 });
 
 Deno.test("Log.append() accepts nothing that KV would refuse for its size", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const long = "\u4e16".repeat(250);
   const one = (i: number, pad: number) => {
@@ -175,7 +177,7 @@ Deno.test("Log.append() accepts nothing that KV would refuse for its size", asyn
 });
 
 Deno.test("Log.append() refuses beyond the bytes of a commit and takes what is just below", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const text = (length: number) =>
     draft(0, { payloadText: `"${"x".repeat(length)}"` });
@@ -221,7 +223,7 @@ Deno.test("Log.append() refuses what would wait beyond its bounds, by number and
 });
 
 Deno.test("two Logs on one KV make one order: no number twice, none skipped", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   let conflicts = 0;
   const observer = { conflicted: () => conflicts++ };
   const logs = [logOn(kv, { observer }), logOn(kv, { observer })];
@@ -249,8 +251,8 @@ Deno.test("two Logs on one KV make one order: no number twice, none skipped", as
 Deno.test("two Logs on one file lose nothing to its lock", async () => {
   const directory = await Deno.makeTempDir();
   try {
-    using one = await Deno.openKv(`${directory}/kv`);
-    using two = await Deno.openKv(`${directory}/kv`);
+    await using one = await openStore(`${directory}/kv`);
+    await using two = await openStore(`${directory}/kv`);
     const logs = [logOn(one), logOn(two)];
     await Promise.all(
       Array.from(
@@ -265,7 +267,7 @@ Deno.test("two Logs on one file lose nothing to its lock", async () => {
 });
 
 Deno.test("an id stands for its first place: again, in one batch, at once, from another Log", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const [one, two] = [logOn(kv), logOn(kv)];
   const named = (mark: number) => draft(mark, { id: "same" });
   const [first, second] = await one.append([named(1), named(2)]);
@@ -287,7 +289,7 @@ Deno.test("an id stands for its first place: again, in one batch, at once, from 
 });
 
 Deno.test("an id raced by many Logs is stored once", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const logs = Array.from({ length: 4 }, () => logOn(kv));
   const places = await Promise.all(
     logs.flatMap((log) =>
@@ -304,7 +306,7 @@ Deno.test("an id raced by many Logs is stored once", async () => {
 });
 
 Deno.test("an id is forgotten after its time, not before", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const clock = new ManualClock();
   const log = logOn(kv, { clock });
   const append = () => log.append([draft(1, { id: "same" })]);
@@ -316,7 +318,7 @@ Deno.test("an id is forgotten after its time, not before", async () => {
 });
 
 Deno.test("long events come back whole, whatever their length and script", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const filler = ["x", "ü", "世", "🦕"];
   let seq = 0;
@@ -348,7 +350,7 @@ Deno.test("long events come back whole, whatever their length and script", async
 });
 
 Deno.test("an event whose text fills its parts exactly is whole", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const [probe] = await log.append([draft(0, { payloadText: '""' })]);
   assert.equal(probe!.seq, 1);
@@ -370,12 +372,12 @@ Deno.test("an event whose text fills its parts exactly is whole", async () => {
 });
 
 Deno.test("an event of which retention has taken a part is gone, not cut", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const payloadText = JSON.stringify({ mark: "x".repeat(3 * PART_BYTES) });
   await log.append([draft(1, { payloadText }), draft(2)]);
   for (const part of [0, 3]) {
-    await kv.delete(["log", "blocks", 1, part]);
+    await kv.atomic().delete(["log", "blocks", 1, part]).commit();
     for (const newest of [false, true]) {
       const { entries: page } = await log.read("blocks", { ...ALL, newest });
       assert.deepEqual(page.map(({ seq }) => seq), [2]);
@@ -385,7 +387,7 @@ Deno.test("an event of which retention has taken a part is gone, not cut", async
 });
 
 Deno.test("Log.read() bounds a page by number and by bytes, from either end", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   await log.append(Array.from({ length: 20 }, (_, i) => draft(i)));
   const seqs = async (range: Partial<Parameters<EventLog["read"]>[1]>) =>
@@ -403,7 +405,7 @@ Deno.test("Log.read() bounds a page by number and by bytes, from either end", as
 });
 
 Deno.test("Log.read() finds every range and page, however events share rows", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   let count = 0;
   await fc.assert(
@@ -459,7 +461,7 @@ Deno.test("a commit that conflicts twice still finds the place of its events", a
         maxLength: 12,
       }),
       async (turns) => {
-        using kv = await Deno.openKv(":memory:");
+        await using kv = await openStore(":memory:");
         const logs = [logOn(kv), logOn(kv), logOn(kv)];
         let count = 0;
         await Promise.all(
@@ -609,7 +611,7 @@ Deno.test("a read that hangs fails in time", async () => {
 });
 
 Deno.test("retention by count keeps the newest and takes the rest, beside the hot path", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv, { retention: () => ({ events: 30, ms: 3_600_000 }) });
   for (let i = 0; i < 7; i++) {
     const count = TRIM_EVERY / 2;
@@ -649,9 +651,9 @@ Deno.test("retention by age ends events, and twice as late the epoch, whose numb
 });
 
 Deno.test("a log begun anew shows nothing of the old one, though its rows were left", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   await logOn(kv).append(Array.from({ length: 20 }, (_, i) => draft(i)));
-  await kv.delete(["head", "blocks"]);
+  await kv.atomic().delete(["head", "blocks"]).commit();
   const log = logOn(kv);
   assert.equal(await log.oldest("blocks"), 1, "nothing is numbered yet");
   await log.append([draft("new")]);
@@ -677,7 +679,7 @@ Deno.test("clearing what an old log left takes nothing of what another Log just 
 });
 
 Deno.test("Log.latest() knows the newest event by every key, on any Log, after a restart", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const block = (mark: string, keys: string[], pad = "") =>
     draft(mark, { keys, payloadText: JSON.stringify({ mark, pad }) });
@@ -699,12 +701,12 @@ Deno.test("Log.latest() knows the newest event by every key, on any Log, after a
     "c",
     "too long for a state of its own",
   );
-  await kv.delete(["log", "blocks", 3, 0]);
+  await kv.atomic().delete(["log", "blocks", 3, 0]).commit();
   assert.equal(await found("block:c"), undefined, "gone with its event");
 });
 
 Deno.test("Log.latest() ends when a thing's two names are the same", async () => {
-  using kv = await Deno.openKv(":memory:");
+  await using kv = await openStore(":memory:");
   const log = logOn(kv);
   await log.append([draft("a", { keys: ["block:7", "block:7"] })]);
   assert.equal(JSON.parse((await log.latest("block:7"))!).payload.mark, "a");
@@ -715,10 +717,10 @@ Deno.test("a Log goes on where an earlier one stopped", async () => {
   try {
     let epoch: string;
     {
-      using kv = await Deno.openKv(`${directory}/kv`);
+      await using kv = await openStore(`${directory}/kv`);
       epoch = (await logOn(kv).append([draft(1), draft(2)]))[0]!.epoch;
     }
-    using kv = await Deno.openKv(`${directory}/kv`);
+    await using kv = await openStore(`${directory}/kv`);
     const [place] = await logOn(kv).append([draft(3)]);
     assert.deepEqual([place!.epoch, place!.seq], [epoch, 3]);
     assert.deepEqual(await marks(logOn(kv)), [1, 2, 3]);

@@ -10,6 +10,7 @@ import { askFrom, serviceOn } from "../test_service.ts";
 import type { TestServiceOptions } from "../test_service.ts";
 import { flaky } from "../fakes/security.ts";
 import type { FlakyKv } from "../fakes/security.ts";
+import { openStore } from "../../store/deno_kv.ts";
 
 /** Where callers of a test come from. */
 export const IP = "192.0.2.1";
@@ -39,7 +40,7 @@ export interface Isolates extends AsyncDisposable {
 export async function openIsolates(
   { count = 1, ...options }: IsolatesOptions = {},
 ): Promise<Isolates> {
-  const kv = await Deno.openKv(":memory:");
+  const kv = await openStore(":memory:");
   const store = flaky(kv);
   const bugs: unknown[] = [];
   const services = Array.from(

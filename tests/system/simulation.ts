@@ -17,6 +17,7 @@ import type { Link } from "../../realtime/link.ts";
 import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { entryIn, eventsIn, firstIn, ROW_EVENTS } from "../../store/rows.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Session } from "../../realtime/session.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
@@ -191,7 +192,8 @@ class Client {
       get bufferedAmount(): number {
         return unread();
       },
-      send: (text: string) => this.#session === session && this.#arrive(text),
+      send: (frame: string | Uint8Array) =>
+        this.#session === session && this.#arrive(frame as string),
       close: (code: number) => this.#session === session && this.#closed(code),
     };
     const unread = () => this.#session === session ? this.#unread * WEIGHT : 0;
@@ -207,6 +209,7 @@ class Client {
       report: (error) => this.#world.fail(error),
     }, {
       principal: ANYBODY,
+      codec: JSON_CODEC,
       guard: {
         admit: () => 0,
         authenticate: () => Promise.resolve(ANYBODY),

@@ -1,0 +1,31 @@
+/**
+ * Which store stands at an address.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import { openStore } from "./deno_kv.ts";
+import type { Store } from "./store.ts";
+
+/** Whether `address` names a PostgreSQL database. */
+export function isDatabase(address: string | undefined): boolean {
+  return address !== undefined && /^postgres(ql)?:/.test(address);
+}
+
+/**
+ * Opens the store at an address: PostgreSQL for `postgres:`, Deno KV for
+ * everything else.
+ *
+ * @param address as `KV_PATH` has it; Deno's own place when absent.
+ * @param options time, for deadlines.
+ * @throws what cannot be opened, in its own words.
+ */
+export async function openStoreAt(
+  address: string | undefined,
+  options: { readonly clock: Pick<Clock, "after"> },
+): Promise<Store> {
+  if (!isDatabase(address)) return await openStore(address, options);
+  // Loaded only where it is used: served code stays light.
+  const { openPostgres } = await import("./postgres.ts");
+  return await openPostgres(address!, options);
+}

@@ -1,0 +1,695 @@
+/**
+ * The store in PostgreSQL: one table, and one function that is a commit.
+ *
+ * @module
+ */
+import postgres from "postgres";
+import type { Clock } from "../platform/clock.ts";
+import { systemClock } from "../platform/clock.ts";
+import { TimedOut, within } from "../platform/deadline.ts";
+import { systemRandom } from "../platform/random.ts";
+import {
+  COUNTER_VALUE,
+  decodeKey,
+  decodeValue,
+  encodeKey,
+  encodeValue,
+} from "./postgres_keys.ts";
+import type { ValueKind } from "./postgres_keys.ts";
+import {
+  CONFLICT,
+  isSchemaName,
+  MIGRATION_LOCK,
+  migrationFor,
+  MIGRATIONS,
+  NO_COUNTER,
+} from "./postgres_schema.ts";
+import { CALL_DEADLINE_MS, StoreBusy } from "./store.ts";
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Found,
+  Key,
+  ListOptions,
+  Present,
+  Selector,
+  SetOptions,
+  Store,
+  StoreLimits,
+} from "./store.ts";
+
+/**
+ * What it accepts: as much as Deno KV, so that nothing above has to know which
+ * store it is on.
+ */
+export const POSTGRES_LIMITS: StoreLimits = {
+  keyBytes: 2_048,
+  valueBytes: 65_536,
+  commitBytes: 819_200,
+  commitKeyBytes: 81_920,
+  commitMutations: 1_000,
+  commitChecks: 100,
+  getManyKeys: 100,
+  watchKeys: 10,
+};
+
+/** Longest text of an announcement, in bytes. PostgreSQL allows 7,999. */
+export const MAX_ANNOUNCEMENT_BYTES = 7_000;
+/** Most rows that one batch of a list reads. */
+const LIST_BATCH = 500;
+/** Connections of one instance, besides the one that listens. */
+const CONNECTIONS = 4;
+/** How long the first connection and the tables may take, in milliseconds. */
+export const OPEN_DEADLINE_MS = 15_000;
+/** Longest try to connect, in seconds. */
+const CONNECT_TIMEOUT_S = 3;
+/** Ceilings of the wait before connecting again, in seconds. */
+const RECONNECT = { base: 0.05, cap: 1 };
+/** How often what has expired is deleted, in milliseconds. */
+const SWEEP_MS = 5_000;
+/** Most rows deleted at once. */
+const SWEEP_ROWS = 1_000;
+/** How long a key counts as watched after the last sign of a watcher. */
+const WATCHED = "5 minutes";
+/** How often a watcher gives that sign, in milliseconds. */
+const WATCH_AGAIN_MS = 60_000;
+/** Subject of errors about calls that take too long. */
+const WHAT = "The store";
+
+/**
+ * Errors after which nothing was done and the next try may pass: serialization
+ * failure, deadlock, lock not available, and a read-only server after a
+ * failover.
+ * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
+ */
+const BUSY: ReadonlySet<unknown> = new Set([
+  "40001",
+  "40P01",
+  "55P03",
+  "25006",
+]);
+/**
+ * A pooler between transactions knows nothing of prepared statements: not
+ * found, or there already.
+ */
+const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
+
+type Sql = ReturnType<typeof postgres>;
+
+/** A row of the table. */
+interface Row {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly count: string | null;
+  readonly kind: number;
+  readonly stamp: string;
+}
+
+/** How {@link openPostgres} opens. */
+export interface PostgresOptions {
+  /** Measures deadlines; the machine's own when absent. */
+  readonly clock?: Pick<Clock, "after">;
+  /** The schema that holds the tables; `kaldrix` when absent. */
+  readonly schema?: string;
+}
+
+/** How the database stands. */
+export interface DatabaseState {
+  /** Whether it takes writes. */
+  readonly isPrimary: boolean;
+  /** Whether a commit waits until a standby has it, too. */
+  readonly isSynchronous: boolean;
+  /** Bytes of the table with its indexes. */
+  readonly bytes: number;
+  /** Rows, as the last analysis counted them. */
+  readonly rows: number;
+}
+
+/** The tables were made by a later version of this program. */
+export class NewerStore extends Error {
+  /** Lets the start tell it from bugs. */
+  override readonly name = "NewerStore";
+
+  /** @param version of the tables, counted from 1. */
+  constructor(version: number) {
+    super(
+      `The tables in the database are of version ${version}, and this program knows ${MIGRATIONS.length}: run the later version of the program`,
+    );
+  }
+}
+
+/**
+ * Opens a store; makes its tables, or brings them up to date, one instance at
+ * a time.
+ *
+ * @param url `postgres://user:secret@host,host2/database`; with several hosts
+ * the one that takes writes is used. Absent parts come from the `PG...`
+ * variables.
+ * @param options time, and which tables.
+ * @throws {NewerStore} when the tables are of a later version.
+ * @throws {TimedOut} when no database answers in time.
+ * @throws whatever the database says.
+ */
+export async function openPostgres(
+  url: string,
+  { clock = systemClock, schema = "kaldrix" }: PostgresOptions = {},
+): Promise<PostgresStore> {
+  if (!isSchemaName(schema)) throw new RangeError(`No schema name: ${schema}`);
+  const sql = connect(url, true);
+  try {
+    await within(clock, OPEN_DEADLINE_MS, WHAT, migrate(sql, schema));
+  } catch (error) {
+    await sql.end({ timeout: 1 });
+    throw error;
+  }
+  return new PostgresStore(url, sql, schema, clock);
+}
+
+function connect(url: string, prepare: boolean): Sql {
+  return postgres(url, {
+    max: CONNECTIONS,
+    prepare,
+    onnotice: () => {},
+    connect_timeout: CONNECT_TIMEOUT_S,
+    // A connection serves until it breaks.
+    max_lifetime: null,
+    // A standby must not be taken for the primary; with one host there is no
+    // choice, and a pooler in front of it may not know the question.
+    ...(hostsOf(url) > 1 ? { target_session_attrs: "primary" as const } : {}),
+    backoff: (tries: number) =>
+      systemRandom() *
+      Math.min(RECONNECT.cap, RECONNECT.base * 2 ** Math.min(tries, 10)),
+    connection: { application_name: "kaldrix" },
+  });
+}
+
+function hostsOf(url: string): number {
+  const authority = url.replace(/^[a-z]+:(\/\/)?/, "").split(/[/?]/)[0]!;
+  return authority.split("@").at(-1)!.split(",").length;
+}
+
+async function migrate(sql: Sql, schema: string): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+    const [there] = await tx`
+      select from pg_namespace where nspname = ${schema}`;
+    // Asked first: who may not make schemas may use one that is there.
+    if (!there) await tx.unsafe(`create schema ${schema}`);
+    await tx.unsafe(
+      `create table if not exists ${schema}.version (made integer not null)`,
+    );
+    const [row] = await tx.unsafe(`select made from ${schema}.version`);
+    const version = Number(row?.["made"] ?? 0);
+    if (version > MIGRATIONS.length) throw new NewerStore(version);
+    for (let next = version; next < MIGRATIONS.length; next++) {
+      await tx.unsafe(migrationFor(schema, next));
+    }
+    await tx.unsafe(
+      row
+        ? `update ${schema}.version set made = ${MIGRATIONS.length}`
+        : `insert into ${schema}.version values (${MIGRATIONS.length})`,
+    );
+  });
+}
+
+/** A {@link Store} in PostgreSQL, with what only a database can tell. */
+export class PostgresStore implements Store {
+  readonly limits = POSTGRES_LIMITS;
+  readonly #url: string;
+  readonly #schema: string;
+  readonly #clock: Pick<Clock, "after">;
+  #sql: Sql;
+  #prepares = true;
+  #isOpen = true;
+  readonly #watchers = new Map<string, Set<() => void>>();
+  readonly #listeners = new Set<(text: string) => void>();
+  #listening: Promise<unknown> | undefined;
+  #sweeping: Disposable | undefined;
+  #watchAgain: Disposable | undefined;
+
+  /** Use {@link openPostgres}. */
+  constructor(
+    url: string,
+    sql: Sql,
+    schema: string,
+    clock: Pick<Clock, "after">,
+  ) {
+    this.#url = url;
+    this.#sql = sql;
+    this.#schema = schema;
+    this.#clock = clock;
+    this.#sweepLater();
+  }
+
+  async get<Value>(key: Key): Promise<Found<Value>> {
+    return (await this.getMany<Value>([key]))[0]!;
+  }
+
+  async getMany<Value>(keys: readonly Key[]): Promise<Found<Value>[]> {
+    if (keys.length > POSTGRES_LIMITS.getManyKeys) {
+      throw new TypeError(`Too many keys (max ${POSTGRES_LIMITS.getManyKeys})`);
+    }
+    const names = keys.map(encodeKey);
+    const rows = await this.#call<Row[]>((sql) =>
+      sql`select key, value, count, kind, stamp from ${this.#table(sql)}
+        where key = any(${bytesOf(names)}::text::bytea[])`
+    );
+    const found = new Map(rows.map((row) => [hexOf(row.key), row]));
+    return keys.map((key, i) => foundOf(key, found.get(hexOf(names[i]!))));
+  }
+
+  async set(key: Key, value: unknown, options?: SetOptions): Promise<void> {
+    await this.atomic().set(key, value, options).commit();
+  }
+
+  async *list<Value>(
+    selector: Selector,
+    { limit = Infinity, batchSize = 100, reverse = false }: ListOptions = {},
+  ): AsyncGenerator<Present<Value>> {
+    let [start, end] = rangeOf(selector);
+    for (let left = limit; left > 0;) {
+      const take = Math.min(left, batchSize, LIST_BATCH);
+      const rows = await this.#call<Row[]>((sql) => {
+        const order = reverse ? sql`order by key desc` : sql`order by key`;
+        return sql`select key, value, count, kind, stamp
+          from ${this.#table(sql)}
+          where key >= ${bytea(start)}::text::bytea
+            and key < ${bytea(end)}::text::bytea
+          ${order} limit ${take}`;
+      });
+      for (const row of rows) {
+        yield foundOf<Value>(decodeKey(row.key), row) as Present<Value>;
+      }
+      if (rows.length < take) return;
+      left -= rows.length;
+      const last = new Uint8Array(rows.at(-1)!.key);
+      if (reverse) end = last;
+      else start = Uint8Array.of(...last, 0);
+    }
+  }
+
+  atomic(): PostgresCommit {
+    return new PostgresCommit((parts) => this.#commit(parts));
+  }
+
+  watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]> {
+    const names = keys.map((key) => hexOf(encodeKey(key)));
+    let last: string | undefined;
+    let isOpen = true;
+    let isReading = false;
+    let again = false;
+    let ring = () => {};
+    return new ReadableStream<Found<Value>[]>({
+      start: (controller) => {
+        ring = async () => {
+          again = true;
+          if (isReading) return;
+          isReading = true;
+          while (again && isOpen && this.#isOpen) {
+            again = false;
+            try {
+              const entries = await this.getMany<Value>(keys);
+              const now = entries.map((it) => it.versionstamp).join();
+              if (isOpen && now !== last) {
+                last = now;
+                controller.enqueue(entries);
+              }
+            } catch {
+              // Rung again when the connection is back.
+            }
+          }
+          isReading = false;
+        };
+        for (const name of names) {
+          const all = this.#watchers.get(name);
+          if (all) all.add(ring);
+          else this.#watchers.set(name, new Set([ring]));
+        }
+        this.#listen();
+        void this.#watched().then(ring);
+        ring();
+      },
+      cancel: () => {
+        isOpen = false;
+        for (const name of names) {
+          const all = this.#watchers.get(name);
+          all?.delete(ring);
+          if (all?.size === 0) this.#watchers.delete(name);
+        }
+      },
+    });
+  }
+
+  /**
+   * Names who is told what other instances announce with their commits, and,
+   * as `""`, that announcements may have been missed.
+   *
+   * @param listener must not throw.
+   */
+  onAnnounced(listener: (text: string) => void): Disposable {
+    this.#listeners.add(listener);
+    this.#listen();
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /**
+   * Asks how the database stands.
+   *
+   * @throws as reads do.
+   */
+  async state(): Promise<DatabaseState> {
+    const table = `${this.#schema}.kv`;
+    const [row] = await this.#call<Record<string, unknown>[]>((sql) =>
+      sql`select not pg_is_in_recovery() as primary,
+        current_setting('synchronous_standby_names') <> ''
+          and current_setting('synchronous_commit') <> 'off' as synchronous,
+        pg_total_relation_size(${table}::regclass) as bytes,
+        greatest(reltuples, 0)::bigint as rows
+        from pg_class where oid = ${table}::regclass`
+    );
+    return {
+      isPrimary: row!["primary"] === true,
+      isSynchronous: row!["synchronous"] === true,
+      bytes: Number(row!["bytes"]),
+      rows: Number(row!["rows"]),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#sweeping?.[Symbol.dispose]();
+    this.#watchAgain?.[Symbol.dispose]();
+    this.#watchers.clear();
+    this.#listeners.clear();
+    await this.#sql.end({ timeout: 1 });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #table(sql: Sql) {
+    return sql(`${this.#schema}.kv`);
+  }
+
+  async #commit(parts: CommitParts): Promise<CommitResult> {
+    const { checks, sets, sums, deletes, announcement } = parts;
+    try {
+      const [row] = await this.#call<{ stamp: string | null }[]>((sql) =>
+        sql`select ${sql(this.#schema)}.commit(
+          ${bytesOf(checks.map(({ key }) => encodeKey(key)))}::text::bytea[],
+          ${arrayOf(checks.map((it) => stampOf(it)))}::text::bigint[],
+          ${bytesOf(sets.map(({ name }) => name))}::text::bytea[],
+          ${bytesOf(sets.map(({ bytes }) => bytes))}::text::bytea[],
+          ${arrayOf(sets.map(({ kind }) => kind))}::text::smallint[],
+          ${arrayOf(sets.map(({ ms }) => ms))}::text::bigint[],
+          ${bytesOf(sums.map(({ name }) => name))}::text::bytea[],
+          ${arrayOf(sums.map(({ by }) => by))}::text::numeric[],
+          ${bytesOf(deletes)}::text::bytea[],
+          ${announcement}::text) as stamp`
+      );
+      const { stamp } = row!;
+      return stamp === null
+        ? { ok: false }
+        : { ok: true, versionstamp: versionstampOf(stamp) };
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === CONFLICT) return { ok: false };
+      if (code === NO_COUNTER) {
+        throw new TypeError("A key holds no counter", { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  /** Every question to the database: with a deadline, errors told apart. */
+  async #call<Rows>(
+    ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
+  ): Promise<Rows> {
+    const query = ask(this.#sql);
+    try {
+      const work = query as unknown as Promise<Rows>;
+      return await within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
+    } catch (error) {
+      // What still waits for a connection is not sent any more.
+      if (error instanceof TimedOut) query.cancel();
+      const code = codeOf(error);
+      if (UNPREPARED.has(code)) this.#doWithoutPreparing();
+      else if (!BUSY.has(code)) throw error;
+      throw new StoreBusy(error);
+    }
+  }
+
+  #doWithoutPreparing(): void {
+    if (!this.#prepares || !this.#isOpen) return;
+    this.#prepares = false;
+    const before = this.#sql;
+    this.#sql = connect(this.#url, false);
+    this.#listening = undefined;
+    this.#listen();
+    void before.end({ timeout: CALL_DEADLINE_MS / 1_000 });
+  }
+
+  /** Comes back by itself; what was missed meanwhile is asked for. */
+  #listen(): void {
+    if (this.#watchers.size + this.#listeners.size === 0) return;
+    this.#listening ??= this.#sql.listen(
+      this.#schema,
+      (text) => this.#heard(text),
+      () => {
+        for (const all of this.#watchers.values()) for (const it of all) it();
+        for (const listener of this.#listeners) listener("");
+      },
+    ).catch(() => this.#listening = undefined);
+  }
+
+  #heard(text: string): void {
+    const [kind, rest] = [text.slice(0, 4), text.slice(4)];
+    if (kind === "key ") {
+      for (const ring of this.#watchers.get(rest) ?? []) ring();
+    }
+    if (kind === "say ") {
+      for (const listener of this.#listeners) listener(rest);
+    }
+  }
+
+  /** Says which keys are watched, so that commits ring for no others. */
+  async #watched(): Promise<void> {
+    this.#watchAgain ??= this.#clock.after(WATCH_AGAIN_MS, () => {
+      this.#watchAgain = undefined;
+      if (this.#watchers.size > 0) void this.#watched();
+    });
+    const names = [...this.#watchers.keys()].map((hex) =>
+      Uint8Array.fromHex(hex)
+    );
+    try {
+      await this.#call((sql) =>
+        sql`insert into ${sql(`${this.#schema}.watched`)}
+          select key, now() + ${WATCHED}::text::interval
+          from unnest(${bytesOf(names)}::text::bytea[]) as key
+          order by key
+          on conflict (key) do update set until = excluded.until`
+      );
+    } catch {
+      // Callers poll, and the next sign says it again.
+    }
+  }
+
+  #sweepLater(): void {
+    const ms = SWEEP_MS * (0.5 + systemRandom());
+    this.#sweeping = this.#clock.after(ms, async () => {
+      try {
+        await this.#call((sql) =>
+          sql`delete from ${this.#table(sql)} where key in (
+            select key from ${this.#table(sql)} where expires < now()
+            limit ${SWEEP_ROWS} for update skip locked)`
+        );
+        await this.#call((sql) =>
+          sql`delete from ${sql(`${this.#schema}.watched`)} where until < now()`
+        );
+      } catch {
+        // The next sweep takes them.
+      }
+      if (this.#isOpen) this.#sweepLater();
+    });
+  }
+}
+
+/** What a commit is made of. */
+interface CommitParts {
+  readonly checks: readonly Check[];
+  readonly sets: readonly {
+    readonly name: Uint8Array;
+    readonly bytes: Uint8Array;
+    readonly kind: ValueKind;
+    readonly ms: number | null;
+  }[];
+  readonly sums: readonly { readonly name: Uint8Array; readonly by: bigint }[];
+  readonly deletes: readonly Uint8Array[];
+  readonly announcement: string | null;
+}
+
+/** The last thing that a commit does with one key. */
+type Mutation =
+  | { readonly set: CommitParts["sets"][number] }
+  | { readonly sum: CommitParts["sums"][number] }
+  | { readonly delete: Uint8Array };
+
+/** A commit in the making, with an announcement. */
+export class PostgresCommit implements Commit {
+  readonly #make: (parts: CommitParts) => Promise<CommitResult>;
+  readonly #checks: Check[] = [];
+  readonly #mutations = new Map<string, Mutation>();
+  #announcement: string | null = null;
+  #bytes = 0;
+  #keyBytes = 0;
+  #count = 0;
+
+  /** Use {@link PostgresStore.atomic}. */
+  constructor(make: (parts: CommitParts) => Promise<CommitResult>) {
+    this.#make = make;
+  }
+
+  check(...checks: readonly Check[]): this {
+    this.#checks.push(...checks);
+    for (const { key } of checks) this.#named(key);
+    return this;
+  }
+
+  set(key: Key, value: unknown, { expireIn }: SetOptions = {}): this {
+    const [bytes, kind] = encodeValue(value);
+    if (bytes.byteLength > POSTGRES_LIMITS.valueBytes) {
+      throw new TypeError(
+        `Value too large (max ${POSTGRES_LIMITS.valueBytes} bytes)`,
+      );
+    }
+    const ms = expireIn === undefined ? null : Math.ceil(expireIn);
+    const name = this.#mutated(key);
+    this.#bytes += bytes.byteLength;
+    this.#mutations.set(hexOf(name), { set: { name, bytes, kind, ms } });
+    return this;
+  }
+
+  delete(key: Key): this {
+    const name = this.#mutated(key);
+    this.#mutations.set(hexOf(name), { delete: name });
+    return this;
+  }
+
+  sum(key: Key, by: bigint): this {
+    const name = this.#mutated(key);
+    const hex = hexOf(name);
+    const before = this.#mutations.get(hex);
+    if (before && !("sum" in before)) {
+      throw new TypeError("A key is set and added to in one commit");
+    }
+    this.#mutations.set(hex, {
+      sum: { name, by: BigInt.asUintN(64, by + (before?.sum.by ?? 0n)) },
+    });
+    return this;
+  }
+
+  /**
+   * Tells the listeners of all instances, this one too, when it takes effect.
+   *
+   * @param text at most {@link MAX_ANNOUNCEMENT_BYTES}.
+   */
+  announce(text: string): this {
+    this.#announcement = text;
+    return this;
+  }
+
+  async commit(): Promise<CommitResult> {
+    const { commitBytes, commitKeyBytes, commitMutations, commitChecks } =
+      POSTGRES_LIMITS;
+    if (this.#checks.length > commitChecks) {
+      throw new TypeError(`Too many checks (max ${commitChecks})`);
+    }
+    if (this.#count > commitMutations) {
+      throw new TypeError(`Too many mutations (max ${commitMutations})`);
+    }
+    if (this.#keyBytes > commitKeyBytes || this.#bytes > commitBytes) {
+      throw new TypeError(`Commit too large (max ${commitBytes} bytes)`);
+    }
+    const all = [...this.#mutations.values()];
+    return await this.#make({
+      checks: this.#checks,
+      sets: all.flatMap((it) => "set" in it ? [it.set] : []),
+      sums: all.flatMap((it) => "sum" in it ? [it.sum] : []),
+      deletes: all.flatMap((it) => "delete" in it ? [it.delete] : []),
+      announcement: this.#announcement,
+    });
+  }
+
+  #named(key: Key): Uint8Array {
+    const name = encodeKey(key);
+    if (name.byteLength > POSTGRES_LIMITS.keyBytes) {
+      throw new TypeError(
+        `Key too large (max ${POSTGRES_LIMITS.keyBytes} bytes)`,
+      );
+    }
+    this.#keyBytes += name.byteLength;
+    this.#bytes += name.byteLength;
+    return name;
+  }
+
+  #mutated(key: Key): Uint8Array {
+    this.#count++;
+    return this.#named(key);
+  }
+}
+
+function rangeOf(selector: Selector): [start: Uint8Array, end: Uint8Array] {
+  const prefix = "prefix" in selector ? encodeKey(selector.prefix) : undefined;
+  const start = "start" in selector
+    ? encodeKey(selector.start)
+    : Uint8Array.of(...prefix!, 0);
+  const end = "end" in selector
+    ? encodeKey(selector.end)
+    : Uint8Array.of(...prefix!, 0xff);
+  return [start, end];
+}
+
+function foundOf<Value>(key: Key, row: Row | undefined): Found<Value> {
+  if (!row) return { key, value: null, versionstamp: null };
+  const value = row.kind === COUNTER_VALUE
+    ? BigInt(row.count!)
+    : decodeValue(row.value, row.kind as ValueKind);
+  const versionstamp = versionstampOf(row.stamp);
+  return { key, value: value as Value, versionstamp };
+}
+
+/** Stamps compare as text, as the seam wants it. */
+function versionstampOf(stamp: string): string {
+  return stamp.padStart(20, "0");
+}
+
+function stampOf({ versionstamp }: Check): bigint | null {
+  return versionstamp === null ? null : BigInt(versionstamp);
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof postgres.PostgresError ? error.code : undefined;
+}
+
+function hexOf(bytes: Uint8Array): string {
+  // The client's bytes are Node's, whose `toHex` may be missing.
+  return new Uint8Array(bytes).toHex();
+}
+
+/** Bytes as a parameter. */
+function bytea(bytes: Uint8Array): string {
+  return `\\x${hexOf(bytes)}`;
+}
+
+/** An array of bytes as PostgreSQL reads it: the client writes none itself. */
+function bytesOf(all: readonly Uint8Array[]): string {
+  return `{${all.map((it) => `"\\\\x${hexOf(it)}"`).join()}}`;
+}
+
+/** An array of numbers as PostgreSQL reads it. */
+function arrayOf(all: readonly (number | bigint | null)[]): string {
+  return `{${all.map((it) => it ?? "NULL").join()}}`;
+}

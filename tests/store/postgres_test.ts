@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { pause } from "../../platform/pause.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { NewerStore, openPostgres } from "../../store/postgres.ts";
+import { MIGRATIONS } from "../../store/postgres_schema.ts";
+import { isBusy } from "../../store/store.ts";
+import { testStore } from "../contracts/store_contract.ts";
+import { binaries, TestPostgres } from "../postgres.ts";
+import { until } from "../until.ts";
+
+const versions = await binaries();
+const servers = new Map<string, TestPostgres>();
+let schemas = 0;
+
+/** A schema that no other test uses. */
+const nextSchema = () => `s${++schemas}`;
+
+Deno.test.beforeAll(async () => {
+  for (const each of versions) {
+    servers.set(each.name, await TestPostgres.start(each));
+  }
+});
+
+Deno.test.afterAll(async () => {
+  for (const server of servers.values()) await server[Symbol.asyncDispose]();
+});
+
+Deno.test({
+  name: "PostgreSQL comes with npm on this platform, or is installed",
+  ignore: versions.length > 0,
+  fn: () => {},
+});
+
+for (const version of versions) {
+  const { name } = version;
+  const urlOf = () => servers.get(name)!.url;
+
+  testStore({
+    name: `PostgreSQL ${name}`,
+    async open() {
+      const schema = nextSchema();
+      const store = await openPostgres(urlOf(), { schema });
+      const other = await openPostgres(urlOf(), { schema });
+      return {
+        store,
+        other,
+        async [Symbol.asyncDispose]() {
+          await store.close();
+          await other.close();
+        },
+      };
+    },
+    pass: (ms) => pause(systemClock, ms),
+  });
+
+  Deno.test(`PostgreSQL ${name} makes its tables once, however many start together`, async () => {
+    const schema = nextSchema();
+    const stores = await Promise.all(
+      Array.from({ length: 6 }, () => openPostgres(urlOf(), { schema })),
+    );
+    await stores[0]!.set(["a"], 1);
+    assert.equal((await stores[5]!.get(["a"])).value, 1);
+    for (const store of stores) await store.close();
+  });
+
+  Deno.test(`PostgreSQL ${name} refuses tables of a later version, and says so`, async () => {
+    const schema = nextSchema();
+    await (await openPostgres(urlOf(), { schema })).close();
+    const later = MIGRATIONS.length + 1;
+    await servers.get(name)!.query(
+      `update ${schema}.version set made = ${later}`,
+    );
+    await assert.rejects(
+      openPostgres(urlOf(), { schema }),
+      (error) =>
+        error instanceof NewerStore &&
+        error.message.includes(`version ${later}`),
+    );
+  });
+
+  Deno.test(`PostgreSQL ${name} orders a set without a check against a check of the same key`, async () => {
+    const schema = nextSchema();
+    const store = await openPostgres(urlOf(), { schema });
+    const other = await openPostgres(urlOf(), { schema });
+    const tried = async <T>(work: () => Promise<T>): Promise<T> => {
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!isBusy(error)) throw error;
+        }
+      }
+    };
+    for (let round = 0; round < 200; round++) {
+      const key = ["race", round % 2 ? "there" : round];
+      const seen = await store.get(key);
+      const [checked] = await Promise.all([
+        tried(() => store.atomic().check(seen).set(key, "checked").commit()),
+        tried(() => other.set(key, "unchecked")),
+      ]);
+      // Either the check came first, and its write was overwritten, or it
+      // failed: what was written without a check is never lost.
+      const { value } = await store.get(key);
+      assert.equal(value, "unchecked", `round ${round}, ok ${checked.ok}`);
+    }
+    await store.close();
+    await other.close();
+  });
+
+  Deno.test(`PostgreSQL ${name} announces what was committed, and nothing else`, async () => {
+    const schema = nextSchema();
+    const store = await openPostgres(urlOf(), { schema });
+    const other = await openPostgres(urlOf(), { schema });
+    const heard: string[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const ready = Promise.withResolvers<void>();
+    other.onAnnounced((text) => {
+      if (text === "") return ready.resolve();
+      heard.push(text);
+      if (text === "last") resolve();
+    });
+    await ready.promise;
+    const absent = await store.get(["a"]);
+    await store.set(["a"], 1);
+    await store.atomic().check(absent).set(["a"], 2).announce("lost").commit();
+    await store.atomic().set(["a"], 3).announce("first").commit();
+    await store.atomic().set(["a"], 4).announce("last").commit();
+    await promise;
+    assert.deepEqual(heard, ["first", "last"]);
+    await store.close();
+    await other.close();
+  });
+
+  Deno.test(`PostgreSQL ${name} says how it stands`, async () => {
+    const store = await openPostgres(urlOf(), { schema: nextSchema() });
+    const state = await store.state();
+    assert.deepEqual([state.isPrimary, state.isSynchronous], [true, false]);
+    assert(state.bytes > 0);
+    await store.close();
+  });
+
+  Deno.test(`PostgreSQL ${name} comes back after it was killed, and answers in time meanwhile`, async () => {
+    await using server = await TestPostgres.start(version);
+    const store = await openPostgres(server.url, { schema: nextSchema() });
+    await store.set(["a"], 1);
+    await server.stop("SIGKILL");
+    const answers = () => store.get(["a"]).then(() => true, () => false);
+    // Its children may live a moment longer.
+    await until(async () => !await answers(), "the server is gone");
+    await assert.rejects(store.set(["a"], 2));
+    await server.begin();
+    await until(answers, "the server is back");
+    assert.equal((await store.get(["a"])).value, 1);
+    await store.set(["a"], 3);
+    assert.equal((await store.get(["a"])).value, 3);
+    await store.close();
+  });
+}
