@@ -81,9 +81,9 @@ export interface EventPlace {
   /** Canonical name of the channel. */
   readonly channel: string;
   /** Position in it, from 1; absent on channels without retention. */
-  readonly seq?: number;
+  readonly seq?: number | undefined;
   /** Identity of its log; absent likewise. */
-  readonly epoch?: string;
+  readonly epoch?: string | undefined;
 }
 
 /**
@@ -101,12 +101,25 @@ export function encodeEvent(
   { channel, seq, epoch }: EventPlace,
   { id, now }: FrameOptions,
 ): string {
-  const position = seq === undefined ? "" : `,"seq":${seq},"epoch":"${epoch}"`;
-  return `{"type":"${type}","channel":"${channel}"${position},"id":${
+  return `${eventHead(type, { channel, seq, epoch })},"id":${
     JSON.stringify(id)
   },"timestamp":"${
     instantText(now)
   }","version":"${VERSION}","payload":${payloadText}}`;
+}
+
+/**
+ * How an event's frame begins: all that follows from its type and place.
+ *
+ * @param type its message type.
+ * @param place where it stands.
+ */
+export function eventHead(
+  type: string,
+  { channel, seq, epoch }: EventPlace,
+): string {
+  const position = seq === undefined ? "" : `,"seq":${seq},"epoch":"${epoch}"`;
+  return `{"type":"${type}","channel":"${channel}"${position}`;
 }
 
 function encodeFrame(

@@ -19,7 +19,7 @@ import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
-import { EventLog } from "../store/event_log.ts";
+import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
@@ -146,8 +146,8 @@ export function createService(options: ServiceOptions): Service {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
-  const log = new EventLog({
-    kv,
+  const log = new StoredEventLog({
+    store: kv,
     clock,
     nextId,
     retention: () => retention,

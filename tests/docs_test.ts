@@ -22,7 +22,9 @@ import { REFUSALS } from "../protocol/refusals.ts";
 import { GAP_REASONS, REPLIES } from "../protocol/replies.ts";
 import { MAX_DEPTH } from "../protocol/json_limits.ts";
 import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
-import { COMMIT_BYTES, ID_MEMORY_MS, STATE_MS } from "../store/event_log.ts";
+import { COMMIT_BYTES } from "../store/commit_size.ts";
+import { ID_MEMORY_MS } from "../store/id_memory.ts";
+import { STATE_MS } from "../store/latest_states.ts";
 import { STALL_MS } from "../realtime/outbox.ts";
 import {
   MAX_COMMANDS_IN_FLIGHT,

@@ -7,7 +7,7 @@ import type { Role } from "../../protocol/channels.ts";
 import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { EventLog } from "../../store/event_log.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
 import {
   MAX_COMMANDS_IN_FLIGHT,
   MAX_PUBLISHES_IN_FLIGHT,
@@ -64,7 +64,7 @@ function bench(
   const kv = new MemoryKv(clock).connect({ weather: () => fate.now });
   const nextId = idSource();
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new EventLog({ kv, clock, nextId, retention });
+  const log = new StoredEventLog({ store: kv, clock, nextId, retention });
   const hub = new Hub({ log, links: [], clock, nextId });
   const peer = new FakePeer();
   const bugs: unknown[] = [];
