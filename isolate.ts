@@ -1,5 +1,5 @@
 /**
- * One isolate of several that share a port.
+ * One of several instances that share a port, in an isolate of its own.
  *
  * @module
  */

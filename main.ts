@@ -6,13 +6,16 @@
 import { openLogger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
-import { StoredLease } from "./store/stored_lease.ts";
+import { Lease } from "./store/lease.ts";
 import { isExported } from "./platform/tracing.ts";
+import { pause } from "./platform/pause.ts";
 import { onEndAsked } from "./platform/signals.ts";
+import { SERVICE_VERSION } from "./platform/version.ts";
 import { openStoreAt } from "./store/open.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./server/service.ts";
+import type { Service } from "./server/service.ts";
 import { readSettings, SettingsError } from "./server/settings.ts";
 import type { Settings } from "./server/settings.ts";
 import type { Source } from "./sources/source.ts";
@@ -25,16 +28,17 @@ const LATE_MS = 3_500;
 
 const dev = Deno.args.includes("--dev");
 
-/** As the environment gives them. */
+/** Settings, as the environment gives them. */
 export const settings: Settings = settingsOrExit();
 
 const logger = openLogger(settings.LOG_LEVEL, { readable: dev });
 const kv = await openStoreAt(settings.KV_PATH, { clock });
-// Loaded only where somebody listens.
+// Loaded only where an exporter is set up.
 const telemetry = isExported()
   ? await import("./monitoring/telemetry.ts")
   : undefined;
-const service = createService({
+/** This process's instance, or this worker's. */
+export const service: Service = createService({
   settings,
   secrets: secretsOrMadeUp(),
   kv,
@@ -44,21 +48,35 @@ const service = createService({
   tracing: telemetry && new telemetry.Spans(),
   exportMetrics: telemetry?.exportMetrics,
 });
-const source = settings.SOURCE === "none" ? undefined : new StoredLease({
-  kv,
-  clock,
-  name: "source",
-  work: async (signal) => (await loadSource()).run(signal),
-  report: (error) => logger.error("source", { error: String(error) }),
-});
+let source: Lease | undefined;
 onEndAsked((name) => void end(name));
 
-/** The server, as `deno serve` starts it, and what else listens. */
+/** The server, as `deno serve` starts it, alone in its process. */
 export default {
   fetch: service.app.fetch,
-  onListen: (address) =>
-    logger.info("listening", { isolate: service.isolate, address }),
+  onListen: (address) => {
+    listening(address);
+    service.readiness.listening();
+  },
 } satisfies Deno.ServeDefaultExport;
+
+/**
+ * The instance accepts connections: from now on it takes part in the cluster.
+ * One that cannot listen leaves no trace in the store.
+ */
+export function listening(address: Deno.Addr): void {
+  const { isolate: instance } = service;
+  logger.info("listening", { instance, version: SERVICE_VERSION, address });
+  service.register();
+  if (settings.SOURCE === "none") return;
+  source ??= new Lease({
+    kv,
+    clock,
+    name: "source",
+    work: async (signal) => (await loadSource()).run(signal),
+    report: (error) => logger.error("source", { error: String(error) }),
+  });
+}
 
 function settingsOrExit(): Settings {
   try {
@@ -94,25 +112,23 @@ async function loadSource(): Promise<Source> {
 }
 
 /**
- * Where isolates share a process, an exit of the first ends them all, so each
+ * Where instances share a process, an exit of the first ends them all, so each
  * waits for the slowest. The code is 0 also when a part failed to end: the end
- * was asked for, it came in time, and a line says what failed.
+ * was asked for, it is in time, and a line says what failed.
  */
 async function end(signal: string): Promise<void> {
-  const { isolate, sessions, drain } = service;
-  logger.info("draining", { isolate, signal, sessions: sessions.size });
+  const { isolate: instance, sessions, drain } = service;
+  logger.info("draining", { instance, signal, sessions: sessions.size });
   const othersMs = dev ? 0 : GRACE_MS + SETTLE_MS + CLOSE_MS;
-  const wait = (ms: number) =>
-    new Promise<void>((resolve) => void clock.after(ms, resolve));
-  const late = wait(LATE_MS);
+  const late = pause(clock, LATE_MS);
   const ended = endAll({
     source: () => source?.[Symbol.asyncDispose](),
     instance: () => service.leave(),
     drain: () => drain.begin(),
-    others: () => wait(othersMs),
+    others: () => pause(clock, othersMs),
   }, (part, error) => {
     const text = error instanceof Error ? error.stack : String(error);
-    logger.error("end_failed", { isolate, part, error: text });
+    logger.error("end_failed", { instance, part, error: text });
   });
   await Promise.race([ended, late]);
   Deno.exit(0);

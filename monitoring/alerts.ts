@@ -1,10 +1,10 @@
 /**
- * When a person should look: rules over what the whole cluster measures.
+ * Alert rules over the measurements of the whole cluster.
  *
- * A rule fires when its measure was beyond its threshold for long enough, and
- * ends when it was within a lower bound for long enough, so that a measure
- * that hovers about the threshold is one alert, not many. This module only
- * judges; `monitor.ts` measures and tells.
+ * A rule fires when its measure is beyond its threshold for long enough, and
+ * ends when it is within a lower bound for long enough, so that a measure that
+ * hovers about the threshold is one alert, not many. This module only judges;
+ * `monitor.ts` measures and reports.
  *
  * @module
  */
@@ -15,55 +15,55 @@ export const SLOW_DELIVERY_MS = 100;
 export const MAX_FAILED_CONNECTIONS = 10;
 /** Tokens not accepted in {@link COUNTED_MS}; more are too many. */
 export const MAX_FAILED_AUTHENTICATIONS = 20;
-/** Callers that came too often in {@link COUNTED_MS}; more are too many. */
+/** Requests over a rate limit in {@link COUNTED_MS}; more are too many. */
 export const MAX_RATE_VIOLATIONS = 100;
 /** Commits and reads that failed in {@link COUNTED_MS}; more are too many. */
 export const MAX_STORE_FAILURES = 10;
-/** Without a new block for longer, a chain is taken to stand still. */
+/** Without a new block for longer, a chain counts as stopped. */
 export const STALE_HEAD_MS = 60_000;
-/** Without a sound for longer, a link is taken not to work. */
+/** Without a message for longer, a link counts as broken. */
 export const SILENT_LINK_MS = 60_000;
-/** Time over which what happens is counted, in milliseconds. */
+/** Time over which events are counted, in milliseconds. */
 export const COUNTED_MS = 60_000;
-/** What an end needs, as a share of the threshold. */
+/** An alert ends at this share of its threshold. */
 export const HYSTERESIS = 0.8;
 /** How long a measure must be beyond a threshold by default. */
 export const FIRE_AFTER_MS = 10_000;
 /** How long it must be within bounds for the alert to end by default. */
 export const END_AFTER_MS = 30_000;
-/** Most alerts of one rule at once: lost isolates, one each. */
+/** Most alerts of one rule at once: one for each lost instance. */
 export const MAX_SUBJECTS = 20;
 
-/** How much it matters. */
+/** How severe an alert is. */
 export type Severity = "info" | "warning" | "critical";
 
-/** What rules are about, measured of the whole cluster. */
+/** Measurements of the whole cluster that rules judge. */
 export interface Signs {
-  /** The slowest isolate's average of late, in milliseconds. */
+  /** Average of the slowest instance's latest sample, in milliseconds. */
   readonly deliveryMs: Measure;
   /** Connections refused in the last {@link COUNTED_MS}. */
   readonly failedConnections: Measure;
   /** Tokens not accepted in the last {@link COUNTED_MS}. */
   readonly failedAuthentications: Measure;
-  /** Callers that came too often in the last {@link COUNTED_MS}. */
+  /** Requests over a rate limit in the last {@link COUNTED_MS}. */
   readonly rateViolations: Measure;
   /** Commits and reads that failed in the last {@link COUNTED_MS}. */
   readonly storeFailures: Measure;
   /** Milliseconds since the newest block; 0 when none is expected. */
   readonly headAgeMs: Measure;
-  /** Milliseconds since the worst isolate heard its links. */
+  /** Longest time that an instance has not heard its links, in milliseconds. */
   readonly linkSilentMs: Measure;
   /** The largest process, in bytes of resident memory. */
   readonly memoryBytes: Measure;
-  /** Isolates that fell silent without a goodbye, by name. */
+  /** Instances that stopped reporting without leaving, by name. */
   readonly lostIsolates: readonly string[];
 }
 
-/** A number, and what it was measured of. */
+/** A number, and its subject. */
 export interface Measure {
   /** How much. */
   readonly value: number;
-  /** The isolate or channel that it is worst of; absent for all together. */
+  /** The instance or channel with the worst value; absent for all together. */
   readonly subject?: string | undefined;
 }
 
@@ -94,15 +94,15 @@ export interface Rule {
   readonly fireAfterMs: number;
   /** How long it must be good, in milliseconds. */
   readonly endAfterMs: number;
-  /** What is measured, of each subject that has it. */
+  /** What is measured, one for each subject. */
   readonly measure: (signs: Signs) => readonly Measure[];
   /** A sentence for a person: what is wrong, and how much. */
   readonly say: (value: number, subject: string | undefined) => string;
 }
 
-/** What an operator may choose of the rules. */
+/** Settings of the rules. */
 export interface RuleOptions {
-  /** Resident memory of a process that is too much, in bytes. */
+  /** Most resident memory of a process, in bytes. */
   memoryBytes: number;
 }
 
@@ -156,7 +156,7 @@ export function rules({ memoryBytes }: RuleOptions): Rule[] {
       "rate_violations",
       MAX_RATE_VIOLATIONS,
       (signs) => [signs.rateViolations],
-      (value) => `${value} times somebody came too often in a minute`,
+      (value) => `${value} requests over a rate limit in a minute`,
       AT_ONCE,
     ),
     rule(
@@ -178,7 +178,7 @@ export function rules({ memoryBytes }: RuleOptions): Rule[] {
       SILENT_LINK_MS,
       (signs) => [signs.linkSilentMs],
       (value) =>
-        `An isolate has not heard its link for ${
+        `An instance has not heard its link for ${
           seconds(value)
         }; events reach it late`,
       AT_ONCE,
@@ -189,7 +189,8 @@ export function rules({ memoryBytes }: RuleOptions): Rule[] {
       (signs) =>
         signs.lostIsolates.slice(0, MAX_SUBJECTS)
           .map((subject) => ({ value: 1, subject })),
-      (_value, subject) => `Isolate ${subject} fell silent without a goodbye`,
+      (_value, subject) =>
+        `Instance ${subject} stopped reporting without leaving`,
       { ...AT_ONCE, endAt: 0, endAfterMs: 0 },
     ),
     rule(
@@ -219,11 +220,11 @@ export interface Alert {
   readonly threshold: number;
   /** When it was raised, in epoch milliseconds. */
   readonly startedAt: number;
-  /** Whether it was told of; not while an operator silences its rule. */
+  /** Whether it was reported; not while an operator silences its rule. */
   readonly told: boolean;
 }
 
-/** Something to be told: an alert began or ended. */
+/** A change to report: an alert began or ended. */
 export interface Change {
   /** Which way. */
   readonly status: "firing" | "resolved";
@@ -233,47 +234,52 @@ export interface Change {
   readonly at: number;
 }
 
-/** One measure on its way to an alert or to the end of one. */
-interface Watch {
-  /** Since when the measure is what it must be for a change. */
-  readonly since: number;
-}
+/** Alerts that have not ended, by rule and subject. */
+export type ActiveAlerts = Readonly<Record<string, Alert>>;
 
-/** What a judge remembers, so that another may go on where it stopped. */
+/**
+ * Since when a change is due, by rule and subject, on the judge's monotonic
+ * clock. Another judge begins to wait again.
+ */
+export type PendingSince = Readonly<Record<string, number>>;
+
+/** What a judge remembers between two looks. */
 export interface Memory {
-  /** Alerts that have not ended, by rule and subject. */
-  readonly active: Readonly<Record<string, Alert>>;
-  /** Since when a change is due, in epoch milliseconds, likewise. */
-  readonly since: Readonly<Record<string, number>>;
+  /** Alerts; the next judge goes on from them. */
+  readonly active: ActiveAlerts;
+  /** Changes that have to last before they count. */
+  readonly since: PendingSince;
 }
 
 /** Nothing is wrong. */
 export const NO_ALERTS: Memory = { active: {}, since: {} };
 
-/** How a judge is asked. */
-export interface Asked {
-  /** The time, in epoch milliseconds. */
+/** What {@link judge} needs besides the measurements. */
+export interface JudgeOptions {
+  /** The wall clock, in epoch milliseconds: when alerts begin and end. */
   readonly now: number;
-  /** Whether alerts of a rule are not to be told of now. */
+  /** The monotonic clock, in milliseconds: how long a measure has lasted. */
+  readonly monotonic: number;
+  /** Whether alerts of a rule are not reported now. */
   readonly isSilenced: (type: AlertType) => boolean;
-  /** Names for alerts. */
+  /** Ids for alerts. */
   readonly nextId: (now: number) => string;
 }
 
 /**
- * Judges what was measured.
+ * Judges measurements.
  *
- * @param memory what was before; not changed.
- * @param signs what was measured now.
+ * @param memory of the look before; not changed.
+ * @param signs the measurements.
  * @param all the rules.
- * @param asked when, and who must not be woken.
- * @returns what is now, and what is to be told.
+ * @param options the time, and which rules are silenced.
+ * @returns the memory for the next look, and the changes to report.
  */
 export function judge(
   memory: Memory,
   signs: Signs,
   all: readonly Rule[],
-  { now, isSilenced, nextId }: Asked,
+  { now, monotonic, isSilenced, nextId }: JudgeOptions,
 ): { memory: Memory; changes: Change[] } {
   const active: Record<string, Alert> = {};
   const since: Record<string, number> = {};
@@ -283,12 +289,10 @@ export function judge(
     for (const [key, { value, subject }] of measured(rule, signs, memory)) {
       const before = memory.active[key];
       const turns = before ? value <= rule.endAt : value > rule.threshold;
-      const watch: Watch | undefined = turns
-        ? { since: memory.since[key] ?? now }
-        : undefined;
+      const began = turns ? memory.since[key] ?? monotonic : undefined;
       const waitMs = before ? rule.endAfterMs : rule.fireAfterMs;
-      const isDue = watch !== undefined && now - watch.since >= waitMs;
-      if (!isDue && watch) since[key] = watch.since;
+      const isDue = began !== undefined && monotonic - began >= waitMs;
+      if (!isDue && began !== undefined) since[key] = began;
       if (before && isDue) {
         const alert = { ...before, value };
         if (before.told) changes.push({ status: "resolved", alert, at: now });
@@ -328,7 +332,7 @@ function raised(
   };
 }
 
-/** While it goes on, it says how bad it is at present. */
+/** An alert that goes on shows the present value. */
 function worsened(
   alert: Alert,
   { threshold, say }: Rule,
@@ -342,8 +346,8 @@ function worsened(
 }
 
 /**
- * What a rule looks at now, by the name under which it is remembered: a
- * measure of the whole cluster is one, whichever isolate is the worst.
+ * What a rule measures now, by the key under which it is remembered: a measure
+ * of the whole cluster has one, whichever instance is the worst.
  */
 function measured(
   rule: Rule,
@@ -364,8 +368,8 @@ function measured(
   return found;
 }
 
-/** An alert as the channel `alerts` and the webhook tell it. */
-export function told({ status, alert, at }: Change): AlertPayload {
+/** An alert as the channel `alerts` and the webhook carry it. */
+export function toPayload({ status, alert, at }: Change): AlertPayload {
   const { id, type, severity, message, subject, value, threshold, startedAt } =
     alert;
   return {

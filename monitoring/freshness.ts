@@ -1,5 +1,5 @@
 /**
- * How old the newest block is: whether a chain that should move does.
+ * Age of the newest block: whether a chain that should move does.
  *
  * @module
  */
@@ -9,14 +9,29 @@ import type { Hub } from "../realtime/hub.ts";
 /** The channel whose events are a chain's heartbeat. */
 const HEAD_CHANNEL = "blocks";
 /**
- * Where no source is set, so many blocks in the log make a chain that should
- * go on; fewer may be somebody's trial.
+ * Without a source of its own, the service expects a chain to go on once this
+ * many blocks are in the log; fewer may be a trial.
  */
 export const CHAIN_BLOCKS = 10;
-/** Bytes of blocks read to find that out. */
+/** Most bytes of blocks read to find that out. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** What is asked. */
+/** The newest block, as one instance sees it. */
+export interface Head {
+  /**
+   * Milliseconds since the block was accepted; negative when the clock of the
+   * instance that accepted it is ahead of this one's, or this one's was set
+   * back.
+   */
+  readonly ageMs: number;
+  /**
+   * Milliseconds for which no newer block was seen, by this instance's own
+   * monotonic clock: what wrong wall clocks cannot hide.
+   */
+  readonly unchangedMs: number;
+}
+
+/** What {@link Freshness} needs. */
 export interface FreshnessOptions {
   /** Reads the log. */
   hub: Hub;
@@ -26,36 +41,77 @@ export interface FreshnessOptions {
   isExpected: boolean;
 }
 
-/** Looks at the newest block. */
+/** Follows the newest block. */
 export class Freshness {
   readonly #options: FreshnessOptions;
-  readonly #since: number;
+  /** The newest block at the last look, or the start when there was none. */
+  #seen: Seen;
 
-  /** Without any block, counting begins here. */
+  /** Without any block, the age counts from here. */
   constructor(options: FreshnessOptions) {
     this.#options = options;
-    this.#since = options.clock.now();
+    const { clock } = options;
+    this.#seen = {
+      position: "",
+      ageMs: 0,
+      since: clock.monotonic(),
+      isExpected: options.isExpected,
+    };
   }
 
   /**
-   * Milliseconds since the newest block was accepted; nothing when no block
-   * is expected.
+   * Looks for a newer block.
    *
+   * @returns the newest one; nothing when no block is expected.
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */
-  async ageMs(): Promise<number | undefined> {
+  async look(): Promise<Head | undefined> {
     const { hub, clock, isExpected } = this.#options;
     const [head] = await hub.heads([HEAD_CHANNEL]);
-    const { entries } = await hub.read(HEAD_CHANNEL, {
-      after: Math.max(0, head!.seq - CHAIN_BLOCKS),
-      upTo: head!.seq,
-      limit: isExpected ? 1 : CHAIN_BLOCKS,
-      maxBytes: MAX_BYTES,
-      newest: true,
-    });
-    if (!isExpected && entries.length < CHAIN_BLOCKS) return undefined;
-    const last = entries.at(-1);
-    const at = last ? last.at : this.#since;
-    return Math.max(0, clock.now() - at);
+    const position = `${head!.epoch}:${head!.seq}`;
+    if (head!.seq > 0 && position !== this.#seen.position) {
+      const { entries: newest } = await hub.read(HEAD_CHANNEL, {
+        after: Math.max(0, head!.seq - CHAIN_BLOCKS),
+        upTo: head!.seq,
+        limit: isExpected ? 1 : CHAIN_BLOCKS,
+        maxBytes: MAX_BYTES,
+        newest: true,
+      });
+      const last = newest.at(-1);
+      if (last) {
+        this.#seen = {
+          position,
+          ageMs: clock.now() - last.at,
+          since: clock.monotonic(),
+          isExpected: isExpected || newest.length >= CHAIN_BLOCKS,
+        };
+      }
+    }
+    return this.head;
   }
+
+  /** The newest block as of the last look, its age as of now. */
+  get head(): Head | undefined {
+    const { ageMs, since, isExpected } = this.#seen;
+    if (!isExpected) return undefined;
+    const unchangedMs = this.#options.clock.monotonic() - since;
+    return { ageMs: ageMs + unchangedMs, unchangedMs };
+  }
+}
+
+/** One look at the newest block. */
+interface Seen {
+  /** Its epoch and sequence number. */
+  readonly position: string;
+  /** Its age at that look, in milliseconds. */
+  readonly ageMs: number;
+  /** When that look was, on the monotonic clock. */
+  readonly since: number;
+  /** Whether more blocks are expected. */
+  readonly isExpected: boolean;
+}
+
+/** How long the chain has stood still: the worse of the two measures. */
+export function stillMs({ ageMs, unchangedMs }: Head): number {
+  return Math.max(ageMs, unchangedMs);
 }

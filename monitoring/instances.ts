@@ -1,5 +1,5 @@
 /**
- * The isolates that serve, as they know of each other through KV.
+ * The instances that serve, as they know of each other through the store.
  *
  * @module
  */
@@ -17,187 +17,232 @@ import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Store } from "../store/store.ts";
 
-/** How often an isolate says that it is there, in milliseconds. */
+/** Interval of heartbeats, in milliseconds. */
 export const BEAT_MS = 5_000;
-/** An isolate that was silent for so long is taken for gone. */
+/**
+ * An instance whose heartbeat did not change for this long, by the observer's
+ * monotonic clock, is lost.
+ */
 export const LOST_MS = 3 * BEAT_MS;
-/** So long after one beat without another, one was missed. */
+/** An interval between two heartbeats from which one was missed. */
 const MISSED_MS = 2 * BEAT_MS;
-/** One that was lost is told of for so long. */
+/** How long after its last heartbeat a lost instance stays listed. */
 export const GONE_MS = 20 * BEAT_MS;
-/** Most channels told with their subscribers, the fullest first. */
+/** Most channels reported with their subscribers, the fullest first. */
 export const MAX_TOLD_CHANNELS = 200;
-/** Most isolates listed. */
+/** Most instances listed. */
 export const MAX_INSTANCES = 1_000;
 
-/** What an isolate says of itself. */
+/** What an instance reports of itself. */
 export interface Instance {
   /** Unique name. */
   readonly id: string;
   /** When it started, in epoch milliseconds. */
   readonly startedAt: number;
-  /** When it last said so, in epoch milliseconds. */
+  /** When it reported this, in epoch milliseconds of its own clock. */
   readonly at: number;
+  /** How long it has run, in milliseconds of its monotonic clock. */
+  readonly uptimeMs: number;
   /** Clients connected to it. */
   readonly connections: number;
   /** Its fullest channels with their subscribers. */
   readonly subscribers: Readonly<Record<string, number>>;
-  /** Clients that were ever connected to it. */
+  /** Clients that connected to it since it started. */
   readonly totalConnections: number;
   /** Its rates, averages over the last ten seconds. */
   readonly throughput: MetricsReport["throughput"];
   /** Resident memory of its process, in bytes. */
   readonly memoryUsage: number;
-  /** Its connections, more closely. */
+  /** Its connections in detail. */
   readonly connectionStats: MetricsReport["connectionStats"];
   /** Its deliveries since it started. */
   readonly eventDeliveryTime: DeliveryTime;
-  /** Its deliveries of late: those of its last sample. */
+  /** Delivery times in its latest sample. */
   readonly recentDeliveryTime: DeliveryTime;
-  /** What alerts are about, counted since it started. */
+  /** Counts since it started that alerts are judged by. */
   readonly counts: AlertCounts;
-  /** How long it has not heard its links, in milliseconds. */
+  /** Time since it last heard its links, in milliseconds. */
   readonly linkSilentMs: number;
 }
 
-/** Those that serve, and those that fell silent without a goodbye. */
+/** Instances that serve, and those that stopped reporting without leaving. */
 export interface Survey {
-  /** Heard of lately, this isolate first. */
+  /** Their heartbeats change; this instance first. */
   readonly present: readonly Instance[];
-  /** Silent for {@link LOST_MS} or longer, less than {@link GONE_MS}. */
+  /**
+   * Heartbeats that did not change for {@link LOST_MS} or longer, less than
+   * {@link GONE_MS}.
+   */
   readonly lost: readonly Instance[];
   /**
-   * Whether they are lost for sure: not unless the store took every beat of
-   * this isolate for {@link LOST_MS}, since what stopped its beats may have
-   * stopped theirs.
+   * Heartbeats that look old at the first sight of them, until they change or
+   * {@link LOST_MS} have passed: the instance may be lost, or its clock wrong.
+   */
+  readonly doubtful: readonly Instance[];
+  /**
+   * Whether the lost ones are lost for sure: only while the store accepted all
+   * heartbeats of this instance for {@link LOST_MS}, since what stopped its
+   * heartbeats may have stopped theirs.
    */
   readonly isSure: boolean;
 }
 
 /**
- * What all isolates together do: rates and counts added up, the times and the
- * memory of the one that fares worst.
+ * The whole cluster: rates and counts are sums, times and memory are those of
+ * the worst instance.
  */
 export interface ClusterReport extends PerformanceFigures {
-  /** How many there are. */
+  /** How many instances there are. */
   readonly instances: number;
-  /** Clients connected to any of them. */
+  /** Clients connected to them. */
   readonly activeConnections: number;
-  /** Clients that were ever connected to those. */
+  /** Clients that connected to them since they started. */
   readonly totalConnections: number;
-  /** Subscribers by channel, the fullest channels of each isolate. */
+  /** Subscribers by channel, of the fullest channels of each instance. */
   readonly subscribers: Readonly<Record<string, number>>;
 }
 
-/** What an isolate needs to be listed. */
+/** What {@link Instances} needs. */
 export interface InstancesOptions {
-  /** Where the list is kept; stays the caller's to close. */
+  /** Holds the list; stays the caller's to close. */
   kv: Store;
-  /** Time between beats. */
+  /** Time between heartbeats. */
   clock: Clock;
-  /** Unique name of this isolate. */
+  /** Unique name of this instance. */
   id: string;
-  /** Those connected here. */
+  /** Clients connected here. */
   sessions: Sessions;
-  /** Knows who follows what here. */
+  /** Knows the subscribers here. */
   hub: Hub;
-  /** What it measures of itself. */
+  /** Measures this instance. */
   metrics: Metrics;
-  /** How it went lately. */
+  /** Its latest samples. */
   samples: MetricsHistory;
-  /** How long its links were silent, in milliseconds; 0 when omitted. */
+  /** Time since its links were heard, in milliseconds; 0 when omitted. */
   linkSilentMs?: () => number;
 }
 
-/** Says every {@link BEAT_MS} that this isolate is there, and lists all. */
+/** A heartbeat as this instance has observed it. */
+interface Observed {
+  /** What stood in it. */
+  readonly at: number;
+  /** Since when it has not changed, on the monotonic clock. */
+  readonly since: number;
+  /** Whether it was seen to change, or looked recent at first sight. */
+  readonly isCredible: boolean;
+}
+
+/** Reports every {@link BEAT_MS} that this instance serves, and lists all. */
 export class Instances implements AsyncDisposable {
   readonly #options: InstancesOptions;
   readonly #startedAt: number;
   #timer: Disposable | undefined;
-  #beating: Promise<void>;
-  /** What the others know of this isolate's measurements. */
-  #said: readonly Reading[] | undefined;
-  /** When the store took a beat last, in epoch milliseconds. */
-  #takenAt = -Infinity;
-  /** Since when it has missed none, in epoch milliseconds. */
+  #beating: Promise<void> | undefined;
+  /** Heartbeats of the others, by name. */
+  #observed: ReadonlyMap<string, Observed> = new Map();
+  /** When the store accepted a heartbeat last, on the monotonic clock. */
+  #acceptedAt = -Infinity;
+  /** Since when it has missed none, on the monotonic clock. */
   #steadySince = Infinity;
-  #open = true;
+  #isOpen = true;
 
-  /** Says so at once. */
+  /** Lists the others; others see this instance from {@link register} on. */
   constructor(options: InstancesOptions) {
     this.#options = options;
     this.#startedAt = options.clock.now();
-    this.#beating = this.#beat();
   }
 
-  /** This isolate's unique name. */
+  /** This instance's unique name. */
   get id(): string {
     return this.#options.id;
   }
 
-  /** The time by its clock, in epoch milliseconds. */
+  /** The wall clock, in epoch milliseconds. */
   now(): number {
     return this.#options.clock.now();
   }
 
+  /** Reports at once, and from now on, that this instance serves. */
+  register(): void {
+    if (this.#isOpen) this.#beating ??= this.#beat();
+  }
+
   /**
-   * Everyone who was heard of lately, this isolate as it is now.
+   * Every instance that serves, this one as it is now.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async list(): Promise<Instance[]> {
     return [...(await this.survey()).present];
   }
 
   /**
-   * Who is there and who was lost; this isolate as it is now.
+   * Instances that serve and that were lost, this one as it is now.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async survey(): Promise<Survey> {
     const { kv, clock } = this.#options;
     const own = this.#own();
     const present = [own];
     const lost: Instance[] = [];
+    const doubtful: Instance[] = [];
+    const observed = new Map<string, Observed>();
     const entries = kv.list<Instance>({ prefix: ["instance"] }, {
       limit: MAX_INSTANCES,
     });
     for await (const { value } of entries) {
-      const silentMs = clock.now() - value.at;
-      // One of another version of this program may not say what is asked.
-      if (value.id === own.id || value.counts === undefined) continue;
-      if (silentMs < LOST_MS) present.push(value);
-      else if (silentMs < GONE_MS) lost.push(value);
+      // Another version of this program may not report what is needed.
+      if (value.id === own.id || value.uptimeMs === undefined) continue;
+      const seen = this.#observe(value);
+      observed.set(value.id, seen);
+      const unchangedMs = clock.monotonic() - seen.since;
+      if (unchangedMs >= GONE_MS) continue;
+      if (unchangedMs >= LOST_MS) lost.push(value);
+      else if (seen.isCredible) present.push(value);
+      else doubtful.push(value);
     }
-    return { present, lost, isSure: this.#isSteady(clock.now()) };
+    this.#observed = observed;
+    return { present, lost, doubtful, isSure: this.#isSteady() };
+  }
+
+  /** What this instance measures now. */
+  measured(): Measured {
+    const { id, metrics } = this.#options;
+    return { id, readings: [...metrics.readings(), ageReading(0)] };
   }
 
   /**
-   * What everyone who was heard of lately measured, as of its last beat. Of
-   * this isolate too: whoever is asked, by turns, tells the same, and no
-   * counter seems to fall.
+   * What the other instances that serve measured at their last heartbeat, with
+   * its age. This instance's heartbeat is renewed first, so that no other
+   * answers with older readings of it afterwards, and no counter seems to fall.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
-  async measured(): Promise<Measured[]> {
-    const { kv, clock, id, metrics } = this.#options;
-    const all: Measured[] = [
-      { id, readings: this.#said ?? metrics.readings() },
-    ];
+  async measuredByOthers(): Promise<Measured[]> {
+    const { kv, clock, id } = this.#options;
+    if (this.#beating) await this.#report();
+    const { present } = await this.survey();
+    const names = new Set(present.map((it) => it.id));
+    const all: Measured[] = [];
     const entries = kv.list<Measured & { at: number }>({
       prefix: ["measured"],
     }, { limit: MAX_INSTANCES });
     for await (const { value } of entries) {
-      if (value.id === id || clock.now() - value.at >= LOST_MS) continue;
-      all.push({ id: value.id, readings: value.readings });
+      if (value.id === id || !names.has(value.id)) continue;
+      const ageMs = clock.now() - value.at;
+      all.push({
+        id: value.id,
+        readings: [...value.readings, ageReading(ageMs)],
+      });
     }
     return all;
   }
 
   /**
-   * Everyone's counts added up.
+   * The whole cluster in one report.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async report(): Promise<ClusterReport> {
     const all = await this.list();
@@ -212,7 +257,7 @@ export class Instances implements AsyncDisposable {
     const totalConnections = sum((it) => it.totalConnections);
     const opened = Math.max(1, totalConnections);
     return {
-      uptime: most(({ startedAt, at }) => (at - startedAt) / 1_000),
+      uptime: most(({ uptimeMs }) => uptimeMs / 1_000),
       instances: all.length,
       activeConnections,
       totalConnections,
@@ -245,18 +290,30 @@ export class Instances implements AsyncDisposable {
     };
   }
 
-  /** Says goodbye: an isolate that does not is taken for lost. */
+  /** Leaves: an instance that ends without is reported as lost. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#open = false;
+    this.#isOpen = false;
     this.#timer?.[Symbol.dispose]();
+    if (!this.#beating) return;
     await this.#beating;
     const { kv, id } = this.#options;
-    // Without a goodbye it is only found out later.
+    // Should this fail, the others find out by themselves.
     await kv.atomic().delete(["instance", id]).delete(["measured", id])
       .commit().catch(() => {});
   }
 
   async #beat(): Promise<void> {
+    await this.#report();
+    // Observed by every instance, so that the next one to watch has seen them.
+    await this.survey().catch(() => {});
+    if (!this.#isOpen) return;
+    this.#timer = this.#options.clock.after(BEAT_MS, () => {
+      this.#beating = this.#beat();
+    });
+  }
+
+  /** Writes the heartbeat; a failure waits for the next one. */
+  async #report(): Promise<void> {
     const { kv, clock, id, metrics } = this.#options;
     const measured = { id, at: clock.now(), readings: metrics.readings() };
     try {
@@ -264,31 +321,38 @@ export class Instances implements AsyncDisposable {
         .set(["instance", id], this.#own(), { expireIn: GONE_MS })
         .set(["measured", id], measured, { expireIn: LOST_MS })
         .commit();
-      this.#said = measured.readings;
-      this.#taken(clock.now());
     } catch {
-      // The next beat says the same.
+      return;
     }
-    if (!this.#open) return;
-    this.#timer = clock.after(BEAT_MS, () => {
-      this.#beating = this.#beat();
-    });
+    const now = clock.monotonic();
+    if (now - this.#acceptedAt >= MISSED_MS) this.#steadySince = now;
+    this.#acceptedAt = now;
   }
 
-  #taken(now: number): void {
-    if (now - this.#takenAt >= MISSED_MS) this.#steadySince = now;
-    this.#takenAt = now;
+  #observe({ id, at }: Instance): Observed {
+    const before = this.#observed.get(id);
+    if (before?.at === at) return before;
+    const { clock } = this.#options;
+    const isRecent = Math.abs(clock.now() - at) < LOST_MS;
+    const isCredible = before !== undefined || isRecent;
+    return { at, since: clock.monotonic(), isCredible };
   }
 
-  #isSteady(now: number): boolean {
-    return now - this.#takenAt < MISSED_MS &&
+  #isSteady(): boolean {
+    const now = this.#options.clock.monotonic();
+    return now - this.#acceptedAt < MISSED_MS &&
       now - this.#steadySince >= LOST_MS;
   }
 
   #own(): Instance {
     const { clock, id, sessions, hub, metrics, samples } = this.#options;
-    const { throughput, resourceUsage, connectionStats, eventDeliveryTime } =
-      metrics.report();
+    const {
+      uptime,
+      throughput,
+      resourceUsage,
+      connectionStats,
+      eventDeliveryTime,
+    } = metrics.report();
     const counts = [...hub.channels]
       .map((name) => [name, hub.subscribers(name)] as const)
       .filter(([, count]) => count > 0)
@@ -298,6 +362,7 @@ export class Instances implements AsyncDisposable {
       id,
       startedAt: this.#startedAt,
       at: clock.now(),
+      uptimeMs: uptime * 1_000,
       connections: sessions.size,
       subscribers: Object.fromEntries(counts),
       totalConnections: sessions.total,
@@ -314,7 +379,7 @@ export class Instances implements AsyncDisposable {
 
 const NO_DELIVERY: DeliveryTime = together([]);
 
-/** Averages exact, the shares of an isolate that fares worst. */
+/** The exact average; minimum, maximum and percentiles of the worst instance. */
 function together(times: readonly DeliveryTime[]): DeliveryTime {
   const some = times.filter(({ total }) => total > 0);
   const total = some.reduce((sum, time) => sum + time.total, 0);
@@ -328,5 +393,14 @@ function together(times: readonly DeliveryTime[]): DeliveryTime {
     p95: most(({ p95 }) => p95),
     p99: most(({ p99 }) => p99),
     total,
+  };
+}
+
+/** How old the readings of another instance are. */
+function ageReading(ageMs: number): Reading {
+  return {
+    name: "kaldrix_readings_age_seconds",
+    labels: {},
+    value: ageMs / 1_000,
   };
 }

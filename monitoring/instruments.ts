@@ -45,6 +45,29 @@ export interface Instrument {
 
 /** Every instrument; labels take values of small, fixed vocabularies only. */
 export const INSTRUMENTS = {
+  kaldrix_build_info: {
+    type: "gauge",
+    help: "Version of the service, as a label; the value is 1.",
+  },
+  kaldrix_ready: {
+    type: "gauge",
+    help: "Whether the instance is ready for clients, as GET /ready answers.",
+  },
+  kaldrix_alerts_firing: {
+    type: "gauge",
+    help:
+      "Alerts of the whole cluster that have not ended, the same for all instances.",
+  },
+  kaldrix_head_age_seconds: {
+    type: "gauge",
+    help:
+      "Time since the newest block was accepted; negative when clocks differ. Absent where no block is expected.",
+  },
+  kaldrix_readings_age_seconds: {
+    type: "gauge",
+    help:
+      "Age of the readings of an instance: 0 for the one that answers; negative when clocks differ.",
+  },
   kaldrix_start_time_seconds: {
     type: "gauge",
     help: "Start of the instance, in seconds since the Unix epoch.",

@@ -1,53 +1,62 @@
 /**
- * Looks after the whole cluster, from one of its isolates at a time: measures,
- * judges by the rules, and tells of alerts.
+ * Watches the whole cluster, from one of its instances at a time: measures,
+ * judges by the rules, and reports alerts.
  *
  * @module
  */
 import { channelNamed } from "../protocol/channels.ts";
-import { COUNTED_MS, FIRE_AFTER_MS, judge, NO_ALERTS, told } from "./alerts.ts";
+import {
+  COUNTED_MS,
+  FIRE_AFTER_MS,
+  judge,
+  NO_ALERTS,
+  toPayload,
+} from "./alerts.ts";
 import type {
+  ActiveAlerts,
   Alert,
   AlertType,
   Change,
   Measure,
-  Memory,
+  PendingSince,
   Rule,
   Signs,
 } from "./alerts.ts";
 import type { Clock } from "../platform/clock.ts";
+import { within } from "../platform/deadline.ts";
+import { pause } from "../platform/pause.ts";
+import { stillMs } from "./freshness.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instance, Instances } from "./instances.ts";
-import type { Lease } from "../store/lease.ts";
-import { StoredLease } from "../store/stored_lease.ts";
+import { Lease } from "../store/lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
 import type { Store } from "../store/store.ts";
 
 /** Time between looks, in milliseconds. */
 export const LOOK_MS = 5_000;
-/** How long the store may take to answer a look, in milliseconds. */
-const PATIENCE_MS = 4_000;
-/** Longest silence that an operator may order, in milliseconds: 30 days. */
+/** How long a look may take, in milliseconds. */
+const LOOK_DEADLINE_MS = 4_000;
+/** Longest silence that an operator may set, in milliseconds: 30 days. */
 export const MAX_SILENCE_MS = 30 * 24 * 3_600_000;
-/** Most changes that wait to be published while the store is away. */
-export const MAX_UNTOLD = 100;
+/** Most changes that wait to be published while the store is unreachable. */
+export const MAX_UNPUBLISHED = 100;
 /** Most silences read. */
 const MAX_SILENCES = 100;
 
 const MEMORY = ["monitor", "memory"];
 const SILENCE = ["monitor", "silence"];
 
-/** An operator's order not to be told of a rule's alerts. */
+/** An operator's order not to report a rule's alerts. */
 export interface Silence {
   /** The rule. */
   readonly type: AlertType;
   /** When it ends, in epoch milliseconds. */
   readonly until: number;
-  /** Who ordered it. */
+  /** Who set it. */
   readonly by: string;
-  /** Why; empty when nothing was said. */
+  /** Why; empty when no reason was given. */
   readonly reason: string;
 }
 
@@ -59,23 +68,23 @@ export type Line = (
 
 /** What the monitor needs. */
 export interface MonitorOptions {
-  /** Says whose turn it is, and keeps what is known. Stays the caller's. */
+  /** Holds the lease and the alerts. Stays the caller's to close. */
   kv: Store;
   /** Time between looks. */
   clock: Clock;
   /** Names for alerts. */
   nextId: (now: number) => string;
-  /** Unique name of this isolate. */
+  /** Unique name of this instance. */
   id: string;
-  /** Knows how everyone fares. */
+  /** Reads what every instance measured. */
   instances: Pick<Instances, "survey">;
-  /** Knows how old the newest block is. */
-  freshness: Pick<Freshness, "ageMs">;
-  /** Takes alerts as events. */
+  /** Follows the newest block. */
+  freshness: Pick<Freshness, "look">;
+  /** Publishes alerts as events. */
   hub: Pick<Hub, "publish">;
-  /** Tells the outside; nobody when absent. */
+  /** Posts alerts; none when absent. */
   webhook?: Webhook | undefined;
-  /** What it judges by. */
+  /** The rules. */
   rules: readonly Rule[];
   /** Writes that an alert began. */
   warn: Line;
@@ -83,19 +92,37 @@ export interface MonitorOptions {
   info: Line;
 }
 
-/** One of those who may look after the cluster. */
+/** The monitor of one instance; one of all watches at a time. */
 export class Monitor implements AsyncDisposable {
   readonly #options: MonitorOptions;
-  readonly #lease: Lease;
+  #lease: Lease | undefined;
   readonly #stop = new AbortController();
-  readonly #untold: Change[] = [];
+  /** Changes that the log has not accepted yet. */
+  readonly #unpublished: Change[] = [];
+  /** The alert of a store that this instance cannot reach. */
+  #unreachable: Alert | undefined;
   #alone: Promise<void> | undefined;
 
-  /** Stands by, or begins at once when nobody else does. */
+  /** Reads alerts; watches from {@link begin} on. */
   constructor(options: MonitorOptions) {
     this.#options = options;
-    const { kv, clock, id } = options;
-    this.#lease = new StoredLease({
+  }
+
+  /** Whether this instance watches at present. */
+  get isOnWatch(): boolean {
+    return this.#lease?.held ?? false;
+  }
+
+  /** The alert that the store cannot be reached, while there is one. */
+  get unreachable(): Alert | undefined {
+    return this.#unreachable;
+  }
+
+  /** Starts to take part; before it, this instance neither watches nor waits. */
+  begin(): void {
+    if (this.#stop.signal.aborted) return;
+    const { kv, clock, id } = this.#options;
+    this.#lease ??= new Lease({
       kv,
       clock,
       name: "monitor",
@@ -104,26 +131,20 @@ export class Monitor implements AsyncDisposable {
     });
   }
 
-  /** Whether it is this isolate's turn. */
-  get isOnWatch(): boolean {
-    return this.#lease.held;
-  }
-
   /**
    * Alerts of the whole cluster that have not ended, oldest first.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async alerts(): Promise<Alert[]> {
-    const { active } = await this.#remembered();
-    return Object.values(active)
-      .toSorted((a, b) => a.startedAt - b.startedAt);
+    const active = Object.values(await this.#remembered());
+    return active.toSorted((a, b) => a.startedAt - b.startedAt);
   }
 
   /**
-   * What operators ordered not to be told of.
+   * Rules that operators silence.
    *
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async silences(): Promise<Silence[]> {
     const { kv, clock } = this.#options;
@@ -138,12 +159,12 @@ export class Monitor implements AsyncDisposable {
   }
 
   /**
-   * Orders not to be told of a rule's alerts. Those that last longer than the
-   * silence are told when it is over.
+   * Silences a rule. Its alerts that last longer than the silence are reported
+   * when it is over.
    *
    * @param type the rule.
    * @param order `forMs`: up to {@link MAX_SILENCE_MS}; `by` whom and why.
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async silence(
     type: AlertType,
@@ -161,7 +182,7 @@ export class Monitor implements AsyncDisposable {
    * Ends a silence.
    *
    * @returns whether there was one.
-   * @throws whatever KV throws.
+   * @throws what the store throws.
    */
   async unsilence(type: AlertType): Promise<boolean> {
     const before = await this.silences();
@@ -169,26 +190,30 @@ export class Monitor implements AsyncDisposable {
     return before.some((it) => it.type === type);
   }
 
-  /** Leaves it to the others. */
+  /** Stops to watch; another instance may. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#lease[Symbol.asyncDispose]();
+    await this.#lease?.[Symbol.asyncDispose]();
     await this.#alone;
   }
 
-  async #remembered(): Promise<Memory> {
-    const { value } = await this.#options.kv.get<Memory>(MEMORY);
-    return value ?? NO_ALERTS;
+  async #remembered(): Promise<ActiveAlerts> {
+    const { value } = await this.#options.kv.get<Stored>(MEMORY);
+    return value?.active ?? NO_ALERTS.active;
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const counter = new Counter();
+    const { clock } = this.#options;
+    const watch: Watch = {
+      counter: new Counter(),
+      since: NO_ALERTS.since,
+      looks: 0,
+    };
     while (!signal.aborted) {
-      const look = this.#look(counter).then(() => true, () => false);
-      await this.#atMost(look, signal);
-      await this.#pause(LOOK_MS, signal);
+      await this.#inTime(this.#look(watch), signal);
+      await pause(clock, LOOK_MS, signal);
     }
-    // Who had the watch when the store went away is the one to say so.
+    // The instance that watched when the store failed reports it.
     if (!this.#stop.signal.aborted) {
       this.#alone ??= this.#alertStoreUnreachable().finally(() =>
         this.#alone = undefined
@@ -196,15 +221,17 @@ export class Monitor implements AsyncDisposable {
     }
   }
 
-  async #look(counter: Counter): Promise<void> {
+  async #look(watch: Watch): Promise<void> {
     const { kv, clock, instances, freshness, rules, nextId } = this.#options;
-    const entry = await kv.get<Memory>(MEMORY);
-    const memory = entry.value ?? NO_ALERTS;
-    const { present, lost, isSure } = await instances.survey();
-    const headAgeMs = await freshness.ageMs() ?? 0;
+    const look = ++watch.looks;
+    const entry = await kv.get<Stored>(MEMORY);
+    const active = entry.value?.active ?? NO_ALERTS.active;
+    const { present, lost, doubtful, isSure } = await instances.survey();
+    const head = await freshness.look();
     const silent = new Set((await this.silences()).map(({ type }) => type));
     const now = clock.now();
-    const counts = counter.count(present, now);
+    const monotonic = clock.monotonic();
+    const counts = watch.counter.count(present, monotonic);
     const worst = (of: (instance: Instance) => number): Measure =>
       present.map((it) => ({ value: of(it), subject: it.id }))
         .reduce((a, b) => b.value > a.value ? b : a);
@@ -214,123 +241,133 @@ export class Monitor implements AsyncDisposable {
       failedAuthentications: { value: counts.failedAuthentications },
       rateViolations: { value: counts.rateViolations },
       storeFailures: { value: counts.storeFailures },
-      headAgeMs: { value: headAgeMs, subject: "blocks" },
+      headAgeMs: { value: head ? stillMs(head) : 0, subject: "blocks" },
       linkSilentMs: worst((it) => it.linkSilentMs),
       memoryBytes: worst((it) => it.memoryUsage),
-      // Who was told of as lost stays so while nobody can be sure.
-      lostIsolates: lost.map(({ id }) => id)
-        .filter((id) => isSure || isKnownLost(memory, id)),
+      // An instance that was reported as lost stays so until it is heard of.
+      lostIsolates: [
+        ...lost.map(({ id }) => id)
+          .filter((id) => isSure || isKnownLost(active, id)),
+        ...doubtful.map(({ id }) => id)
+          .filter((id) => isKnownLost(active, id)),
+      ],
     };
+    const memory = { active, since: watch.since };
     const judged = judge(memory, signs, rules, {
       now,
+      monotonic,
       isSilenced: (type) => silent.has(type),
       nextId,
     });
-    if (!isSame(memory, judged.memory)) {
-      const { ok } = await kv.atomic().check(entry).set(MEMORY, judged.memory)
+    const stored: Stored = { active: judged.memory.active };
+    if (!isSame(active, stored.active)) {
+      const { ok } = await kv.atomic().check(entry).set(MEMORY, stored)
         .commit();
       // Another look was faster: looks that a store held up end together.
       if (!ok) return;
     }
+    if (look === watch.looks) watch.since = judged.memory.since;
     for (const change of judged.changes) this.#tell(change);
     await this.#publish();
   }
 
   /**
-   * While the store is away nobody can be told by it, and nobody else can be
-   * asked to: a line and the webhook at once, the events when it is back.
+   * While the store is unreachable, alerts go to the log and the webhook; the
+   * events follow when it is back.
    */
   async #alertStoreUnreachable(): Promise<void> {
     const { clock, kv, nextId } = this.#options;
     const { signal } = this.#stop;
-    const began = clock.now();
-    let alert: Alert | undefined;
+    const began = clock.monotonic();
     while (!signal.aborted) {
-      const look = kv.get(MEMORY).then(() => true, () => false);
-      if (await this.#atMost(look, signal)) break;
-      const now = clock.now();
-      if (!alert && now - began >= FIRE_AFTER_MS) {
-        alert = unreachable(nextId(now), now, now - began);
-        this.#tell({ status: "firing", alert, at: now });
+      if (await this.#inTime(kv.get(MEMORY), signal)) break;
+      const ms = clock.monotonic() - began;
+      if (!this.#unreachable && ms >= FIRE_AFTER_MS) {
+        const now = clock.now();
+        this.#unreachable = unreachable(nextId(now), now, ms);
+        this.#tell({ status: "firing", alert: this.#unreachable, at: now });
       }
-      await this.#pause(LOOK_MS, signal);
+      await pause(clock, LOOK_MS, signal);
     }
+    const alert = this.#unreachable;
+    this.#unreachable = undefined;
     if (!alert || signal.aborted) return;
-    const now = clock.now();
-    const ended = { ...alert, value: now - began };
-    this.#tell({ status: "resolved", alert: ended, at: now });
+    const ended = { ...alert, value: clock.monotonic() - began };
+    this.#tell({ status: "resolved", alert: ended, at: clock.now() });
     await this.#publish();
   }
 
   #tell(change: Change): void {
     const { warn, info, webhook } = this.#options;
-    const payload = told(change);
+    const payload = toPayload(change);
     const isFiring = change.status === "firing";
-    // The line's own level says how much the line matters.
     (isFiring ? warn : info)(isFiring ? "alert" : "alert_ended", {
       ...payload,
     });
-    webhook?.send(nameOf(change), payload);
-    this.#untold.push(change);
-    if (this.#untold.length > MAX_UNTOLD) this.#untold.shift();
+    webhook?.send(idOf(change), payload);
+    this.#unpublished.push(change);
+    if (this.#unpublished.length > MAX_UNPUBLISHED) this.#unpublished.shift();
   }
 
-  /** Makes events of what was told, in order, as soon as the log takes them. */
+  /** Publishes the changes as events, in order, once the log accepts them. */
   async #publish(): Promise<void> {
     const { hub } = this.#options;
-    for (let change; (change = this.#untold[0]) !== undefined;) {
+    for (let change; (change = this.#unpublished[0]) !== undefined;) {
       try {
         await hub.publish([{
           type: "ALERT_TRIGGERED",
           channel: channelNamed("alerts")!,
-          id: nameOf(change),
-          payload: { ...told(change) },
+          id: idOf(change),
+          payload: { ...toPayload(change) },
         }]);
       } catch {
         // The next look tries again.
         return;
       }
       // A look beside this one may have published it, too.
-      if (this.#untold[0] === change) this.#untold.shift();
+      if (this.#unpublished[0] === change) this.#unpublished.shift();
     }
   }
 
-  /** @returns false when `work` takes too long. */
-  async #atMost(
-    work: Promise<boolean>,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const late = this.#pause(PATIENCE_MS, signal).then(() => false);
-    return await Promise.race([work, late]);
-  }
-
-  #pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = () => {
-        timer[Symbol.dispose]();
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const timer = this.#options.clock.after(ms, end);
-      signal.addEventListener("abort", end);
-    });
+  /** Whether `work` succeeds within {@link LOOK_DEADLINE_MS}. */
+  async #inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options;
+    try {
+      await within(clock, LOOK_DEADLINE_MS, "The look", work, signal);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 
-/** Counts what happens in the cluster, from counters of isolates. */
+/** What is stored of the alerts, for every instance to read. */
+interface Stored {
+  readonly active: ActiveAlerts;
+}
+
+/** What the watching instance remembers while it watches. */
+interface Watch {
+  readonly counter: Counter;
+  since: PendingSince;
+  /** Looks begun: one that a store held up is not the latest. */
+  looks: number;
+}
+
+/** Counts what happens in the cluster, from the counters of instances. */
 class Counter {
   #seen: Map<string, AlertCounts> | undefined;
+  /** When it looked last, on the monotonic clock. */
   #lookedAt = 0;
   #deltas: { readonly at: number; readonly counts: AlertCounts }[] = [];
 
   /** @returns what happened in the last {@link COUNTED_MS}. */
   count(present: readonly Instance[], now: number): AlertCounts {
     const seen = this.#seen;
-    // What happened before the first look is not known to be of late.
-    // Nor what an isolate counted that was not heard of at the last one.
-    for (const { id, startedAt, counts } of seen ? present : []) {
-      const isNew = startedAt > this.#lookedAt;
+    // When counts of before the first look happened is unknown, as are those
+    // of an older instance that was not present at the last look.
+    for (const { id, uptimeMs, counts } of seen ? present : []) {
+      const isNew = uptimeMs < now - this.#lookedAt;
       const before = seen?.get(id) ?? (isNew ? NOTHING : counts);
       this.#deltas.push({
         at: now,
@@ -370,8 +407,8 @@ function combined(
   };
 }
 
-/** The same change always bears the same name, so it is kept only once. */
-function nameOf({ alert: { id }, status }: Change): string {
+/** The same change always has the same id, so the log keeps it once. */
+function idOf({ alert: { id }, status }: Change): string {
   return `${id}-${status}`;
 }
 
@@ -388,11 +425,11 @@ function unreachable(id: string, now: number, ms: number): Alert {
   };
 }
 
-function isKnownLost({ active }: Memory, id: string): boolean {
+function isKnownLost(active: ActiveAlerts, id: string): boolean {
   return Object.values(active)
     .some(({ type, subject }) => type === "isolate_lost" && subject === id);
 }
 
-function isSame(a: Memory, b: Memory): boolean {
+function isSame(a: ActiveAlerts, b: ActiveAlerts): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }

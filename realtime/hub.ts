@@ -22,9 +22,8 @@ import type {
   LogPage,
   PageRange,
 } from "../store/event_log.ts";
-import { PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
+import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts } from "./outbox.ts";
-import { Pace } from "./pace.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
 import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
@@ -65,14 +64,14 @@ export interface HubObserver {
    */
   delivered?(events: number, deliveries: number, ms: number): void;
   /**
-   * A channel's share of that: so many new events for so many subscribers,
-   * the newest of them as `newest`.
+   * A channel's share of that: so many new events, the newest of them as
+   * `text`, for so many subscribers.
    */
   flushed?(
     channel: string,
     events: number,
     subscribers: number,
-    newest: Entry,
+    text: string,
   ): void;
   /** Events were published by this isolate. */
   accepted?(events: readonly { readonly channel: string }[]): void;
@@ -492,7 +491,8 @@ export class Hub {
       deliveries += fresh * size;
       if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
       const { channel, seq } = stream;
-      this.#observer.flushed?.(channel, fresh, size, stream.entryAt(seq));
+      const text = stream.textOf(seq, false);
+      this.#observer.flushed?.(channel, fresh, size, text);
     }
     if (this.#dirty.size > 0) this.#clock.soon(() => this.#flush());
     if (since === Infinity) return;

@@ -1,36 +1,28 @@
 /**
- * Signs of life, for load balancers and people.
+ * Liveness and readiness, for load balancers and people.
  *
  * @module
  */
 import { Hono } from "hono";
+import { isReady } from "../monitoring/readiness.ts";
+import type { Readiness } from "../monitoring/readiness.ts";
+import { SERVICE_VERSION } from "../platform/version.ts";
 import type { Env } from "./http.ts";
-
-/** How one part that serving depends on is. */
-export interface Condition {
-  /** Whether the service can do its work with it. */
-  readonly ok: boolean;
-  /** Whether it does its work in a poorer way for now. */
-  readonly degraded?: boolean;
-  /** What is wrong, or how it is. */
-  readonly detail: string;
-}
 
 /** What the health routes need. */
 export interface HealthParts {
-  /** How each part is, by name. */
-  conditions: () => Promise<Readonly<Record<string, Condition>>>;
+  /** Judges whether the instance is ready. */
+  readiness: Pick<Readiness, "check">;
 }
 
 /** Mounts `GET /health` and `GET /ready`. */
 export function healthRoutes(parts: HealthParts): Hono<Env> {
   return new Hono<Env>()
-    .get("/health", (c) => c.json({ status: "ok" }))
+    .get("/health", (c) => c.json({ status: "ok", version: SERVICE_VERSION }))
     .get("/ready", async (c) => {
-      const checks = await parts.conditions();
-      const all = Object.values(checks);
-      const ready = all.every(({ ok }) => ok);
-      const degraded = all.some((it) => it.degraded);
+      const checks = await parts.readiness.check();
+      const ready = isReady(checks);
+      const degraded = Object.values(checks).some((it) => it.degraded);
       return c.json({ ready, degraded, checks }, ready ? 200 : 503);
     });
 }

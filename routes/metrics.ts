@@ -10,6 +10,7 @@ import type { Instances } from "../monitoring/instances.ts";
 import { shared } from "../monitoring/measurements.ts";
 import type { Metrics } from "../monitoring/metrics.ts";
 import { getPerformanceReport } from "../monitoring/report.ts";
+import type { Vitals } from "../monitoring/vitals.ts";
 import type { MetricsHistory } from "../monitoring/metrics_history.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
@@ -28,6 +29,8 @@ export interface MetricsParts {
   samples: MetricsHistory;
   /** Knows the other instances. */
   instances: Instances;
+  /** Readings that take a look at the store. */
+  vitals: Pick<Vitals, "refresh">;
 }
 
 /**
@@ -35,16 +38,18 @@ export interface MetricsParts {
  * `/api/metrics/report` and `/api/metrics/history`.
  */
 export function metricsRoutes(parts: MetricsParts): Hono<Env> {
-  const { gate, clock, metrics, samples, instances } = parts;
-  const everyone = shared(clock, () => instances.measured());
+  const { gate, clock, metrics, samples, instances, vitals } = parts;
+  const others = shared(clock, () => instances.measuredByOthers());
   const report = () => getPerformanceReport(metrics.report());
   return new Hono<Env>()
     .get("/metrics", async (c) => {
       const alone = c.req.query("scope") === "isolate";
-      const all = alone
-        ? [{ id: instances.id, readings: metrics.readings() }]
-        : await everyone();
-      return c.body(exposition(all), 200, { "content-type": EXPOSITION_TYPE });
+      await vitals.refresh();
+      // Without the store, this instance still has its own readings.
+      const rest = alone ? [] : await others().catch(() => []);
+      return c.body(exposition([instances.measured(), ...rest]), 200, {
+        "content-type": EXPOSITION_TYPE,
+      });
     })
     .get("/api/metrics", async (c) => {
       await gate.request(c);

@@ -1,38 +1,32 @@
 /**
- * The WebSocket endpoint: `/ws`, and `/` with an upgrade.
+ * The WebSocket door: `/ws`, and `/` with an upgrade.
  *
  * @module
  */
 import { Hono } from "hono";
 import type { Context } from "hono";
+import { SUBPROTOCOL } from "../protocol/envelope.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import { CODECS } from "../realtime/codecs.ts";
-import type { Codecs } from "../realtime/codecs.ts";
 import { HEARTBEAT_MS, Session } from "../realtime/session.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 
-/** Seconds without any frame after which Deno closes a socket. */
+/** Seconds without a sign of life after which Deno gives a socket up. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
 
-/** How long a socket may take to open after its upgrade, in milliseconds. */
-export const OPEN_DEADLINE_MS = 10_000;
-
-/** All events of a socket. */
+/** All that can happen to a socket. */
 const SOCKET_EVENTS = ["open", "message", "error", "close"] as const;
 
 /** What the socket routes need. */
 export interface SocketParts {
-  /** Admits connections. */
+  /** Lets connections in. */
   gate: Gate;
   /** For every session. */
   session: SessionParts;
   /** Those connected here. */
   sessions: Sessions;
-  /** Codecs by subprotocol; those of the service when omitted. */
-  codecs?: Codecs;
 }
 
 /** Mounts the WebSocket endpoint. */
@@ -51,7 +45,7 @@ export function socketRoutes(parts: SocketParts): Hono<Env> {
 }
 
 function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
-  const since = parts.session.clock.monotonic();
+  const since = performance.now();
   return parts.gate.connection(
     c,
     (arrival) => upgrade(c, parts, arrival, since),
@@ -64,22 +58,14 @@ function wantsUpgrade(c: Context<Env>): boolean {
 
 function upgrade(
   c: Context<Env>,
-  { gate, session: parts, sessions, codecs = CODECS }: SocketParts,
+  { gate, session: parts, sessions }: SocketParts,
   { visitor, principal, refusal }: Arrival,
   since: number,
 ): Response {
-  const protocol = protocolOf(c, codecs);
-  const codec = codecs.get(protocol ?? "") ?? [...codecs.values()][0]!;
-  const { socket, response } = handshake(c, protocol);
-  socket.binaryType = "arraybuffer";
+  const { socket, response } = handshake(c);
   const guard = gate.guard(visitor);
-  const session = new Session(socket, parts, { principal, guard, codec });
+  const session = new Session(socket, parts, { principal, guard });
   const release = sessions.add(session, visitor);
-  // A peer that resets the connection during the handshake causes no event.
-  const deadline = parts.clock.after(OPEN_DEADLINE_MS, () => {
-    session.disconnect("SLOW_CONSUMER");
-    release();
-  });
   // One listener for all: each costs memory, and there are many sockets.
   const listener = {
     handleEvent(event: Event): void {
@@ -87,15 +73,13 @@ function upgrade(
         case "message":
           return session.receive((event as MessageEvent).data);
         case "open":
-          deadline[Symbol.dispose]();
           // A failed upgrade reaches a browser's page without its reason, so
           // a bad token is refused on the socket.
           if (refusal) return session.reject(refusal);
           session.open();
-          return parts.opened?.(parts.clock.monotonic() - since);
+          return parts.opened?.(performance.now() - since);
         case "close":
           // May come twice, after an idle close.
-          deadline[Symbol.dispose]();
           session.end((event as CloseEvent).code);
           return release();
         default:
@@ -107,20 +91,13 @@ function upgrade(
   return response;
 }
 
-/** The first subprotocol offered that selects a codec. */
-function protocolOf(c: Context<Env>, codecs: Codecs): string | undefined {
-  return c.req.header("sec-websocket-protocol")?.split(",")
-    .map((name) => name.trim()).find((name) => codecs.has(name));
-}
-
-function handshake(
-  c: Context<Env>,
-  protocol: string | undefined,
-): Deno.WebSocketUpgrade {
+function handshake(c: Context<Env>): Deno.WebSocketUpgrade {
+  const offered = c.req.header("sec-websocket-protocol")?.split(",")
+    .map((name) => name.trim());
   try {
     return Deno.upgradeWebSocket(c.req.raw, {
       idleTimeout: IDLE_TIMEOUT_S,
-      ...(protocol === undefined ? {} : { protocol }),
+      ...(offered?.includes(SUBPROTOCOL) ? { protocol: SUBPROTOCOL } : {}),
     });
   } catch (cause) {
     throw new Refusal("INVALID_MESSAGE", "This is no WebSocket handshake", {

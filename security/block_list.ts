@@ -7,8 +7,7 @@
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
-import type { Change, SharedSet } from "../store/shared_set.ts";
-import { StoredSet } from "../store/stored_set.ts";
+import { type Change, SharedSet } from "../store/shared_set.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Store } from "../store/store.ts";
@@ -88,7 +87,7 @@ export class BlockList {
   readonly #clock: Clock;
   readonly #allowed = new NetworkMap<true>();
   readonly #blocks = new NetworkMap<Block>();
-  readonly #set: SharedSet<Block>;
+  readonly #mirror: SharedSet<Block>;
   readonly #violations: RateLimit;
   readonly #listeners = new Set<(blocks: readonly Block[]) => void>();
 
@@ -119,9 +118,9 @@ export class BlockList {
       name: "violations",
       limit: MAX_VIOLATIONS,
       windowMs: VIOLATION_WINDOW_MS,
-      maxUnshared: MAX_VIOLATIONS,
+      maxUnfolded: MAX_VIOLATIONS,
     });
-    this.#set = new StoredSet<Block>({
+    this.#mirror = new SharedSet<Block>({
       kv,
       clock,
       name: "block",
@@ -130,12 +129,12 @@ export class BlockList {
       endOf: ({ until, level }) => until + (level > 0 ? FORGIVE_MS : 0),
       pollMs,
     }, (change) => this.#changed(change));
-    this.ready = this.#set.ready;
+    this.ready = this.#mirror.ready;
   }
 
   /** `degraded` while KV is away: the last known blocks hold. */
   get state(): "ok" | "degraded" {
-    return this.#set.state === "ok" ? this.#violations.state : "degraded";
+    return this.#mirror.state === "ok" ? this.#violations.state : "degraded";
   }
 
   /**
@@ -176,7 +175,7 @@ export class BlockList {
       until: since + forMs,
       level: 0,
     };
-    await this.#set.put(block.ip, block);
+    await this.#mirror.put(block.ip, block);
     return block;
   }
 
@@ -192,16 +191,16 @@ export class BlockList {
    */
   async unblockIP(ip: string): Promise<boolean> {
     const { text } = networkOf(ip);
-    const block = this.#set.get(text);
+    const block = this.#mirror.get(text);
     if (!block) return false;
     const wasBlocked = this.#holds(block);
-    await this.#set.delete(text);
+    await this.#mirror.delete(text);
     return wasBlocked;
   }
 
   /** The blocks in force, latest first. */
   list(): Block[] {
-    return [...this.#set.values()].filter((block) => this.#holds(block))
+    return [...this.#mirror.values()].filter((block) => this.#holds(block))
       .sort((a, b) => b.since - a.since);
   }
 
@@ -250,7 +249,7 @@ export class BlockList {
     if (this.#violations.take(bucket) === 0) return this.blockOf(ip);
     const standing = this.blockOf(ip);
     if (standing) return standing;
-    const level = (this.#set.get(bucket)?.level ?? 0) + 1;
+    const level = (this.#mirror.get(bucket)?.level ?? 0) + 1;
     const forMs = AUTOMATIC_BLOCK_MS[
       Math.min(level, AUTOMATIC_BLOCK_MS.length) - 1
     ]!;
@@ -265,7 +264,7 @@ export class BlockList {
       level,
     };
     // It holds here at once; if KV is away, it is told when it is back.
-    this.#set.put(bucket, block).catch(() => {});
+    this.#mirror.put(bucket, block).catch(() => {});
     return block;
   }
 
@@ -283,7 +282,7 @@ export class BlockList {
 
   /** Stops watching. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#set[Symbol.asyncDispose]();
+    await this.#mirror[Symbol.asyncDispose]();
     await this.#violations[Symbol.asyncDispose]();
   }
 
@@ -305,15 +304,15 @@ export class BlockList {
    * blocks the one that ends first. Blocks by hand are never given up.
    */
   #makeRoom(ip: string): boolean {
-    if (!this.#set.isFull || this.#set.get(ip)) return true;
+    if (!this.#mirror.isFull || this.#mirror.get(ip)) return true;
     let least: Block | undefined;
-    for (const block of this.#set.values()) {
+    for (const block of this.#mirror.values()) {
       if (block.level === 0) continue;
       if (!least || block.until < least.until) least = block;
     }
     if (!least) return false;
-    this.#set.delete(least.ip).catch(() => {});
-    return !this.#set.isFull;
+    this.#mirror.delete(least.ip).catch(() => {});
+    return !this.#mirror.isFull;
   }
 }
 

@@ -4,8 +4,7 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { SharedSet } from "../store/shared_set.ts";
-import { StoredSet } from "../store/stored_set.ts";
+import { SharedSet } from "../store/shared_set.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   CLOCK_SKEW_MS,
@@ -67,7 +66,7 @@ export interface RevocationsOptions {
  */
 export class Revocations {
   readonly #clock: Clock;
-  readonly #set: SharedSet<Revocation>;
+  readonly #mirror: SharedSet<Revocation>;
   readonly #listeners = new Set<(revoked: readonly Revocation[]) => void>();
 
   /** Fulfilled once they were read for the first time, or could not be. */
@@ -81,7 +80,7 @@ export class Revocations {
   constructor(options: RevocationsOptions) {
     const { kv, clock, maxRevocations = MAX_REVOCATIONS, pollMs } = options;
     this.#clock = clock;
-    this.#set = new StoredSet<Revocation>({
+    this.#mirror = new SharedSet<Revocation>({
       kv,
       clock,
       name: "revocation",
@@ -93,12 +92,12 @@ export class Revocations {
       if (revoked.length === 0) return;
       for (const listener of this.#listeners) listener(revoked);
     });
-    this.ready = this.#set.ready;
+    this.ready = this.#mirror.ready;
   }
 
   /** `degraded` while KV is away: the last known revocations hold. */
   get state(): "ok" | "degraded" {
-    return this.#set.state;
+    return this.#mirror.state;
   }
 
   /**
@@ -138,17 +137,17 @@ export class Revocations {
    */
   isRevoked(grant: Grant): boolean {
     const { user, tokenId, issuedAt = 0 } = grant;
-    if (tokenId !== undefined && this.#set.get(`token:${tokenId}`)) {
+    if (tokenId !== undefined && this.#mirror.get(`token:${tokenId}`)) {
       return true;
     }
     if (user === null) return false;
-    const revocation = this.#set.get(`user:${user}`);
+    const revocation = this.#mirror.get(`user:${user}`);
     return revocation !== undefined && issuedAt <= revocation.at;
   }
 
   /** The revocations in force, latest first. */
   list(): Revocation[] {
-    return [...this.#set.values()].sort((a, b) => b.at - a.at);
+    return [...this.#mirror.values()].sort((a, b) => b.at - a.at);
   }
 
   /**
@@ -167,7 +166,7 @@ export class Revocations {
 
   /** Stops watching. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#set[Symbol.asyncDispose]();
+    await this.#mirror[Symbol.asyncDispose]();
   }
 
   async #revoke(
@@ -199,7 +198,7 @@ export class Revocations {
 
   #keep(revocation: Revocation): Promise<void> {
     try {
-      return this.#set.put(
+      return this.#mirror.put(
         `${revocation.kind}:${revocation.id}`,
         revocation,
       );

@@ -1,5 +1,5 @@
 /**
- * One isolate of the service, all parts put together.
+ * One instance of the service, all parts put together.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { idSource } from "../protocol/envelope.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
 import { Drain } from "../realtime/drain.ts";
-import { rules, SILENT_LINK_MS, STALE_HEAD_MS } from "../monitoring/alerts.ts";
+import { rules } from "../monitoring/alerts.ts";
 import { Freshness } from "../monitoring/freshness.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
@@ -19,18 +19,19 @@ import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
-import { StoredEventLog } from "../store/stored_event_log.ts";
+import { EventLog } from "../store/event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
 import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import { MetricsHistory } from "../monitoring/metrics_history.ts";
+import { Readiness } from "../monitoring/readiness.ts";
+import { Vitals } from "../monitoring/vitals.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
 import { Gate, MESSAGES_PER_REQUEST } from "../routes/gate.ts";
-import type { Condition } from "../routes/health.ts";
 import type { Env } from "../routes/http.ts";
 import { identifier } from "../routes/identity.ts";
 import type { Asset } from "../routes/pages.ts";
@@ -46,15 +47,15 @@ import type { Store } from "../store/store.ts";
 /** How the doorbell rings, in milliseconds, when it is the only link. */
 const ALONE = { minIntervalMs: 5 };
 /**
- * Beside a faster link: after the rush of delivery, since a ring is a commit
- * of its own. It only finds what that link lost.
+ * Beside a faster link: delayed, because each ring is itself a commit. It only
+ * finds what that link lost.
  */
 const BESIDE = { minIntervalMs: 100, waitMs: 100 };
 
-/** The doorbell is rung for a test when it was silent for so long. */
+/** The doorbell is rung as a test after this time of silence. */
 export const SELF_TEST_MS = 15_000;
 
-/** How a session that ended is spoken of when it was not the client's wish. */
+/** Reasons to end that are ordinary: their lines are written at `debug`. */
 const QUIET_ENDS: ReadonlySet<unknown> = new Set([
   undefined,
   1000,
@@ -70,35 +71,35 @@ export interface ServiceOptions {
   settings: Settings;
   /** At least one, unless a key server is set. */
   secrets: readonly string[];
-  /** Holds everything that outlives the isolate; stays the caller's to close. */
+  /** Holds everything that outlives the instance; stays the caller's to close. */
   kv: Store;
   /** Time. */
   clock: Clock;
-  /** Hears of bugs. */
+  /** Writes what operators read. */
   logger: Logger;
   /** The built files, by path. */
   assets: ReadonlyMap<string, Asset>;
-  /** Tells which publish led to which deliveries; nobody is told when absent. */
+  /** Traces events from publish to delivery; none when absent. */
   tracing?: Tracing | undefined;
-  /** Exports measurements, besides the doors. */
+  /** Exports measurements, besides the routes. */
   exportMetrics?: ((metrics: Metrics, isolate: string) => void) | undefined;
 }
 
-/** One isolate of the service. */
+/** One instance of the service. */
 export interface Service extends AsyncDisposable {
   /** Its unique name. */
   readonly isolate: string;
-  /** All its doors. */
+  /** All its routes. */
   readonly app: Hono<Env>;
   /** Publishes, and keeps the streams. */
   readonly hub: Hub;
   /** What its sessions are made of. */
   readonly session: SessionParts;
-  /** Those connected to it. */
+  /** Clients connected to it. */
   readonly sessions: Sessions;
   /** Lets them in. */
   readonly gate: Gate;
-  /** Knows the other isolates. */
+  /** Knows the other instances. */
   readonly instances: Instances;
   /** Blocked addresses. */
   readonly blocks: BlockList;
@@ -108,12 +109,20 @@ export interface Service extends AsyncDisposable {
   readonly publisher: HubPublisher;
   /** Takes it out of service. */
   readonly drain: Drain;
-  /** Tells the other isolates that it goes: it is not taken for lost then. */
+  /** Judges whether it is ready, once told that it listens. */
+  readonly readiness: Readiness;
+  /**
+   * Makes it known to the other instances. To be called once it listens: one
+   * that never could must not be reported as lost.
+   */
+  register(): void;
+  /** Takes that back: an instance that ends without is reported as lost. */
   leave(): Promise<void>;
 }
 
 /**
- * Puts an isolate together; it serves once its `app` is asked.
+ * Puts an instance together; it serves once its `app` is asked, and takes part
+ * in the cluster once {@link Service.register} is called.
  *
  * @param options settings and what they cannot say.
  */
@@ -139,6 +148,7 @@ export function createService(options: ServiceOptions): Service {
     memoryUsage: () => Deno.memoryUsage().rss,
     standings: () => hub.standings(),
     guards: () => securityLog,
+    more: () => vitals.readings(),
   });
   options.exportMetrics?.(metrics, isolate);
   const samples = new MetricsHistory({ clock, metrics });
@@ -146,8 +156,8 @@ export function createService(options: ServiceOptions): Service {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
-  const log = new StoredEventLog({
-    store: kv,
+  const log = new EventLog({
+    kv,
     clock,
     nextId,
     retention: () => retention,
@@ -204,6 +214,10 @@ export function createService(options: ServiceOptions): Service {
     warn: logger.warn,
     info: logger.info,
   });
+  const register = () => {
+    instances.register();
+    monitor.begin();
+  };
   const leave = async () => {
     await monitor[Symbol.asyncDispose]();
     await instances[Symbol.asyncDispose]();
@@ -244,6 +258,22 @@ export function createService(options: ServiceOptions): Service {
     now: () => clock.now(),
   });
 
+  const readiness = new Readiness({
+    probe: () => log.heads(["blocks"]),
+    freshness,
+    link: settings.LINK,
+    linkSilentMs: () => doorbell.silentMs,
+    guards: { blocks, revocations, securityLog, ...limits },
+    isKeyServerAway: () => tokens.keyServer === "away",
+    isDraining: () => drain.isDraining,
+  });
+  const vitals: Vitals = new Vitals({
+    clock,
+    readiness,
+    freshness,
+    monitor,
+    rules: alertRules,
+  });
   const measure = measurer({ clock, metrics, instances, securityLog });
   const session: SessionParts = {
     hub,
@@ -265,8 +295,9 @@ export function createService(options: ServiceOptions): Service {
   };
   const announce = announcer(hub, instances);
   samples.onSample(() => {
-    // What cannot be read now is told at the next sample.
+    // What cannot be read now is reported at the next sample.
     announce().catch(() => {});
+    void vitals.refresh();
     doorbell.test(SELF_TEST_MS);
   });
   const app = createApp({
@@ -285,7 +316,8 @@ export function createService(options: ServiceOptions): Service {
     samples,
     measure,
     report,
-    conditions,
+    readiness,
+    vitals,
     monitor,
     rules: alertRules,
     logger,
@@ -305,6 +337,8 @@ export function createService(options: ServiceOptions): Service {
     revocations,
     publisher: new HubPublisher({ hub, history, maxMessageBytes }),
     drain,
+    readiness,
+    register,
     leave,
     async [Symbol.asyncDispose]() {
       await log.settled();
@@ -338,19 +372,8 @@ export function createService(options: ServiceOptions): Service {
   function limit(name: string, times: number): RateLimit {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
-    const options = { limit: most, windowMs, maxUnshared: most };
+    const options = { limit: most, windowMs, maxUnfolded: most };
     return new RateLimit({ kv, clock, name, ...options });
-  }
-
-  /** Without the store they hold on with what they know. */
-  function guards(): Condition {
-    const parts = { blocks, revocations, securityLog, ...limits };
-    const poorly = Object.entries(parts)
-      .filter(([, { state }]) => state === "degraded").map(([name]) => name);
-    if (tokens.keyServer === "away") poorly.push("key server");
-    const degraded = poorly.length > 0;
-    const detail = degraded ? `degraded: ${poorly.join(", ")}` : "all well";
-    return { ok: true, degraded, detail };
   }
 
   function openWebhook(): Webhook | undefined {
@@ -360,47 +383,12 @@ export function createService(options: ServiceOptions): Service {
     const key = secret === undefined ? undefined : webhookKey(secret);
     return new Webhook({ url, key, clock, log: logger.warn });
   }
-
-  /** Without it events come all the same, only later. */
-  function link(): Condition {
-    const { silentMs } = doorbell;
-    const degraded = silentMs >= SILENT_LINK_MS;
-    const ago = Math.round(silentMs / 1_000);
-    const detail = `${settings.LINK}; doorbell last heard ${ago} s ago`;
-    return { ok: true, degraded, detail };
-  }
-
-  /** A chain that stands still is no reason to send clients away. */
-  async function head(): Promise<Condition> {
-    const ageMs = await freshness.ageMs();
-    if (ageMs === undefined) return { ok: true, detail: "none is expected" };
-    const degraded = ageMs > STALE_HEAD_MS;
-    const seconds = Math.round(ageMs / 1_000);
-    return { ok: true, degraded, detail: `newest block ${seconds} s ago` };
-  }
-
-  async function conditions(): Promise<Record<string, Condition>> {
-    const [store, source] = await Promise.all([
-      log.heads(["blocks"]).then(
-        () => ({ ok: true, detail: "the log answers" }),
-        () => ({ ok: false, detail: "the log cannot be read" }),
-      ),
-      head().catch(() => ({ ok: true, detail: "unknown without the store" })),
-    ]);
-    return {
-      store,
-      link: link(),
-      source,
-      service: drain.isDraining
-        ? { ok: false, detail: "draining" }
-        : { ok: true, detail: "serving" },
-      guards: guards(),
-    };
-  }
 }
 
-/** Writes down who comes and goes; who is sent away, for everyone to read. */
+/** Writes a line for each session; at `info` when the service ended it. */
 function visits(logger: Logger, clock: Clock): SessionsObserver {
+  /** When each began, on the monotonic clock. */
+  const began = new WeakMap<Listed["session"], number>();
   const facts = ({ session, ip }: Listed) => ({
     session: session.id,
     ip,
@@ -408,10 +396,14 @@ function visits(logger: Logger, clock: Clock): SessionsObserver {
     role: session.identity.role,
   });
   return {
-    opened: (listed) => logger.debug("session_opened", facts(listed)),
+    opened: (listed) => {
+      began.set(listed.session, clock.monotonic());
+      logger.debug("session_opened", facts(listed));
+    },
     closed: (listed, why) => {
       const level = QUIET_ENDS.has(why) ? "debug" : "info";
-      const ms = clock.now() - listed.session.since;
+      const now = clock.monotonic();
+      const ms = Math.round(now - (began.get(listed.session) ?? now));
       const code = why ?? null;
       logger[level]("session_closed", { ...facts(listed), code, ms });
     },

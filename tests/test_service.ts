@@ -68,7 +68,7 @@ export function serviceOn(
   };
   const settings = readSettings((name) => all[name], { dev: false });
   const silent = () => {};
-  return createService({
+  const service = createService({
     settings,
     secrets: settings.JWT_SECRET,
     kv,
@@ -81,6 +81,10 @@ export function serviceOn(
       debug: silent,
     },
   });
+  // It is asked without a port, as if it listened.
+  service.register();
+  service.readiness.listening();
+  return service;
 }
 
 /** Asks a service something as if from `ip`. */

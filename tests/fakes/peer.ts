@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Frame } from "../../realtime/codec.ts";
 import type { Socket } from "../../realtime/session.ts";
 
 /** A frame as a test looks at it. */
@@ -33,14 +32,13 @@ export class FakePeer implements Socket {
   stopped = false;
   /** Whether the handshake is under way: sending throws, closing is forgotten. */
   opening = false;
-  /** Every frame sent, unparsed; text alone. */
+  /** Every frame sent, unparsed. */
   readonly texts: string[] = [];
   /** How it was closed, once it was. */
   closed: { code: number | undefined; reason: string | undefined } | undefined;
 
   /** Keeps a frame. */
-  send(text: Frame): void {
-    if (typeof text !== "string") throw new TypeError("A binary frame");
+  send(text: string): void {
     if (this.opening) throw new Error("'readyState' not OPEN");
     this.texts.push(text);
     if (this.stopped) this.bufferedAmount += text.length;

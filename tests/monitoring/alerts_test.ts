@@ -22,10 +22,9 @@ import type {
   Rule,
   Signs,
 } from "../../monitoring/alerts.ts";
-import { CHAIN_BLOCKS, Freshness } from "../../monitoring/freshness.ts";
 import { GONE_MS, LOST_MS } from "../../monitoring/instances.ts";
 import type { Instance, Survey } from "../../monitoring/instances.ts";
-import { LEASE_TTL_MS } from "../../store/stored_lease.ts";
+import { LEASE_TTL_MS } from "../../store/lease.ts";
 import { LOOK_MS, Monitor } from "../../monitoring/monitor.ts";
 import {
   MAX_TRIES,
@@ -40,7 +39,7 @@ import { ManualClock, pass, settle } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
-import type { Found } from "../../store/store.ts";
+import { until } from "../until.ts";
 
 const MEMORY_BYTES = 460 * 2 ** 20;
 const RULES = rules({ memoryBytes: MEMORY_BYTES });
@@ -73,6 +72,7 @@ class Bench {
       RULES,
       {
         now: this.clock.now(),
+        monotonic: this.clock.monotonic(),
         isSilenced: (type) => this.silenced.has(type),
         nextId: () => `alert-${++this.#ids}`,
       },
@@ -151,7 +151,7 @@ Deno.test("isolate_lost is one alert each, and ends when it is heard of or forgo
     raised.map(({ alert }) => [alert.type, alert.subject]),
     [["isolate_lost", "one"], ["isolate_lost", "two"]],
   );
-  assert.match(raised[0]!.alert.message, /one fell silent/);
+  assert.match(raised[0]!.alert.message, /one stopped reporting/);
   assert.deepEqual(bench.see({ lostIsolates: ["one", "two"] }), []);
   const [ended, ...more] = bench.see({ lostIsolates: ["two"] });
   assert.deepEqual(more, []);
@@ -219,6 +219,7 @@ function instance(id: string, options: Partial<Instance> = {}): Instance {
     id,
     startedAt: 0,
     at: 0,
+    uptimeMs: 3_600_000,
     connections: 0,
     subscribers: {},
     totalConnections: 0,
@@ -258,6 +259,7 @@ class Cluster implements AsyncDisposable {
   survey: Survey = {
     present: [instance("one"), instance("two")],
     lost: [],
+    doubtful: [],
     isSure: true,
   };
   headAgeMs: number | undefined;
@@ -281,6 +283,7 @@ class Cluster implements AsyncDisposable {
       },
     });
     this.monitors = ["one", "two"].map((id) => this.#monitor(id));
+    for (const monitor of this.monitors) monitor.begin();
   }
 
   /** Both looked at least once more. */
@@ -311,7 +314,14 @@ class Cluster implements AsyncDisposable {
           return await this.#stored(this.survey);
         },
       },
-      freshness: { ageMs: () => this.#stored(this.headAgeMs) },
+      freshness: {
+        look: () => {
+          const ageMs = this.headAgeMs;
+          return this.#stored(
+            ageMs === undefined ? undefined : { ageMs, unchangedMs: 0 },
+          );
+        },
+      },
       hub: {
         publish: async (publications) => {
           await this.#stored(undefined);
@@ -412,6 +422,7 @@ Deno.test("what happened in a minute is counted over isolates, from the first lo
     cluster.survey = {
       present: [instance("one", counts(one)), instance("two", counts(two))],
       lost: [],
+      doubtful: [],
       isSure: true,
     };
   };
@@ -440,15 +451,19 @@ Deno.test("an isolate that is heard of again did not do everything in a minute",
     counts: { ...instance("").counts, failedConnections },
   });
   const one = instance("one");
-  const startedAt = cluster.clock.now();
   const survey = (...present: Instance[]) =>
-    cluster.survey = { present: [one, ...present], lost: [], isSure: true };
+    cluster.survey = {
+      present: [one, ...present],
+      lost: [],
+      doubtful: [],
+      isSure: true,
+    };
   survey();
   await cluster.look();
-  survey(instance("two", { startedAt, ...failed(1_000) }));
+  survey(instance("two", failed(1_000)));
   await cluster.look();
   assert.equal(cluster.lines.length, 0, "what it counted before is old");
-  survey(instance("two", { startedAt, ...failed(1_011) }));
+  survey(instance("two", failed(1_011)));
   await cluster.look();
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
 });
@@ -456,12 +471,16 @@ Deno.test("an isolate that is heard of again did not do everything in a minute",
 Deno.test("an isolate that started since the last look is counted from its start", async () => {
   await using cluster = new Cluster();
   const one = instance("one");
-  cluster.survey = { present: [one], lost: [], isSure: true };
+  cluster.survey = { present: [one], lost: [], doubtful: [], isSure: true };
   await cluster.look();
   const counts = { ...instance("").counts, failedConnections: 11 };
-  const startedAt = cluster.clock.now() + 1;
-  const young = instance("two", { startedAt, counts });
-  cluster.survey = { present: [one, young], lost: [], isSure: true };
+  const young = instance("two", { uptimeMs: LOOK_MS - 1, counts });
+  cluster.survey = {
+    present: [one, young],
+    lost: [],
+    doubtful: [],
+    isSure: true,
+  };
   await cluster.look();
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
 });
@@ -472,21 +491,22 @@ Deno.test("an isolate is told of as lost only by who is sure, and stays lost mea
   const lost = [instance("two")];
   const told = () =>
     cluster.lines.map(([event, { subject }]) => `${event} ${subject}`);
-  cluster.survey = { present, lost, isSure: false };
+  cluster.survey = { present, lost, doubtful: [], isSure: false };
   await cluster.look(2 * LOOK_MS);
   assert.deepEqual(told(), []);
-  cluster.survey = { present, lost, isSure: true };
+  cluster.survey = { present, lost, doubtful: [], isSure: true };
   await cluster.look();
   assert.deepEqual(told(), ["alert two"]);
 
   cluster.survey = {
     present,
     lost: [...lost, instance("three")],
+    doubtful: [],
     isSure: false,
   };
   await cluster.look(2 * LOOK_MS);
   assert.deepEqual(told(), ["alert two"]);
-  cluster.survey = { present, lost: [], isSure: false };
+  cluster.survey = { present, lost: [], doubtful: [], isSure: false };
   await cluster.look();
   assert.deepEqual(told(), ["alert two", "alert_ended two"]);
 });
@@ -508,6 +528,57 @@ Deno.test("looks that the store held up tell of an alert once, and of its end", 
     "alert-1-firing",
     "alert-1-resolved",
   ]);
+});
+
+for (const stepMs of [-3_600_000, 3_600_000]) {
+  Deno.test(`an alert is raised and ended in its time while the wall clock steps by ${stepMs} ms`, async () => {
+    const bench = new Bench();
+    const bad = { deliveryMs: { value: SLOW_DELIVERY_MS + 1 } };
+    bench.see(bad);
+    bench.clock.stepWall(stepMs);
+    assert.deepEqual(bench.see(bad, FIRE_AFTER_MS - 1), []);
+    const [raised] = bench.see(bad, 1);
+    assert.equal(raised!.alert.startedAt, bench.clock.now());
+    bench.see({});
+    bench.clock.stepWall(-stepMs);
+    assert.deepEqual(bench.see({}, END_AFTER_MS - 1), []);
+    assert.equal(bench.see({}, 1).length, 1);
+
+    await using cluster = new Cluster();
+    await cluster.look();
+    cluster.clock.stepWall(stepMs);
+    await cluster.look();
+    const counts = { ...instance("").counts, failedConnections: 11 };
+    const one = instance("one", { counts });
+    cluster.survey = { ...cluster.survey, present: [one] };
+    await cluster.look();
+    cluster.clock.stepWall(-stepMs);
+    await cluster.look();
+    assert.deepEqual(cluster.lines.map(([event]) => event), ["alert"]);
+    await cluster.look(120_000);
+    assert.deepEqual(cluster.lines.map(([event]) => event), [
+      "alert",
+      "alert_ended",
+    ]);
+  });
+}
+
+Deno.test("a lost instance stays lost while the next watcher cannot know better", async () => {
+  await using cluster = new Cluster();
+  const present = [instance("one")];
+  const two = [instance("two")];
+  const seen = () =>
+    cluster.lines.map(([event, { subject }]) => `${event} ${subject}`);
+  cluster.survey = { present, lost: two, doubtful: [], isSure: true };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(seen(), ["alert two"]);
+  cluster.survey = { present, lost: [], doubtful: two, isSure: true };
+  await cluster.look(2 * LOOK_MS);
+  assert.deepEqual(seen(), ["alert two"]);
+  const three = [instance("three")];
+  cluster.survey = { present, lost: [], doubtful: three, isSure: true };
+  await cluster.look();
+  assert.deepEqual(seen(), ["alert two", "alert_ended two"]);
 });
 
 Deno.test("when the store goes away, the one on watch says so, and the events follow", async () => {
@@ -632,33 +703,6 @@ Deno.test("the webhook's key is what openssl makes of the secret", async () => {
   );
 });
 
-Deno.test("a chain is expected where a source is set, or where one was", async () => {
-  const clock = new ManualClock();
-  const hub = (blocks: number) => ({
-    heads: () => Promise.resolve([{ epoch: "e", seq: blocks }]),
-    read: (_channel: string, { limit }: { limit: number }) =>
-      Promise.resolve({
-        entries: Array.from({ length: Math.min(blocks, limit) }, (_, i) => ({
-          seq: blocks - i,
-          at: clock.now() - 1_000 * (i + 5),
-        })).reverse(),
-      }),
-  });
-  const ageOf = (blocks: number, isExpected: boolean) =>
-    new Freshness({
-      hub: hub(blocks) as unknown as ConstructorParameters<
-        typeof Freshness
-      >[0]["hub"],
-      clock,
-      isExpected,
-    }).ageMs();
-  assert.equal(await ageOf(0, false), undefined);
-  assert.equal(await ageOf(CHAIN_BLOCKS - 1, false), undefined);
-  assert.equal(await ageOf(CHAIN_BLOCKS, false), 5_000);
-  assert.equal(await ageOf(1, true), 5_000);
-  assert.equal(await ageOf(0, true), 0, "counted from the start");
-});
-
 Deno.test("operators see alerts and silence them; others may not", async () => {
   await using service = await openTestService();
   const ask = async (
@@ -706,20 +750,26 @@ Deno.test("operators see alerts and silence them; others may not", async () => {
   assert.deepEqual(service.bugs, []);
 });
 
-Deno.test("an isolate that says goodbye is not lost, one that does not is, for a while", async () => {
-  await using service = await openTestService();
+Deno.test("an instance that leaves is not lost, one that does not is, for a while", async () => {
+  const clock = new ManualClock();
+  await using service = await openTestService({ clock });
   const { kv, isolate, instances } = service;
   const own = ["instance", isolate];
-  let entry: Found<Instance>;
-  do entry = await kv.get<Instance>(own); while (!entry.value);
-  const { value } = entry;
-  const silent = (id: string, ms: number) =>
-    kv.set(["instance", id], { ...value, id, at: Date.now() - ms });
-  await silent("x-lost", LOST_MS);
-  await silent("x-gone", GONE_MS);
-  const { present, lost } = await instances.survey();
-  assert.deepEqual(present.map(({ id }) => id), [isolate]);
-  assert.deepEqual(lost.map(({ id }) => id), ["x-lost"]);
+  await until(
+    async () => (await kv.get(own)).value !== null,
+    "its heartbeat",
+  );
+  const { value } = await kv.get<Instance>(own);
+  await kv.set(["instance", "x"], { ...value, id: "x" });
+  const seen = async () => {
+    const { present, lost } = await instances.survey();
+    return [present, lost].map((some) => some.map(({ id }) => id));
+  };
+  assert.deepEqual(await seen(), [[isolate, "x"], []]);
+  await pass(clock, LOST_MS);
+  assert.deepEqual(await seen(), [[isolate], ["x"]]);
+  await pass(clock, GONE_MS - LOST_MS);
+  assert.deepEqual(await seen(), [[isolate], []]);
   await service.leave();
   assert.equal((await kv.get(own)).value, null);
 });

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { BEAT_MS, Instances, LOST_MS } from "../../monitoring/instances.ts";
+import {
+  BEAT_MS,
+  GONE_MS,
+  Instances,
+  LOST_MS,
+} from "../../monitoring/instances.ts";
 import type { Instance } from "../../monitoring/instances.ts";
 import { Metrics } from "../../monitoring/metrics.ts";
 import { MetricsHistory } from "../../monitoring/metrics_history.ts";
@@ -27,6 +32,12 @@ class Bench implements AsyncDisposable {
   }
 
   isolate(id: string, memoryUsage: number): Instances {
+    const instances = this.unregistered(id, memoryUsage);
+    instances.register();
+    return instances;
+  }
+
+  unregistered(id: string, memoryUsage = 1): Instances {
     const { clock } = this;
     const sessions = new Sessions();
     const metrics = new Metrics({
@@ -108,34 +119,78 @@ Deno.test("what isolates count adds up, and times are those of the worst", async
   }
 });
 
-Deno.test("who was heard of lately is there; who is silent longer is lost, not counted", async () => {
-  const kv = await openStore(":memory:");
-  await using bench = new Bench(kv);
+Deno.test("an instance is lost when its heartbeat stays unchanged, by the observer's own clock", async () => {
+  const clock = new ManualClock();
+  const kv = new MemoryKv(clock).connect({ weather: () => CALM });
+  await using bench = new Bench(kv, clock);
   const one = bench.isolate("one", 1);
-  bench.isolate("two", 1);
-  await bench.beat();
-  const { value } = await kv.get<Instance>(["instance", "two"]);
+  await pass(clock, 0);
+  const { value } = await kv.get<Instance>(["instance", "one"]);
+  const write = (id: string, at: number) =>
+    kv.set(["instance", id], { ...value, id, at });
   const names = async () => {
-    const { present, lost } = await one.survey();
-    return [present, lost].map((some) => some.map(({ id }) => id));
+    const { present, lost, doubtful } = await one.survey();
+    return [present, lost, doubtful]
+      .map((some) => some.map(({ id }) => id).join());
   };
-  await kv.set(["instance", "old"], {
-    ...value,
-    id: "old",
-    at: bench.clock.now() - LOST_MS + 1,
-  });
-  assert.deepEqual(await names(), [["one", "old", "two"], []]);
-  await kv.set(["instance", "old"], {
-    ...value,
-    id: "old",
-    at: bench.clock.now() - LOST_MS,
-  });
-  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
-  assert.equal((await one.report()).instances, 2);
+  await write("fresh", clock.now());
+  await write("old", clock.now() - LOST_MS);
+  await write("ahead", clock.now() + 3_600_000);
+  assert.deepEqual(await names(), ["one,fresh", "", "ahead,old"]);
+  await pass(clock, 1_000);
+  await write("ahead", clock.now() + 3_600_000);
+  assert.deepEqual(await names(), ["one,ahead,fresh", "", "old"]);
+  clock.stepWall(-3_600_000);
+  await pass(clock, LOST_MS - 1_001);
+  assert.deepEqual(await names(), ["one,ahead,fresh", "", "old"]);
+  await pass(clock, 1);
+  assert.deepEqual(await names(), ["one,ahead", "fresh,old", ""]);
+  await pass(clock, 1_000);
+  assert.deepEqual(await names(), ["one", "ahead,fresh,old", ""]);
+  assert.equal((await one.report()).instances, 1);
+  await pass(clock, GONE_MS - LOST_MS);
+  assert.deepEqual(await names(), ["one", "", ""]);
 
-  // An older version of this program may be beside this one.
-  await kv.set(["instance", "older"], { id: "older", at: bench.clock.now() });
-  assert.deepEqual(await names(), [["one", "two"], ["old"]]);
+  // An earlier version of this program may be beside this one.
+  await kv.set(["instance", "older"], { id: "older", at: clock.now() });
+  assert.deepEqual(await names(), ["one", "", ""]);
+});
+
+for (const stepMs of [-3_600_000, 3_600_000]) {
+  Deno.test(`a step of the wall clock by ${stepMs} ms makes nobody lost`, async () => {
+    const clock = new ManualClock();
+    const kv = new MemoryKv(clock).connect({ weather: () => CALM });
+    await using bench = new Bench(kv, clock);
+    const one = bench.isolate("one", 1);
+    const two = bench.isolate("two", 1);
+    await pass(clock, LOST_MS);
+    clock.stepWall(stepMs);
+    // A step forward also makes the store delete what expires by its clock.
+    await pass(clock, BEAT_MS);
+    for (let ms = BEAT_MS; ms < 4 * BEAT_MS; ms += 1_000) {
+      await pass(clock, 1_000);
+      for (const seen of [one, two]) {
+        const { present, lost, isSure } = await seen.survey();
+        assert.deepEqual([present.length, lost.length, isSure], [2, 0, true]);
+      }
+    }
+    assert.equal((await one.report()).uptime, (LOST_MS + 4 * BEAT_MS) / 1_000);
+  });
+}
+
+Deno.test("an instance that never registered is not listed by others, and leaves nothing", async () => {
+  const clock = new ManualClock();
+  const kv = new MemoryKv(clock).connect({ weather: () => CALM });
+  await using bench = new Bench(kv, clock);
+  const one = bench.isolate("one", 1);
+  const other = bench.unregistered("two");
+  await pass(clock, 2 * BEAT_MS);
+  assert.deepEqual((await one.list()).map(({ id }) => id), ["one"]);
+  assert.deepEqual((await other.list()).map(({ id }) => id), ["two", "one"]);
+  await other[Symbol.asyncDispose]();
+  other.register();
+  await pass(clock, BEAT_MS);
+  assert.equal((await kv.get(["instance", "two"])).value, null);
 });
 
 for (const end of ["failed", "hung"] as const) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Instances } from "../../monitoring/instances.ts";
 import { RATE_SECONDS } from "../../monitoring/counters.ts";
 import { INSTRUMENTS } from "../../monitoring/instruments.ts";
+import type { Measured } from "../../monitoring/exposition.ts";
 import type { InstrumentName, Reading } from "../../monitoring/instruments.ts";
 import { Metrics } from "../../monitoring/metrics.ts";
 import { getPerformanceReport } from "../../monitoring/report.ts";
@@ -14,10 +15,10 @@ import { Sessions } from "../../realtime/sessions.ts";
 import { STALE_HEAD_MS } from "../../monitoring/alerts.ts";
 import { channelNamed } from "../../protocol/channels.ts";
 import { REPORT } from "../examples.ts";
-import { entryOf } from "../fakes/entry.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
+import { until } from "../until.ts";
 
 function metricsOn(clock = new ManualClock()): Metrics {
   return new Metrics({
@@ -115,12 +116,18 @@ Deno.test("rooms count as one, whatever their names", () => {
   assert(!text.includes("room:"));
 });
 
-Deno.test("the age of an event counts from when it was accepted", () => {
+Deno.test("the age of an event is that of its own timestamp, whatever its id says", () => {
   const clock = new ManualClock();
   const metrics = metricsOn(clock);
-  const newest = entryOf("e", 3, "{}", { at: clock.now() });
+  const timestamp = new Date(clock.now()).toISOString();
+  const id = JSON.stringify('","timestamp":"1999-01-01T00:00:00.000Z');
   clock.advance(70);
-  metrics.hub.flushed!("blocks", 3, 2, newest);
+  metrics.hub.flushed!(
+    "blocks",
+    3,
+    2,
+    `{"type":"NEW_BLOCK","channel":"blocks","id":${id},"timestamp":"${timestamp}","payload":{}}`,
+  );
   const age = readingOf(metrics, "kaldrix_event_age_seconds")!;
   assert.equal(age.value, 0.07);
   const blocks = { channel: "blocks" };
@@ -352,37 +359,46 @@ Deno.test("GET /metrics is what Prometheus reads, without a token, a room's name
   assert.equal(await promtool(everyone) ?? "", "");
 });
 
-Deno.test("whoever is asked tells the same of an isolate: no counter seems to fall", async () => {
+Deno.test("readings are of now, those of others as old as they say; no counter falls", async () => {
   await using service = await openTestService();
   const { kv, hub, isolate } = service;
+  const clock = new ManualClock(Date.now());
   await using other = new Instances({
     kv,
-    clock: {
-      ...systemLike,
-      now: () => Date.now(),
-      monotonic: () => performance.now(),
-    },
+    clock,
     id: "other",
     sessions: new Sessions(),
     hub,
     metrics: metricsOn(),
     samples: { last: undefined } as MetricsHistory,
   });
-  while (!(await kv.get(["measured", isolate])).value);
+  other.register();
+  for (const id of [isolate, "other"]) {
+    await until(
+      async () => (await kv.get(["measured", id])).value !== null,
+      `the heartbeat of ${id}`,
+    );
+  }
+  const events = async (from: () => Promise<Measured[]> | Measured[]) => {
+    const own = (await from()).find(({ id }) => id === isolate)!;
+    return own.readings.find((it) => it.name === "kaldrix_events_total")
+      ?.value ?? 0;
+  };
   await publish(service, "room:a");
-  const of = async (instances: Instances) =>
-    (await instances.measured()).find(({ id }) => id === isolate);
-  assert.deepEqual(await of(service.instances), await of(other));
+  assert.equal(await events(() => [service.instances.measured()]), 1);
+  assert.equal(await events(() => other.measuredByOthers()), 0);
+  const text = await (await service.request("/metrics")).text();
+  const ages = parsed(text).get("kaldrix_readings_age_seconds")!.samples;
   assert.deepEqual(
-    (await service.instances.measured()).map(({ id }) => id).toSorted(),
-    [isolate, "other"].toSorted(),
+    ages.map(({ labels, value }) => [labels.get("isolate"), value === 0]),
+    [[isolate, true], ["other", false]],
+  );
+  assert.equal(
+    await events(() => other.measuredByOthers()),
+    1,
+    "what was answered once is known to the others",
   );
 });
-
-const systemLike = {
-  after: () => ({ [Symbol.dispose]() {} }),
-  soon: (work: () => void) => queueMicrotask(work),
-};
 
 Deno.test("/api/metrics answers as JSON and as text, with its history", async () => {
   await using service = await openTestService();
@@ -422,7 +438,7 @@ Deno.test("subscribers of metrics hear of the cluster at every sample, once", as
     behind: false,
     advance() {
       while (cursor.seq < stream.seq) {
-        sent.push(stream.entryAt(++cursor.seq).json);
+        sent.push(stream.textOf(++cursor.seq, false));
       }
     },
   };

@@ -4,14 +4,14 @@ import {
   HIGH_WATER_BYTES,
   MAX_REPLY_BACKLOG_BYTES,
   Outbox,
+  Pace,
   PAGE_EVENTS,
   READ_RETRY_MS,
   STALL_MS,
+  TICK_MS,
 } from "../../realtime/outbox.ts";
 import type { LogPage } from "../../store/event_log.ts";
 import { entryOf } from "../fakes/entry.ts";
-import { JSON_CODEC } from "../../realtime/json_codec.ts";
-import { Pace, TICK_MS } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { FakePeer } from "../fakes/peer.ts";
@@ -55,7 +55,7 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     },
     readOldest: () => Promise.resolve(log.oldest),
   };
-  const outbox = new Outbox(peer, JSON_CODEC, parts, () => stalls++);
+  const outbox = new Outbox(peer, parts, () => stalls++);
   const publish = (count: number) => {
     for (let i = 0; i < count; i++) {
       const next = stream.seq + 1;
@@ -74,14 +74,6 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     stalls: () => stalls,
   };
 }
-
-/** A reply that carries a name. */
-const echo = (payload: string) => ({
-  type: "TEST" as const,
-  payload,
-  id: "reply",
-  now: 0,
-});
 
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -309,12 +301,12 @@ Deno.test("replies alone may fill a socket up to their bound, then its client is
   const { outbox, peer, stalls, stream } = bench();
   outbox.attach(stream, { epoch: "e", seq: 0 });
   peer.bufferedAmount = MAX_REPLY_BACKLOG_BYTES;
-  outbox.reply(echo("x"));
+  outbox.say("{}");
   assert.deepEqual([peer.texts.length, stalls()], [1, 0]);
   peer.bufferedAmount++;
-  outbox.reply(echo("x"));
+  outbox.say("{}");
   assert.deepEqual([peer.texts.length, stalls()], [1, 1]);
-  outbox.reply(echo("x"));
+  outbox.say("{}");
   assert.equal(stalls(), 1, "once");
   assert.equal(stream.cursors.size, 0);
 });
@@ -323,23 +315,20 @@ Deno.test("joined replies keep their order, also among events", () => {
   const { outbox, peer, stream, publish, clock } = bench();
   outbox.batch = true;
   outbox.attach(stream, { epoch: "e", seq: 0 });
-  outbox.reply(echo("a"));
-  outbox.reply(echo("b"));
+  outbox.say('{"type":"a"}');
+  outbox.say('{"type":"b"}');
   assert.equal(peer.texts.length, 0, "until the turn is over");
   publish(1);
-  outbox.reply(echo("c"));
+  outbox.say('{"type":"c"}');
   clock.turn();
   assert.deepEqual(
-    peer.seen.map(({ type, payload }) => payload ?? type),
+    peer.seen.map(({ type }) => type),
     ["a", "b", "NEW_BLOCK", "c"],
   );
-  outbox.reply(echo("d"));
+  outbox.say('{"type":"d"}');
   outbox.batch = false;
-  outbox.reply(echo("e"));
-  assert.deepEqual(peer.seen.slice(4).map(({ payload }) => payload), [
-    "d",
-    "e",
-  ]);
+  outbox.say('{"type":"e"}');
+  assert.deepEqual(peer.seen.slice(4).map(({ type }) => type), ["d", "e"]);
 });
 
 Deno.test("several channels that are behind are served in turn", async () => {

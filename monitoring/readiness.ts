@@ -1,0 +1,138 @@
+/**
+ * Whether this instance can do its work, part by part.
+ *
+ * @module
+ */
+import { SILENT_LINK_MS, STALE_HEAD_MS } from "./alerts.ts";
+import { stillMs } from "./freshness.ts";
+import type { Freshness } from "./freshness.ts";
+
+/** How one part that serving depends on is. */
+export interface Condition {
+  /** Whether the service can do its work with it. */
+  readonly ok: boolean;
+  /** Whether it does its work in a poorer way for now. */
+  readonly degraded?: boolean;
+  /** What is wrong, or how it is. */
+  readonly detail: string;
+}
+
+/** Conditions by the name of their part. */
+export type Conditions = Readonly<Record<string, Condition>>;
+
+/** A guard that goes on with what it knows while the store is unreachable. */
+export interface Degradable {
+  /** Whether it does. */
+  readonly state: "ok" | "degraded";
+}
+
+/** What {@link Readiness} asks. */
+export interface ReadinessParts {
+  /** Uses the log as publishing does; rejects when it cannot. */
+  readonly probe: () => Promise<unknown>;
+  /** Follows the newest block. */
+  readonly freshness: Pick<Freshness, "look">;
+  /** Name of the link. */
+  readonly link: string;
+  /** Time since the link was last heard, in milliseconds. */
+  readonly linkSilentMs: () => number;
+  /** The guards, by name. */
+  readonly guards: Readonly<Record<string, Degradable>>;
+  /** Whether the key server is unreachable. */
+  readonly isKeyServerAway: () => boolean;
+  /** Whether the instance is draining. */
+  readonly isDraining: () => boolean;
+}
+
+/** Judges whether the instance is ready for clients. */
+export class Readiness {
+  readonly #parts: ReadinessParts;
+  #isListening = false;
+  #wasReady = false;
+
+  /** Not ready before {@link listening}. */
+  constructor(parts: ReadinessParts) {
+    this.#parts = parts;
+  }
+
+  /** Every instance of this process accepts connections. */
+  listening(): void {
+    this.#isListening = true;
+  }
+
+  /** Whether the last {@link check} found the instance ready. */
+  get wasReady(): boolean {
+    return this.#wasReady;
+  }
+
+  /** Looks at every part; never rejects. */
+  async check(): Promise<Conditions> {
+    const [store, source] = await Promise.all([this.#store(), this.#source()]);
+    const conditions = {
+      store,
+      link: this.#link(),
+      source,
+      service: this.#service(),
+      guards: this.#guards(),
+    };
+    this.#wasReady = isReady(conditions);
+    return conditions;
+  }
+
+  async #store(): Promise<Condition> {
+    try {
+      await this.#parts.probe();
+      return { ok: true, detail: "the log answers" };
+    } catch {
+      return { ok: false, detail: "the log cannot be used" };
+    }
+  }
+
+  /** A chain that stands still is no reason to send clients away. */
+  async #source(): Promise<Condition> {
+    const head = await this.#parts.freshness.look().catch(() => null);
+    if (head === null) return { ok: true, detail: "unknown without the store" };
+    if (!head) return { ok: true, detail: "none is expected" };
+    const degraded = stillMs(head) > STALE_HEAD_MS;
+    const seconds = (ms: number) => Math.round(ms / 1_000);
+    const { ageMs, unchangedMs } = head;
+    const detail = seconds(ageMs) < 0
+      ? `newest block ${
+        seconds(ageMs)
+      } s ago by its own timestamp: clocks differ; unchanged for ${
+        seconds(unchangedMs)
+      } s`
+      : `newest block ${seconds(ageMs)} s ago`;
+    return { ok: true, degraded, detail };
+  }
+
+  /** Without it events arrive all the same, only later. */
+  #link(): Condition {
+    const silentMs = this.#parts.linkSilentMs();
+    const degraded = silentMs >= SILENT_LINK_MS;
+    const ago = Math.round(silentMs / 1_000);
+    const detail = `${this.#parts.link}; doorbell last heard ${ago} s ago`;
+    return { ok: true, degraded, detail };
+  }
+
+  #service(): Condition {
+    if (this.#parts.isDraining()) return { ok: false, detail: "draining" };
+    if (!this.#isListening) return { ok: false, detail: "starting" };
+    return { ok: true, detail: "serving" };
+  }
+
+  #guards(): Condition {
+    const { guards, isKeyServerAway } = this.#parts;
+    const poor = Object.entries(guards)
+      .filter(([, { state }]) => state === "degraded").map(([name]) => name);
+    if (isKeyServerAway()) poor.push("key server");
+    const degraded = poor.length > 0;
+    const detail = degraded ? `degraded: ${poor.join(", ")}` : "all well";
+    return { ok: true, degraded, detail };
+  }
+}
+
+/** Whether every part is ok. */
+export function isReady(conditions: Conditions): boolean {
+  return Object.values(conditions).every(({ ok }) => ok);
+}

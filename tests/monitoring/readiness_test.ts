@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import {
+  rules,
+  SILENT_LINK_MS,
+  STALE_HEAD_MS,
+} from "../../monitoring/alerts.ts";
+import type { Alert } from "../../monitoring/alerts.ts";
+import type { Head } from "../../monitoring/freshness.ts";
+import { CLUSTER_MS } from "../../monitoring/measurements.ts";
+import { isReady, Readiness } from "../../monitoring/readiness.ts";
+import type { ReadinessParts } from "../../monitoring/readiness.ts";
+import { Vitals } from "../../monitoring/vitals.ts";
+import { SERVICE_VERSION } from "../../platform/version.ts";
+import { ManualClock } from "../fakes/clock.ts";
+import { openTestService } from "../test_service.ts";
+
+const WELL: ReadinessParts = {
+  probe: () => Promise.resolve(),
+  freshness: { look: () => Promise.resolve(undefined) },
+  link: "broadcast",
+  linkSilentMs: () => 0,
+  guards: { blocks: { state: "ok" } },
+  isKeyServerAway: () => false,
+  isDraining: () => false,
+};
+
+function headOf(head: Head | undefined): Pick<ReadinessParts, "freshness"> {
+  return { freshness: { look: () => Promise.resolve(head) } };
+}
+
+/** Each case: what is wrong, which part says so, and how. */
+const CASES: Readonly<
+  Record<
+    string,
+    [Partial<ReadinessParts>, string, RegExp, "ok" | "poor" | "no"]
+  >
+> = {
+  "a log that fails": [
+    { probe: () => Promise.reject(new Error()) },
+    "store",
+    /cannot be used/,
+    "no",
+  ],
+  "an instance that drains": [
+    { isDraining: () => true },
+    "service",
+    /draining/,
+    "no",
+  ],
+  "a silent link": [
+    { linkSilentMs: () => SILENT_LINK_MS },
+    "link",
+    /60 s ago/,
+    "poor",
+  ],
+  "a chain that stands still": [
+    headOf({ ageMs: STALE_HEAD_MS + 1, unchangedMs: 0 }),
+    "source",
+    /newest block 60 s ago/,
+    "poor",
+  ],
+  "a chain that stands still, by a clock that is ahead": [
+    headOf({ ageMs: -3_600_000, unchangedMs: STALE_HEAD_MS + 1 }),
+    "source",
+    /newest block -3600 s ago.*unchanged for 60 s/,
+    "poor",
+  ],
+  "a chain whose age the store does not tell": [
+    { freshness: { look: () => Promise.reject(new Error()) } },
+    "source",
+    /unknown/,
+    "ok",
+  ],
+  "a guard without the store": [
+    { guards: { blocks: { state: "degraded" } } },
+    "guards",
+    /degraded: blocks/,
+    "poor",
+  ],
+  "a key server that is away": [
+    { isKeyServerAway: () => true },
+    "guards",
+    /degraded: key server/,
+    "poor",
+  ],
+};
+
+for (const [what, [parts, name, detail, how]] of Object.entries(CASES)) {
+  Deno.test(`Readiness of ${what}`, async () => {
+    const readiness = new Readiness({ ...WELL, ...parts });
+    readiness.listening();
+    const conditions = await readiness.check();
+    const { [name]: condition, ...others } = conditions;
+    assert.match(condition!.detail, detail);
+    assert.equal(condition!.ok, how !== "no");
+    assert.equal(condition!.degraded ?? false, how === "poor");
+    assert.equal(isReady(conditions), how !== "no");
+    assert.equal(readiness.wasReady, how !== "no");
+    assert(isReady(others), "nothing else is concerned");
+  });
+}
+
+Deno.test("an instance is not ready before all of its process listen", async () => {
+  const readiness = new Readiness(WELL);
+  assert(!isReady(await readiness.check()));
+  assert(!readiness.wasReady);
+  readiness.listening();
+  assert(isReady(await readiness.check()));
+});
+
+Deno.test("Vitals read what is of now, and keep the last alerts without the store", async () => {
+  const clock = new ManualClock();
+  const all = rules({ memoryBytes: 1 });
+  const freshness: { head: Head | undefined } = { head: undefined };
+  const monitor: ConstructorParameters<typeof Vitals>[0]["monitor"] & {
+    unreachable: Alert | undefined;
+  } = {
+    alerts: () => alerts(),
+    unreachable: undefined,
+  };
+  let alerts = () => Promise.resolve([{ type: "memory" } as Alert]);
+  const readiness = new Readiness(WELL);
+  const vitals = new Vitals({
+    clock,
+    readiness,
+    freshness,
+    monitor,
+    rules: all,
+  });
+  const read = (name: string) =>
+    vitals.readings().filter((it) => it.name === name)
+      .map(({ labels, value }) => [labels["type"] ?? labels["version"], value]);
+  const firing = () =>
+    read("kaldrix_alerts_firing").filter(([, value]) => value === 1)
+      .map(([type]) => type);
+  assert.deepEqual(read("kaldrix_build_info"), [[SERVICE_VERSION, 1]]);
+  assert.deepEqual(read("kaldrix_ready"), [[undefined, 0]]);
+  assert.deepEqual(read("kaldrix_head_age_seconds"), []);
+  assert.equal(read("kaldrix_alerts_firing").length, all.length + 1);
+
+  readiness.listening();
+  freshness.head = { ageMs: -2_500, unchangedMs: 0 };
+  await vitals.refresh();
+  assert.deepEqual(read("kaldrix_ready"), [[undefined, 1]]);
+  assert.deepEqual(read("kaldrix_head_age_seconds"), [[undefined, -2.5]]);
+  assert.deepEqual(firing(), ["memory"]);
+
+  alerts = () => Promise.reject(new Error("away"));
+  monitor.unreachable = { type: "store_unreachable" } as Alert;
+  clock.advance(CLUSTER_MS);
+  await vitals.refresh();
+  assert.deepEqual(firing(), ["memory", "store_unreachable"]);
+});
+
+Deno.test("GET /metrics and /health say which version, whether ready, and what fires", async () => {
+  await using service = await openTestService({ env: { SOURCE: "simulator" } });
+  const text = await (await service.request("/metrics")).text();
+  const own = `isolate="${service.isolate}"`;
+  for (
+    const line of [
+      `kaldrix_build_info{version="${SERVICE_VERSION}",${own}} 1`,
+      `kaldrix_ready{${own}} 1`,
+      `kaldrix_alerts_firing{type="stale_head",severity="critical",${own}} 0`,
+      `kaldrix_alerts_firing{type="store_unreachable",severity="critical",${own}} 0`,
+    ]
+  ) assert(text.split("\n").includes(line), line);
+  assert.match(text, /^kaldrix_head_age_seconds\{[^}]*\} \d/m);
+  const { version, status } = await (await service.request("/health")).json();
+  assert.deepEqual([version, status], [SERVICE_VERSION, "ok"]);
+});
