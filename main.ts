@@ -6,7 +6,7 @@
 import { openLogger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
-import { Lease } from "./store/lease.ts";
+import { StoredLease } from "./store/stored_lease.ts";
 import { isExported } from "./platform/tracing.ts";
 import { pause } from "./platform/pause.ts";
 import { onEndAsked } from "./platform/signals.ts";
@@ -48,7 +48,7 @@ export const service: Service = createService({
   tracing: telemetry && new telemetry.Spans(),
   exportMetrics: telemetry?.exportMetrics,
 });
-let source: Lease | undefined;
+let source: StoredLease | undefined;
 onEndAsked((name) => void end(name));
 
 /** The server, as `deno serve` starts it, alone in its process. */
@@ -69,7 +69,7 @@ export function listening(address: Deno.Addr): void {
   logger.info("listening", { instance, version: SERVICE_VERSION, address });
   service.register();
   if (settings.SOURCE === "none") return;
-  source ??= new Lease({
+  source ??= new StoredLease({
     kv,
     clock,
     name: "source",

@@ -97,10 +97,10 @@ export class Metrics {
       );
       this.#deliveries.add(this.#options.clock.monotonic(), deliveries);
     },
-    flushed: (channel, events, subscribers, text) => {
+    flushed: (channel, events, subscribers, newest) => {
       this.#deliveriesByKind.add(kindOf(channel), events * subscribers);
       // The sum of a histogram must not fall, also after a step of the clock.
-      const ms = Math.max(0, this.#options.clock.now() - timeIn(text));
+      const ms = Math.max(0, this.#options.clock.now() - newest.at);
       this.#spread("kaldrix_event_age_seconds", this.#ageSpread, ms, 1);
     },
     accepted: (events) => {
@@ -329,15 +329,4 @@ function channelReadings(standings: Iterable<Standing>): Reading[] {
       value,
     })),
   ];
-}
-
-const TIMESTAMP = '"timestamp":"';
-/** Length of an ISO 8601 instant in UTC with milliseconds. */
-const INSTANT_LENGTH = 24;
-
-/** When the server accepted an event, in epoch milliseconds. */
-function timeIn(text: string): number {
-  // Quotes within the fields before it are escaped, so the first is its own.
-  const at = text.indexOf(TIMESTAMP) + TIMESTAMP.length;
-  return Date.parse(text.slice(at, at + INSTANT_LENGTH));
 }

@@ -29,7 +29,8 @@ import { stillMs } from "./freshness.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instance, Instances } from "./instances.ts";
-import { Lease } from "../store/lease.ts";
+import type { Lease } from "../store/lease.ts";
+import { StoredLease } from "../store/stored_lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
 import type { Store } from "../store/store.ts";
@@ -122,7 +123,7 @@ export class Monitor implements AsyncDisposable {
   begin(): void {
     if (this.#stop.signal.aborted) return;
     const { kv, clock, id } = this.#options;
-    this.#lease ??= new Lease({
+    this.#lease ??= new StoredLease({
       kv,
       clock,
       name: "monitor",

@@ -118,7 +118,19 @@ function exceeds(text: string, maxBytes: number): boolean {
  * `UNSUPPORTED_VERSION` or `MESSAGE_TOO_LARGE`.
  */
 export function decode(data: unknown, maxBytes: number): ClientFrame {
-  const frame = envelope(parse(data, maxBytes));
+  return interpret(parse(data, maxBytes), maxBytes);
+}
+
+/**
+ * Understands one frame from a client that was parsed already, whatever
+ * notation it came in.
+ *
+ * @param value the frame as a JSON value; anything else in it is refused.
+ * @param maxBytes longest message of a batch, in bytes of JSON.
+ * @throws {Refusal} as {@link decode}.
+ */
+export function interpret(value: unknown, maxBytes: number): ClientFrame {
+  const frame = envelope(sound(value));
   const ref = refOf(frame);
   const command = commands.get(frame.type);
   if (command) {
@@ -173,7 +185,7 @@ export function decodePublications(
   text: string,
   maxBytes: number,
 ): readonly Publication[] {
-  const value = parse(text, Infinity);
+  const value = sound(parse(text, Infinity));
   if (typeof value === "object" && value !== null && "messages" in value) {
     const { messages } = checked(Many, value, undefined) as z.infer<
       typeof Many
@@ -206,15 +218,17 @@ function parse(data: unknown, maxBytes: number): unknown {
   } catch (cause) {
     throw new Refusal("INVALID_JSON", undefined, { cause });
   }
-  const issue = unsoundness(value);
-  if (issue) {
-    const ref = refOf(value);
-    throw new Refusal(codeOf(value, issue), undefined, {
-      issues: [bounded(issue)],
-      ref,
-    });
-  }
   return value;
+}
+
+/** Refuses what could not be kept and sent on exactly as it came. */
+function sound(value: unknown): unknown {
+  const issue = unsoundness(value);
+  if (!issue) return value;
+  throw new Refusal(codeOf(value, issue), undefined, {
+    issues: [bounded(issue)],
+    ref: refOf(value),
+  });
 }
 
 /** What the envelope must have before its type can be looked up. */

@@ -1,5 +1,5 @@
 /**
- * Frames as text. An event's payload is stringified once; what stands around
+ * Frames as JSON text. An event's payload is stringified once; what stands around
  * it is joined as text, here and nowhere else.
  *
  * @module
@@ -34,31 +34,28 @@ export interface FrameOptions {
   readonly ref?: string | undefined;
 }
 
+/** A frame of the server itself, before it is encoded. */
+export type ReplyFrame =
+  & FrameOptions
+  & (
+    | {
+      [Type in ReplyType]: {
+        readonly type: Type;
+        readonly payload: ReplyPayload<Type>;
+      };
+    }[ReplyType]
+    /** The echo of a `TEST`, its payload as the sender wrote it. */
+    | { readonly type: "TEST"; readonly payload: unknown }
+  );
+
 /**
  * Writes a reply.
  *
- * @param type which reply.
- * @param payload what it says.
- * @param options its envelope.
+ * @param reply its type, payload and envelope.
  * @returns one JSON text.
  */
-export function encodeReply<Type extends ReplyType>(
-  type: Type,
-  payload: ReplyPayload<Type>,
-  options: FrameOptions,
-): string {
-  return encodeFrame(type, JSON.stringify(payload), options);
-}
-
-/**
- * Writes the echo of a `TEST`.
- *
- * @param payload as the sender wrote it.
- * @param options its envelope.
- * @returns one JSON text.
- */
-export function encodeTest(payload: unknown, options: FrameOptions): string {
-  return encodeFrame("TEST", JSON.stringify(payload), options);
+export function encodeReply(reply: ReplyFrame): string {
+  return encodeFrame(reply.type, JSON.stringify(reply.payload), reply);
 }
 
 /**
@@ -84,9 +81,9 @@ export interface EventPlace {
   /** Canonical name of the channel. */
   readonly channel: string;
   /** Position in it, from 1; absent on channels without retention. */
-  readonly seq?: number;
+  readonly seq?: number | undefined;
   /** Identity of its log; absent likewise. */
-  readonly epoch?: string;
+  readonly epoch?: string | undefined;
 }
 
 /**
@@ -104,41 +101,25 @@ export function encodeEvent(
   { channel, seq, epoch }: EventPlace,
   { id, now }: FrameOptions,
 ): string {
-  const position = seq === undefined ? "" : `,"seq":${seq},"epoch":"${epoch}"`;
-  return `{"type":"${type}","channel":"${channel}"${position},"id":${
+  return `${eventHead(type, { channel, seq, epoch })},"id":${
     JSON.stringify(id)
   },"timestamp":"${
     instantText(now)
   }","version":"${VERSION}","payload":${payloadText}}`;
 }
 
-const PLACE =
-  /^\{(?:"replay":true,)?"type":"\w+","channel":"([^"]+)","seq":(\d+),"epoch":"(\w+)"/;
-
 /**
- * Reads back where an event stands, without parsing it.
+ * How an event's frame begins: all that follows from its type and place.
  *
- * @param text what {@link encodeEvent} or {@link asReplay} wrote.
- * @returns nothing for frames without a position.
+ * @param type its message type.
+ * @param place where it stands.
  */
-export function placeIn(text: string): Required<EventPlace> | undefined {
-  const [, channel, seq, epoch] = PLACE.exec(text) ?? [];
-  if (channel === undefined) return undefined;
-  return { channel, seq: Number(seq), epoch: epoch! };
-}
-
-/** Reads back the type of any frame written here, without parsing it. */
-export function typeIn(text: string): string {
-  return /^\{(?:"replay":true,)?"type":"(\w+)"/.exec(text)![1]!;
-}
-
-/**
- * The same event, marked as sent from history.
- *
- * @param text what {@link encodeEvent} wrote.
- */
-export function asReplay(text: string): string {
-  return `{"replay":true,${text.slice(1)}`;
+export function eventHead(
+  type: string,
+  { channel, seq, epoch }: EventPlace,
+): string {
+  const position = seq === undefined ? "" : `,"seq":${seq},"epoch":"${epoch}"`;
+  return `{"type":"${type}","channel":"${channel}"${position}`;
 }
 
 function encodeFrame(

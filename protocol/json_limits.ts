@@ -12,9 +12,9 @@ export const MAX_DEPTH = 32;
 /**
  * Looks for what would be lost or harmful further on: nesting beyond
  * {@link MAX_DEPTH}, prototype keys, lone surrogates, numbers that a double
- * cannot hold.
+ * cannot hold, values that JSON does not have.
  *
- * @param value what `JSON.parse` returned.
+ * @param value what `JSON.parse` returned, or the parser of another notation.
  * @returns the first thing wrong, or nothing.
  */
 export function unsoundness(value: unknown): Issue | undefined {
@@ -45,7 +45,8 @@ function inspect(value: unknown, depth: number): Fault | undefined {
     if (Number.isFinite(value) && !Number.isInteger(value)) return undefined;
     return fault("cannot be kept exactly as a number; send it as a string");
   }
-  if (typeof value !== "object" || value === null) return undefined;
+  if (typeof value === "boolean" || value === null) return undefined;
+  if (typeof value !== "object") return fault("is not a JSON value");
   if (depth === MAX_DEPTH) return fault(`nests deeper than ${MAX_DEPTH}`);
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
@@ -53,6 +54,9 @@ function inspect(value: unknown, depth: number): Fault | undefined {
       if (inner) return at(i, inner);
     }
     return undefined;
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) {
+    return fault("is not a JSON value");
   }
   for (const key of Object.keys(value)) {
     if (key === "__proto__" || !key.isWellFormed()) {

@@ -55,6 +55,12 @@ export const REFUSALS = {
   FORBIDDEN: { text: "Not allowed", http: 403, close: 4503 },
   RATE_LIMITED: { text: "Rate limit reached", http: 429, close: 4029 },
   MESSAGE_TOO_LARGE: { text: "Message is too large", http: 413, close: 4513 },
+  ID_CONFLICT: {
+    text: "The id was used for another message",
+    http: 409,
+    close: 4500,
+  },
+  TOO_MANY_ROOMS: { text: "Too many rooms begun", http: 429, close: 4500 },
   TOO_MANY_SUBSCRIPTIONS: {
     text: "Too many subscriptions on one connection",
     http: 400,

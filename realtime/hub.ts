@@ -22,8 +22,9 @@ import type {
   LogPage,
   PageRange,
 } from "../store/event_log.ts";
-import { Pace, PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
+import { PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 import type { OutboxParts } from "./outbox.ts";
+import { Pace } from "./pace.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
 import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
@@ -64,14 +65,14 @@ export interface HubObserver {
    */
   delivered?(events: number, deliveries: number, ms: number): void;
   /**
-   * A channel's share of that: so many new events, the newest of them as
-   * `text`, for so many subscribers.
+   * A channel's share of that: so many new events for so many subscribers,
+   * the newest of them as `newest`.
    */
   flushed?(
     channel: string,
     events: number,
     subscribers: number,
-    text: string,
+    newest: Entry,
   ): void;
   /** Events were published by this isolate. */
   accepted?(events: readonly { readonly channel: string }[]): void;
@@ -491,8 +492,7 @@ export class Hub {
       deliveries += fresh * size;
       if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
       const { channel, seq } = stream;
-      const text = stream.textOf(seq, false);
-      this.#observer.flushed?.(channel, fresh, size, text);
+      this.#observer.flushed?.(channel, fresh, size, stream.entryAt(seq));
     }
     if (this.#dirty.size > 0) this.#clock.soon(() => this.#flush());
     if (since === Infinity) return;

@@ -1,26 +1,27 @@
 /**
- * What one client is still owed.
+ * What one client is still to be sent.
  *
  * @module
  */
-import { asReplay, encodeBatch, encodeReply } from "../protocol/encode.ts";
-import type { FrameOptions } from "../protocol/encode.ts";
+import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import type { GapReason } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { LoggedEntry } from "../store/entry.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { LogPage } from "../store/event_log.ts";
+import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import type { Pace, Paced } from "./pace.ts";
 import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
-import type { Cursor, Stream } from "./stream.ts";
+import type { Stream } from "./stream.ts";
+import { Subscription } from "./subscription.ts";
+import type { Sender, StreamPosition } from "./subscription.ts";
 
-/** A socket is fed no further while it holds so many bytes. */
+/** Nothing more is sent to a socket that holds so many bytes. */
 export const HIGH_WATER_BYTES = 256 * 1024;
-/** Replies alone may fill a socket up to here; then its client reads too slowly. */
+/** Replies alone may fill a socket up to here; then its client is too slow. */
 export const MAX_REPLY_BACKLOG_BYTES = 1024 * 1024;
-/** Without progress for so long, a client reads too slowly. */
+/** Without progress for so long a client is too slow, in milliseconds. */
 export const STALL_MS = 30_000;
-/** How often sockets that were full are looked at again, in milliseconds. */
-export const TICK_MS = 20;
 /** Events read from the log at once for one client. */
 export const PAGE_EVENTS = 256;
 /** Bytes read from the log at once for one client, never before one event. */
@@ -32,8 +33,8 @@ export const READ_RETRY_MS = 500;
 export interface Peer {
   /** Bytes accepted but not yet handed to the network. */
   readonly bufferedAmount: number;
-  /** Hands over one frame; silent once closed. */
-  send(text: string): void;
+  /** Sends one frame; does nothing once closed. */
+  send(frame: Frame): void;
 }
 
 /** What an outbox needs of the machine around it. */
@@ -50,93 +51,25 @@ export interface OutboxParts {
   readOldest: (channel: string) => Promise<number>;
   /** Envelope fields for frames made here. */
   envelope: () => FrameOptions;
-  /** Called for every outbox with something to catch up, until it has. */
+  /** Ticks outboxes that are behind. */
   pace: Pace;
 }
 
-/** Looks after the outboxes that could not keep up, with one timer for all. */
-export class Pace {
-  readonly #clock: Clock;
-  readonly #waiting = new Set<Outbox>();
-  #timer: Disposable | undefined;
-
-  /** Idle until the first one falls behind. */
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** How many outboxes are behind. */
-  get size(): number {
-    return this.#waiting.size;
-  }
-
-  /** Looks at `outbox` every {@link TICK_MS} until it has caught up. */
-  add(outbox: Outbox): void {
-    this.#waiting.add(outbox);
-    this.#timer ??= this.#clock.after(TICK_MS, () => this.#tick());
-  }
-
-  /** Stops looking. */
-  [Symbol.dispose](): void {
-    this.#waiting.clear();
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = undefined;
-  }
-
-  #tick(): void {
-    this.#timer = undefined;
-    for (const outbox of this.#waiting) {
-      if (!outbox.tick()) this.#waiting.delete(outbox);
-    }
-    if (this.#waiting.size > 0) {
-      this.#timer ??= this.#clock.after(TICK_MS, () => this.#tick());
-    }
-  }
-}
-
-/** Where a subscription begins. */
-export interface Start {
-  /** The log that `seq` counts in. */
-  readonly epoch: string;
-  /** Last number the client has. */
-  readonly seq: number;
-}
-
-class Place implements Cursor {
-  readonly stream: Stream;
-  readonly #outbox: Outbox;
-  seq: number;
-  epoch: string;
-  replayUntil: number;
-  behind = false;
-
-  constructor(outbox: Outbox, stream: Stream, { epoch, seq }: Start) {
-    this.#outbox = outbox;
-    this.stream = stream;
-    this.epoch = epoch;
-    this.seq = seq;
-    this.replayUntil = stream.seq;
-  }
-
-  advance(): void {
-    this.#outbox.advance(this);
-  }
-}
-
 /**
- * One client's cursors, and the hand that moves them: events go out while the
+ * One client's subscriptions, and what moves them: events go out while the
  * socket takes them, from the stream's ring or, further back, from the log. A
  * slow client costs a number for each channel, not a queue.
  */
-export class Outbox {
+export class Outbox implements Paced, Sender {
   readonly #peer: Peer;
+  readonly #codec: Codec;
   readonly #parts: OutboxParts;
   readonly #onStall: () => void;
-  readonly #places = new Map<string, Place>();
-  readonly #behind = new Set<Place>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #behind = new Set<Subscription>();
   /** Whether frames due together may be joined. */
   batch = false;
-  #replies: string[] = [];
+  #replies: ReplyFrame[] = [];
   #open = true;
   #catchingUp = false;
   #retryAt = 0;
@@ -147,111 +80,125 @@ export class Outbox {
    * Empty.
    *
    * @param peer where frames go.
+   * @param codec how they are encoded.
    * @param parts the machine around it.
-   * @param onStall called once, when the client reads too slowly.
+   * @param onStall called once, when the client is too slow.
    */
-  constructor(peer: Peer, parts: OutboxParts, onStall: () => void) {
+  constructor(
+    peer: Peer,
+    codec: Codec,
+    parts: OutboxParts,
+    onStall: () => void,
+  ) {
     this.#peer = peer;
+    this.#codec = codec;
     this.#parts = parts;
     this.#onStall = onStall;
   }
 
-  /** How many channels the client follows. */
+  /** How many channels the client is subscribed to. */
   get size(): number {
-    return this.#places.size;
+    return this.#subscriptions.size;
   }
 
-  /** Whether the client follows `channel`. */
+  /** Whether the client is subscribed to `channel`. */
   has(channel: string): boolean {
-    return this.#places.has(channel);
+    return this.#subscriptions.has(channel);
   }
 
-  /** Where the client stands in `stream`, if it follows it. */
-  standing(stream: Stream): Start | undefined {
-    const place = this.#places.get(stream.channel);
-    return place && { epoch: place.epoch, seq: place.seq };
+  /** The client's position in `stream`, if it is subscribed. */
+  positionIn(stream: Stream): StreamPosition | undefined {
+    const subscription = this.#subscriptions.get(stream.channel);
+    return subscription &&
+      { epoch: subscription.epoch, seq: subscription.seq };
   }
 
-  /** Sends what was kept to go with others of the turn. */
-  flush(): void {
-    this.#sayAll();
-  }
-
-  /** Where the client stands, by channel. */
+  /** The client's positions, by channel. */
   *positions(): IterableIterator<
     { channel: string; seq: number; lag: number }
   > {
-    for (const [channel, { seq, stream }] of this.#places) {
+    for (const [channel, { seq, stream }] of this.#subscriptions) {
       yield { channel, seq, lag: stream.seq - seq };
     }
   }
 
   /**
-   * Follows `stream` from `start` on; again moves the cursor there. What must
-   * come before the first event has to be said already.
+   * Subscribes to `stream` from `start` on; again moves the position there.
+   * Replies that must precede the first event have to be sent already.
    */
-  attach(stream: Stream, start: Start): void {
+  attach(stream: Stream, start: StreamPosition): void {
     // The client may have been found too slow while it was being answered.
     if (!this.#open) return;
     this.detach(stream.channel);
-    const place = new Place(this, stream, start);
-    this.#places.set(stream.channel, place);
-    stream.cursors.add(place);
-    this.advance(place);
+    const subscription = new Subscription(stream, start, this);
+    this.#subscriptions.set(stream.channel, subscription);
+    stream.cursors.add(subscription);
+    this.advance(subscription);
   }
 
   /**
-   * Follows `channel` no longer.
+   * Ends the subscription to `channel`.
    *
-   * @returns whether it was followed.
+   * @returns whether there was one.
    */
   detach(channel: string): boolean {
-    const place = this.#places.get(channel);
-    if (!place) return false;
-    place.stream.cursors.delete(place);
-    this.#places.delete(channel);
-    this.#behind.delete(place);
+    const subscription = this.#subscriptions.get(channel);
+    if (!subscription) return false;
+    subscription.stream.cursors.delete(subscription);
+    this.#subscriptions.delete(channel);
+    this.#behind.delete(subscription);
     return true;
   }
 
-  /** Follows nothing any more and sends nothing any more. */
+  /** Ends all subscriptions and sends nothing any more. */
   close(): void {
     this.#open = false;
-    for (const channel of this.#places.keys()) this.detach(channel);
+    for (const channel of this.#subscriptions.keys()) this.detach(channel);
     this.#replies = [];
   }
 
-  /** Sends a frame of the server's own, with others of the turn if allowed. */
-  say(text: string): void {
+  /** Sends a reply, joined with others of the turn if allowed. */
+  reply(reply: ReplyFrame): void {
     if (!this.#open) return;
     if (this.#peer.bufferedAmount > MAX_REPLY_BACKLOG_BYTES) {
       return this.#stall();
     }
     if (!this.batch) {
-      this.#sayAll();
-      return this.#peer.send(text);
+      this.flush();
+      return this.#peer.send(this.#codec.reply(reply));
     }
-    this.#replies.push(text);
+    this.#replies.push(reply);
     if (this.#replies.length === 1) {
-      this.#parts.clock.soon(() => this.#sayAll());
-    } else if (this.#replies.length === FRAME_EVENTS) this.#sayAll();
+      this.#parts.clock.soon(() => this.flush());
+    } else if (this.#replies.length === FRAME_EVENTS) this.flush();
   }
 
-  /** Hands over what is due at `place`; called by its stream. */
-  advance(place: Cursor): void {
-    const own = place as Place;
-    if (!this.#open || own.behind) return;
-    if (!this.#takeFromRing(own)) this.#fallBehind(own);
+  /** Sends replies that were kept to be joined with others of the turn. */
+  flush(): void {
+    const replies = this.#replies;
+    if (replies.length === 0) return;
+    this.#replies = [];
+    this.#peer.send(
+      replies.length === 1
+        ? this.#codec.reply(replies[0]!)
+        : this.#codec.batch(replies, this.#parts.envelope()),
+    );
+  }
+
+  /** Sends what `subscription` is due; called for its stream. */
+  advance(subscription: Subscription): void {
+    if (!this.#open || subscription.behind) return;
+    if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
   }
 
   /**
-   * Looks whether the socket takes frames again.
+   * Continues if the socket takes frames again.
    *
    * @returns whether anything is still to be caught up.
    */
   tick(): boolean {
     if (!this.#open || this.#behind.size === 0) return false;
-    const now = this.#parts.clock.now();
+    const now = this.#parts.clock.monotonic();
     const buffered = this.#peer.bufferedAmount;
     const takes = buffered <= HIGH_WATER_BYTES / 2;
     if (takes || buffered < this.#buffered) this.#progressAt = now;
@@ -269,143 +216,139 @@ export class Outbox {
     this.#onStall();
   }
 
-  #sayAll(): void {
-    const replies = this.#replies;
-    if (replies.length === 0) return;
-    this.#replies = [];
-    this.#peer.send(
-      replies.length === 1
-        ? replies[0]!
-        : encodeBatch(replies, this.#parts.envelope()),
-    );
-  }
-
-  #fallBehind(place: Place): void {
-    place.behind = true;
+  #fallBehind(subscription: Subscription): void {
+    subscription.behind = true;
     if (this.#behind.size === 0) {
-      this.#progressAt = this.#parts.clock.now();
+      this.#progressAt = this.#parts.clock.monotonic();
       this.#buffered = this.#peer.bufferedAmount;
     }
-    this.#behind.add(place);
+    this.#behind.add(subscription);
     this.#parts.pace.add(this);
     this.#catchUp();
   }
 
-  /** @returns whether `place` has everything the stream has. */
-  #takeFromRing(place: Place): boolean {
-    const { stream } = place;
+  /** @returns whether the client has everything the stream has. */
+  #sendFromRing(to: Subscription): boolean {
+    const { stream } = to;
     const peer = this.#peer;
-    while (place.epoch === stream.epoch && place.seq < stream.seq) {
-      if (place.seq + 1 < stream.first) return false;
+    const codec = this.#codec;
+    while (to.epoch === stream.epoch && to.seq < stream.seq) {
+      if (to.seq + 1 < stream.first) return false;
       if (peer.bufferedAmount >= HIGH_WATER_BYTES) return false;
-      if (this.#replies.length > 0) this.#sayAll();
+      if (this.#replies.length > 0) this.flush();
       if (this.batch) {
-        const frame = stream.frameAfter(place.seq, place.replayUntil);
-        peer.send(frame.text);
-        place.seq = frame.seq;
+        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
+        peer.send(joined.frame);
+        to.seq = joined.seq;
       } else {
-        const replay = place.seq < place.replayUntil;
-        peer.send(stream.textOf(++place.seq, replay));
+        const seq = ++to.seq;
+        peer.send(codec.event(stream.entryAt(seq), to.marksOf(seq)));
       }
     }
-    return place.epoch === stream.epoch;
+    return to.epoch === stream.epoch;
   }
 
-  /** Serves those who are behind, one step each in turn, while it can. */
+  /** Serves subscriptions that are behind, one step each in turn. */
   async #catchUp(): Promise<void> {
     if (this.#catchingUp) return;
     this.#catchingUp = true;
     try {
       while (this.#open && this.#peer.bufferedAmount < HIGH_WATER_BYTES) {
-        const [place] = this.#behind;
-        if (!place) break;
-        this.#behind.delete(place);
-        if (this.#takeFromRing(place)) {
-          place.behind = false;
+        const [subscription] = this.#behind;
+        if (!subscription) break;
+        this.#behind.delete(subscription);
+        if (this.#sendFromRing(subscription)) {
+          subscription.behind = false;
           continue;
         }
-        this.#behind.add(place);
+        this.#behind.add(subscription);
         if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) break;
-        await this.#takeFromLog(place);
+        await this.#sendFromLog(subscription);
       }
     } catch {
-      // The log cannot be read now; whoever is behind stays where it is.
-      this.#retryAt = this.#parts.clock.now() + READ_RETRY_MS;
+      // The log cannot be read now; positions stay as they are.
+      this.#retryAt = this.#parts.clock.monotonic() + READ_RETRY_MS;
     } finally {
       this.#catchingUp = false;
     }
   }
 
-  async #takeFromLog(place: Place): Promise<void> {
-    const { stream } = place;
+  async #sendFromLog(to: Subscription): Promise<void> {
+    const { stream } = to;
     const { channel, epoch } = stream;
     if (!stream.logged) {
       // Live only: what was missed is gone, as `subscribed` said.
-      place.epoch = epoch;
-      place.seq = Math.max(place.seq, stream.first - 1);
+      to.epoch = epoch;
+      to.seq = Math.max(to.seq, stream.first - 1);
       return;
     }
-    if (place.epoch !== epoch) {
-      const oldest = place.epoch === UNBORN_EPOCH
+    if (to.epoch !== epoch) {
+      const oldest = to.epoch === UNBORN_EPOCH
         ? undefined
         : await this.#parts.readOldest(channel);
-      if (!this.#follows(place) || stream.epoch !== epoch) return;
-      place.epoch = epoch;
+      if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+      to.epoch = epoch;
       if (oldest === undefined) return;
-      place.replayUntil = stream.seq;
-      this.#tellGap(place, 1, oldest - 1, "epoch_changed");
-      place.seq = oldest - 1;
+      to.replayUntil = stream.seq;
+      this.#sendGap(to, 1, oldest - 1, "epoch_changed");
+      to.seq = oldest - 1;
       return;
     }
     const upTo = stream.first - 1;
-    const { entries } = await this.#parts.readPage(channel, place.seq, upTo);
-    if (!this.#follows(place) || stream.epoch !== epoch) return;
-    this.#sendPage(place, entries);
+    const { entries } = await this.#parts.readPage(channel, to.seq, upTo);
+    if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+    this.#sendPage(to, entries);
     // A short page that ended before its range did has nothing further.
-    if (entries.length === 0 && place.seq < upTo) {
-      this.#tellGap(place, place.seq + 1, upTo, "retention");
-      place.seq = upTo;
+    if (entries.length === 0 && to.seq < upTo) {
+      this.#sendGap(to, to.seq + 1, upTo, "retention");
+      to.seq = upTo;
     }
   }
 
-  #follows(place: Place): boolean {
-    return this.#open && this.#places.get(place.stream.channel) === place;
+  /** Whether the subscription still holds, after waiting for the log. */
+  #isCurrent(subscription: Subscription): boolean {
+    const { channel } = subscription.stream;
+    return this.#open && this.#subscriptions.get(channel) === subscription;
   }
 
-  #sendPage(place: Place, page: readonly LoggedEntry[]): void {
+  #sendPage(to: Subscription, page: readonly LoggedEntry[]): void {
     for (let i = 0; i < page.length;) {
       if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) return;
-      const { seq } = page[i]!;
-      if (seq > place.seq + 1) {
-        this.#tellGap(place, place.seq + 1, seq - 1, "retention");
+      const first = page[i]!.seq;
+      if (first > to.seq + 1) {
+        this.#sendGap(to, to.seq + 1, first - 1, "retention");
       }
-      const texts: string[] = [];
+      const parts: MarkedEntry[] = [];
       let length = 0;
-      let last = seq - 1;
-      while (i < page.length && page[i]!.seq === last + 1) {
-        const { json } = page[i++]!;
-        last++;
-        texts.push(last <= place.replayUntil ? asReplay(json) : json);
-        length += json.length;
+      let seq = first - 1;
+      while (i < page.length && page[i]!.seq === seq + 1) {
+        const entry = page[i++]!;
+        parts.push({ entry, marks: to.marksOf(++seq) });
+        length += entry.json.length;
         if (!this.batch || length >= FRAME_LENGTH) break;
       }
-      this.#sayAll();
+      this.flush();
       this.#peer.send(
-        texts.length === 1
-          ? texts[0]!
-          : encodeBatch(texts, this.#parts.envelope()),
+        parts.length === 1
+          ? this.#codec.event(parts[0]!.entry, parts[0]!.marks)
+          : this.#codec.batch(parts, this.#parts.envelope()),
       );
-      place.seq = last;
+      to.seq = seq;
     }
   }
 
-  #tellGap(place: Place, from: number, to: number, reason: GapReason): void {
-    const { channel, epoch } = place.stream;
-    this.#sayAll();
-    this.#peer.send(encodeReply(
-      "gap",
-      { channel, from, to, epoch, reason },
-      this.#parts.envelope(),
-    ));
+  #sendGap(
+    { stream }: Subscription,
+    from: number,
+    to: number,
+    reason: GapReason,
+  ): void {
+    const { channel, epoch } = stream;
+    this.flush();
+    this.#peer.send(this.#codec.reply({
+      type: "gap",
+      payload: { channel, from, to, epoch, reason },
+      ...this.#parts.envelope(),
+    }));
   }
 }

@@ -1,71 +1,76 @@
 /**
- * A client that only listens: the streams of a session without its verbs.
+ * A client that only receives: the streams of a session without its verbs.
  *
  * @module
  */
-import type { Subscription } from "../protocol/commands.ts";
-import { encodeReply } from "../protocol/encode.ts";
+import type { Subscription as Requested } from "../protocol/commands.ts";
+import type { ReplyFrame } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Codec } from "./codec.ts";
 import type { Hub } from "./hub.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./outbox.ts";
 import type { Connection } from "./sessions.ts";
-import { follow } from "./subscription.ts";
+import { subscribe } from "./subscribe.ts";
+import { TokenTimer } from "./token_timer.ts";
 
-/** Longest wait of one timer, in milliseconds. */
-const MAX_TIMER_MS = 24 * 3_600_000;
-
-/** Where a feed goes. */
+/** Where the frames of an SSE session go. */
 export interface SsePeer extends Peer {
   /** Ends the connection; does nothing once it has ended. */
   close(): void;
 }
 
-/** What feeds need of the machine around them. */
+/** What SSE sessions need of the machine around them. */
 export interface SseSessionParts {
   /** Opens channels. */
   hub: Hub;
   /** Time, for tokens and stalls. */
   clock: Clock;
-  /** Names for feeds and frames. */
+  /** Names for sessions and frames. */
   nextId: (now: number) => string;
-  /** Hears of refusals, by code. */
+  /** Called with the code of every refusal. */
   refused?: ((code: RefusalCode) => void) | undefined;
 }
 
-/** One listener. */
+/** One receiver. */
 export class SseSession implements Connection {
   /** Unique name. */
   readonly id: string;
   /** When it began, in epoch milliseconds. */
   readonly since: number;
-  /** Listeners do not say what they are. */
+  /** Receivers do not name their program. */
   readonly client: undefined;
   readonly #peer: SsePeer;
   readonly #parts: SseSessionParts;
   readonly #principal: Principal;
   readonly #outbox: Outbox;
-  #expiry: Disposable | undefined;
+  readonly #token: TokenTimer;
   #open = true;
   #onEnd: (why?: RefusalCode | number) => void = () => {};
 
-  /** Waits for {@link follow}. */
-  constructor(peer: SsePeer, parts: SseSessionParts, principal: Principal) {
+  /** Waits for {@link subscribe}. */
+  constructor(
+    peer: SsePeer,
+    codec: Codec,
+    parts: SseSessionParts,
+    principal: Principal,
+  ) {
     this.#peer = peer;
     this.#parts = parts;
     this.#principal = principal;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
-    this.#outbox = new Outbox(peer, parts.hub.outboxParts, () => {
+    this.#outbox = new Outbox(peer, codec, parts.hub.outboxParts, () => {
       this.disconnect("SLOW_CONSUMER");
     });
-    if (principal.expiresAt !== undefined) {
-      this.#watchToken(principal.expiresAt);
-    }
+    this.#token = new TokenTimer(parts.clock, {
+      expired: () => this.disconnect("TOKEN_EXPIRED"),
+    });
+    this.#token.watch(principal.expiresAt);
   }
 
   /** Who the client is. */
@@ -78,24 +83,24 @@ export class SseSession implements Connection {
     return this.#principal.isRevoked();
   }
 
-  /** The channels it follows, where it stands in them and how far behind. */
+  /** Its channels, with its position in each and how far it is behind. */
   get positions(): ReturnType<Outbox["positions"]> {
     return this.#outbox.positions();
   }
 
-  /** Names who hears, once, that the feed has ended. */
+  /** Registers the listener that is called, once, when the session has ended. */
   onEnd(listener: (why?: RefusalCode | number) => void): void {
     this.#onEnd = listener;
   }
 
   /**
-   * Begins; what became of each channel is said in `subscribed`.
+   * Subscribes; the result of each channel is sent in `subscribed`.
    *
-   * @throws {Refusal} `STORE_UNAVAILABLE`, or why no channel at all can be
-   * followed.
+   * @throws {Refusal} `STORE_UNAVAILABLE`, or the first refusal when no channel
+   * at all can be subscribed to.
    */
-  async follow(subscriptions: readonly Subscription[]): Promise<void> {
-    await follow(subscriptions, {
+  async subscribe(requests: readonly Requested[]): Promise<void> {
+    await subscribe(requests, {
       hub: this.#parts.hub,
       outbox: this.#outbox,
       principal: this.#principal,
@@ -110,54 +115,48 @@ export class SseSession implements Connection {
             })),
           });
         }
-        this.#say("subscribed", payload);
+        this.#reply("subscribed", payload);
       },
-      tellGap: (payload) => this.#say("gap", payload),
+      reportGap: (payload) => this.#reply("gap", payload),
     });
   }
 
-  /** Tells the client to come back later. */
+  /** Asks the client to come back later. */
   drain(retryInMs: number): void {
-    this.#say("draining", { retryInMs });
+    this.#reply("draining", { retryInMs });
   }
 
-  /** Says why, and ends the connection. */
+  /** Sends why, and ends the connection. */
   disconnect(code: RefusalCode, why?: string): void {
     if (!this.#open) return;
     this.#parts.refused?.(code);
     if (code !== "SLOW_CONSUMER") {
       const refusal = new Refusal(code, why);
-      this.#say("error", refusal.toJSON() as ReplyPayload<"error">);
+      this.#reply("error", refusal.toJSON() as ReplyPayload<"error">);
     }
     this.end(code);
     this.#peer.close();
   }
 
   /**
-   * The client has gone: lets go of everything.
+   * The client has left: releases everything.
    *
    * @param why the refusal that ended it; absent when the client left.
    */
   end(why?: RefusalCode): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#expiry?.[Symbol.dispose]();
+    this.#token[Symbol.dispose]();
     this.#outbox.close();
     this.#onEnd(why);
   }
 
-  #watchToken(expiresAt: number): void {
-    const left = expiresAt - this.#parts.clock.now();
-    if (left <= 0) return this.disconnect("TOKEN_EXPIRED");
-    this.#expiry = this.#parts.clock.after(
-      Math.min(left, MAX_TIMER_MS),
-      () => this.#watchToken(expiresAt),
-    );
-  }
-
-  #say<Type extends ReplyType>(type: Type, payload: ReplyPayload<Type>): void {
+  #reply<Type extends ReplyType>(
+    type: Type,
+    payload: ReplyPayload<Type>,
+  ): void {
     const now = this.#parts.clock.now();
     const id = this.#parts.nextId(now);
-    this.#outbox.say(encodeReply(type, payload, { id, now }));
+    this.#outbox.reply({ type, payload, id, now } as ReplyFrame);
   }
 }

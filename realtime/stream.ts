@@ -3,81 +3,87 @@
  *
  * @module
  */
-import { asReplay, encodeBatch } from "../protocol/encode.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
-import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Entry, LoggedEntry } from "../store/entry.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Head } from "../store/event_log.ts";
+import { REPLAY } from "./codec.ts";
+import type { Codec, Frame, MarkedEntry } from "./codec.ts";
 
-/** Newest events a stream keeps encoded, in number. */
+/** Newest events a stream keeps in memory, in number. */
 export const RING_EVENTS = 1_024;
-/** Newest events a stream keeps encoded, in UTF-16 units. */
+/** Newest events a stream keeps in memory, in UTF-16 units of their JSON. */
 export const RING_LENGTH = 4 * 1024 * 1024;
 /** Most events held back while an earlier one is missing. */
 export const MAX_HELD = 2_048;
 /** Most events joined into one frame. */
 export const FRAME_EVENTS = 256;
-/** Joined frames end after so many UTF-16 units, never before one event. */
+/**
+ * Joined frames end after so many UTF-16 units of their events' JSON, never
+ * before one event.
+ */
 export const FRAME_LENGTH = 128 * 1024;
-/** Frames kept joined for subscribers who stand at the same place. */
+/** Joined frames kept for other subscribers at the same position. */
 export const MAX_FRAMES = 16;
 
-/** A subscriber's place in a stream: all that a slow one costs. */
+/** A subscriber's position in a stream: all that a slow one costs. */
 export interface Cursor {
-  /** Last number handed to the subscriber. */
+  /** Number of the last event handed to the subscriber. */
   seq: number;
   /** The log that `seq` counts in. */
   epoch: string;
-  /** Up to here events are history to this subscriber. */
+  /** Up to this number events are history to this subscriber. */
   replayUntil: number;
-  /** Whether it takes events at its own pace instead of as they come. */
+  /** Whether it takes events at its own pace instead of as they arrive. */
   behind: boolean;
   /** Takes what is due, as far as the socket lets it. Must not throw. */
   advance(): void;
 }
 
-/** One event or several, as one frame. */
-export interface Frame {
+/** Several events as one frame, or one alone. */
+export interface JoinedFrame {
   /** What to send. */
-  readonly text: string;
+  readonly frame: Frame;
   /** The number of the last event in it. */
   readonly seq: number;
 }
 
-/** A frame, and whom it serves. */
-interface Joined extends Frame {
-  /** Where its subscribers stand. */
+/** A joined frame, and which subscribers it serves. */
+interface Shared extends JoinedFrame {
+  /** Their codec. */
+  readonly codec: Codec;
+  /** Their position. */
   readonly after: number;
-  /** Where what it may hold ends. */
+  /** The last event that it may hold. */
   readonly last: number;
   /** Whether it is history to them. */
   readonly replay: boolean;
 }
 
-/** Handing out, from one subscriber to the next. */
+/** One pass over the subscribers, possibly in several turns. */
 interface Round {
-  /** What was newest when it began. */
+  /** The newest event when it began. */
   readonly upTo: number;
-  /** Those who are still to be served. */
+  /** Subscribers that are still to be served. */
   readonly cursors: Iterator<Cursor, undefined>;
 }
 
 /**
- * The newest events of one channel, encoded, contiguous by construction: an
- * event that does not follow the last is held back until those between came.
+ * The newest events of one channel, contiguous by construction: an event that
+ * does not follow the last is held until those between arrive.
  */
 export class Stream {
   /** Canonical name of the channel. */
   readonly channel: string;
   /** Whether events carry numbers and are kept in the log. */
   readonly logged: boolean;
-  /** Those who are to be handed events. */
+  /** Its subscribers. */
   readonly cursors: Set<Cursor> = new Set();
   readonly #envelope: () => FrameOptions;
   readonly #capacity: number;
   readonly #ring: (Entry | undefined)[] = [];
   readonly #held = new Map<number, Entry>();
-  readonly #frames: Joined[] = [];
+  readonly #frames: Shared[] = [];
   #round: Round | undefined;
   #epoch: string;
   #seq: number;
@@ -116,7 +122,7 @@ export class Stream {
     return this.#epoch;
   }
 
-  /** Newest number, everything before it delivered or on its way. */
+  /** Newest number; everything before it was delivered or is on its way. */
   get seq(): number {
     return this.#seq;
   }
@@ -126,27 +132,25 @@ export class Stream {
     return this.#first;
   }
 
-  /** Whether events are held back because an earlier one is missing. */
+  /** Whether events are held because an earlier one is missing. */
   get waits(): boolean {
     return this.#held.size > 0;
   }
 
   /**
-   * Takes an event, from whatever way it came.
+   * Takes an event of the log, from whichever way it arrived.
    *
-   * @returns `"taken"` when it was next (and perhaps brought held ones along),
+   * @returns `"taken"` when it was next (and perhaps released held ones),
    * `"held"` when earlier ones are missing, `"known"` when it is an old one,
    * `"foreign"` when it belongs to another log of this name.
    */
-  offer(
-    entry: LoggedEntry,
-  ): "taken" | "held" | "known" | "foreign" {
+  offer(entry: LoggedEntry): "taken" | "held" | "known" | "foreign" {
     const { epoch, seq } = entry;
     if (epoch !== this.#epoch) {
       // The first event of a channel that had none names its log.
       if (this.#epoch !== UNBORN_EPOCH || seq !== 1) return "foreign";
       this.#epoch = epoch;
-      // Who still stands in an older log has to be told of the change.
+      // A subscriber with a position in an older log is sent a gap later.
       for (const cursor of this.cursors) {
         if (cursor.epoch === UNBORN_EPOCH) cursor.epoch = epoch;
       }
@@ -170,8 +174,8 @@ export class Stream {
   }
 
   /**
-   * Leaps to a place the ring cannot reach: what the log no longer holds, or
-   * a new log. Subscribers find out on their own what they missed.
+   * Moves to a position the ring cannot reach: past what the log no longer
+   * holds, or into a new log. Subscribers find out what they missed.
    */
   resetTo({ epoch, seq }: Head): void {
     this.#epoch = epoch;
@@ -185,22 +189,23 @@ export class Stream {
     this.#round = undefined;
   }
 
-  /** Whether some who keep up have yet to be handed what is new. */
+  /** Whether some subscribers that keep up have yet to get what is new. */
   get isDue(): boolean {
     return this.#round !== undefined || this.#flushed < this.#seq;
   }
 
   /**
-   * Hands what is new to those who keep up, going on where it stopped before.
+   * Delivers what is new to subscribers that keep up, continuing where it
+   * stopped before.
    *
-   * @param most subscribers to look at, all when omitted; others may be served
-   * before the rest.
-   * @returns how many events are new to all of them since the last time; 0
-   * while some have yet to be served.
+   * @param most subscribers to visit, all when omitted; other streams may be
+   * flushed before the rest.
+   * @returns how many events were delivered to all of them since the last
+   * time; 0 while some have yet to be served.
    */
   flush(most = Infinity): number {
-    // A subscriber may come or leave meanwhile: a Set iterates safely over
-    // its own changes.
+    // Subscribers may join or leave meanwhile: a Set iterates safely over its
+    // own changes.
     this.#round ??= { upTo: this.#seq, cursors: this.cursors.values() };
     const { upTo, cursors } = this.#round;
     for (let seen = 0; seen < most; seen++) {
@@ -211,41 +216,43 @@ export class Stream {
     return 0;
   }
 
-  /** The encoded event `seq`, which must lie between `first` and `seq`. */
-  textOf(seq: number, replay: boolean): string {
-    const { json } = this.#ring[seq % this.#capacity]!;
-    return replay ? asReplay(json) : json;
+  /** The event `seq`, which must lie between `first` and `seq`. */
+  entryAt(seq: number): Entry {
+    return this.#ring[seq % this.#capacity]!;
   }
 
   /**
-   * The frame after `seq` for clients that take several events in one: joined
-   * once, shared by all who stand at the same place.
+   * The frame after `seq` for clients that take several events in one: encoded
+   * once, shared by all subscribers of the codec at the same position.
    *
+   * @param codec how to encode it.
    * @param seq at least `first - 1` and below the stream's own.
    * @param replayUntil where history ends for this subscriber.
    */
-  frameAfter(seq: number, replayUntil: number): Frame {
+  frameAfter(codec: Codec, seq: number, replayUntil: number): JoinedFrame {
     const replay = seq < replayUntil;
     const last = replay ? Math.min(replayUntil, this.#seq) : this.#seq;
-    const known = this.#frames.findLast((frame) =>
-      frame.after === seq && frame.last === last && frame.replay === replay
+    const known = this.#frames.findLast((shared) =>
+      shared.after === seq && shared.codec === codec &&
+      shared.last === last && shared.replay === replay
     );
     if (known) return known;
-    const texts: string[] = [];
+    const marks = replay ? REPLAY : undefined;
+    const parts: MarkedEntry[] = [];
     let length = 0;
     let at = seq;
-    while (at < last && texts.length < FRAME_EVENTS && length < FRAME_LENGTH) {
-      const text = this.textOf(++at, replay);
-      texts.push(text);
-      length += text.length;
+    while (at < last && parts.length < FRAME_EVENTS && length < FRAME_LENGTH) {
+      const entry = this.entryAt(++at);
+      parts.push({ entry, marks });
+      length += entry.json.length;
     }
-    const text = texts.length === 1
-      ? texts[0]!
-      : encodeBatch(texts, this.#envelope());
-    const frame = { text, seq: at, after: seq, last, replay };
-    this.#frames.push(frame);
+    const frame = parts.length === 1
+      ? codec.event(parts[0]!.entry, marks)
+      : codec.batch(parts, this.#envelope());
+    const shared = { frame, codec, seq: at, after: seq, last, replay };
+    this.#frames.push(shared);
     if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
-    return frame;
+    return shared;
   }
 
   #end(upTo: number): number {

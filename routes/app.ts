@@ -25,7 +25,7 @@ import { pageRoutes } from "./pages.ts";
 import type { PageParts } from "./pages.ts";
 import { publishRoutes } from "./publish.ts";
 import type { PublishParts } from "./publish.ts";
-import { sseRoutes } from "./sse.ts";
+import { refusalStream, sseRoutes } from "./sse.ts";
 import type { SseParts } from "./sse.ts";
 import { socketRoutes } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
@@ -83,7 +83,7 @@ export function createApp(parts: AppParts): Hono<Env> {
     }
     parts.session.refused?.(code);
     if (isConnecting(c)) parts.session.failed?.();
-    c.res = refused(refusal);
+    c.res = refusalStream(c, refusal) ?? refused(refusal);
     if (!c.get("hasHeaders")) setHeaders(c, parts);
     return c.res;
   });

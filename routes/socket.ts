@@ -1,32 +1,38 @@
 /**
- * The WebSocket door: `/ws`, and `/` with an upgrade.
+ * The WebSocket endpoint: `/ws`, and `/` with an upgrade.
  *
  * @module
  */
 import { Hono } from "hono";
 import type { Context } from "hono";
-import { SUBPROTOCOL } from "../protocol/envelope.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import { CODECS } from "../realtime/codecs.ts";
+import type { Codecs } from "../realtime/codecs.ts";
 import { HEARTBEAT_MS, Session } from "../realtime/session.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 
-/** Seconds without a sign of life after which Deno gives a socket up. */
+/** Seconds without any frame after which Deno closes a socket. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
 
-/** All that can happen to a socket. */
+/** How long a socket may take to open after its upgrade, in milliseconds. */
+export const OPEN_DEADLINE_MS = 10_000;
+
+/** All events of a socket. */
 const SOCKET_EVENTS = ["open", "message", "error", "close"] as const;
 
 /** What the socket routes need. */
 export interface SocketParts {
-  /** Lets connections in. */
+  /** Admits connections. */
   gate: Gate;
   /** For every session. */
   session: SessionParts;
   /** Those connected here. */
   sessions: Sessions;
+  /** Codecs by subprotocol; those of the service when omitted. */
+  codecs?: Codecs;
 }
 
 /** Mounts the WebSocket endpoint. */
@@ -45,7 +51,7 @@ export function socketRoutes(parts: SocketParts): Hono<Env> {
 }
 
 function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
-  const since = performance.now();
+  const since = parts.session.clock.monotonic();
   return parts.gate.connection(
     c,
     (arrival) => upgrade(c, parts, arrival, since),
@@ -58,14 +64,22 @@ function wantsUpgrade(c: Context<Env>): boolean {
 
 function upgrade(
   c: Context<Env>,
-  { gate, session: parts, sessions }: SocketParts,
+  { gate, session: parts, sessions, codecs = CODECS }: SocketParts,
   { visitor, principal, refusal }: Arrival,
   since: number,
 ): Response {
-  const { socket, response } = handshake(c);
+  const protocol = protocolOf(c, codecs);
+  const codec = codecs.get(protocol ?? "") ?? [...codecs.values()][0]!;
+  const { socket, response } = handshake(c, protocol);
+  socket.binaryType = "arraybuffer";
   const guard = gate.guard(visitor);
-  const session = new Session(socket, parts, { principal, guard });
+  const session = new Session(socket, parts, { principal, guard, codec });
   const release = sessions.add(session, visitor);
+  // A peer that resets the connection during the handshake causes no event.
+  const deadline = parts.clock.after(OPEN_DEADLINE_MS, () => {
+    session.disconnect("SLOW_CONSUMER");
+    release();
+  });
   // One listener for all: each costs memory, and there are many sockets.
   const listener = {
     handleEvent(event: Event): void {
@@ -73,13 +87,15 @@ function upgrade(
         case "message":
           return session.receive((event as MessageEvent).data);
         case "open":
+          deadline[Symbol.dispose]();
           // A failed upgrade reaches a browser's page without its reason, so
           // a bad token is refused on the socket.
           if (refusal) return session.reject(refusal);
           session.open();
-          return parts.opened?.(performance.now() - since);
+          return parts.opened?.(parts.clock.monotonic() - since);
         case "close":
           // May come twice, after an idle close.
+          deadline[Symbol.dispose]();
           session.end((event as CloseEvent).code);
           return release();
         default:
@@ -91,13 +107,20 @@ function upgrade(
   return response;
 }
 
-function handshake(c: Context<Env>): Deno.WebSocketUpgrade {
-  const offered = c.req.header("sec-websocket-protocol")?.split(",")
-    .map((name) => name.trim());
+/** The first subprotocol offered that selects a codec. */
+function protocolOf(c: Context<Env>, codecs: Codecs): string | undefined {
+  return c.req.header("sec-websocket-protocol")?.split(",")
+    .map((name) => name.trim()).find((name) => codecs.has(name));
+}
+
+function handshake(
+  c: Context<Env>,
+  protocol: string | undefined,
+): Deno.WebSocketUpgrade {
   try {
     return Deno.upgradeWebSocket(c.req.raw, {
       idleTimeout: IDLE_TIMEOUT_S,
-      ...(offered?.includes(SUBPROTOCOL) ? { protocol: SUBPROTOCOL } : {}),
+      ...(protocol === undefined ? {} : { protocol }),
     });
   } catch (cause) {
     throw new Refusal("INVALID_MESSAGE", "This is no WebSocket handshake", {

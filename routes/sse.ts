@@ -6,27 +6,38 @@
 import { Hono } from "hono";
 import type { Context } from "hono";
 import { channelNamed } from "../protocol/channels.ts";
-import type { Position, Subscription } from "../protocol/commands.ts";
+import type { Subscription as Requested } from "../protocol/commands.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
-import { placeIn, typeIn } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import type { Frame } from "../realtime/codec.ts";
+import { retryLine, SseCodec } from "../realtime/sse_codec.ts";
+import { positionsIn, SseCursor } from "../realtime/sse_cursor.ts";
 import { SseSession } from "../realtime/sse_session.ts";
 import type { SsePeer, SseSessionParts } from "../realtime/sse_session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
-import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
+import { MAX_SUBSCRIPTIONS } from "../realtime/subscribe.ts";
 import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 
-/** A comment is sent so often, so that proxies do not think it dead. */
+/** Time between comments, so that proxies keep the connection, in milliseconds. */
 export const KEEP_ALIVE_MS = 15_000;
-/** How long a browser waits before it comes back, in milliseconds. */
+/** How long a browser waits before it connects again, in milliseconds. */
 export const RETRY_MS = 3_000;
+
+/** What every event stream is sent with. */
+const STREAM_HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  // A proxy that compresses would hold events back until its buffer is full.
+  "cache-control": "no-store, no-transform",
+  // Asks nginx not to hold events back.
+  "x-accel-buffering": "no",
+} as const;
 
 /** What the SSE route needs. */
 export interface SseParts {
-  /** Lets connections in. */
+  /** Admits connections. */
   gate: Gate;
-  /** For every feed. */
+  /** For every session. */
   session: SseSessionParts;
   /** Those connected here. */
   sessions: Sessions;
@@ -39,42 +50,59 @@ export function sseRoutes(parts: SseParts): Hono<Env> {
     (c) =>
       parts.gate.connection(c, (arrival) => {
         parts.gate.requireIdentity(arrival);
-        return stream(subscriptionsOf(c), parts, arrival);
+        return stream(requestsOf(c), parts, arrival);
       }),
   );
 }
 
+/**
+ * Puts a temporary refusal into a form that an `EventSource` comes back after:
+ * for it every status but 200 is final, and only a stream that ends is tried
+ * again.
+ *
+ * @returns nothing for other clients and other refusals.
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}
+ */
+export function refusalStream(
+  c: Context<Env>,
+  refusal: Refusal,
+): Response | undefined {
+  const { http } = refusal.kind;
+  const isTemporary = http === 429 || http >= 500;
+  const accepts = c.req.header("accept")?.includes("text/event-stream");
+  if (c.req.path !== "/sse" || !isTemporary || !accepts) return undefined;
+  const retry = retryLine(Math.max(refusal.retryAfterMs ?? 0, RETRY_MS));
+  const data = JSON.stringify(refusal);
+  return new Response(`${retry}event: error\ndata: ${data}\n\n`, {
+    headers: STREAM_HEADERS,
+  });
+}
+
 async function stream(
-  subscriptions: readonly Subscription[],
+  requests: readonly Requested[],
   parts: SseParts,
   { visitor, principal }: Arrival,
 ): Promise<Response> {
-  const peer = new EventStream(subscriptions, parts.session.clock);
-  const feed = new SseSession(peer, parts.session, principal);
-  peer.onCancel = () => feed.end();
-  peer.onClose = parts.sessions.add(feed, visitor);
+  const peer = new EventStream(parts.session.clock);
+  const names = requests.map(({ channel }) => channel);
+  const codec = new SseCodec(new SseCursor(names));
+  const session = new SseSession(peer, codec, parts.session, principal);
+  peer.onCancel = () => session.end();
+  peer.onClose = parts.sessions.add(session, visitor);
   try {
-    await feed.follow(subscriptions);
+    await session.subscribe(requests);
   } catch (error) {
-    feed.end();
+    session.end();
     peer.close();
     throw error;
   }
-  return new Response(peer.body, {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store",
-      // Asks nginx not to hold events back.
-      "x-accel-buffering": "no",
-    },
-  });
+  return new Response(peer.body, { headers: STREAM_HEADERS });
 }
 
 /** A response body that takes frames, and knows how many wait to be read. */
 class EventStream implements SsePeer {
   readonly body: ReadableStream<Uint8Array>;
   readonly #encoder = new TextEncoder();
-  readonly #positions: Map<string, Position | undefined>;
   readonly #clock: SseSessionParts["clock"];
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #keepAlive: Disposable | undefined;
@@ -82,14 +110,8 @@ class EventStream implements SsePeer {
   onCancel: () => void = () => {};
   onClose: () => void = () => {};
 
-  constructor(
-    subscriptions: readonly Subscription[],
-    clock: SseSessionParts["clock"],
-  ) {
+  constructor(clock: SseSessionParts["clock"]) {
     this.#clock = clock;
-    this.#positions = new Map(
-      subscriptions.map(({ channel, after }) => [channel, after]),
-    );
     this.body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
@@ -99,7 +121,7 @@ class EventStream implements SsePeer {
         this.onCancel();
       },
     }, { highWaterMark: 0, size: (chunk) => chunk.byteLength });
-    this.#write(`retry: ${RETRY_MS}\n\n`);
+    this.send(`${retryLine(RETRY_MS)}\n`);
     this.#beat();
   }
 
@@ -107,20 +129,11 @@ class EventStream implements SsePeer {
     return this.#open ? -(this.#controller.desiredSize ?? 0) : 0;
   }
 
-  send(text: string): void {
-    const place = placeIn(text);
-    if (!place) {
-      const type = typeIn(text);
-      if (type === "subscribed") this.#begin(text);
-      if (type === "draining") this.#comeBack(text);
-      // An EventSource calls its own faults "error".
-      const name = type === "error" ? "refused" : type;
-      const id = type === "gap" || type === "subscribed" ? this.#id() : "";
-      return this.#write(`event: ${name}\n${id}data: ${text}\n\n`);
-    }
-    const { channel, epoch, seq } = place;
-    this.#positions.set(channel, { epoch, seq });
-    this.#write(`${this.#id()}data: ${text}\n\n`);
+  send(frame: Frame): void {
+    if (!this.#open) return;
+    this.#controller.enqueue(
+      typeof frame === "string" ? this.#encoder.encode(frame) : frame,
+    );
   }
 
   close(): void {
@@ -129,37 +142,11 @@ class EventStream implements SsePeer {
     this.#ended();
   }
 
-  /** What was asked for becomes where it begins, under canonical names. */
-  #begin(text: string): void {
-    const { channels } = JSON.parse(text).payload;
-    this.#positions.clear();
-    for (const { channel, epoch, seq } of channels) {
-      this.#positions.set(channel, epoch === null ? undefined : { epoch, seq });
-    }
-  }
-
-  #comeBack(text: string): void {
-    this.#write(`retry: ${JSON.parse(text).payload.retryInMs}\n`);
-  }
-
-  #id(): string {
-    const known = [...this.#positions].filter(([, position]) => position);
-    const parts = known.map(([channel, position]) => {
-      const text = `${position!.epoch}:${position!.seq}`;
-      return this.#positions.size === 1 ? text : `${channel}=${text}`;
-    });
-    return parts.length > 0 ? `id: ${parts.join(",")}\n` : "";
-  }
-
   #beat(): void {
     this.#keepAlive = this.#clock.after(KEEP_ALIVE_MS, () => {
-      if (this.bufferedAmount === 0) this.#write(": keep-alive\n\n");
+      if (this.bufferedAmount === 0) this.send(": keep-alive\n\n");
       this.#beat();
     });
-  }
-
-  #write(text: string): void {
-    if (this.#open) this.#controller.enqueue(this.#encoder.encode(text));
   }
 
   #ended(): void {
@@ -170,7 +157,7 @@ class EventStream implements SsePeer {
   }
 }
 
-function subscriptionsOf(c: Context<Env>): Subscription[] {
+function requestsOf(c: Context<Env>): Requested[] {
   const names = (c.req.query("channels") ?? "").split(",").filter(Boolean)
     .map(canonical);
   if (names.length === 0 || names.length > MAX_SUBSCRIPTIONS) {
@@ -179,8 +166,14 @@ function subscriptionsOf(c: Context<Env>): Subscription[] {
       `expected 1 to ${MAX_SUBSCRIPTIONS} names, separated by commas`,
     );
   }
-  const lastSeen = c.req.header("last-event-id") ?? c.req.query("lastEventId");
-  const positions = lastSeen ? positionsOf(lastSeen, names) : new Map();
+  const id = c.req.header("last-event-id") || c.req.query("lastEventId");
+  const positions = id ? positionsIn(id, names, canonical) : new Map();
+  if (!positions) {
+    throw badQuery(
+      "lastEventId",
+      "expected the id of an event of the same channels: epoch:seq, or name=epoch:seq for each of several",
+    );
+  }
   const last = lastOf(c.req.query("last"));
   return names.map((channel) => {
     const after = positions.get(channel);
@@ -191,29 +184,6 @@ function subscriptionsOf(c: Context<Env>): Subscription[] {
 
 function canonical(name: string): string {
   return channelNamed(name)?.name ?? name;
-}
-
-/** Reads `epoch:seq` for one channel, `name=epoch:seq,...` for several. */
-function positionsOf(
-  text: string,
-  names: readonly string[],
-): Map<string, Position> {
-  const positions = new Map<string, Position>();
-  for (const part of text.split(",").slice(0, MAX_SUBSCRIPTIONS)) {
-    const [, name, epoch, seq] =
-      /^(?:([^=]{1,128})=)?(\w{1,64}):(\d{1,15})$/.exec(part.trim()) ?? [];
-    if (epoch === undefined || (name === undefined && names.length > 1)) {
-      throw badQuery(
-        "lastEventId",
-        "expected epoch:seq, or name=epoch:seq for each of several channels",
-      );
-    }
-    positions.set(name === undefined ? names[0]! : canonical(name), {
-      epoch,
-      seq: Number(seq),
-    });
-  }
-  return positions;
 }
 
 function lastOf(text: string | undefined): number | undefined {

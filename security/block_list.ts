@@ -7,7 +7,8 @@
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
-import { type Change, SharedSet } from "../store/shared_set.ts";
+import type { Change, SharedSet } from "../store/shared_set.ts";
+import { StoredSet } from "../store/stored_set.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Store } from "../store/store.ts";
@@ -87,7 +88,7 @@ export class BlockList {
   readonly #clock: Clock;
   readonly #allowed = new NetworkMap<true>();
   readonly #blocks = new NetworkMap<Block>();
-  readonly #mirror: SharedSet<Block>;
+  readonly #set: SharedSet<Block>;
   readonly #violations: RateLimit;
   readonly #listeners = new Set<(blocks: readonly Block[]) => void>();
 
@@ -118,9 +119,9 @@ export class BlockList {
       name: "violations",
       limit: MAX_VIOLATIONS,
       windowMs: VIOLATION_WINDOW_MS,
-      maxUnfolded: MAX_VIOLATIONS,
+      maxUnshared: MAX_VIOLATIONS,
     });
-    this.#mirror = new SharedSet<Block>({
+    this.#set = new StoredSet<Block>({
       kv,
       clock,
       name: "block",
@@ -129,12 +130,12 @@ export class BlockList {
       endOf: ({ until, level }) => until + (level > 0 ? FORGIVE_MS : 0),
       pollMs,
     }, (change) => this.#changed(change));
-    this.ready = this.#mirror.ready;
+    this.ready = this.#set.ready;
   }
 
   /** `degraded` while KV is away: the last known blocks hold. */
   get state(): "ok" | "degraded" {
-    return this.#mirror.state === "ok" ? this.#violations.state : "degraded";
+    return this.#set.state === "ok" ? this.#violations.state : "degraded";
   }
 
   /**
@@ -175,7 +176,7 @@ export class BlockList {
       until: since + forMs,
       level: 0,
     };
-    await this.#mirror.put(block.ip, block);
+    await this.#set.put(block.ip, block);
     return block;
   }
 
@@ -191,16 +192,16 @@ export class BlockList {
    */
   async unblockIP(ip: string): Promise<boolean> {
     const { text } = networkOf(ip);
-    const block = this.#mirror.get(text);
+    const block = this.#set.get(text);
     if (!block) return false;
     const wasBlocked = this.#holds(block);
-    await this.#mirror.delete(text);
+    await this.#set.delete(text);
     return wasBlocked;
   }
 
   /** The blocks in force, latest first. */
   list(): Block[] {
-    return [...this.#mirror.values()].filter((block) => this.#holds(block))
+    return [...this.#set.values()].filter((block) => this.#holds(block))
       .sort((a, b) => b.since - a.since);
   }
 
@@ -249,7 +250,7 @@ export class BlockList {
     if (this.#violations.take(bucket) === 0) return this.blockOf(ip);
     const standing = this.blockOf(ip);
     if (standing) return standing;
-    const level = (this.#mirror.get(bucket)?.level ?? 0) + 1;
+    const level = (this.#set.get(bucket)?.level ?? 0) + 1;
     const forMs = AUTOMATIC_BLOCK_MS[
       Math.min(level, AUTOMATIC_BLOCK_MS.length) - 1
     ]!;
@@ -264,7 +265,7 @@ export class BlockList {
       level,
     };
     // It holds here at once; if KV is away, it is told when it is back.
-    this.#mirror.put(bucket, block).catch(() => {});
+    this.#set.put(bucket, block).catch(() => {});
     return block;
   }
 
@@ -282,7 +283,7 @@ export class BlockList {
 
   /** Stops watching. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#mirror[Symbol.asyncDispose]();
+    await this.#set[Symbol.asyncDispose]();
     await this.#violations[Symbol.asyncDispose]();
   }
 
@@ -304,15 +305,15 @@ export class BlockList {
    * blocks the one that ends first. Blocks by hand are never given up.
    */
   #makeRoom(ip: string): boolean {
-    if (!this.#mirror.isFull || this.#mirror.get(ip)) return true;
+    if (!this.#set.isFull || this.#set.get(ip)) return true;
     let least: Block | undefined;
-    for (const block of this.#mirror.values()) {
+    for (const block of this.#set.values()) {
       if (block.level === 0) continue;
       if (!least || block.until < least.until) least = block;
     }
     if (!least) return false;
-    this.#mirror.delete(least.ip).catch(() => {});
-    return !this.#mirror.isFull;
+    this.#set.delete(least.ip).catch(() => {});
+    return !this.#set.isFull;
   }
 }
 

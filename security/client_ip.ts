@@ -20,6 +20,9 @@ export const MAX_FORWARDED_LENGTH = 2048;
 export const UNKNOWN_IP = "unknown";
 /** An IPv6 customer owns at least this network, so it counts as one caller. */
 const IPV6_BUCKET_PREFIX = 64;
+const IPV6_BUCKET_ENDING = `/${IPV6_BUCKET_PREFIX}`;
+/** A site of an IPv6 customer owns at most this network, as a rule (RFC 6177). */
+const IPV6_GROUP_PREFIX = 48;
 
 /**
  * Finds the address of a caller.
@@ -83,6 +86,19 @@ export function bucketOf(ip: string): string {
   if (!address) return ip;
   if (address.bytes.length === 4) return address.text;
   return widened(address, IPV6_BUCKET_PREFIX).text;
+}
+
+/**
+ * Which buckets probably belong to one party: an IPv6 site owns a /48, which
+ * holds 65,536 buckets.
+ *
+ * @param bucket as {@link bucketOf} returned it.
+ * @returns its /48; nothing for IPv4.
+ */
+export function groupOf(bucket: string): string | undefined {
+  if (!bucket.endsWith(IPV6_BUCKET_ENDING)) return undefined;
+  const network = parseNetwork(bucket);
+  return network && widened(network, IPV6_GROUP_PREFIX).text;
 }
 
 /** The header's entries from the right, without ports and brackets. */

@@ -4,7 +4,8 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { SharedSet } from "../store/shared_set.ts";
+import type { SharedSet } from "../store/shared_set.ts";
+import { StoredSet } from "../store/stored_set.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   CLOCK_SKEW_MS,
@@ -66,7 +67,7 @@ export interface RevocationsOptions {
  */
 export class Revocations {
   readonly #clock: Clock;
-  readonly #mirror: SharedSet<Revocation>;
+  readonly #set: SharedSet<Revocation>;
   readonly #listeners = new Set<(revoked: readonly Revocation[]) => void>();
 
   /** Fulfilled once they were read for the first time, or could not be. */
@@ -80,7 +81,7 @@ export class Revocations {
   constructor(options: RevocationsOptions) {
     const { kv, clock, maxRevocations = MAX_REVOCATIONS, pollMs } = options;
     this.#clock = clock;
-    this.#mirror = new SharedSet<Revocation>({
+    this.#set = new StoredSet<Revocation>({
       kv,
       clock,
       name: "revocation",
@@ -92,12 +93,12 @@ export class Revocations {
       if (revoked.length === 0) return;
       for (const listener of this.#listeners) listener(revoked);
     });
-    this.ready = this.#mirror.ready;
+    this.ready = this.#set.ready;
   }
 
   /** `degraded` while KV is away: the last known revocations hold. */
   get state(): "ok" | "degraded" {
-    return this.#mirror.state;
+    return this.#set.state;
   }
 
   /**
@@ -137,17 +138,17 @@ export class Revocations {
    */
   isRevoked(grant: Grant): boolean {
     const { user, tokenId, issuedAt = 0 } = grant;
-    if (tokenId !== undefined && this.#mirror.get(`token:${tokenId}`)) {
+    if (tokenId !== undefined && this.#set.get(`token:${tokenId}`)) {
       return true;
     }
     if (user === null) return false;
-    const revocation = this.#mirror.get(`user:${user}`);
+    const revocation = this.#set.get(`user:${user}`);
     return revocation !== undefined && issuedAt <= revocation.at;
   }
 
   /** The revocations in force, latest first. */
   list(): Revocation[] {
-    return [...this.#mirror.values()].sort((a, b) => b.at - a.at);
+    return [...this.#set.values()].sort((a, b) => b.at - a.at);
   }
 
   /**
@@ -166,7 +167,7 @@ export class Revocations {
 
   /** Stops watching. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#mirror[Symbol.asyncDispose]();
+    await this.#set[Symbol.asyncDispose]();
   }
 
   async #revoke(
@@ -198,7 +199,7 @@ export class Revocations {
 
   #keep(revocation: Revocation): Promise<void> {
     try {
-      return this.#mirror.put(
+      return this.#set.put(
         `${revocation.kind}:${revocation.id}`,
         revocation,
       );

@@ -19,7 +19,7 @@ import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink, DoorbellLink } from "../realtime/link.ts";
 import type { Link } from "../realtime/link.ts";
-import { EventLog } from "../store/event_log.ts";
+import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
@@ -156,8 +156,8 @@ export function createService(options: ServiceOptions): Service {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
-  const log = new EventLog({
-    kv,
+  const log = new StoredEventLog({
+    store: kv,
     clock,
     nextId,
     retention: () => retention,
@@ -372,7 +372,7 @@ export function createService(options: ServiceOptions): Service {
   function limit(name: string, times: number): RateLimit {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
-    const options = { limit: most, windowMs, maxUnfolded: most };
+    const options = { limit: most, windowMs, maxUnshared: most };
     return new RateLimit({ kv, clock, name, ...options });
   }
 

@@ -3,33 +3,58 @@
  * one to a line, since a row costs much to write and to read and a line does
  * not. A long one takes a row of several parts.
  *
- * A line is epoch, type, time, tags and frame, parted by tabs; earlier versions wrote
- * the frame alone, which begins with `{`.
+ * A row begins with a version, a checksum of the rest, how many bytes of rows
+ * the channel had before it, and the epoch it was written under. A line is
+ * type, time, tags and the frame's tail, separated by tabs: the frame's head
+ * follows from where the event stands. Earlier versions wrote lines only, each
+ * a whole frame, which begins with `{`.
  *
  * @module
  */
-import type { LoggedEntry } from "./entry.ts";
+import { crc32 } from "node:zlib";
+import { encodeEvent, eventHead } from "../protocol/encode.ts";
 import { tagsOf } from "../protocol/messages.ts";
 import type { Tags } from "../protocol/messages.ts";
+import type { LoggedEntry } from "./entry.ts";
 
 /**
  * Length of every part of a row but the last, which is shorter: so a reader
  * sees whether it holds the whole. A KV value holds at most 64 KiB.
  */
 export const PART_BYTES = 60_000;
-/** A row shared by several events holds at most so many bytes. */
+/** A row shared by several events holds at most this many bytes of lines. */
 export const ROW_BYTES = 16 * 1024;
 /** Most events in one row. */
 export const ROW_EVENTS = 100;
+/** What a row occupies besides its bytes: key, index and bookkeeping. */
+export const ROW_OVERHEAD_BYTES = 120;
 
-/** What parts the events of a row; JSON text never holds it. */
+/** First byte of a row; earlier versions begin with `{`. */
+const VERSION = 1;
+/** First byte of a row that an earlier version wrote. */
+const BRACE = 0x7b;
+/** Where the checksum begins, and where the bytes that it covers begin. */
+const SUM_AT = 1;
+const OFFSET_AT = 5;
+const EPOCH_LENGTH_AT = 13;
+const EPOCH_AT = 14;
+/** Bytes of a row in front of its lines, at most. */
+export const ROW_HEAD_BYTES = EPOCH_AT + 64;
+
+/** Separates lines; JSON text never holds it. */
 const LINE_FEED = 10;
+const NEW_LINE = Uint8Array.of(LINE_FEED);
 
-/** An event as it is kept, or several that follow each other. */
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** What every event without tags has. */
+const NO_TAGS: Tags = {};
+
+/** Events that are stored together. */
 export interface Row {
   /** The number of the last event in it. */
   readonly seq: number;
-  /** Lines in UTF-8. */
+  /** Head and lines. */
   readonly bytes: Uint8Array;
 }
 
@@ -41,10 +66,15 @@ export interface Part {
   readonly bytes: Uint8Array;
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-/** What every event without tags has. */
-const NO_TAGS: Tags = {};
+/** A row as it was read. */
+export interface RowContent {
+  /** Under which the row was written; of rows of earlier versions unknown. */
+  readonly epoch: string | undefined;
+  /** Bytes of rows that the channel had before it. */
+  readonly offset: number;
+  /** Events, each as {@link lineOf} wrote it. */
+  readonly lines: readonly Uint8Array[];
+}
 
 /** Tags as a line holds them: JSON, or nothing when there are none. */
 export function tagsText(tags: Tags): string {
@@ -53,83 +83,107 @@ export function tagsText(tags: Tags): string {
 }
 
 /** Writes an event as a line. JSON text never holds a tab. */
-export function lineOf(
-  { epoch, type, at, tags, json }: LoggedEntry,
-): Uint8Array {
-  return encoder.encode(
-    `${epoch}\t${type}\t${at}\t${tagsText(tags)}\t${json}`,
-  );
-}
-
-/** Reads an event from its line. */
-export function entryIn(
-  line: Uint8Array,
-  channel: string,
-  seq: number,
-): LoggedEntry {
-  const text = decoder.decode(line);
-  if (text.startsWith("{")) return earlierEntryIn(text, channel, seq);
-  const afterEpoch = text.indexOf("\t");
-  const afterType = text.indexOf("\t", afterEpoch + 1);
-  const afterAt = text.indexOf("\t", afterType + 1);
-  const afterTags = text.indexOf("\t", afterAt + 1);
-  const tags = text.slice(afterAt + 1, afterTags);
-  return {
-    channel,
-    epoch: text.slice(0, afterEpoch),
-    seq,
-    type: text.slice(afterEpoch + 1, afterType),
-    at: Number(text.slice(afterType + 1, afterAt)),
-    tags: tags === "" ? NO_TAGS : JSON.parse(tags),
-    json: text.slice(afterTags + 1),
-  };
-}
-
-/** Reads what an earlier version stored: the frame alone. */
-function earlierEntryIn(
-  json: string,
-  channel: string,
-  seq: number,
-): LoggedEntry {
-  const { type, timestamp, epoch, payload } = JSON.parse(json);
-  const at = Date.parse(timestamp);
-  return { channel, epoch, seq, type, at, tags: tagsOf(type, payload), json };
+export function lineOf(entry: LoggedEntry): Uint8Array {
+  const { type, at, tags, json } = entry;
+  const tail = json.slice(eventHead(type, entry).length);
+  return encoder.encode(`${type}\t${at}\t${tagsText(tags)}\t${tail}`);
 }
 
 /**
- * Lays events into rows.
+ * Reads an event from its line.
  *
- * @param events rows of one event each, their numbers without a hole.
+ * @param line as {@link RowContent} holds it.
+ * @param place channel, number, and the present epoch of the log.
  */
-export function packed(events: readonly Row[]): Row[] {
+export function entryIn(
+  line: Uint8Array,
+  place: Pick<LoggedEntry, "channel" | "epoch" | "seq">,
+): LoggedEntry {
+  const text = decoder.decode(line);
+  if (line[0] === BRACE) return earlierEntryIn(text, place);
+  const afterType = text.indexOf("\t");
+  const afterAt = text.indexOf("\t", afterType + 1);
+  const afterTags = text.indexOf("\t", afterAt + 1);
+  const type = text.slice(0, afterType);
+  const tags = text.slice(afterAt + 1, afterTags);
+  return {
+    ...place,
+    type,
+    at: Number(text.slice(afterType + 1, afterAt)),
+    tags: tags === "" ? NO_TAGS : JSON.parse(tags),
+    json: eventHead(type, place) + text.slice(afterTags + 1),
+  };
+}
+
+/** Reads what an earlier version stored. */
+function earlierEntryIn(
+  frame: string,
+  place: Pick<LoggedEntry, "channel" | "epoch" | "seq">,
+): LoggedEntry {
+  const { type, id, timestamp, epoch, payload } = JSON.parse(frame);
+  const at = Date.parse(timestamp);
+  const json = epoch === place.epoch
+    ? frame
+    : encodeEvent(type, JSON.stringify(payload), place, { id, now: at });
+  return { ...place, type, at, tags: tagsOf(type, payload), json };
+}
+
+/**
+ * Packs events into rows.
+ *
+ * @param entries of one channel and epoch, their numbers without a hole.
+ * @param offset bytes of rows that the channel has already.
+ * @returns the rows, and how many bytes the channel has with them.
+ */
+export function packed(
+  entries: readonly LoggedEntry[],
+  offset: number,
+): { rows: Row[]; bytes: number } {
   const rows: Row[] = [];
-  let from = 0;
-  let bytes = 0;
-  for (const [i, event] of events.entries()) {
-    const length = event.bytes.byteLength + 1;
-    const full = bytes + length > ROW_BYTES || i - from === ROW_EVENTS;
-    if (full && i > from) {
-      rows.push(joinedRow(events.slice(from, i)));
-      from = i;
-      bytes = 0;
-    }
-    bytes += length;
+  let bytes = offset;
+  let lines: Uint8Array[] = [];
+  let length = 0;
+  const close = (last: LoggedEntry) => {
+    const row = { seq: last.seq, bytes: rowOf(lines, last.epoch, bytes) };
+    rows.push(row);
+    bytes += row.bytes.byteLength + ROW_OVERHEAD_BYTES;
+    lines = [];
+    length = 0;
+  };
+  for (const [i, entry] of entries.entries()) {
+    const line = lineOf(entry);
+    const size = line.byteLength + 1;
+    const full = length + size > ROW_BYTES || lines.length === ROW_EVENTS;
+    if (full && lines.length > 0) close(entries[i - 1]!);
+    lines.push(line);
+    length += size;
   }
-  if (events.length > from) rows.push(joinedRow(events.slice(from)));
-  return rows;
+  const last = entries.at(-1);
+  if (last) close(last);
+  return { rows, bytes };
 }
 
-function joinedRow(events: readonly Row[]): Row {
-  const { seq } = events.at(-1)!;
-  const lines = events.flatMap(({ bytes }, i) =>
-    i === 0 ? [bytes] : [NEW_LINE, bytes]
-  );
-  return { seq, bytes: concatenated(lines) };
+function rowOf(
+  lines: readonly Uint8Array[],
+  epochText: string,
+  offset: number,
+): Uint8Array {
+  const epoch = encoder.encode(epochText);
+  const head = new Uint8Array(EPOCH_AT + epoch.byteLength);
+  const view = new DataView(head.buffer);
+  view.setUint8(0, VERSION);
+  view.setFloat64(OFFSET_AT, offset);
+  view.setUint8(EPOCH_LENGTH_AT, epoch.byteLength);
+  head.set(epoch, EPOCH_AT);
+  const row = concatenated([
+    head,
+    ...lines.flatMap((line, i) => i === 0 ? [line] : [NEW_LINE, line]),
+  ]);
+  new DataView(row.buffer).setUint32(SUM_AT, crc32(row.subarray(OFFSET_AT)));
+  return row;
 }
 
-const NEW_LINE = Uint8Array.of(LINE_FEED);
-
-/** Cuts a row into parts that the store takes. */
+/** Cuts a row into parts that the store accepts. */
 export function partsOf({ bytes }: Row): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let from = 0; from <= bytes.byteLength; from += PART_BYTES) {
@@ -139,40 +193,56 @@ export function partsOf({ bytes }: Row): Uint8Array[] {
 }
 
 /**
- * The events of a row, each as it was kept.
+ * Reads a row from its parts.
  *
  * @param parts in their order.
- * @returns none when a part is missing: retention may be taking them.
+ * @returns `"gone"` when a part is missing, since retention may be deleting
+ * them; `"damaged"` when it is not what was written.
  */
-export function eventsIn(parts: readonly Part[]): Uint8Array[] {
+export function rowIn(parts: readonly Part[]): RowContent | "gone" | "damaged" {
   const last = parts.at(-1);
   const isWhole = last !== undefined && last.bytes.byteLength < PART_BYTES &&
     parts.every(({ number }, i) => number === i);
-  if (!isWhole) return [];
+  if (!isWhole) return "gone";
   const bytes = concatenated(parts.map((part) => part.bytes));
-  const events: Uint8Array[] = [];
+  if (bytes[0] === BRACE) return earlierRowIn(bytes);
+  if (bytes[0] !== VERSION || bytes.byteLength < EPOCH_AT) return "damaged";
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(SUM_AT) !== crc32(bytes.subarray(OFFSET_AT))) {
+    return "damaged";
+  }
+  const linesAt = EPOCH_AT + view.getUint8(EPOCH_LENGTH_AT);
+  return {
+    epoch: decoder.decode(bytes.subarray(EPOCH_AT, linesAt)),
+    offset: view.getFloat64(OFFSET_AT),
+    lines: linesIn(bytes.subarray(linesAt)),
+  };
+}
+
+/** It has no checksum: that its lines can be parsed is all there is to check. */
+function earlierRowIn(bytes: Uint8Array): RowContent | "damaged" {
+  const lines = linesIn(bytes);
+  try {
+    for (const line of lines) JSON.parse(decoder.decode(line));
+  } catch {
+    return "damaged";
+  }
+  return { epoch: undefined, offset: 0, lines };
+}
+
+function linesIn(bytes: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
   let from = 0;
   for (
     let end = bytes.indexOf(LINE_FEED);
     end >= 0;
     end = bytes.indexOf(LINE_FEED, from)
   ) {
-    events.push(bytes.subarray(from, end));
+    lines.push(bytes.subarray(from, end));
     from = end + 1;
   }
-  events.push(bytes.subarray(from));
-  return events;
-}
-
-/**
- * The number of a row's first event.
- *
- * @param seq of its last.
- * @param first its first part: a row of several events has no other.
- */
-export function firstIn(seq: number, first: Uint8Array): number {
-  const { length } = eventsIn([{ number: 0, bytes: first }]);
-  return seq - Math.max(length, 1) + 1;
+  lines.push(bytes.subarray(from));
+  return lines;
 }
 
 function concatenated(pieces: readonly Uint8Array[]): Uint8Array {

@@ -22,17 +22,21 @@ import { REFUSALS } from "../protocol/refusals.ts";
 import { GAP_REASONS, REPLIES } from "../protocol/replies.ts";
 import { MAX_DEPTH } from "../protocol/json_limits.ts";
 import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
-import { COMMIT_BYTES, ID_MEMORY_MS, STATE_MS } from "../store/event_log.ts";
+import { COMMIT_BYTES } from "../store/commit_size.ts";
+import { ID_MEMORY_MS } from "../store/id_memory.ts";
+import { STATE_MS } from "../store/latest_states.ts";
 import { STALL_MS } from "../realtime/outbox.ts";
+import {
+  MAX_COMMANDS_IN_FLIGHT,
+  MAX_PUBLISHES_IN_FLIGHT,
+} from "../realtime/command_queue.ts";
 import {
   AUTH_DEADLINE_MS,
   HEARTBEAT_MS,
-  MAX_COMMANDS_IN_FLIGHT,
   MAX_FAULTS,
-  MAX_PUBLISHES_IN_FLIGHT,
-  TOKEN_WARNING_MS,
 } from "../realtime/session.ts";
-import { MAX_SUBSCRIPTIONS } from "../realtime/subscription.ts";
+import { MAX_SUBSCRIPTIONS } from "../realtime/subscribe.ts";
+import { TOKEN_WARNING_MS } from "../realtime/token_timer.ts";
 import { CONNECTION_BURST, CONNECTION_PER_SECOND } from "../routes/gate.ts";
 import { MAX_BODY_BYTES } from "../routes/publish.ts";
 import { IDLE_TIMEOUT_S } from "../routes/socket.ts";

@@ -226,6 +226,18 @@ export class TestPostgres implements AsyncDisposable {
     return other;
   }
 
+  /**
+   * Lets commits wait for standbys.
+   *
+   * @param names as `synchronous_standby_names` takes them.
+   */
+  async synchronize(names: string): Promise<void> {
+    await this.query(
+      `alter system set synchronous_standby_names = '${names}'`,
+    );
+    await this.query("select pg_reload_conf()");
+  }
+
   /** Makes a standby the primary; nobody replicates from it yet. */
   async promote(): Promise<void> {
     await this.query("select pg_promote(true)");

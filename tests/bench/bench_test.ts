@@ -22,7 +22,11 @@ import { pageOf } from "../../bench/page.ts";
 import { eventText, Receipts } from "../../bench/receipts.ts";
 import { gradeOf, GRADES, POOR, reportOf, textOf } from "../../bench/report.ts";
 import { decode } from "../../protocol/decode.ts";
-import { encodeBatch, encodeEvent, encodeTest } from "../../protocol/encode.ts";
+import {
+  encodeBatch,
+  encodeEvent,
+  encodeReply,
+} from "../../protocol/encode.ts";
 import { REPORT } from "../examples.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -157,7 +161,13 @@ Deno.test("a hole and a repetition are both seen", () => {
 Deno.test("echoes are told from events", () => {
   const receipts = new Receipts();
   receipts.begin(0);
-  const echo = encodeTest({ echoAt: 7 }, { id: "i", now: 0, ref: "1" });
+  const echo = encodeReply({
+    type: "TEST",
+    payload: { echoAt: 7 },
+    id: "i",
+    now: 0,
+    ref: "1",
+  });
   receipts.take(echo, { seq: 0, count: 0 }, 9);
   receipts.take(
     encodeBatch([echo, echo], { id: "b", now: 0 }),

@@ -13,7 +13,9 @@ import {
 } from "../../protocol/encode.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
-import { Outbox, Pace } from "../../realtime/outbox.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { Outbox } from "../../realtime/outbox.ts";
+import { Pace } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { Budget } from "../../security/budget.ts";
@@ -95,7 +97,9 @@ Deno.bench("encode: an event", () => {
 });
 
 Deno.bench("encode: a pong", () => {
-  encodeReply("pong", { serverTime: instantText(Date.now()) }, {
+  encodeReply({
+    type: "pong",
+    payload: { serverTime: instantText(Date.now()) },
     ...envelope(),
     ref: "42",
   });
@@ -122,7 +126,7 @@ const text = eventText();
 Deno.bench("ring: take an event and read it", () => {
   const at = ring.seq + 1;
   ring.offer(entryOf("E", at, text));
-  ring.textOf(at, false);
+  JSON_CODEC.event(ring.entryAt(at));
 });
 
 /** Sockets that take everything at once. */
@@ -130,13 +134,18 @@ function audience(batch: boolean): Stream {
   const followed = stream();
   const unread = () => Promise.resolve({ entries: [], unreadable: [] });
   for (let i = 0; i < SUBSCRIBERS; i++) {
-    const outbox = new Outbox({ bufferedAmount: 0, send: () => {} }, {
-      clock: systemClock,
-      pace: new Pace(systemClock),
-      envelope,
-      readPage: unread,
-      readOldest: () => Promise.resolve(1),
-    }, () => {});
+    const outbox = new Outbox(
+      { bufferedAmount: 0, send: () => {} },
+      JSON_CODEC,
+      {
+        clock: systemClock,
+        pace: new Pace(systemClock),
+        envelope,
+        readPage: unread,
+        readOldest: () => Promise.resolve(1),
+      },
+      () => {},
+    );
     outbox.batch = batch;
     outbox.attach(followed, { epoch: "E", seq: 0 });
   }
@@ -170,7 +179,7 @@ const limit = new RateLimit({
   name: "bench",
   limit: 1e9,
   windowMs: 60_000,
-  maxUnfolded: 1e9,
+  maxUnshared: 1e9,
 });
 Deno.bench("limiter: of one address", () => {
   limit.take("192.0.2.1");

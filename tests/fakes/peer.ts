@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Frame } from "../../realtime/codec.ts";
 import type { Socket } from "../../realtime/session.ts";
 
 /** A frame as a test looks at it. */
@@ -32,13 +33,14 @@ export class FakePeer implements Socket {
   stopped = false;
   /** Whether the handshake is under way: sending throws, closing is forgotten. */
   opening = false;
-  /** Every frame sent, unparsed. */
+  /** Every frame sent, unparsed; text alone. */
   readonly texts: string[] = [];
   /** How it was closed, once it was. */
   closed: { code: number | undefined; reason: string | undefined } | undefined;
 
   /** Keeps a frame. */
-  send(text: string): void {
+  send(text: Frame): void {
+    if (typeof text !== "string") throw new TypeError("A binary frame");
     if (this.opening) throw new Error("'readyState' not OPEN");
     this.texts.push(text);
     if (this.stopped) this.bufferedAmount += text.length;

@@ -52,7 +52,7 @@ Deno.test("clients lose nothing on a network that cuts connections at random", a
   await using crowd = await Crowd.gather(server, {
     size: 100,
     rooms: 5,
-    socketUrl: `ws://127.0.0.1:${proxy.port}/ws`,
+    socketUrls: [`ws://127.0.0.1:${proxy.port}/ws`],
   });
   await pause(4 * TALK_MS);
   assert.ok(proxy.cuts > 100, `only ${proxy.cuts} cuts`);

@@ -11,7 +11,6 @@ import { pause, type TestServer } from "../server.ts";
 import { until } from "../until.ts";
 import { caughtUp, leave, swarm, SwarmClient } from "../system/swarm.ts";
 
-/** How long a crowd may need to come to rest again, in milliseconds. */
 /** Pause of each client between two messages, in milliseconds. */
 const TALK_MS = 1_000;
 
@@ -21,8 +20,8 @@ export interface CrowdOptions {
   readonly size: number;
   /** Rooms over which they are spread. */
   readonly rooms: number;
-  /** Where they connect to; the server itself when absent. */
-  readonly socketUrl?: string;
+  /** Where they connect to, in turn; the server itself when absent. */
+  readonly socketUrls?: readonly string[];
 }
 
 /** Clients of which each talks and listens in one room. */
@@ -48,16 +47,19 @@ export class Crowd implements AsyncDisposable {
   /** Gathers, and begins to talk once everyone is there. */
   static async gather(
     server: TestServer,
-    { size, rooms: count, socketUrl = server.socketUrl }: CrowdOptions,
+    { size, rooms: count, socketUrls = [server.socketUrl] }: CrowdOptions,
   ): Promise<Crowd> {
     const rooms = Array.from({ length: count }, (_, i) => `room:r${i}`);
     const token = await server.token("user");
-    const clients = await swarm(size, (index) =>
-      new SwarmClient(socketUrl, {
-        channels: [rooms[index % count]!],
-        token,
-        batch: index % 3 === 0,
-      }));
+    const clients = await swarm(
+      size,
+      (index) =>
+        new SwarmClient(socketUrls[index % socketUrls.length]!, {
+          channels: [rooms[index % count]!],
+          token,
+          batch: index % 3 === 0,
+        }),
+    );
     const crowd = new Crowd(server, rooms, clients);
     crowd.#talk = crowd.#chatter();
     return crowd;

@@ -24,7 +24,7 @@ import type {
 } from "../../monitoring/alerts.ts";
 import { GONE_MS, LOST_MS } from "../../monitoring/instances.ts";
 import type { Instance, Survey } from "../../monitoring/instances.ts";
-import { LEASE_TTL_MS } from "../../store/lease.ts";
+import { LEASE_TTL_MS } from "../../store/stored_lease.ts";
 import { LOOK_MS, Monitor } from "../../monitoring/monitor.ts";
 import {
   MAX_TRIES,

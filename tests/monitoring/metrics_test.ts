@@ -15,6 +15,7 @@ import { Sessions } from "../../realtime/sessions.ts";
 import { STALE_HEAD_MS } from "../../monitoring/alerts.ts";
 import { channelNamed } from "../../protocol/channels.ts";
 import { REPORT } from "../examples.ts";
+import { entryOf } from "../fakes/entry.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -116,18 +117,12 @@ Deno.test("rooms count as one, whatever their names", () => {
   assert(!text.includes("room:"));
 });
 
-Deno.test("the age of an event is that of its own timestamp, whatever its id says", () => {
+Deno.test("the age of an event counts from when it was accepted", () => {
   const clock = new ManualClock();
   const metrics = metricsOn(clock);
-  const timestamp = new Date(clock.now()).toISOString();
-  const id = JSON.stringify('","timestamp":"1999-01-01T00:00:00.000Z');
+  const newest = entryOf("e", 3, "{}", { at: clock.now() });
   clock.advance(70);
-  metrics.hub.flushed!(
-    "blocks",
-    3,
-    2,
-    `{"type":"NEW_BLOCK","channel":"blocks","id":${id},"timestamp":"${timestamp}","payload":{}}`,
-  );
+  metrics.hub.flushed!("blocks", 3, 2, newest);
   const age = readingOf(metrics, "kaldrix_event_age_seconds")!;
   assert.equal(age.value, 0.07);
   const blocks = { channel: "blocks" };
@@ -438,7 +433,7 @@ Deno.test("subscribers of metrics hear of the cluster at every sample, once", as
     behind: false,
     advance() {
       while (cursor.seq < stream.seq) {
-        sent.push(stream.textOf(++cursor.seq, false));
+        sent.push(stream.entryAt(++cursor.seq).json);
       }
     },
   };

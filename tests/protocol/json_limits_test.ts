@@ -29,6 +29,25 @@ Deno.test("what is found sound is kept by another round of JSON", () => {
   assert(sound > 500, `only ${sound} values were sound`);
 });
 
+Deno.test("values that JSON does not have are found, at any depth", () => {
+  for (
+    const value of [
+      undefined,
+      1n,
+      Symbol("s"),
+      () => {},
+      new Date(0),
+      new Uint8Array(2),
+      new Map([["a", 1]]),
+      Object.create({ inherited: 1 }),
+    ]
+  ) {
+    assert.match(unsoundness(value)!.message, /not a JSON value/);
+    const found = unsoundness({ a: [null, true, { b: value }] })!;
+    assert.deepEqual(found.path, "a.2.b");
+  }
+});
+
 Deno.test("the bound on depth is exact", () => {
   assert.equal(unsoundness(nested(MAX_DEPTH)), undefined);
   assert.match(unsoundness(nested(MAX_DEPTH + 1))!.message, /deeper than 32/);

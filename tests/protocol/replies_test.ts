@@ -10,8 +10,10 @@ import { schemaHash } from "../../protocol/schema.ts";
 import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { EventLog } from "../../store/event_log.ts";
-import { Session, TOKEN_WARNING_MS } from "../../realtime/session.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { Session } from "../../realtime/session.ts";
+import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
@@ -94,8 +96,8 @@ async function serve(
   const clock = new ManualClock();
   const nextId = idSource();
   await using kv = await openStore(":memory:");
-  const log = new EventLog({
-    kv,
+  const log = new StoredEventLog({
+    store: kv,
     clock,
     nextId,
     retention: () => ({ events: 10, ms: 86_400_000 }),
@@ -118,6 +120,7 @@ async function serve(
     report: (error) => void bugs.push(error),
   }, {
     principal: principalOf("anonymous"),
+    codec: JSON_CODEC,
     guard: {
       admit: () => 0,
       refused: () => {},

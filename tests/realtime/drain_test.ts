@@ -10,7 +10,7 @@ import {
   RETURNS_PER_SECOND,
   SETTLE_MS,
 } from "../../realtime/drain.ts";
-import { EventLog } from "../../store/event_log.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { Sessions } from "../../realtime/sessions.ts";
 import type { Connection } from "../../realtime/sessions.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
@@ -63,7 +63,12 @@ function bench(
   const clock = new ManualClock();
   const kv = new MemoryKv(clock).connect({ weather: () => fate });
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new EventLog({ kv, clock, nextId: idSource(), retention });
+  const log = new StoredEventLog({
+    store: kv,
+    clock,
+    nextId: idSource(),
+    retention,
+  });
   const sessions = new Sessions();
   const connections = Array.from({ length: clients }, (_, i) => {
     const connection = new FakeConnection(`c${i}`, clock);

@@ -5,7 +5,7 @@ import type { Principal } from "../../security/principal.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { History, MAX_ANSWER_BYTES } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { EventLog } from "../../store/event_log.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Store } from "../../store/store.ts";
 
@@ -25,7 +25,7 @@ function isolateOn(kv: Store) {
   const nextId = idSource();
   const clock = systemClock;
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new EventLog({ kv, clock, nextId, retention });
+  const log = new StoredEventLog({ store: kv, clock, nextId, retention });
   const hub = new Hub({ log, links: [], clock, nextId });
   const history = new History(hub);
   const publish = async (...messages: unknown[]) =>

@@ -4,14 +4,14 @@ import {
   HIGH_WATER_BYTES,
   MAX_REPLY_BACKLOG_BYTES,
   Outbox,
-  Pace,
   PAGE_EVENTS,
   READ_RETRY_MS,
   STALL_MS,
-  TICK_MS,
 } from "../../realtime/outbox.ts";
 import type { LogPage } from "../../store/event_log.ts";
 import { entryOf } from "../fakes/entry.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { Pace, TICK_MS } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { FakePeer } from "../fakes/peer.ts";
@@ -55,7 +55,7 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     },
     readOldest: () => Promise.resolve(log.oldest),
   };
-  const outbox = new Outbox(peer, parts, () => stalls++);
+  const outbox = new Outbox(peer, JSON_CODEC, parts, () => stalls++);
   const publish = (count: number) => {
     for (let i = 0; i < count; i++) {
       const next = stream.seq + 1;
@@ -74,6 +74,14 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     stalls: () => stalls,
   };
 }
+
+/** A reply that carries a name. */
+const echo = (payload: string) => ({
+  type: "TEST" as const,
+  payload,
+  id: "reply",
+  now: 0,
+});
 
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -301,12 +309,12 @@ Deno.test("replies alone may fill a socket up to their bound, then its client is
   const { outbox, peer, stalls, stream } = bench();
   outbox.attach(stream, { epoch: "e", seq: 0 });
   peer.bufferedAmount = MAX_REPLY_BACKLOG_BYTES;
-  outbox.say("{}");
+  outbox.reply(echo("x"));
   assert.deepEqual([peer.texts.length, stalls()], [1, 0]);
   peer.bufferedAmount++;
-  outbox.say("{}");
+  outbox.reply(echo("x"));
   assert.deepEqual([peer.texts.length, stalls()], [1, 1]);
-  outbox.say("{}");
+  outbox.reply(echo("x"));
   assert.equal(stalls(), 1, "once");
   assert.equal(stream.cursors.size, 0);
 });
@@ -315,20 +323,23 @@ Deno.test("joined replies keep their order, also among events", () => {
   const { outbox, peer, stream, publish, clock } = bench();
   outbox.batch = true;
   outbox.attach(stream, { epoch: "e", seq: 0 });
-  outbox.say('{"type":"a"}');
-  outbox.say('{"type":"b"}');
+  outbox.reply(echo("a"));
+  outbox.reply(echo("b"));
   assert.equal(peer.texts.length, 0, "until the turn is over");
   publish(1);
-  outbox.say('{"type":"c"}');
+  outbox.reply(echo("c"));
   clock.turn();
   assert.deepEqual(
-    peer.seen.map(({ type }) => type),
+    peer.seen.map(({ type, payload }) => payload ?? type),
     ["a", "b", "NEW_BLOCK", "c"],
   );
-  outbox.say('{"type":"d"}');
+  outbox.reply(echo("d"));
   outbox.batch = false;
-  outbox.say('{"type":"e"}');
-  assert.deepEqual(peer.seen.slice(4).map(({ type }) => type), ["d", "e"]);
+  outbox.reply(echo("e"));
+  assert.deepEqual(peer.seen.slice(4).map(({ payload }) => payload), [
+    "d",
+    "e",
+  ]);
 });
 
 Deno.test("several channels that are behind are served in turn", async () => {

@@ -7,16 +7,20 @@ import type { Role } from "../../protocol/channels.ts";
 import type { Principal } from "../../security/principal.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
-import { EventLog } from "../../store/event_log.ts";
-import { HIGH_WATER_BYTES, STALL_MS, TICK_MS } from "../../realtime/outbox.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
+import {
+  MAX_COMMANDS_IN_FLIGHT,
+  MAX_PUBLISHES_IN_FLIGHT,
+} from "../../realtime/command_queue.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { HIGH_WATER_BYTES, STALL_MS } from "../../realtime/outbox.ts";
+import { TICK_MS } from "../../realtime/pace.ts";
 import {
   AUTH_DEADLINE_MS,
-  MAX_COMMANDS_IN_FLIGHT,
   MAX_FAULTS,
-  MAX_PUBLISHES_IN_FLIGHT,
   Session,
-  TOKEN_WARNING_MS,
 } from "../../realtime/session.ts";
+import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
@@ -60,7 +64,7 @@ function bench(
   const kv = new MemoryKv(clock).connect({ weather: () => fate.now });
   const nextId = idSource();
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
-  const log = new EventLog({ kv, clock, nextId, retention });
+  const log = new StoredEventLog({ store: kv, clock, nextId, retention });
   const hub = new Hub({ log, links: [], clock, nextId });
   const peer = new FakePeer();
   const bugs: unknown[] = [];
@@ -80,6 +84,7 @@ function bench(
     report: (error) => bugs.push(error),
   }, {
     principal: principalOf(as, clock.now()),
+    codec: JSON_CODEC,
     guard: {
       admit: () => fate.admit,
       authenticate: async (token) => {

@@ -11,6 +11,9 @@ import {
   Stream,
 } from "../../realtime/stream.ts";
 import type { Cursor } from "../../realtime/stream.ts";
+import { REPLAY } from "../../realtime/codec.ts";
+import type { Frame } from "../../realtime/codec.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { entryOf } from "../fakes/entry.ts";
 
 const text = (seq: number) => `{"seq":${seq}}`;
@@ -37,8 +40,8 @@ function cursorIn(stream: Stream): Cursor & { told: number } {
   return cursor;
 }
 
-function seqsIn(frame: string): number[] {
-  const parsed = JSON.parse(frame);
+function seqsIn(frame: Frame): number[] {
+  const parsed = JSON.parse(frame as string);
   if (parsed.type !== "BATCH_UPDATE") return [parsed.seq];
   return parsed.payload.updates.map(({ seq }: { seq: number }) => seq);
 }
@@ -55,7 +58,7 @@ Deno.test("a Stream holds back what comes early and hands on in order", () => {
   assert.equal(stream.offer(entryOf("e", 2, text(2))), "known");
   assert.equal(stream.offer(entryOf("other", 4, text(4))), "foreign");
   for (const seq of [1, 2, 3]) {
-    assert.equal(stream.textOf(seq, false), text(seq));
+    assert.equal(stream.entryAt(seq).json, text(seq));
   }
 });
 
@@ -75,7 +78,7 @@ Deno.test("a Stream is contiguous whatever the order, the doubles and the holes"
         assert.equal(stream.waits, beyond);
       }
       for (let seq = 1; seq <= stream.seq; seq++) {
-        assert.equal(stream.textOf(seq, false), text(seq));
+        assert.equal(stream.entryAt(seq).json, text(seq));
       }
     },
   ));
@@ -100,7 +103,7 @@ Deno.test("a Stream keeps so many of the newest events", () => {
   stream.offer(entryOf("e", 11 + RING_EVENTS, text(11 + RING_EVENTS)));
   assert.equal(stream.first, 12);
   for (let seq = stream.first; seq <= stream.seq; seq++) {
-    assert.equal(stream.textOf(seq, false), text(seq));
+    assert.equal(stream.entryAt(seq).json, text(seq));
   }
 });
 
@@ -115,7 +118,7 @@ Deno.test("a Stream keeps no more text than its bound, but one event always", ()
   assert.equal(stream.first, 6);
   stream.offer(entryOf("e", 7, "small"));
   assert.equal(stream.first, 7);
-  assert.equal(stream.textOf(7, false), "small");
+  assert.equal(stream.entryAt(7).json, "small");
 });
 
 Deno.test("a leap empties a Stream and goes on after it", () => {
@@ -196,26 +199,38 @@ Deno.test("a leap in the midst of handing out begins anew", () => {
 Deno.test("a frame is joined once for all who stand at the same place", () => {
   const stream = streamAt(0);
   for (let seq = 1; seq <= 5; seq++) stream.offer(entryOf("e", seq, text(seq)));
-  const frame = stream.frameAfter(2, 0);
-  assert.equal(stream.frameAfter(2, 0), frame, "the very same");
-  assert.deepEqual([seqsIn(frame.text), frame.seq], [[3, 4, 5], 5]);
-  assert.equal(stream.frameAfter(4, 0).text, text(5), "one needs no joining");
+  const frame = stream.frameAfter(JSON_CODEC, 2, 0);
+  assert.equal(stream.frameAfter(JSON_CODEC, 2, 0), frame, "the very same");
+  assert.deepEqual([seqsIn(frame.frame), frame.seq], [[3, 4, 5], 5]);
+  assert.equal(
+    stream.frameAfter(JSON_CODEC, 4, 0).frame,
+    text(5),
+    "one needs no joining",
+  );
   stream.offer(entryOf("e", 6, text(6)));
-  assert.deepEqual(seqsIn(stream.frameAfter(2, 0).text), [3, 4, 5, 6]);
+  assert.deepEqual(seqsIn(stream.frameAfter(JSON_CODEC, 2, 0).frame), [
+    3,
+    4,
+    5,
+    6,
+  ]);
 });
 
 Deno.test("a frame ends where history ends, and marks what is history", () => {
   const stream = streamAt(0);
   for (let seq = 1; seq <= 5; seq++) stream.offer(entryOf("e", seq, text(seq)));
-  const history = stream.frameAfter(0, 3);
+  const history = stream.frameAfter(JSON_CODEC, 0, 3);
   assert.equal(history.seq, 3);
-  for (const update of JSON.parse(history.text).payload.updates) {
+  for (const update of JSON.parse(history.frame as string).payload.updates) {
     assert.equal(update.replay, true);
   }
-  const live = stream.frameAfter(3, 3);
+  const live = stream.frameAfter(JSON_CODEC, 3, 3);
   assert.equal(live.seq, 5);
-  assert(!live.text.includes("replay"));
-  assert.equal(JSON.parse(stream.textOf(2, true)).replay, true);
+  assert(!(live.frame as string).includes("replay"));
+  assert.equal(
+    JSON_CODEC.event(stream.entryAt(2), REPLAY),
+    `{"replay":true,${text(2).slice(1)}`,
+  );
 });
 
 Deno.test("a frame holds so many events and so much text", () => {
@@ -223,11 +238,11 @@ Deno.test("a frame holds so many events and so much text", () => {
   for (let seq = 1; seq <= FRAME_EVENTS + 1; seq++) {
     many.offer(entryOf("e", seq, text(seq)));
   }
-  assert.equal(many.frameAfter(0, 0).seq, FRAME_EVENTS);
+  assert.equal(many.frameAfter(JSON_CODEC, 0, 0).seq, FRAME_EVENTS);
   const long = streamAt(0);
   const half = `"${"x".repeat(FRAME_LENGTH / 2)}"`;
   for (let seq = 1; seq <= 3; seq++) long.offer(entryOf("e", seq, half));
-  assert.equal(long.frameAfter(0, 0).seq, 2);
+  assert.equal(long.frameAfter(JSON_CODEC, 0, 0).seq, 2);
 });
 
 Deno.test("a Stream keeps so many joined frames", () => {
@@ -235,11 +250,13 @@ Deno.test("a Stream keeps so many joined frames", () => {
   for (let seq = 1; seq <= MAX_FRAMES + 2; seq++) {
     stream.offer(entryOf("e", seq, text(seq)));
   }
-  const first = stream.frameAfter(0, 0);
-  for (let seq = 1; seq < MAX_FRAMES; seq++) stream.frameAfter(seq, 0);
-  assert.equal(stream.frameAfter(0, 0), first);
-  stream.frameAfter(MAX_FRAMES, 0);
-  assert.notEqual(stream.frameAfter(0, 0), first);
+  const first = stream.frameAfter(JSON_CODEC, 0, 0);
+  for (let seq = 1; seq < MAX_FRAMES; seq++) {
+    stream.frameAfter(JSON_CODEC, seq, 0);
+  }
+  assert.equal(stream.frameAfter(JSON_CODEC, 0, 0), first);
+  stream.frameAfter(JSON_CODEC, MAX_FRAMES, 0);
+  assert.notEqual(stream.frameAfter(JSON_CODEC, 0, 0), first);
 });
 
 Deno.test("a Stream without retention passes on as it comes", () => {

@@ -605,6 +605,87 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
   assert.equal(service.sessions.size, 0);
 });
 
+Deno.test("an EventSource resumes in many channels, by a short id", async () => {
+  await using service = await openTestService();
+  const token = await tokenOf("user");
+  const names = Array.from({ length: 150 }, (_, i) => `room:some-name-${i}`);
+  const post = (name: string, event: string) =>
+    publish(service, {
+      type: "ROOM_MESSAGE",
+      channel: name,
+      payload: { event },
+    }, token).then(accepted);
+  const listen = async (
+    channels: readonly string[],
+    count: number,
+    lastEventId: string | undefined,
+  ) => {
+    const response = await service.request(
+      `/sse?channels=${channels.join(",")}`,
+      { headers: lastEventId ? { "last-event-id": lastEventId } : {} },
+    );
+    assert.equal(response.status, 200);
+    const events: string[] = [];
+    const gaps: unknown[] = [];
+    let id = "";
+    let text = "";
+    for await (
+      const chunk of response.body!.pipeThrough(new TextDecoderStream())
+    ) {
+      text += chunk;
+      const blocks = text.split("\n\n");
+      text = blocks.pop()!;
+      for (const block of blocks) {
+        id = /^id: (.*)$/m.exec(block)?.[1] ?? id;
+        const data = /^data: (.*)$/m.exec(block)?.[1];
+        if (data === undefined) continue;
+        const frame = JSON.parse(data);
+        if (frame.type === "gap") gaps.push(frame.payload);
+        if (frame.type === "ROOM_MESSAGE") events.push(frame.payload.event);
+      }
+      if (events.length >= count && id) break;
+    }
+    return { events, gaps, id };
+  };
+
+  await post(names[3]!, "before");
+  const first = await listen(names, 0, undefined);
+  assert(first.id.length < 2_048, `${first.id.length} characters`);
+  await post(names[3]!, "one");
+  await post(names[149]!, "two");
+  const again = await listen([...names].reverse(), 2, first.id);
+  assert.deepEqual(again.events.toSorted(), ["one", "two"]);
+  assert.deepEqual(again.gaps, []);
+  await post(names[149]!, "three");
+  assert.deepEqual((await listen(names, 1, again.id)).events, ["three"]);
+});
+
+Deno.test("an EventSource gets a temporary refusal as a stream that ends, others get a status", async () => {
+  await using service = await openTestService({
+    env: { MAX_CONNECTIONS: "1" },
+  });
+  const path = "/sse?channels=blocks";
+  const headers = { accept: "text/event-stream" };
+  const admitted = await service.request(path, { headers });
+  const refused = await service.request(path, { headers });
+  assert.equal(refused.status, 200);
+  assert.match(refused.headers.get("cache-control")!, /no-transform/);
+  const text = await refused.text();
+  assert.match(text, /^retry: \d{4,}\nevent: error\ndata: \{.*\}\n\n$/);
+  const data = /data: (.*)/.exec(text)![1]!;
+  assert.equal(JSON.parse(data).code, "TOO_MANY_CONNECTIONS");
+  await refusedWith(await service.request(path), "TOO_MANY_CONNECTIONS");
+  const unknown = await service.request("/sse?channels=nope", { headers });
+  await unknown.body?.cancel();
+  await admitted.body!.cancel();
+  const final = await service.request("/sse?channels=nope", { headers });
+  await refusedWith(final, "UNKNOWN_CHANNEL");
+  const ended = service.drain.begin();
+  const draining = await service.request(path, { headers });
+  assert.match(await draining.text(), /event: error\ndata: .*"DRAINING"/);
+  await ended;
+});
+
 Deno.test("a listener's arguments are checked", async () => {
   await using service = await openTestService();
   for (

@@ -12,7 +12,7 @@ import {
   MAX_VIOLATIONS,
   VIOLATION_WINDOW_MS,
 } from "../../security/block_list.ts";
-import { POLL_MS } from "../../store/shared_set.ts";
+import { POLL_MS } from "../../store/stored_set.ts";
 import { MAX_TRIES } from "../../platform/retry.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";

@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Budget } from "../../security/budget.ts";
-import {
-  FOLD_MS,
-  OVERFLOW_BUCKETS,
-  RateLimit,
-  type RateLimitOptions,
-} from "../../security/rate_limit.ts";
+import { RateLimit, type RateLimitOptions } from "../../security/rate_limit.ts";
+import { OVERFLOW_NAMES, SHARE_MS } from "../../store/stored_counter.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
@@ -56,7 +52,7 @@ function drain(limit: RateLimit, bucket = "a", most = 1_000): number {
 /** Takes all it can, folding whenever that is what it waits for. */
 async function drainFolding(limit: RateLimit, bucket = "a"): Promise<number> {
   for (let taken = 0;;) {
-    await limit.fold();
+    await limit.share();
     const now = drain(limit, bucket);
     if (now === 0) return taken;
     taken += now;
@@ -95,7 +91,7 @@ Deno.test("waiting as long as told is always enough, and never a millisecond too
         { maxLength: 30 },
       ),
       async (most, steps) => {
-        await using all = await setup({ limit: most, maxUnfolded: most });
+        await using all = await setup({ limit: most, maxUnshared: most });
         for (const { cost, ms } of steps) {
           const wait = all.limit.take("a", cost);
           if (wait > 0) {
@@ -135,7 +131,7 @@ Deno.test("callers have budgets of their own, and so have limits", async () => {
   });
   assert.equal(drain(all.limit, "a"), 3);
   assert.equal(drain(all.limit, "b"), 3);
-  await all.limit.fold();
+  await all.limit.share();
   assert.equal(drain(other, "a"), 3);
   await other[Symbol.asyncDispose]();
 });
@@ -184,7 +180,7 @@ Deno.test("isolates share a budget, through folding alone", async () => {
   assert.equal(await drainFolding(one), 100);
   const extra = await drainFolding(two);
   assert(extra <= 25, `admitted ${extra}`);
-  await one.fold();
+  await one.share();
   assert.equal(drain(two), 0);
   assert.equal(two.peek("a").remaining, 0);
 });
@@ -203,25 +199,25 @@ Deno.test("folding happens by itself, and costs nothing while nothing happens", 
   const [one, two] = all.limits as [RateLimit, RateLimit];
   one.take("a", 20);
   two.take("a", 4);
-  await two.fold();
+  await two.share();
   assert.equal(two.peek("a").remaining, 76);
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   await until(() => one.peek("a").remaining === 76, "the counts meet");
   const { operations } = all.store;
-  all.clock.advance(10 * FOLD_MS);
+  all.clock.advance(10 * SHARE_MS);
   assert.equal(all.store.operations, operations);
 });
 
 Deno.test("callers who do little cost KV nothing", async () => {
   await using all = await setup({ limit: 1_000 });
   // Looking for what earlier windows left behind.
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   const { operations } = all.store;
   for (let i = 0; i < 1_000; i++) all.limit.take(`caller ${i}`, 31);
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   assert.equal(all.store.operations, operations);
   all.limit.take("caller 0", 1);
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   assert.equal(all.store.operations, operations + 1);
 });
 
@@ -230,12 +226,12 @@ Deno.test("while KV is away each isolate counts by itself, and says so", async (
   const [one, two] = all.limits as [RateLimit, RateLimit];
   all.store.isAway = true;
   assert.equal(drain(one), 25);
-  await one.fold();
+  await one.share();
   assert.equal(one.state, "degraded");
   assert.equal(drain(one), 75);
   assert(one.take("a") > 50);
   all.store.isAway = false;
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   await until(() => one.state === "ok", "KV is back");
   // What was counted meanwhile is told now.
   assert((await drainFolding(two)) <= 25);
@@ -245,12 +241,12 @@ Deno.test("an idle limit notices by itself that KV is back", async () => {
   await using all = await setup({ limit: 100 });
   all.limit.take("a", 25);
   all.store.isAway = true;
-  await all.limit.fold();
+  await all.limit.share();
   all.clock.advance(2 * WINDOW);
   await turn();
   assert.equal(all.limit.state, "degraded");
   all.store.isAway = false;
-  all.clock.advance(FOLD_MS);
+  all.clock.advance(SHARE_MS);
   await until(() => all.limit.state === "ok", "KV is back");
 });
 
@@ -278,8 +274,8 @@ Deno.test("beyond the bound on callers, newcomers share budgets, and nobody gets
   for (let i = 0; i < 20_000; i++) {
     if (limit.take(`new ${i}`) === 0) admitted++;
   }
-  assert.equal(admitted, OVERFLOW_BUCKETS * 5);
-  assert.equal(limit.size, 100 + OVERFLOW_BUCKETS);
+  assert.equal(admitted, OVERFLOW_NAMES * 5);
+  assert.equal(limit.size, 100 + OVERFLOW_NAMES);
   // Those counted before keep their own budget.
   assert.equal(drain(limit, "old 7"), 4);
   all.clock.advance(2 * WINDOW);
@@ -292,11 +288,11 @@ Deno.test("counters of past windows leave KV", async () => {
   const left = async () =>
     (await Array.fromAsync(all.kv.list({ prefix: ["rate"] }))).length;
   const tick = async () => {
-    all.clock.advance(FOLD_MS);
+    all.clock.advance(SHARE_MS);
     await turn();
   };
   for (let i = 0; i < 1_200; i++) all.limit.take(`caller ${i}`, 10);
-  for (let i = 0; i < 5; i++) await all.limit.fold();
+  for (let i = 0; i < 5; i++) await all.limit.share();
   assert.equal(await left(), 1_200);
   all.clock.advance(WINDOW);
   for (let i = 0; i < 5; i++) await tick();
@@ -354,12 +350,12 @@ Deno.test("two isolates never admit more than their documented bound, whatever t
     { weight: 1, arbitrary: fc.record({ turn: fc.nat(2) }) },
   );
   const limit = 40;
-  const maxUnfolded = 10;
+  const maxUnshared = 10;
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 20, maxLength: 150 }),
       async (steps) => {
-        await using all = await setup({ limit, maxUnfolded }, 2);
+        await using all = await setup({ limit, maxUnshared }, 2);
         const admitted: number[] = [];
         for (const step of steps) {
           if ("take" in step) {
@@ -372,15 +368,15 @@ Deno.test("two isolates never admit more than their documented bound, whatever t
               }
             }
           } else if ("wait" in step) all.clock.advance(step.wait);
-          else if ("fold" in step) await all.limits[step.fold]!.fold();
-          else if ("begin" in step) void all.limits[step.begin]!.fold();
+          else if ("fold" in step) await all.limits[step.fold]!.share();
+          else if ("begin" in step) void all.limits[step.begin]!.share();
           else {
             for (let i = 0; i < step.turn; i++) {
               await turn();
             }
           }
         }
-        assertBounds(admitted, limit, maxUnfolded);
+        assertBounds(admitted, limit, maxUnshared);
       },
     ),
     { numRuns: 150 },
@@ -398,7 +394,7 @@ Deno.test("one isolate by itself never exceeds the limit, whatever the schedule"
         { minLength: 10, maxLength: 100 },
       ),
       async (steps) => {
-        await using all = await setup({ limit: 40, maxUnfolded: 40 });
+        await using all = await setup({ limit: 40, maxUnshared: 40 });
         const admitted: number[] = [];
         for (const { take, wait } of steps) {
           for (let i = 0; i < take; i++) {

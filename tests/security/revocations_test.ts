@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Refusal } from "../../protocol/refusals.ts";
-import { POLL_MS } from "../../store/shared_set.ts";
+import { POLL_MS } from "../../store/stored_set.ts";
 import {
   type Revocation,
   Revocations,

@@ -4,20 +4,22 @@ import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { PART_BYTES, ROW_EVENTS } from "../../store/rows.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { COMMIT_BYTES, COMMIT_CHANNELS } from "../../store/commit_size.ts";
+import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import type { Draft, EventLog, StreamPosition } from "../../store/event_log.ts";
+import { ID_MEMORY_MS } from "../../store/id_memory.ts";
+import { TRIM_EVERY } from "../../store/log_retention.ts";
 import {
-  COMMIT_BYTES,
-  COMMIT_CHANNELS,
   COMMIT_DEADLINE_MS,
-  EventLog,
-  ID_MEMORY_MS,
   LAST_LOOK_MS,
   MAX_WAITING_BYTES,
   MAX_WAITING_EVENTS,
+} from "../../store/log_writer.ts";
+import {
   READ_DEADLINE_MS,
-  TRIM_EVERY,
-  UNBORN_EPOCH,
-} from "../../store/event_log.ts";
-import type { Draft, EventLogOptions, Place } from "../../store/event_log.ts";
+  StoredEventLog,
+} from "../../store/stored_event_log.ts";
+import type { StoredEventLogOptions } from "../../store/stored_event_log.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
@@ -28,9 +30,12 @@ import type { Store } from "../../store/store.ts";
 /** More than any test reads. */
 const ALL = { after: 0, upTo: 1e9, limit: 1e6, maxBytes: 1e9 };
 
-function logOn(kv: Store, options: Partial<EventLogOptions> = {}): EventLog {
-  return new EventLog({
-    kv,
+function logOn(
+  kv: Store,
+  options: Partial<StoredEventLogOptions> = {},
+): EventLog {
+  return new StoredEventLog({
+    store: kv,
     clock: systemClock,
     nextId: idSource(),
     retention: () => ({ events: 1_000, ms: 3_600_000 }),
@@ -269,13 +274,13 @@ Deno.test("two Logs on one file lose nothing to its lock", async () => {
 Deno.test("an id stands for its first place: again, in one batch, at once, from another Log", async () => {
   await using kv = await openStore(":memory:");
   const [one, two] = [logOn(kv), logOn(kv)];
-  const named = (mark: number) => draft(mark, { id: "same" });
-  const [first, second] = await one.append([named(1), named(2)]);
+  const named = draft(1, { id: "same" });
+  const [first, second] = await one.append([named, named]);
   assert.deepEqual(first, second);
   const again = await Promise.all([
-    one.append([named(3)]),
-    two.append([named(4)]),
-    two.append([draft(5), named(6)]),
+    one.append([named]),
+    two.append([named]),
+    two.append([draft(5), named]),
   ]);
   assert.deepEqual(again[0]![0], first);
   assert.deepEqual(again[1]![0], first);
@@ -286,6 +291,71 @@ Deno.test("an id stands for its first place: again, in one batch, at once, from 
     draft(7, { channel: "dag", id: "same" }),
   ]);
   assert.deepEqual([other!.channel, other!.seq], ["dag", 1]);
+});
+
+const alice = { subject: "alice", maxRooms: Infinity };
+const bob = { subject: "bob", maxRooms: Infinity };
+
+Deno.test("an id is its publisher's own", async () => {
+  await using kv = await openStore(":memory:");
+  const log = logOn(kv);
+  const [ofAlice] = await log.append([
+    draft("A", { id: "1", publisher: alice }),
+  ]);
+  const [ofBob] = await log.append([draft("B", { id: "1", publisher: bob })]);
+  assert.deepEqual([ofAlice!.seq, ofBob!.seq], [1, 2]);
+  assert.deepEqual(await marks(log), ["A", "B"]);
+});
+
+for (
+  const [how, append] of Object.entries({
+    "later": async (log: EventLog) => {
+      await log.append([draft("A", { id: "1", publisher: alice })]);
+      await log.append([draft("x"), draft("B", { id: "1", publisher: alice })]);
+    },
+    "in one batch": (log: EventLog) =>
+      log.append([draft("A", { id: "1" }), draft("B", { id: "1" })]),
+    "in one commit": (log: EventLog) =>
+      Promise.all([
+        log.append([draft("A", { id: "1" })]),
+        log.append([draft("x"), draft("B", { id: "1" })]),
+      ]),
+    "by another Log": async (log: EventLog, other: EventLog) => {
+      await log.append([draft("A", { id: "1" })]);
+      await other.append([draft("B", { id: "1", type: "NEW_BLOCK" })]);
+    },
+  } as Record<string, (log: EventLog, other: EventLog) => Promise<unknown>>)
+) {
+  Deno.test(`other content under a used id is refused ${how}, and nothing else is`, async () => {
+    await using kv = await openStore(":memory:");
+    const [log, other] = [logOn(kv), logOn(kv)];
+    await assert.rejects(async () => await append(log, other), {
+      code: "ID_CONFLICT",
+    });
+    const [last] = await log.append([draft("last")]);
+    const kept = how === "in one batch" ? [] : ["A"];
+    assert.deepEqual(await marks(log), [...kept, "last"]);
+    assert.equal(last!.seq, kept.length + 1);
+  });
+}
+
+Deno.test("a publisher may begin so many rooms, and use those it began", async () => {
+  await using kv = await openStore(":memory:");
+  const log = logOn(kv);
+  const publisher = { subject: "alice", maxRooms: 3 };
+  const to = (room: number) =>
+    log.append([draft(room, { channel: `room:${room}`, publisher })]);
+  await to(1);
+  const outcomes = await Promise.allSettled([to(2), to(3), to(4), to(1)]);
+  assert.deepEqual(
+    outcomes.map((one) => one.status === "rejected" ? one.reason.code : "ok"),
+    ["ok", "ok", "TOO_MANY_ROOMS", "ok"],
+  );
+  await assert.rejects(async () => await to(5), { code: "TOO_MANY_ROOMS" });
+  await to(3);
+  await log.append([draft(9, { publisher })]);
+  await log.append([draft(4, { channel: "room:4", publisher: bob })]);
+  await to(4);
 });
 
 Deno.test("an id raced by many Logs is stored once", async () => {
@@ -593,7 +663,9 @@ Deno.test("a commit that hangs is refused in time, and its id finds it when it t
 
 Deno.test("a read that hangs fails in time", async () => {
   const hung = { end: "hung" as const };
-  const { clock, log } = faulty({ read: [hung, hung, hung, hung] });
+  const { clock, log } = faulty({
+    read: Array.from({ length: 9 }, () => hung),
+  });
   for (
     const read of [
       () => log.heads(["blocks"]),
@@ -627,7 +699,26 @@ Deno.test("retention by count keeps the newest and takes the rest, beside the ho
   assert.equal(page.at(-1)!.seq, TRIM_EVERY * 3.5);
 });
 
-Deno.test("retention by age ends events, and twice as late the epoch, whose numbers begin anew", async () => {
+Deno.test("retention by count holds after the first numbers below it", async () => {
+  await using kv = await openStore(":memory:");
+  const events = 3 * TRIM_EVERY;
+  const log = logOn(kv, { retention: () => ({ events, ms: 3_600_000 }) });
+  const rows = async () => {
+    let count = 0;
+    for await (const _ of kv.list({ prefix: ["log"] })) count++;
+    return count;
+  };
+  for (let i = 0; i < 8; i++) {
+    await log.append(Array.from({ length: TRIM_EVERY }, (_, j) => draft(j)));
+    await log.settled();
+    const oldest = await log.oldest("blocks");
+    const seq = (i + 1) * TRIM_EVERY;
+    assert.equal(oldest, Math.max(1, seq - events + 1), `at ${seq}`);
+    assert(await rows() <= events / ROW_EVENTS, `${await rows()} rows`);
+  }
+});
+
+Deno.test("retention by age ends events, never the numbering", async () => {
   const clock = new ManualClock();
   const kv = new MemoryKv(clock).connect();
   const log = logOn(kv, {
@@ -635,19 +726,16 @@ Deno.test("retention by age ends events, and twice as late the epoch, whose numb
     retention: () => ({ events: 100, ms: 1_000 }),
   });
   const appended = async (one: Draft) =>
-    await outcome(clock, log.append([one])) as Place[];
+    await outcome(clock, log.append([one])) as StreamPosition[];
   const [old] = await appended(draft(1));
   clock.advance(1_000);
   assert.deepEqual((await log.read("blocks", ALL)).entries, []);
   assert.equal(await log.oldest("blocks"), 2);
+  clock.advance(365 * 24 * 3_600_000);
+  const [head] = await log.heads(["blocks"]);
+  assert.deepEqual(head, { epoch: old!.epoch, seq: 1 });
   const [next] = await appended(draft(2));
-  assert.equal(next!.seq, 2, "still the same log");
-  clock.advance(2_000);
-  assert.equal((await log.heads(["blocks"]))[0]!.epoch, UNBORN_EPOCH);
-  assert.equal(await log.oldest("blocks"), 1);
-  const [born] = await appended(draft(3));
-  assert.equal(born!.seq, 1);
-  assert.notEqual(born!.epoch, old!.epoch);
+  assert.deepEqual([next!.epoch, next!.seq], [old!.epoch, 2]);
 });
 
 Deno.test("a log begun anew shows nothing of the old one, though its rows were left", async () => {

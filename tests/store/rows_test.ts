@@ -1,35 +1,55 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { encodeEvent } from "../../protocol/encode.ts";
+import type { LoggedEntry } from "../../store/entry.ts";
 import {
   entryIn,
-  eventsIn,
-  firstIn,
   lineOf,
   packed,
   PART_BYTES,
   partsOf,
   ROW_BYTES,
   ROW_EVENTS,
+  ROW_HEAD_BYTES,
+  ROW_OVERHEAD_BYTES,
+  rowIn,
 } from "../../store/rows.ts";
-import type { Row } from "../../store/rows.ts";
+import type { Row, RowContent } from "../../store/rows.ts";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const EPOCH = "01M8363GXBX36X8T3700000001";
 
-function events(texts: readonly string[], after: number): Row[] {
-  return texts.map((text, i) => ({
-    seq: after + 1 + i,
-    bytes: encoder.encode(text),
-  }));
+function event(seq: number, payloadText: string): LoggedEntry {
+  const place = { channel: "room:a", seq, epoch: EPOCH };
+  const at = 1_000 + seq;
+  const json = encodeEvent("ROOM_MESSAGE", payloadText, place, {
+    id: `i${seq}`,
+    now: at,
+  });
+  return { ...place, type: "ROOM_MESSAGE", at, tags: {}, json };
 }
 
-function read(row: Row): { seq: number; text: string }[] {
-  const parts = partsOf(row).map((bytes, number) => ({ number, bytes }));
-  const texts = eventsIn(parts).map((event) => decoder.decode(event));
-  const first = firstIn(row.seq, parts[0]!.bytes);
-  assert.equal(first, row.seq - texts.length + 1);
-  return texts.map((text, i) => ({ seq: first + i, text }));
+function events(payloads: readonly string[], after = 0): LoggedEntry[] {
+  return payloads.map((text, i) => event(after + 1 + i, text));
+}
+
+function contentOf(row: Row): RowContent {
+  const content = rowIn(
+    partsOf(row).map((bytes, number) => ({ number, bytes })),
+  );
+  assert(typeof content === "object");
+  return content;
+}
+
+function read(row: Row): LoggedEntry[] {
+  const { lines } = contentOf(row);
+  return lines.map((line, i) =>
+    entryIn(line, {
+      channel: "room:a",
+      epoch: EPOCH,
+      seq: row.seq - lines.length + 1 + i,
+    })
+  );
 }
 
 Deno.test("events come out of their rows as they went in, under their numbers", () => {
@@ -43,81 +63,114 @@ Deno.test("events come out of their rows as they went in, under their numbers", 
     fc.property(
       fc.array(anyText, { minLength: 1, maxLength: 3 * ROW_EVENTS }),
       fc.nat(),
-      (texts, after) => {
-        const rows = packed(events(texts, after));
-        assert.deepEqual(
-          rows.flatMap(read),
-          texts.map((text, i) => ({ seq: after + 1 + i, text })),
-        );
+      fc.nat(),
+      (payloads, after, before) => {
+        const entries = events(payloads, after);
+        const { rows, bytes } = packed(entries, before);
+        assert.deepEqual(rows.flatMap(read), entries);
+        let offset = before;
         for (const row of rows) {
-          const { length } = read(row);
+          const content = contentOf(row);
+          assert.equal(content.epoch, EPOCH);
+          assert.equal(content.offset, offset);
+          offset += row.bytes.byteLength + ROW_OVERHEAD_BYTES;
+          const { length } = content.lines;
           assert(length <= ROW_EVENTS);
-          if (length > 1) assert(row.bytes.byteLength <= ROW_BYTES);
+          const most = ROW_BYTES + ROW_HEAD_BYTES;
+          if (length > 1) assert(row.bytes.byteLength <= most);
           for (const { byteLength } of partsOf(row)) {
             assert(byteLength <= PART_BYTES);
           }
         }
+        assert.equal(bytes, offset);
       },
     ),
+    { numRuns: 50 },
   );
 });
 
 Deno.test("a row is as full as it may be", () => {
   const short = Array.from({ length: ROW_EVENTS + 1 }, () => "{}");
-  const byNumber = packed(events(short, 0)).map(({ seq }) => seq);
+  const byNumber = packed(events(short), 0).rows.map(({ seq }) => seq);
   assert.deepEqual(byNumber, [ROW_EVENTS, ROW_EVENTS + 1]);
-  const half = `"${"x".repeat(ROW_BYTES / 2 - 3)}"`;
-  assert.equal(half.length + 1, ROW_BYTES / 2);
-  const byLength = packed(events([half, half, half, `${half} `], 7));
-  assert.deepEqual(byLength.map(({ seq }) => seq), [9, 10, 11]);
+  const around = lineOf(event(8, '""')).byteLength;
+  const half = `"${"x".repeat(ROW_BYTES / 2 - around - 1)}"`;
+  assert.equal(lineOf(event(8, half)).byteLength + 1, ROW_BYTES / 2);
+  const byLength = packed(events([half, half, half, `${half} `], 4), 0).rows;
+  assert.deepEqual(byLength.map(({ seq }) => seq), [6, 7, 8]);
 });
 
-Deno.test("a row of which a part is missing holds nothing", () => {
+Deno.test("a row of which a part is missing is gone", () => {
   const text = `"${"x".repeat(3 * PART_BYTES)}"`;
-  const parts = partsOf(packed(events([text], 0))[0]!)
+  const parts = partsOf(packed(events([text]), 0).rows[0]!)
     .map((bytes, number) => ({ number, bytes }));
-  assert.equal(eventsIn(parts).length, 1);
+  assert(typeof rowIn(parts) === "object");
   for (const missing of parts) {
-    assert.deepEqual(eventsIn(parts.filter((part) => part !== missing)), []);
+    assert.equal(rowIn(parts.filter((part) => part !== missing)), "gone");
   }
-  assert.deepEqual(eventsIn([]), []);
+  assert.equal(rowIn([]), "gone");
 });
 
-Deno.test("an event comes out of its line as it went in", () => {
+Deno.test("a row with any bit changed is damaged", () => {
+  const { rows: [row] } = packed(events(['{"event":"a"}', "{}"]), 0);
+  fc.assert(
+    fc.property(
+      fc.nat(row!.bytes.byteLength - 1),
+      fc.nat(7),
+      (at, bit) => {
+        const bytes = row!.bytes.slice();
+        bytes[at]! ^= 1 << bit;
+        assert.equal(rowIn([{ number: 0, bytes }]), "damaged");
+      },
+    ),
+    { numRuns: 500 },
+  );
+  const cut = row!.bytes.subarray(0, 3);
+  assert.equal(rowIn([{ number: 0, bytes: cut }]), "damaged");
+});
+
+Deno.test("an event comes out of its line as it went in, tags too", () => {
   fc.assert(
     fc.property(
       fc.dictionary(fc.string(), fc.array(fc.string())),
       fc.string({ unit: "grapheme" }),
-      fc.nat(),
-      (tags, text, at) => {
+      (tags, text) => {
         const entry = {
-          channel: "room:a",
-          epoch: "01M8",
-          seq: 7,
-          type: "ROOM_MESSAGE",
-          at,
+          ...event(7, JSON.stringify({ text })),
           tags: { ...tags },
-          json: JSON.stringify({ text }),
         };
-        assert.deepEqual(entryIn(lineOf(entry), "room:a", 7), entry);
+        assert.deepEqual(entryIn(lineOf(entry), entry), entry);
       },
     ),
   );
 });
 
-Deno.test("a line of an earlier version is the frame alone", () => {
-  const json = encodeEvent("ROOM_MESSAGE", '{"event":"hi"}', {
-    channel: "room:a",
-    seq: 7,
-    epoch: "01M8",
-  }, { id: "i", now: 1_000 });
-  assert.deepEqual(entryIn(encoder.encode(json), "room:a", 7), {
-    channel: "room:a",
-    epoch: "01M8",
-    seq: 7,
-    type: "ROOM_MESSAGE",
-    at: 1_000,
-    tags: { event: ["hi"] },
-    json,
+Deno.test("an event stands in the log's present epoch, whatever it was written under", () => {
+  const entry = event(7, '{"event":"hi"}');
+  const place = { ...entry, epoch: "01NEW" };
+  const renamed = entryIn(lineOf(entry), place);
+  assert.deepEqual(JSON.parse(renamed.json), {
+    ...JSON.parse(entry.json),
+    epoch: "01NEW",
   });
+  assert.equal(renamed.epoch, "01NEW");
+});
+
+Deno.test("rows of earlier versions hold frames alone", () => {
+  const entries = events(['{"event":"a"}', '{"event":"b"}']);
+  const text = entries.map(({ json }) => json).join("\n");
+  const content = rowIn([{ number: 0, bytes: encoder.encode(text) }]);
+  assert(typeof content === "object");
+  assert.equal(content.epoch, undefined);
+  for (const [i, entry] of entries.entries()) {
+    const tags = { event: [i === 0 ? "a" : "b"] };
+    assert.deepEqual(entryIn(content.lines[i]!, entry), { ...entry, tags });
+    const renamed = entryIn(content.lines[i]!, { ...entry, epoch: "01NEW" });
+    assert.deepEqual(
+      JSON.parse(renamed.json),
+      { ...JSON.parse(entry.json), epoch: "01NEW" },
+    );
+  }
+  const damaged = encoder.encode(text.replace(":", "|"));
+  assert.equal(rowIn([{ number: 0, bytes: damaged }]), "damaged");
 });

@@ -14,9 +14,12 @@ import type { Clock } from "../../platform/clock.ts";
 import { History } from "../../realtime/history.ts";
 import { Hub } from "../../realtime/hub.ts";
 import type { Link } from "../../realtime/link.ts";
-import { EventLog, UNBORN_EPOCH } from "../../store/event_log.ts";
+import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
-import { entryIn, eventsIn, firstIn, ROW_EVENTS } from "../../store/rows.ts";
+import { headIn } from "../../store/log_heads.ts";
+import { entryIn, ROW_EVENTS, rowIn } from "../../store/rows.ts";
+import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Session } from "../../realtime/session.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
@@ -116,8 +119,8 @@ class Isolate {
   constructor(world: World) {
     this.clock = new MortalClock(world.clock);
     this.nextId = idSource(world.random);
-    const log = new EventLog({
-      kv: world.kv.connect({
+    const log = new StoredEventLog({
+      store: world.kv.connect({
         clock: this.clock,
         weather: (operation) => world.fate(operation),
       }),
@@ -191,7 +194,8 @@ class Client {
       get bufferedAmount(): number {
         return unread();
       },
-      send: (text: string) => this.#session === session && this.#arrive(text),
+      send: (frame: string | Uint8Array) =>
+        this.#session === session && this.#arrive(frame as string),
       close: (code: number) => this.#session === session && this.#closed(code),
     };
     const unread = () => this.#session === session ? this.#unread * WEIGHT : 0;
@@ -207,6 +211,7 @@ class Client {
       report: (error) => this.#world.fail(error),
     }, {
       principal: ANYBODY,
+      codec: JSON_CODEC,
       guard: {
         admit: () => 0,
         authenticate: () => Promise.resolve(ANYBODY),
@@ -502,8 +507,9 @@ export class World {
 
   /** Where a channel's log ends in truth. */
   head(channel: string): Head {
-    return this.kv.entry<Head>(["head", channel]).value ??
-      { epoch: UNBORN_EPOCH, seq: 0 };
+    const head = headIn(this.kv.entry(["head", channel]).value);
+    assert(head !== "damaged");
+    return head;
   }
 
   /** What stands in the log's history at a place. */
@@ -523,8 +529,10 @@ export class World {
     // An event lies in the row of its own number or one soon after.
     for (let seq = from; seq < to + ROW_EVENTS; seq++) {
       const { value } = this.kv.entry(["log", channel, seq, 0]);
-      const isLater = value === null ||
-        firstIn(seq, value as Uint8Array) > to;
+      if (value === null) continue;
+      const row = rowIn([{ number: 0, bytes: value as Uint8Array }]);
+      const lines = typeof row === "object" ? row.lines.length : 1;
+      const isLater = seq - lines + 1 > to;
       assert(isLater, `${where}: ${seq} is still there`);
     }
   }
@@ -640,15 +648,17 @@ export class World {
       texts.set(name, entry);
     }
     for (const [channel, last, parts] of texts.values()) {
-      const lines = eventsIn(parts.map((bytes, number) => ({ number, bytes })));
+      const row = rowIn(parts.map((bytes, number) => ({ number, bytes })));
+      assert(typeof row === "object");
+      const { lines, epoch } = row;
       for (const [i, line] of lines.entries()) {
-        const { json } = entryIn(line, channel, 0);
+        const { json } = entryIn(line, { channel, epoch: epoch!, seq: 0 });
         const event = JSON.parse(json) as Frame;
         const seq = last - lines.length + 1 + i;
         const name = `${channel} ${event.epoch}`;
         const marks = this.#truth.get(name) ?? [];
         this.#truth.set(name, marks);
-        if (event.seq !== seq || marks.length !== seq - 1) {
+        if (marks.length !== seq - 1) {
           this.fail(new Error(`${name}: ${seq} follows ${marks.length}`));
         }
         marks.push(markOf(event.payload));

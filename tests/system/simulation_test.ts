@@ -4,7 +4,7 @@ import type { Step, Tally } from "./simulation.ts";
 import assert from "node:assert/strict";
 
 /** Seeds tried; `SIMULATION_RUNS` asks for more. */
-const RUNS = Number(Deno.env.get("SIMULATION_RUNS") ?? 4_000);
+const RUNS = Number(Deno.env.get("SIMULATION_RUNS") ?? 1_000);
 /** Most steps of one run. */
 const MAX_STEPS = 60;
 
@@ -108,7 +108,7 @@ Deno.test("every client holds exactly the log's events, or was told of the gap, 
   );
   // A world in which nothing happens proves nothing.
   assert(total.delivered > 10 * RUNS, JSON.stringify(total));
-  assert(total.gaps > RUNS / 10, JSON.stringify(total));
+  assert(total.gaps > RUNS / 25, JSON.stringify(total));
   assert(total.refused > RUNS / 100, JSON.stringify(total));
-  assert(total.epochs > RUNS, JSON.stringify(total));
+  assert(total.epochs > 2 * RUNS, JSON.stringify(total));
 });

@@ -1,0 +1,30 @@
+/**
+ * Frames as JSON text. An event goes out as its publisher's instance encoded
+ * it; marks and batches are joined around it as text.
+ *
+ * @module
+ */
+import { decode, glance } from "../protocol/decode.ts";
+import { encodeBatch, encodeReply } from "../protocol/encode.ts";
+import type { Entry } from "../store/entry.ts";
+import { isEvent } from "./codec.ts";
+import type { Codec, Marks, Part } from "./codec.ts";
+
+/** The codec of PROTOCOL.md: one JSON object a frame. */
+export const JSON_CODEC: Codec = {
+  event: marked,
+  batch: (parts, envelope) => encodeBatch(parts.map(textOf), envelope),
+  reply: encodeReply,
+  decode,
+  glance,
+};
+
+function textOf(part: Part): string {
+  return isEvent(part) ? marked(part.entry, part.marks) : encodeReply(part);
+}
+
+/** The event's text; marks are written in front of its other fields. */
+function marked({ json }: Entry, marks?: Marks): string {
+  if (marks === undefined) return json;
+  return `{"replay":true,${json.slice(1)}`;
+}

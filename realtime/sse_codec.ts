@@ -1,0 +1,82 @@
+/**
+ * Frames as Server-Sent Events. What an `EventSource` has to send back is in
+ * each event's `id`, so every connection has a codec of its own.
+ *
+ * @module
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html}
+ */
+import { Refusal } from "../protocol/refusals.ts";
+import type { Entry } from "../store/entry.ts";
+import type { Codec, Marks, Part } from "./codec.ts";
+import { isEvent } from "./codec.ts";
+import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
+import { JSON_CODEC } from "./json_codec.ts";
+import type { SseCursor } from "./sse_cursor.ts";
+
+/** Replies that carry an `id`, since they say where the stream begins. */
+const WITH_ID: ReadonlySet<string> = new Set(["subscribed", "gap"]);
+
+/** Writes one connection's frames as Server-Sent Events. */
+export class SseCodec implements Codec {
+  readonly #cursor: SseCursor;
+
+  /** Moves `cursor` with every event it encodes. */
+  constructor(cursor: SseCursor) {
+    this.#cursor = cursor;
+  }
+
+  /** An unnamed event with an `id`; without retention one named by its type. */
+  event(entry: Entry, marks?: Marks): string {
+    const { channel, epoch, seq, type } = entry;
+    const data = JSON_CODEC.event(entry, marks);
+    if (epoch === undefined || seq === undefined) {
+      return `event: ${type}\ndata: ${data}\n\n`;
+    }
+    this.#cursor.move(channel, { epoch, seq });
+    return `${this.#id()}data: ${data}\n\n`;
+  }
+
+  /** One event after the other: the format needs no frame around them. */
+  batch(parts: readonly Part[], _envelope: FrameOptions): string {
+    return parts.map((part) =>
+      isEvent(part) ? this.event(part.entry, part.marks) : this.reply(part)
+    ).join("");
+  }
+
+  /** An event named by the reply's type. */
+  reply(reply: ReplyFrame): string {
+    if (reply.type === "subscribed") this.#cursor.begin(reply.payload.channels);
+    const retry = reply.type === "draining"
+      ? retryLine(reply.payload.retryInMs)
+      : "";
+    // An EventSource names failures of its connection "error".
+    const name = reply.type === "error" ? "refused" : reply.type;
+    const id = WITH_ID.has(reply.type) ? this.#id() : "";
+    const data = JSON_CODEC.reply(reply);
+    return `${retry}event: ${name}\n${id}data: ${data}\n\n`;
+  }
+
+  /** @throws {Refusal} always: the format goes one way. */
+  decode(): never {
+    throw new Refusal("INVALID_MESSAGE", "This connection only receives");
+  }
+
+  /** Nothing: the format goes one way. */
+  glance(): undefined {
+    return undefined;
+  }
+
+  #id(): string {
+    const id = this.#cursor.id();
+    return id === "" ? "" : `id: ${id}\n`;
+  }
+}
+
+/**
+ * Asks an `EventSource` to wait before it connects again.
+ *
+ * @param ms milliseconds.
+ */
+export function retryLine(ms: number): string {
+  return `retry: ${Math.round(ms)}\n`;
+}

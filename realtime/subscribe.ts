@@ -1,0 +1,257 @@
+/**
+ * How a subscription begins: which channels, and from where.
+ *
+ * @module
+ */
+import type { Channel } from "../protocol/channels.ts";
+import { channelNamed } from "../protocol/channels.ts";
+import type { Subscription as Requested } from "../protocol/commands.ts";
+import type { RefusalCode } from "../protocol/refusals.ts";
+import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
+import type { Principal } from "../security/principal.ts";
+import { epochFrom } from "./digest.ts";
+import type { Hub } from "./hub.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Stream } from "./stream.ts";
+import type { StreamPosition } from "./subscription.ts";
+
+/** Most channels of one connection. */
+export const MAX_SUBSCRIPTIONS = 256;
+
+/** Who subscribes, and where answers go. */
+export interface Subscriber {
+  /** Opens channels. */
+  readonly hub: Hub;
+  /** Holds the subscriptions. */
+  readonly outbox: Outbox;
+  /** Whose rights count. */
+  readonly principal: Principal;
+  /** Whether the connection is still open, after waiting for the log. */
+  isOpen(): boolean;
+  /** Sends the result of each channel, before its first event. */
+  answer(payload: ReplyPayload<"subscribed">): void;
+  /** Reports what cannot be delivered any more, before the first event. */
+  reportGap(payload: ReplyPayload<"gap">): void;
+}
+
+/** Where one channel begins for one subscriber. */
+interface Beginning {
+  readonly start: StreamPosition;
+  readonly recovered: boolean;
+  readonly reason?: GapReason;
+  /** Numbers that were missed for good: from, to. */
+  readonly gap?: readonly [number, number];
+}
+
+/** A channel to subscribe to, and how the client asked for it. */
+interface Wanted {
+  readonly channel: Channel;
+  readonly requested: Requested;
+}
+
+/** A wanted channel whose stream is open. */
+interface Opened {
+  readonly requested: Requested;
+  readonly stream: Stream;
+  /** The oldest number that can still be delivered. */
+  readonly oldest: number;
+}
+
+/**
+ * Subscribes to channels: those that are refused are named, the others
+ * succeed. Nothing is lost between the answer and the first event, since both
+ * are settled in one turn.
+ *
+ * @param requests channels with where to begin.
+ * @param subscriber who subscribes.
+ * @throws {Refusal} `STORE_UNAVAILABLE` when the log cannot be read; nothing
+ * was subscribed then.
+ */
+export async function subscribe(
+  requests: readonly Requested[],
+  subscriber: Subscriber,
+): Promise<void> {
+  const { outbox } = subscriber;
+  const rejected: { channel: string; code: RefusalCode }[] = [];
+  const wanted = new Map<string, Wanted>();
+  for (const requested of requests) {
+    const channel = channelNamed(requested.channel);
+    const code = refusalOf(channel, wanted, subscriber);
+    if (code) rejected.push({ channel: requested.channel.slice(0, 128), code });
+    else wanted.set(channel!.name, { channel: channel!, requested });
+  }
+  const all = [...wanted.values()];
+  const opened = openNow(all, subscriber) ?? await openAll(all, subscriber);
+  if (!subscriber.isOpen()) return;
+  const beginnings = opened.map(({ requested, stream, oldest }) => ({
+    requested,
+    stream,
+    beginning: beginningOf(requested, stream, oldest, outbox),
+  }));
+  subscriber.answer({
+    channels: beginnings.map(({ requested, stream, beginning }) => ({
+      channel: stream.channel,
+      ...(requested.channel === stream.channel
+        ? {}
+        : { requested: requested.channel }),
+      epoch: stream.logged ? beginning.start.epoch : null,
+      seq: stream.logged ? beginning.start.seq : null,
+      recovered: beginning.recovered,
+      ...(beginning.reason ? { reason: beginning.reason } : {}),
+    })),
+    rejected,
+  });
+  for (const { stream, beginning: { gap, reason } } of beginnings) {
+    if (!gap) continue;
+    const [from, to] = gap;
+    const { channel, epoch } = stream;
+    subscriber.reportGap({ channel, from, to, epoch, reason: reason! });
+  }
+  for (const { stream, beginning } of beginnings) {
+    outbox.attach(stream, beginning.start);
+  }
+}
+
+function refusalOf(
+  channel: Channel | undefined,
+  wanted: ReadonlyMap<string, unknown>,
+  { outbox, principal }: Subscriber,
+): RefusalCode | undefined {
+  if (!channel) return "UNKNOWN_CHANNEL";
+  if (!principal.mayRead(channel)) return "FORBIDDEN";
+  if (outbox.has(channel.name) || wanted.has(channel.name)) return undefined;
+  let added = 0;
+  for (const name of wanted.keys()) if (!outbox.has(name)) added++;
+  if (outbox.size + added < MAX_SUBSCRIPTIONS) return undefined;
+  return "TOO_MANY_SUBSCRIPTIONS";
+}
+
+/** Opens every channel, and again those forgotten while others were read. */
+async function openAll(
+  wanted: readonly Wanted[],
+  { hub }: Subscriber,
+): Promise<Opened[]> {
+  for (;;) {
+    const opened = await Promise.all(wanted.map((each) => open(each, hub)));
+    if (opened.every(({ stream }) => hub.holds(stream))) return opened;
+  }
+}
+
+async function open(
+  { channel, requested: said }: Wanted,
+  hub: Hub,
+): Promise<Opened> {
+  const stream = await hub.open(channel);
+  let requested = inLogOf(stream, said);
+  // Another instance may have sent the client what has not arrived here yet.
+  if (requested.after && isAhead(requested.after, stream)) {
+    await hub.refresh(stream);
+    requested = inLogOf(stream, said);
+  }
+  const oldest = oldestInMemory(requested, stream) ??
+    await hub.oldest(stream.channel);
+  return { requested, stream, oldest };
+}
+
+/** Opens all without waiting for the log; nothing when one must wait. */
+function openNow(
+  wanted: readonly Wanted[],
+  { hub }: Subscriber,
+): Opened[] | undefined {
+  const opened: Opened[] = [];
+  for (const { channel, requested: said } of wanted) {
+    const stream = hub.opened(channel.name);
+    if (!stream) return;
+    const requested = inLogOf(stream, said);
+    if (requested.after && isAhead(requested.after, stream)) return;
+    const oldest = oldestInMemory(requested, stream);
+    if (oldest === undefined) return;
+    opened.push({ requested, stream, oldest });
+  }
+  return opened;
+}
+
+/** A position may name its epoch by a digest; here it gets the whole name. */
+function inLogOf(stream: Stream, requested: Requested): Requested {
+  const { after } = requested;
+  if (!after) return requested;
+  const epoch = epochFrom(after.epoch, [stream.epoch, UNBORN_EPOCH]);
+  return { ...requested, after: { epoch, seq: after.seq } };
+}
+
+/** The oldest number available, if that is known without the log. */
+function oldestInMemory(
+  { after, last }: Requested,
+  stream: Stream,
+): number | undefined {
+  if (!stream.logged) return stream.seq + 1;
+  const inMemory = after
+    ? after.epoch === stream.epoch && after.seq + 1 >= stream.first
+    : last === undefined || stream.seq - last + 1 >= stream.first;
+  return inMemory ? stream.first : undefined;
+}
+
+function isAhead(after: StreamPosition, stream: Stream): boolean {
+  return stream.logged &&
+    (after.epoch !== stream.epoch || after.seq > stream.seq);
+}
+
+function beginningOf(
+  { after, last }: Requested,
+  stream: Stream,
+  oldest: number,
+  outbox: Outbox,
+): Beginning {
+  const { epoch, seq } = stream;
+  if (!stream.logged) {
+    return {
+      start: { epoch, seq },
+      recovered: false,
+      reason: "no_retention",
+    };
+  }
+  if (after) return resumed(after, stream, oldest);
+  if (last !== undefined) {
+    const from = Math.max(seq - last, Math.min(oldest - 1, seq), 0);
+    return { start: { epoch, seq: from }, recovered: true };
+  }
+  const present = outbox.positionIn(stream);
+  return { start: present ?? { epoch, seq }, recovered: true };
+}
+
+function resumed(
+  after: StreamPosition,
+  stream: Stream,
+  oldest: number,
+): Beginning {
+  const { epoch, seq } = stream;
+  const floor = Math.min(oldest - 1, seq);
+  // Nothing comes before the first event of a log, whatever its name.
+  const unborn = after.epoch === UNBORN_EPOCH && after.seq === 0;
+  if (after.epoch !== epoch && !unborn) {
+    return {
+      start: { epoch, seq: floor },
+      recovered: false,
+      reason: "epoch_changed",
+      gap: [1, floor],
+    };
+  }
+  if (after.seq > seq) {
+    return {
+      start: { epoch, seq },
+      recovered: false,
+      reason: "position_unknown",
+      gap: [seq + 1, after.seq],
+    };
+  }
+  if (after.seq >= floor) {
+    return { start: { epoch, seq: after.seq }, recovered: true };
+  }
+  return {
+    start: { epoch, seq: floor },
+    recovered: false,
+    reason: "retention",
+    gap: [after.seq + 1, floor],
+  };
+}

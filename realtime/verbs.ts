@@ -1,0 +1,163 @@
+/**
+ * What a connected client can do: one method a verb.
+ *
+ * @module
+ */
+import type { ClientFrame, Command } from "../protocol/decode.ts";
+import type {
+  CommandPayload,
+  Subscription as Requested,
+} from "../protocol/commands.ts";
+import { instantText } from "../protocol/encode.ts";
+import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import { requireRight } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { History } from "./history.ts";
+import { requireChannel } from "./hub.ts";
+import type { Hub } from "./hub.ts";
+import type { Outbox } from "./outbox.ts";
+import { subscribe } from "./subscribe.ts";
+
+/** What verbs need of the machine around them. */
+export interface VerbParts {
+  /** Publishes and opens channels. */
+  readonly hub: Hub;
+  /** Answers questions about the past. */
+  readonly history: History;
+  /** Time, for `pong`. */
+  readonly clock: Clock;
+  /** This service's own measurements. */
+  readonly measure: (
+    type: string | undefined,
+  ) => Promise<Record<string, unknown>>;
+}
+
+/** The connection that sent a command. */
+export interface Caller {
+  /** Whose rights count now. */
+  principal(): Principal;
+  /** Holds its subscriptions. */
+  readonly outbox: Outbox;
+  /** Whether it is still open, after waiting for the log. */
+  isOpen(): boolean;
+  /** Sends it a reply to the frame `ref`. */
+  reply<Type extends ReplyType>(
+    type: Type,
+    payload: ReplyPayload<Type>,
+    ref?: string,
+  ): void;
+}
+
+/** Verbs that change who the caller is; the session carries them out itself. */
+export type SessionVerb = "connect" | "refresh";
+
+/** A command that leaves the session as it is. */
+export type PlainCommand = Exclude<Command, { readonly type: SessionVerb }>;
+
+/** A frame that publishes. */
+export type PublishFrame = Extract<ClientFrame, { readonly kind: "publish" }>;
+
+/** Carries out the verbs of one caller. */
+export class Verbs {
+  readonly #parts: VerbParts;
+  readonly #caller: Caller;
+
+  /** Answers to `caller`. */
+  constructor(parts: VerbParts, caller: Caller) {
+    this.#parts = parts;
+    this.#caller = caller;
+  }
+
+  /**
+   * Carries out one command.
+   *
+   * @returns nothing when it is done at once.
+   * @throws {Refusal} why it is not.
+   */
+  obey(command: PlainCommand): Promise<void> | void {
+    const { id } = command;
+    switch (command.type) {
+      case "ping":
+        return this.#ping(id);
+      case "subscribe":
+        return this.#subscribe(command.payload, id);
+      case "unsubscribe":
+        return this.#unsubscribe(command.payload, id);
+      case "request_metrics":
+        return this.#requestMetrics(command.payload.type, id);
+      case "request_data":
+        return this.#requestData(command.payload.key, id);
+      case "query":
+        return this.#query(command.payload, id);
+    }
+  }
+
+  /**
+   * Publishes, in the order of calls.
+   *
+   * @returns resolves when it is stored and answered.
+   * @throws {Refusal} `FORBIDDEN` at once; the others later.
+   */
+  publish({ publications, id: ref }: PublishFrame): Promise<void> {
+    requireRight(this.#caller.principal(), publications);
+    return this.#parts.hub.publish(publications)
+      .then((accepted) => this.#caller.reply("published", { accepted }, ref));
+  }
+
+  #ping(ref: string | undefined): void {
+    const serverTime = instantText(this.#parts.clock.now());
+    this.#caller.reply("pong", { serverTime }, ref);
+  }
+
+  async #subscribe(
+    { channels }: CommandPayload<"subscribe">,
+    ref: string | undefined,
+  ): Promise<void> {
+    await subscribe(channels.map(asRequested), {
+      hub: this.#parts.hub,
+      outbox: this.#caller.outbox,
+      principal: this.#caller.principal(),
+      isOpen: () => this.#caller.isOpen(),
+      answer: (payload) => this.#caller.reply("subscribed", payload, ref),
+      reportGap: (payload) => this.#caller.reply("gap", payload),
+    });
+  }
+
+  #unsubscribe(
+    { channels }: CommandPayload<"unsubscribe">,
+    ref: string | undefined,
+  ): void {
+    const left = channels.map((name) => requireChannel(name).name)
+      .filter((name) => this.#caller.outbox.detach(name));
+    this.#caller.reply("unsubscribed", { channels: left }, ref);
+  }
+
+  async #requestMetrics(
+    type: string | undefined,
+    ref: string | undefined,
+  ): Promise<void> {
+    const metrics = await this.#parts.measure(type);
+    const asked = type === undefined ? {} : { type };
+    this.#caller.reply("metrics_response", { ...asked, metrics }, ref);
+  }
+
+  async #requestData(key: string, ref: string | undefined): Promise<void> {
+    const principal = this.#caller.principal();
+    const data = await this.#parts.history.latest(key, principal);
+    this.#caller.reply("data_response", { key, data }, ref);
+  }
+
+  async #query(
+    query: CommandPayload<"query">,
+    ref: string | undefined,
+  ): Promise<void> {
+    const principal = this.#caller.principal();
+    const result = await this.#parts.history.query(query, principal);
+    this.#caller.reply("query_result", result, ref);
+  }
+}
+
+function asRequested(entry: string | Requested): Requested {
+  return typeof entry === "string" ? { channel: entry } : entry;
+}

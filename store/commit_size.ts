@@ -1,0 +1,112 @@
+/**
+ * How much of a commit events take, estimated from above before anything is
+ * encoded: what is accepted must fit.
+ *
+ * @module
+ */
+import type { Draft } from "./event_log.ts";
+import { idKeyBytes } from "./id_memory.ts";
+import { PART_BYTES, ROW_HEAD_BYTES, tagsText } from "./rows.ts";
+
+/**
+ * Most a commit carries, keys included. KV allows 800 KiB.
+ * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
+ */
+export const COMMIT_BYTES = 700_000;
+/** Most a commit's keys take together. KV allows 80 KiB. */
+export const COMMIT_KEY_BYTES = 75_000;
+/** Most mutations in a commit besides heads; KV allows 1,000 in all. */
+export const COMMIT_MUTATIONS = 790;
+/** Most channels in a commit; KV allows 100 checks. */
+export const COMMIT_CHANNELS = 100;
+
+/** What an event weighs besides payload and tags, in bytes, at most. */
+const ENVELOPE_BYTES = 600;
+/** What a mutation weighs besides names and values, in bytes. */
+const MUTATION_BYTES = 100;
+/** What a key holds besides names, in bytes. */
+const KEY_BYTES = 40;
+/** Bytes of UTF-8 in one UTF-16 unit, at most. */
+const UNIT_BYTES = 3;
+
+const encoder = new TextEncoder();
+
+/** What events take of a commit. */
+export interface CommitSize {
+  /** Keys and values, in bytes. */
+  readonly bytes: number;
+  /** Keys alone, in bytes. */
+  readonly keyBytes: number;
+  /** Mutations besides those of each channel. */
+  readonly mutations: number;
+  /** Canonical names of the channels. */
+  readonly channels: ReadonlySet<string>;
+}
+
+/** Estimates from above what drafts take of a commit. */
+export function sizeOf(drafts: readonly Draft[]): CommitSize {
+  let bytes = 0;
+  let keyBytes = 0;
+  let mutations = 0;
+  const channels = new Set<string>();
+  for (const draft of drafts) {
+    const { channel, payloadText, tags, keys, id } = draft;
+    channels.add(channel);
+    const size = encoder.encode(payloadText).byteLength +
+      encoder.encode(tagsText(tags)).byteLength +
+      ENVELOPE_BYTES + ROW_HEAD_BYTES;
+    const rows = Math.floor(size / PART_BYTES) + (id === undefined ? 1 : 2);
+    mutations += rows + keys.length;
+    bytes += size + (rows + keys.length) * MUTATION_BYTES;
+    keyBytes += (rows + 1) * (channel.length + KEY_BYTES) + idKeyBytes(draft);
+    if (keys.length > 0 && size < PART_BYTES) bytes += size;
+    for (const key of keys) {
+      keyBytes += encoder.encode(key).byteLength + KEY_BYTES;
+      // The lasting key is stored under each of the others.
+      bytes += keys[0]!.length * UNIT_BYTES;
+    }
+  }
+  return { bytes: bytes + keyBytes, keyBytes, mutations, channels };
+}
+
+/** Whether one commit can hold as much. */
+export function fits(
+  { bytes, keyBytes, mutations, channels }: CommitSize,
+): boolean {
+  return bytes <= COMMIT_BYTES && keyBytes <= COMMIT_KEY_BYTES &&
+    mutations <= COMMIT_MUTATIONS && channels.size <= COMMIT_CHANNELS;
+}
+
+/** Requests that go with one commit. */
+export class CommitLoad {
+  #load: CommitSize = {
+    bytes: 0,
+    keyBytes: 0,
+    mutations: 0,
+    channels: new Set(),
+  };
+  #size = 0;
+
+  /** How many were taken. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Takes one more.
+   *
+   * @returns `false` when the commit would not hold it too.
+   */
+  take({ bytes, keyBytes, mutations, channels }: CommitSize): boolean {
+    const load = {
+      bytes: this.#load.bytes + bytes,
+      keyBytes: this.#load.keyBytes + keyBytes,
+      mutations: this.#load.mutations + mutations,
+      channels: new Set([...this.#load.channels, ...channels]),
+    };
+    if (!fits(load)) return false;
+    this.#load = load;
+    this.#size++;
+    return true;
+  }
+}

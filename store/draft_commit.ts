@@ -1,0 +1,171 @@
+/**
+ * What a commit will hold: events get their numbers and are encoded, repeated
+ * ids are answered, and requests that may not be accepted are left out.
+ *
+ * @module
+ */
+import { encodeEvent } from "../protocol/encode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { LoggedEntry } from "./entry.ts";
+import { UNBORN_EPOCH } from "./event_log.ts";
+import type { Draft, StreamPosition } from "./event_log.ts";
+import { digestOf, ID_MEMORY_MS, idName, isNamed } from "./id_memory.ts";
+import type { NamedDraft, UsedId } from "./id_memory.ts";
+import { statesOf } from "./latest_states.ts";
+import type { State } from "./latest_states.ts";
+import type { HeadRecord } from "./log_heads.ts";
+
+/** Where a request's events stand, or why they were not accepted. */
+export type Answer = readonly StreamPosition[] | Refusal;
+
+/** What was read before a commit is prepared. */
+export interface Known {
+  /** Ids used already, by `idName`. */
+  readonly ids: ReadonlyMap<string, UsedId>;
+  /** Rooms that publishers began already, by subject. */
+  readonly rooms: ReadonlyMap<string, number>;
+}
+
+/** A channel's part of a commit. */
+export interface ChannelPart {
+  /** Where its log ends with it. */
+  head: HeadRecord;
+  /** Its new events. */
+  readonly entries: LoggedEntry[];
+}
+
+/** What a {@link DraftCommit} needs. */
+export interface DraftCommitOptions {
+  /** When the events are accepted, in epoch milliseconds. */
+  readonly now: number;
+  /** Names for events whose publisher gave none, and for epochs. */
+  readonly nextId: (now: number) => string;
+  /** What was read before. */
+  readonly known: Known;
+  /** Where a channel's log ends now. */
+  readonly headOf: (channel: string) => HeadRecord;
+}
+
+/** Collects requests into one commit. */
+export class DraftCommit {
+  /** All new events, in the order of their requests. */
+  readonly entries: LoggedEntry[] = [];
+  /** New events and heads, by channel. */
+  readonly channels = new Map<string, ChannelPart>();
+  /** Latest states, by key. */
+  readonly states = new Map<string, State>();
+  /** Ids used for the first time. */
+  readonly ids = new Map<NamedDraft, UsedId>();
+  /** Rooms that limited publishers begin. */
+  readonly births: { readonly channel: string; readonly subject: string }[] =
+    [];
+  readonly #options: DraftCommitOptions;
+  readonly #used: Map<string, UsedId>;
+
+  /** Empty. */
+  constructor(options: DraftCommitOptions) {
+    this.#options = options;
+    this.#used = new Map(options.known.ids);
+  }
+
+  /**
+   * Takes one request, all of it or nothing.
+   *
+   * @param drafts in their order.
+   */
+  take(drafts: readonly Draft[]): Answer {
+    return this.#conflict(drafts) ?? this.#tooManyRooms(drafts) ??
+      drafts.map((draft) => this.#place(draft));
+  }
+
+  #conflict(drafts: readonly Draft[]): Refusal | undefined {
+    const own = new Map<string, string>();
+    for (const draft of drafts.filter(isNamed)) {
+      const name = idName(draft);
+      const digest = digestOf(draft);
+      const before = this.#used.get(name)?.digest ?? own.get(name);
+      if (before !== undefined && before !== digest) {
+        return new Refusal(
+          "ID_CONFLICT",
+          `Id ${
+            JSON.stringify(draft.id)
+          } was used for another message in ${draft.channel}`,
+        );
+      }
+      own.set(name, digest);
+    }
+  }
+
+  #tooManyRooms(drafts: readonly Draft[]): Refusal | undefined {
+    const born = new Set(drafts.map(({ channel }) => channel));
+    for (const channel of born) {
+      if (!this.#isBirth(channel)) born.delete(channel);
+    }
+    if (born.size === 0) return undefined;
+    const { publisher } = drafts[0]!;
+    if (!publisher) return undefined;
+    const { subject, maxRooms } = publisher;
+    const before = (this.#options.known.rooms.get(subject) ?? 0) +
+      this.births.filter((birth) => birth.subject === subject).length;
+    if (before + born.size <= maxRooms) return undefined;
+    return new Refusal(
+      "TOO_MANY_ROOMS",
+      `A publisher may begin ${maxRooms} rooms within the retention time`,
+    );
+  }
+
+  #isBirth(channel: string): boolean {
+    return channel.startsWith("room:") && !this.channels.has(channel) &&
+      this.#options.headOf(channel).epoch === UNBORN_EPOCH;
+  }
+
+  #place(draft: Draft): StreamPosition {
+    const { now, nextId } = this.#options;
+    const { channel, type, payloadText, tags, id } = draft;
+    const idKey = isNamed(draft) ? idName(draft) : undefined;
+    const used = idKey === undefined ? undefined : this.#used.get(idKey);
+    if (used) {
+      return { id: id!, channel, epoch: used.epoch, seq: used.seq };
+    }
+    const part = this.#partOf(draft);
+    const { epoch } = part.head;
+    const seq = part.head.seq + 1;
+    part.head = { ...part.head, seq };
+    const name = id ?? nextId(now);
+    const json = encodeEvent(type, payloadText, { channel, seq, epoch }, {
+      id: name,
+      now,
+    });
+    const entry = { channel, epoch, seq, type, at: now, tags, json };
+    this.entries.push(draft.trace ? { ...entry, trace: draft.trace } : entry);
+    part.entries.push(entry);
+    for (const [key, state] of statesOf(draft, json, { epoch, seq })) {
+      this.states.set(key, state);
+    }
+    if (idKey !== undefined) {
+      const digest = digestOf(draft);
+      const value = { epoch, seq, digest, until: now + ID_MEMORY_MS };
+      this.#used.set(idKey, value);
+      this.ids.set(draft as NamedDraft, value);
+    }
+    return { id: name, channel, epoch, seq };
+  }
+
+  #partOf({ channel, publisher }: Draft): ChannelPart {
+    const known = this.channels.get(channel);
+    if (known) return known;
+    if (publisher && publisher.maxRooms < Infinity && this.#isBirth(channel)) {
+      this.births.push({ channel, subject: publisher.subject });
+    }
+    const { now, nextId, headOf } = this.#options;
+    const head = headOf(channel);
+    const part: ChannelPart = {
+      head: head.epoch === UNBORN_EPOCH
+        ? { ...head, epoch: nextId(now) }
+        : head,
+      entries: [],
+    };
+    this.channels.set(channel, part);
+    return part;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The newest event about each thing that can be asked for: `["state", key]`
+ * holds its frame, or where to look for it.
+ *
+ * @module
+ */
+import type { Draft, Head } from "./event_log.ts";
+import { PART_BYTES } from "./rows.ts";
+import { seal, SEAL_BYTES, unseal } from "./seal.ts";
+import type { Store } from "./store.ts";
+
+/** How long a latest state is kept at least, in milliseconds: seven days. */
+export const STATE_MS = 7 * 24 * 3_600_000;
+
+/** First byte of a frame that an earlier version stored without a checksum. */
+const BRACE = 0x7b;
+
+/** A latest state: the frame, or where it is. */
+export type State = Uint8Array | { readonly key: string } | EventPlace;
+
+/** An event in the log. */
+export interface EventPlace extends Head {
+  /** Canonical name of its channel. */
+  readonly channel: string;
+}
+
+/**
+ * What to keep of an event so that its subject can be asked for.
+ *
+ * @param draft what was published.
+ * @param json its frame.
+ * @param head where it stands.
+ * @returns states by key.
+ */
+export function statesOf(
+  { keys, channel }: Draft,
+  json: string,
+  { epoch, seq }: Head,
+): [string, State][] {
+  const [lasting, ...others] = keys;
+  if (lasting === undefined) return [];
+  const sealed = seal(json);
+  const isShort = sealed.byteLength <= PART_BYTES + SEAL_BYTES;
+  // A block may be named like its height.
+  const aliases = others.filter((key) => key !== lasting);
+  return [
+    [lasting, isShort ? sealed : { channel, epoch, seq }],
+    ...aliases.map((key): [string, State] => [key, { key: lasting }]),
+  ];
+}
+
+/**
+ * Reads a latest state.
+ *
+ * @param store where it is stored.
+ * @param key as in {@link Draft.keys}.
+ * @returns the frame, where it is, or nothing when none is known.
+ */
+export async function readState(
+  store: Store,
+  key: string,
+): Promise<string | EventPlace | undefined> {
+  let { value: state } = await store.get<State>(["state", key]);
+  if (state && "key" in state) {
+    ({ value: state } = await store.get<State>(["state", state.key]));
+  }
+  if (!state || "key" in state) return undefined;
+  if (!(state instanceof Uint8Array)) return state;
+  if (state[0] !== BRACE) return unseal(state);
+  const frame = new TextDecoder().decode(state);
+  return isJson(frame) ? frame : undefined;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

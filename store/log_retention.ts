@@ -1,0 +1,119 @@
+/**
+ * Deletes the oldest rows of channels: those beyond the number of events that
+ * is kept. What is too old the store deletes itself.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import type { Random } from "../platform/random.ts";
+import { retryWhileBusy } from "../platform/retry.ts";
+import type { LoggedEntry } from "./entry.ts";
+import type { LogObserver, Retention } from "./event_log.ts";
+import { isBusy } from "./store.ts";
+import type { Check, Selector, Store } from "./store.ts";
+
+/** Events of a channel between two trims of it. */
+export const TRIM_EVERY = 100;
+/** Rows deleted in one commit. */
+export const TRIM_ROWS = 500;
+
+/**
+ * Deletes the first rows of a selection.
+ *
+ * @param store where they are stored.
+ * @param selector which rows.
+ * @param checks what must still be true.
+ * @returns how many were deleted, at most {@link TRIM_ROWS}; 0 when there were
+ * none or a check failed.
+ */
+export async function deleteRows(
+  store: Store,
+  selector: Selector,
+  ...checks: readonly Check[]
+): Promise<number> {
+  const commit = store.atomic().check(...checks);
+  let rows = 0;
+  for await (const { key } of store.list(selector, { limit: TRIM_ROWS })) {
+    commit.delete(key);
+    rows++;
+  }
+  if (rows === 0) return 0;
+  const { ok } = await commit.commit();
+  return ok ? rows : 0;
+}
+
+/** What a {@link Trimmer} needs. */
+export interface TrimmerOptions {
+  /** Where rows are stored. */
+  readonly store: Store;
+  /** Paces retries. */
+  readonly clock: Pick<Clock, "after">;
+  /** How much of `channel` is kept. */
+  readonly retention: (channel: string) => Retention;
+  /** Uniform in [0, 1), for jitter. */
+  readonly random: Random;
+  /** Receives failures. */
+  readonly observer: LogObserver;
+}
+
+/** Keeps channels to their number of events, beside the hot path. */
+export class Trimmer {
+  readonly #options: TrimmerOptions;
+  /** The newest number at which each channel is due. */
+  readonly #due = new Map<string, number>();
+  #running: Promise<void> | undefined;
+
+  /** Idle until {@link consider}. */
+  constructor(options: TrimmerOptions) {
+    this.#options = options;
+  }
+
+  /** Trims channels that have grown enough with these events. */
+  consider(entries: readonly LoggedEntry[]): void {
+    for (const { channel, seq } of entries) {
+      if (seq % TRIM_EVERY !== 0) continue;
+      if (seq > this.#options.retention(channel).events) {
+        this.#due.set(channel, seq);
+      }
+    }
+    this.#start();
+  }
+
+  /** A run that ends at once must not find itself running for ever. */
+  #start(): void {
+    if (this.#due.size === 0 || this.#running) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      this.#start();
+    });
+  }
+
+  /** Resolves when nothing is due. */
+  async settled(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { observer } = this.#options;
+    for (const [channel, seq] of this.#due) {
+      this.#due.delete(channel);
+      try {
+        await this.#trim(channel, seq);
+      } catch (error) {
+        // The next trim of the channel deletes these rows too.
+        if (!isBusy(error)) observer.failed?.(error);
+      }
+    }
+  }
+
+  async #trim(channel: string, seq: number): Promise<void> {
+    const { store, retention } = this.#options;
+    const last = seq - retention(channel).events;
+    const range = {
+      start: ["log", channel, 0],
+      end: ["log", channel, last + 1],
+    };
+    const once = () => deleteRows(store, range);
+    while (await retryWhileBusy({ ...this.#options, isBusy }, once) > 0);
+  }
+}

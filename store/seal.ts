@@ -1,0 +1,29 @@
+/**
+ * Text with a checksum in front, so that damage to the store is noticed.
+ *
+ * @module
+ */
+import { crc32 } from "node:zlib";
+
+/** Bytes in front of the text. */
+export const SEAL_BYTES = 4;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The text in UTF-8 behind its checksum. */
+export function seal(text: string): Uint8Array {
+  const body = encoder.encode(text);
+  const bytes = new Uint8Array(SEAL_BYTES + body.byteLength);
+  new DataView(bytes.buffer).setUint32(0, crc32(body));
+  bytes.set(body, SEAL_BYTES);
+  return bytes;
+}
+
+/** The text that {@link seal} wrote, or nothing when it is damaged. */
+export function unseal(bytes: Uint8Array): string | undefined {
+  if (bytes.byteLength < SEAL_BYTES) return undefined;
+  const body = bytes.subarray(SEAL_BYTES);
+  const sum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  return sum === crc32(body) ? decoder.decode(body) : undefined;
+}

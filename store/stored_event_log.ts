@@ -1,0 +1,108 @@
+/**
+ * The log in a {@link Store}: writer, reader and retention put together.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import { within } from "../platform/deadline.ts";
+import { systemRandom } from "../platform/random.ts";
+import type { Random } from "../platform/random.ts";
+import type { Tracing } from "../platform/tracing.ts";
+import type { LoggedEntry } from "./entry.ts";
+import type {
+  Draft,
+  EventLog,
+  Head,
+  LogObserver,
+  LogPage,
+  PageRange,
+  Retention,
+  StreamPosition,
+} from "./event_log.ts";
+import { LogReader } from "./log_reader.ts";
+import { Trimmer } from "./log_retention.ts";
+import { LogWriter } from "./log_writer.ts";
+import type { Store } from "./store.ts";
+
+/** How long the store may take to answer a read, in milliseconds. */
+export const READ_DEADLINE_MS = 3_000;
+
+/** What the log needs. */
+export interface StoredEventLogOptions {
+  /** Stays the caller's to close. */
+  readonly store: Store;
+  /** Time, for retries and the `timestamp` of events. */
+  readonly clock: Clock;
+  /** Names for events whose publisher gave none, and for epochs. */
+  readonly nextId: (now: number) => string;
+  /** How much of `channel` is kept. */
+  readonly retention: (channel: string) => Retention;
+  /** Uniform in [0, 1), for jitter. */
+  readonly random?: Random;
+  /** Receives commits, conflicts, failures and damage. */
+  readonly observer?: LogObserver;
+  /** Records which publishes a commit holds. */
+  readonly tracing?: Tracing | undefined;
+}
+
+/** Appends to the store and reads from it, as {@link EventLog} promises. */
+export class StoredEventLog implements EventLog {
+  readonly #clock: Clock;
+  readonly #writer: LogWriter;
+  readonly #reader: LogReader;
+  readonly #trimmer: Trimmer;
+  #listener: (entries: readonly LoggedEntry[]) => void = () => {};
+
+  /** Opens nothing yet: the first append or read does. */
+  constructor(options: StoredEventLogOptions) {
+    const { random = systemRandom, observer = {} } = options;
+    const parts = { ...options, random, observer };
+    this.#clock = options.clock;
+    this.#reader = new LogReader(options.store, observer);
+    this.#trimmer = new Trimmer(parts);
+    this.#writer = new LogWriter({
+      ...parts,
+      onCommit: (entries) => {
+        this.#listener(entries);
+        this.#trimmer.consider(entries);
+      },
+    });
+  }
+
+  onCommit(listener: (entries: readonly LoggedEntry[]) => void): void {
+    this.#listener = listener;
+  }
+
+  append(drafts: readonly Draft[]): Promise<readonly StreamPosition[]> {
+    return this.#writer.append(drafts);
+  }
+
+  heads(channels: readonly string[]): Promise<Head[]> {
+    return this.#timely(this.#reader.heads(channels));
+  }
+
+  continues(channel: string, position: Head): Promise<boolean> {
+    return this.#timely(this.#reader.continues(channel, position));
+  }
+
+  oldest(channel: string): Promise<number> {
+    return this.#timely(this.#reader.oldest(channel));
+  }
+
+  read(channel: string, range: PageRange): Promise<LogPage> {
+    return this.#timely(this.#reader.read(channel, range));
+  }
+
+  latest(key: string): Promise<string | undefined> {
+    return this.#timely(this.#reader.latest(key));
+  }
+
+  async settled(): Promise<void> {
+    await this.#writer.settled();
+    await this.#trimmer.settled();
+  }
+
+  #timely<T>(work: Promise<T>): Promise<T> {
+    return within(this.#clock, READ_DEADLINE_MS, "The store", work);
+  }
+}
