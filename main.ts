@@ -45,7 +45,7 @@ export const service: Service = createService({
   clock,
   logger,
   assets: await readAssets(new URL("client/dist/", import.meta.url)),
-  tracing: telemetry && new telemetry.Spans(),
+  tracing: telemetry && new telemetry.Spans(clock),
   exportMetrics: telemetry?.exportMetrics,
 });
 let source: StoredLease | undefined;

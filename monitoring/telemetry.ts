@@ -1,5 +1,5 @@
 /**
- * OpenTelemetry: the same measurements, and the way of an event as spans.
+ * OpenTelemetry: the same measurements, and the path of an event as spans.
  * Loaded only where Deno exports them (`OTEL_DENO=true`).
  *
  * @module
@@ -13,12 +13,13 @@ import {
   trace as tracers,
 } from "@opentelemetry/api";
 import type { Context, Histogram, Span, Tracer } from "@opentelemetry/api";
+import type { Clock } from "../platform/clock.ts";
 import { INSTRUMENTS } from "./instruments.ts";
 import type { InstrumentName } from "./instruments.ts";
 import type { Metrics } from "./metrics.ts";
 import type { FannedOut, Tracing } from "../platform/tracing.ts";
 
-/** Under which name spans and instruments are told. */
+/** Name of the instrumentation scope. */
 export const SCOPE = "kaldrix-realtime";
 /** Most other publishes of a commit that its span links to. */
 export const MAX_SPAN_LINKS = 64;
@@ -28,7 +29,13 @@ export const MAX_SPAN_LINKS = 64;
  * request continues its trace: Deno's server reads it.
  */
 export class Spans implements Tracing {
+  readonly #clock: Pick<Clock, "now">;
   readonly #tracer: Tracer = tracers.getTracer(SCOPE);
+
+  /** @param clock gives the instants of spans. */
+  constructor(clock: Pick<Clock, "now">) {
+    this.#clock = clock;
+  }
 
   /** Does the work of one publish in a span of its own. */
   publish<T>(
@@ -66,9 +73,9 @@ export class Spans implements Tracing {
     return ended(span, work);
   }
 
-  /** Says that events were handed out, just now. */
+  /** Records that events were delivered just now. */
   fannedOut(trace: string, { events, deliveries, ms }: FannedOut): void {
-    const now = Date.now();
+    const now = this.#clock.now();
     this.#tracer.startSpan(
       "fan-out",
       {
@@ -84,7 +91,7 @@ export class Spans implements Tracing {
 }
 
 /**
- * Tells OpenTelemetry everything that `metrics` measures, under the same
+ * Exports everything that `metrics` measures to OpenTelemetry, under the same
  * names, from now on.
  */
 export function exportMetrics(metrics: Metrics, isolate: string): void {

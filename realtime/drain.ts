@@ -5,6 +5,7 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "../platform/clock.ts";
+import { systemRandom } from "../platform/random.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { Connection, Sessions } from "./sessions.ts";
 
@@ -72,7 +73,7 @@ export class Drain {
   }
 
   async #drain(): Promise<void> {
-    const { sessions, log, report, random = Math.random } = this.#parts;
+    const { sessions, log, report, random = systemRandom } = this.#parts;
     const spreadMs = Math.min(
       MAX_SPREAD_MS,
       Math.max(MIN_SPREAD_MS, sessions.size * 1_000 / RETURNS_PER_SECOND),

@@ -17,6 +17,7 @@ import type { ClientIp } from "../security/client_ip.ts";
 import type { RateLimit } from "../security/rate_limit.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import type { Revocations } from "../security/revocations.ts";
+import { systemRandom } from "../platform/random.ts";
 import { bearerOf } from "./http.ts";
 import type { Env, LimitName, Visitor } from "./http.ts";
 import { ANONYMOUS_PRINCIPAL } from "./identity.ts";
@@ -387,7 +388,7 @@ export class Gate implements Disposable {
     { ip, bucket }: Visitor,
     count = 1,
   ): void {
-    const { limits, random = Math.random } = this.#parts;
+    const { limits, random = systemRandom } = this.#parts;
     c.set("limit", name);
     const retryAfterMs = limits[name].take(bucket, count);
     if (retryAfterMs === 0) return;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { systemClock } from "../platform/clock.ts";
 import {
   createRemoteJWKSet,
   customFetch,
@@ -122,7 +123,7 @@ export interface Tokens {
  * secrets, or the address is not one of http.
  */
 export function createTokens(options: TokensOptions): Tokens {
-  const { secrets = [], jwksUrl, now = Date.now } = options;
+  const { secrets = [], jwksUrl, now = systemClock.now } = options;
   if (secrets.length === 0 && jwksUrl === undefined) {
     throw new RangeError(
       "Cannot verify tokens: neither a secret nor a JWKS URL is set",
@@ -243,7 +244,7 @@ export async function generateWebSocketToken(
   const { issuer, audience, tokenId = crypto.randomUUID() } = options;
   const key = importSecret(secret);
   const seconds = secondsOf(expiresIn);
-  const issuedAt = Math.floor((options.now ?? Date.now)() / 1000);
+  const issuedAt = Math.floor((options.now ?? systemClock.now)() / 1000);
   const claims = {
     sub: user.userId,
     role: user.role,

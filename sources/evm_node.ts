@@ -13,6 +13,7 @@ import {
   hexToNumber,
   numberToHex,
 } from "viem/utils";
+import { systemClock } from "../platform/clock.ts";
 import { NodeFault } from "./evm_view.ts";
 import type {
   EvmBlock,
@@ -95,7 +96,7 @@ function open(
   return new Promise((resolve, reject) => {
     let opened = false;
     const settle = () => {
-      clearTimeout(timer);
+      timer[Symbol.dispose]();
       signal.removeEventListener("abort", fail);
     };
     const fail = () => {
@@ -104,7 +105,7 @@ function open(
       socket.close();
       reject(new Error("Node cannot be reached"));
     };
-    const timer = setTimeout(fail, CONNECT_TIMEOUT_MS);
+    const timer = systemClock.after(CONNECT_TIMEOUT_MS, fail);
     signal.addEventListener("abort", fail);
     if (signal.aborted) fail();
     const end = () => {
@@ -201,9 +202,9 @@ class Rpc {
     const { socket } = this.#client;
     const closed = new Promise<void>((resolve) => {
       if (socket.readyState === WebSocket.CLOSED) return resolve();
-      const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+      const timer = systemClock.after(CLOSE_TIMEOUT_MS, resolve);
       socket.addEventListener("close", () => {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
         resolve();
       });
     });
@@ -285,7 +286,7 @@ class SocketNode implements EvmNode {
   async vitals(): Promise<EvmVitals> {
     const version = await this.#rpc.askIfItCan("web3_clientVersion");
     const peers = await this.#rpc.askIfItCan("net_peerCount");
-    const began = performance.now();
+    const began = systemClock.monotonic();
     const syncing = await this.#rpc.askIfItCan("eth_syncing");
     return {
       version: typeof version === "string" ? version : undefined,
@@ -293,7 +294,7 @@ class SocketNode implements EvmNode {
         ? hexToNumber(peers as `0x${string}`)
         : undefined,
       syncing: syncing !== undefined && syncing !== false,
-      latencyMs: performance.now() - began,
+      latencyMs: systemClock.monotonic() - began,
     };
   }
 
