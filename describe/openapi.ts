@@ -1,35 +1,20 @@
 /**
- * Doors as an OpenAPI document: which they are is in the catalogue, what all
- * of them have in common, such as refusals, is added here.
+ * Routes as an OpenAPI document: each says what it is, what all of them have
+ * in common, such as refusals, is added here.
  *
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html}
  * @module
  */
 import { z } from "zod";
 import type { JsonObject } from "./asyncapi.ts";
+import type { Role } from "../protocol/channels.ts";
 import { VERSION } from "../protocol/envelope.ts";
 import { REPLY_EXAMPLES } from "./examples.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import { REPLIES } from "../protocol/replies.ts";
 
-/** A query or path argument. */
-export interface Argument {
-  /** Its name. */
-  readonly name: string;
-  /** Where it stands. */
-  readonly in: "query" | "path" | "header";
-  /** What it means. */
-  readonly description: string;
-  /** What it may be. */
-  readonly schema: z.ZodType;
-  /** Whether it cannot be left out; those in the path never can. */
-  readonly required?: boolean;
-  /** One that is accepted. */
-  readonly example: string | number;
-}
-
-/** What a door answers when it lets in. */
+/** One answer of a route that lets its caller in. */
 export interface Answer {
   /** HTTP status. */
   readonly status: number;
@@ -37,51 +22,64 @@ export interface Answer {
   readonly description: string;
   /** Media type; JSON when omitted. */
   readonly type?: string;
-  /** What the body must look like; anything when omitted. */
+  /** What the body looks like; anything when omitted. */
   readonly schema?: z.ZodType;
 }
 
-/** One door. */
-export interface Endpoint {
-  /** HTTP method. */
-  readonly method: "get" | "post" | "delete";
-  /** Path, with `{arguments}`. */
-  readonly path: string;
+/** What documents say of a route besides what its declaration says anyway. */
+export interface Description {
   /** Under which heading. */
   readonly tag: "events" | "operations" | "admin" | "documents";
   /** What it does. */
   readonly summary: string;
   /** More of it. */
   readonly description?: string;
-  /** The least role it takes a token of; everyone when omitted. */
-  readonly role?: "user" | "publisher" | "admin";
-  /** Query and path. */
-  readonly arguments?: readonly Argument[];
+  /** Headers that it reads. */
+  readonly headers?: z.ZodObject;
+  /** What it answers. */
+  readonly answers: readonly Answer[];
+  /** Why it may refuse, besides what every route may. */
+  readonly refuses?: readonly RefusalCode[];
+}
+
+/** One route. */
+export interface Endpoint extends Description {
+  /** HTTP method. */
+  readonly method: "get" | "post" | "delete";
+  /** Path, with `{arguments}`. */
+  readonly path: string;
+  /** The least role it needs; with `anonymous` no token. */
+  readonly role: Role;
+  /** Whether it looks at no token at all. */
+  readonly isOpen: boolean;
+  /**
+   * Arguments of the query. Each has a description and an example in its
+   * metadata, unless it stands for itself.
+   */
+  readonly query?: z.ZodObject;
+  /** Arguments of the path. */
+  readonly params?: z.ZodObject;
   /** What must be sent. */
   readonly body?: {
     readonly schema: z.ZodType;
     /** Bodies that are accepted, by name. */
     readonly examples: Readonly<Record<string, unknown>>;
   };
-  /** What it answers. */
-  readonly answers: readonly Answer[];
-  /** Why it may refuse, besides what every door may. */
-  readonly refuses?: readonly RefusalCode[];
 }
 
-/** What every door but the open ones may refuse. */
+/** What every route but the open ones may refuse. */
 const ANYWHERE: readonly RefusalCode[] = [
+  "INVALID_PAYLOAD",
+  "INVALID_MESSAGE",
   "IP_BLOCKED",
   "RATE_LIMITED",
   "DRAINING",
+  "UNAUTHENTICATED",
+  "TOKEN_EXPIRED",
 ];
-/** What doors that look at tokens may refuse. */
-const WITH_TOKEN: readonly RefusalCode[] = ["UNAUTHENTICATED", "TOKEN_EXPIRED"];
-/** Doors that refuse nobody. */
-const OPEN: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
 /**
- * The doors as OpenAPI 3.1.
+ * The routes as OpenAPI 3.1.
  *
  * @param endpoints what to describe.
  * @returns a new document, made of JSON alone.
@@ -95,11 +93,8 @@ export function openApi(endpoints: readonly Endpoint[]): JsonObject {
       tags: [endpoint.tag],
       summary: endpoint.summary,
       ...(endpoint.description ? { description: endpoint.description } : {}),
-      security: endpoint.role ? [{ token: [] }] : [{}, { token: [] }],
-      ...(endpoint.role ? { "x-role": endpoint.role } : {}),
-      ...(endpoint.arguments
-        ? { parameters: endpoint.arguments.map((it) => parameter(it, schemas)) }
-        : {}),
+      ...rights(endpoint),
+      ...parameters(endpoint, schemas),
       ...(endpoint.body
         ? {
           requestBody: {
@@ -157,17 +152,41 @@ function nameOf({ method, path }: Endpoint): string {
     .join("");
 }
 
-function parameter(
-  { name, in: place, description, schema, required, example }: Argument,
+function rights({ role }: Endpoint): JsonObject {
+  if (role === "anonymous") return { security: [{}, { token: [] }] };
+  return { security: [{ token: [] }], "x-role": role };
+}
+
+function parameters(
+  { params, query, headers }: Endpoint,
   schemas: JsonObject,
 ): JsonObject {
+  const all = Object.entries({ path: params, query, header: headers })
+    .flatMap(([place, object]) =>
+      Object.entries(object?.shape ?? {}).map(([name, schema]) =>
+        parameter(name, place, schema as z.ZodType, schemas)
+      )
+    );
+  return all.length > 0 ? { parameters: all } : {};
+}
+
+function parameter(
+  name: string,
+  place: string,
+  schema: z.ZodType,
+  schemas: JsonObject,
+): JsonObject {
+  const { description, example, ...json } = jsonSchema(schema, name, schemas);
+  // What is left out says whether it can be, and what stands for it then.
+  const omitted = schema.safeParse(undefined);
+  const byDefault = omitted.data === undefined ? {} : { default: omitted.data };
   return {
     name,
     in: place,
     description,
-    required: place === "path" || required === true,
-    schema: jsonSchema(schema, name, schemas),
-    ...(example === "" ? {} : { example }),
+    required: !omitted.success,
+    schema: { ...json, ...byDefault },
+    ...(example === undefined ? {} : { example }),
   };
 }
 
@@ -194,11 +213,10 @@ function responses(endpoint: Endpoint, schemas: JsonObject): JsonObject {
         : {}),
     };
   }
-  const codes = OPEN.has(endpoint.path) ? [] : [
-    ...ANYWHERE,
-    ...(endpoint.tag === "documents" ? [] : WITH_TOKEN),
-    ...(endpoint.role === "admin" ? ["FORBIDDEN"] as const : []),
+  const codes = endpoint.isOpen && endpoint.tag === "operations" ? [] : [
     ...(endpoint.refuses ?? []),
+    ...(endpoint.role === "anonymous" ? [] : ["FORBIDDEN"] as const),
+    ...ANYWHERE,
   ];
   const byStatus = Map.groupBy(new Set(codes), (code) => REFUSALS[code].http);
   for (const [status, refused] of byStatus) {

@@ -6,6 +6,9 @@
 import { channelNamed } from "../protocol/channels.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Hub } from "../realtime/hub.ts";
+import { ANONYMOUS_PRINCIPAL } from "../security/identity.ts";
+import type { Principal } from "../security/principal.ts";
+import { visibleTo } from "../security/rights.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import type { ClusterReport, Instances } from "./instances.ts";
 import type { Metrics } from "./metrics.ts";
@@ -26,26 +29,42 @@ export interface MeasurementsParts {
 }
 
 /**
- * Makes the function that reports this instance and, as `cluster`, all of them.
+ * Reports this instance and, as `cluster`, all of them.
  *
- * @returns takes the name of a section and returns that section; without a
- * name, or with an unknown one, it returns everything.
+ * @param type the name of one section; everything without one, or with one
+ * that is unknown.
+ * @param principal who asks: names of rooms it may not see are left out.
  */
+export type Measure = (
+  type: string | undefined,
+  principal: Principal,
+) => Promise<Record<string, unknown>>;
+
+/** Makes the function that reports. */
 export function measurer(
   { clock, metrics, instances, securityLog }: MeasurementsParts,
-): (type: string | undefined) => Promise<Record<string, unknown>> {
+): Measure {
   const cluster = shared<ClusterReport | null>(
     clock,
     () => instances.report().catch(() => null),
   );
-  return async (type) => {
+  return async (type, principal) => {
     const own = { ...metrics.report(), security: securityOf(securityLog) };
     if (type !== undefined && Object.hasOwn(own, type)) {
       return { [type]: own[type as keyof typeof own] };
     }
-    const all = { instance: instances.id, cluster: await cluster() };
-    return type === "cluster" ? { cluster: all.cluster } : { ...own, ...all };
+    const report = await cluster();
+    const seen = report && visibleReport(report, principal);
+    if (type === "cluster") return { cluster: seen };
+    return { ...own, instance: instances.id, cluster: seen };
   };
+}
+
+function visibleReport(
+  report: ClusterReport,
+  principal: Principal,
+): ClusterReport {
+  return { ...report, subscribers: visibleTo(principal, report.subscribers) };
 }
 
 /**
@@ -68,7 +87,8 @@ export function announcer(hub: Hub, instances: Instances): () => Promise<void> {
       id: undefined,
       payload: {
         timestamp: new Date(instances.now()).toISOString(),
-        ...cluster,
+        // One frame for all subscribers, anonymous ones among them.
+        ...visibleReport(cluster, ANONYMOUS_PRINCIPAL),
       },
     });
   };

@@ -11,6 +11,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
+import { requireRight, VERB_RIGHTS } from "../security/rights.ts";
 import type { Codec } from "./codec.ts";
 import { CommandQueue, MAX_COMMANDS_IN_FLIGHT } from "./command_queue.ts";
 import { requireChannel } from "./hub.ts";
@@ -254,13 +255,12 @@ export class Session implements Connection {
   }
 
   #handle(frame: ClientFrame): Promise<void> | void {
-    this.#parts.commanded?.(
-      this.id,
-      frame.kind === "command" ? frame.type : frame.kind,
-    );
-    if (this.#state === "opened" && !isOpenToAll(frame)) {
-      this.#requireIdentity();
-    }
+    const verb = frame.kind === "command" ? frame.type : frame.kind;
+    this.#parts.commanded?.(this.id, verb);
+    requireRight(VERB_RIGHTS[verb], this.#principal, {
+      requireAuth: this.#parts.requireAuth,
+      hint: "say connect with one first",
+    });
     if (frame.kind === "publish") return this.#publish(frame);
     if (frame.kind === "test") {
       const { payload, id } = frame;
@@ -417,10 +417,4 @@ function unauthenticated(): Refusal {
 
 function rateLimited(retryAfterMs: number, ref: string | undefined): Refusal {
   return new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref });
-}
-
-/** Whether it is allowed even before a required authentication. */
-function isOpenToAll(frame: ClientFrame): boolean {
-  return frame.kind === "command" &&
-    (frame.type === "connect" || frame.type === "ping");
 }

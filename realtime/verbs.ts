@@ -10,8 +10,8 @@ import type {
 } from "../protocol/commands.ts";
 import { instantText } from "../protocol/encode.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
-import { requireRight } from "../security/principal.ts";
 import type { Principal } from "../security/principal.ts";
+import { requirePublishing } from "../security/rights.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { History } from "./history.ts";
 import { requireChannel } from "./hub.ts";
@@ -30,6 +30,7 @@ export interface VerbParts {
   /** This service's own measurements. */
   readonly measure: (
     type: string | undefined,
+    principal: Principal,
   ) => Promise<Record<string, unknown>>;
 }
 
@@ -100,7 +101,7 @@ export class Verbs {
    * @throws {Refusal} `FORBIDDEN` at once; the others later.
    */
   publish({ publications, id: ref }: PublishFrame): Promise<void> {
-    requireRight(this.#caller.principal(), publications);
+    requirePublishing(this.#caller.principal(), publications);
     return this.#parts.hub.publish(publications)
       .then((accepted) => this.#caller.reply("published", { accepted }, ref));
   }
@@ -137,7 +138,8 @@ export class Verbs {
     type: string | undefined,
     ref: string | undefined,
   ): Promise<void> {
-    const metrics = await this.#parts.measure(type);
+    const principal = this.#caller.principal();
+    const metrics = await this.#parts.measure(type, principal);
     const asked = type === undefined ? {} : { type };
     this.#caller.reply("metrics_response", { ...asked, metrics }, ref);
   }

@@ -3,23 +3,21 @@
  *
  * @module
  */
-import { Hono } from "hono";
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { AlertType, Rule } from "../monitoring/alerts.ts";
 import { MAX_SILENCE_MS } from "../monitoring/monitor.ts";
 import type { Monitor } from "../monitoring/monitor.ts";
-import type { Gate } from "./gate.ts";
-import type { Env } from "./http.ts";
-import { operatorOf, orderOf } from "./operator.ts";
+import { nameOf, removal } from "./operator.ts";
+import { order } from "./input.ts";
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** Longest body of an order, in bytes. */
 const MAX_BODY_BYTES = 4 * 1024;
 
 /** What the alert routes need. */
 export interface AlertParts {
-  /** Lets requests in. */
-  gate: Gate;
   /** Knows the alerts of the cluster. */
   monitor: Monitor;
   /** What alerts may be raised. */
@@ -27,7 +25,7 @@ export interface AlertParts {
 }
 
 /** Which rule to keep silent, and how long. */
-export const SilenceRequest = z.strictObject({
+const SilenceRequest = z.strictObject({
   type: z.string().min(1).max(64),
   /** In milliseconds. */
   forMs: z.int().positive().max(MAX_SILENCE_MS),
@@ -35,48 +33,92 @@ export const SilenceRequest = z.strictObject({
 });
 
 /**
- * Mounts `GET /api/admin/alerts`, `POST /api/admin/alerts/silences` and
- * `DELETE /api/admin/alerts/silences/:type`, for tokens with the role `admin`.
+ * Declares `GET /api/admin/alerts`, `POST /api/admin/alerts/silences` and
+ * `DELETE /api/admin/alerts/silences/:type`.
  */
-export function alertRoutes(
-  { gate, monitor, rules }: AlertParts,
-): Hono<Env> {
-  return new Hono<Env>()
-    .get("/api/admin/alerts", async (c) => {
-      await operatorOf(c, gate);
-      const [alerts, silences] = await stored(() =>
-        Promise.all([monitor.alerts(), monitor.silences()])
-      );
-      return c.json({
-        alerts,
-        silences,
-        rules: rules.map((
-          { type, severity, threshold, endAt, fireAfterMs, endAfterMs },
-        ) => ({ type, severity, threshold, endAt, fireAfterMs, endAfterMs })),
-      });
-    })
-    .post("/api/admin/alerts/silences", async (c) => {
-      const by = await operatorOf(c, gate);
-      const { type, forMs, reason } = await orderOf(
-        c.req.raw,
-        SilenceRequest,
-        MAX_BODY_BYTES,
-      );
-      const silence = await stored(() =>
-        monitor.silence(typeNamed(type), {
-          forMs,
-          by,
-          ...(reason === undefined ? {} : { reason }),
-        })
-      );
-      return c.json({ silence }, 201);
-    })
-    .delete("/api/admin/alerts/silences/:type", async (c) => {
-      await operatorOf(c, gate);
-      const type = typeNamed(c.req.param("type"));
-      const removed = await stored(() => monitor.unsilence(type));
-      return c.json({ removed }, removed ? 200 : 404);
-    });
+export function alertRoutes({ monitor, rules }: AlertParts): Route[] {
+  return [
+    route({
+      method: "get",
+      path: "/api/admin/alerts",
+      right: "operate",
+      describe: () => ({
+        tag: "admin",
+        summary: "What is wrong now, what is silenced, and all rules",
+        answers: [{
+          status: 200,
+          description: "Alerts of the cluster",
+          schema: alertsSchema(),
+        }],
+        refuses: ["STORE_UNAVAILABLE"],
+      }),
+      async handle(c) {
+        const [alerts, silences] = await stored(() =>
+          Promise.all([monitor.alerts(), monitor.silences()])
+        );
+        return c.json({
+          alerts,
+          silences,
+          rules: rules.map((
+            { type, severity, threshold, endAt, fireAfterMs, endAfterMs },
+          ) => ({ type, severity, threshold, endAt, fireAfterMs, endAfterMs })),
+        });
+      },
+    }),
+    route({
+      method: "post",
+      path: "/api/admin/alerts/silences",
+      right: "operate",
+      body: order(SilenceRequest, MAX_BODY_BYTES, {
+        memory: { type: "memory", forMs: 3_600_000, reason: "known" },
+      }),
+      describe: () => ({
+        tag: "admin",
+        summary: "Keep a rule silent for a while",
+        answers: [{
+          status: 201,
+          description:
+            "Silent; alerts of this type are neither raised nor sent",
+          schema: z.looseObject({
+            silence: z.looseObject({ type: z.string() }),
+          }),
+        }],
+        refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
+      }),
+      async handle(c, { principal, body: { type, forMs, reason } }) {
+        const silence = await stored(() =>
+          monitor.silence(typeNamed(type), {
+            forMs,
+            by: nameOf(principal),
+            ...(reason === undefined ? {} : { reason }),
+          })
+        );
+        return c.json({ silence }, 201);
+      },
+    }),
+    route({
+      method: "delete",
+      path: "/api/admin/alerts/silences/:type",
+      right: "operate",
+      params: z.object({
+        type: z.string().meta({
+          description: "The rule's name",
+          example: "memory",
+        }),
+      }),
+      describe: () => ({
+        tag: "admin",
+        summary: "End the silence of a rule",
+        answers: removal("It raises alerts again", "It was not silent"),
+        refuses: ["INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
+      }),
+      async handle(c, { params }) {
+        const type = typeNamed(params.type);
+        const removed = await stored(() => monitor.unsilence(type));
+        return c.json({ removed }, removed ? 200 : 404);
+      },
+    }),
+  ];
 
   function typeNamed(name: string): AlertType {
     const rule = rules.find(({ type }) => type === name);
@@ -84,6 +126,22 @@ export function alertRoutes(
     const names = rules.map(({ type }) => type).join(", ");
     throw new Refusal("INVALID_PAYLOAD", `type must be one of ${names}`);
   }
+}
+
+function alertsSchema(): z.ZodType {
+  const millis = z.int().nonnegative();
+  return z.looseObject({
+    alerts: z.array(z.looseObject({ type: z.string() })),
+    silences: z.array(z.looseObject({ type: z.string() })),
+    rules: z.array(z.looseObject({
+      type: z.string(),
+      severity: z.string(),
+      threshold: z.number(),
+      endAt: z.number(),
+      fireAfterMs: millis,
+      endAfterMs: millis,
+    })),
+  });
 }
 
 async function stored<T>(work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 /**
- * All doors of the service, and the one place where HTTP refusals are
+ * All routes of the service, and the one place where HTTP refusals are
  * answered.
  *
  * @module
@@ -7,7 +7,9 @@
 import { Hono } from "hono";
 import type { Context, MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
+import type { Endpoint } from "../describe/openapi.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import type { RightName } from "../security/rights.ts";
 import { adminRoutes } from "./admin.ts";
 import type { AdminParts } from "./admin.ts";
 import { alertRoutes } from "./alerts.ts";
@@ -18,6 +20,7 @@ import { documentRoutes } from "./documents.ts";
 import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import type { HealthParts } from "./health.ts";
+import { requireAddress } from "./http.ts";
 import type { Env } from "./http.ts";
 import { metricsRoutes } from "./metrics.ts";
 import type { MetricsParts } from "./metrics.ts";
@@ -25,10 +28,16 @@ import { pageRoutes } from "./pages.ts";
 import type { PageParts } from "./pages.ts";
 import { publishRoutes } from "./publish.ts";
 import type { PublishParts } from "./publish.ts";
+import { notFound, otherMethod, refused } from "./refusals.ts";
+import { endpointsOf, mount } from "./route.ts";
+import type { Route } from "./route.ts";
 import { refusalStream, sseRoutes } from "./sse.ts";
 import type { SseParts } from "./sse.ts";
-import { socketRoutes } from "./socket.ts";
+import { mountRootSocket, socketRoutes } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
+
+/** Where operators' paths are. */
+const OPERATORS = "/api/admin/";
 
 /** Writes a line for operators. */
 export type Line = (
@@ -36,22 +45,22 @@ export type Line = (
   fields: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** What the doors tell operators. */
+/** What the routes report to operators. */
 export interface AppLogger {
   /** Something broke on our side. */
   readonly warn: Line;
   /** Something was refused. */
   readonly debug: Line;
-  /** Every request; absent when nobody reads that. */
+  /** Every request; absent when that level is off. */
   readonly verbose?: Line | undefined;
 }
 
 /** What all routes together need. */
 export type AppParts =
   & {
-    /** Hears of requests. */
+    /** Receives requests and refusals. */
     logger: AppLogger;
-    /** Hears of bugs, and what they were about. */
+    /** Receives bugs, and what they were about. */
     report: (error: unknown, about?: Readonly<Record<string, unknown>>) => void;
   }
   & SocketParts
@@ -64,49 +73,104 @@ export type AppParts =
   & HealthParts
   & PageParts;
 
+/** The routes put together. */
+export interface App {
+  /** Answers requests. */
+  readonly app: Hono<Env>;
+  /** How documents describe its routes; made anew at each call. */
+  readonly endpoints: () => Endpoint[];
+}
+
 /**
  * Puts the routes together.
  *
  * @param parts built by the composition root; stay its to dispose.
  */
-export function createApp(parts: AppParts): Hono<Env> {
+export function createApp(parts: AppParts): App {
+  const { gate } = parts;
+  const sockets = socketRoutes(parts);
+  const routes: Route[] = [
+    ...publishRoutes(parts),
+    ...channelRoutes(parts),
+    ...sseRoutes(parts),
+    ...metricsRoutes(parts),
+    ...healthRoutes(parts),
+    ...adminRoutes(parts),
+    ...alertRoutes(parts),
+    ...documentRoutes(() => endpoints()),
+    ...pageRoutes(parts),
+  ];
+  const endpoints = (): Endpoint[] => endpointsOf([...sockets, ...routes]);
+
   const app = new Hono<Env>();
-  app.onError((error, c) => {
-    const refusal = Refusal.of(error);
-    const { code } = refusal;
-    const { path } = c.req;
-    const request = requestIdOf(c, parts.session);
-    if (code === "INTERNAL") parts.report(refusal.cause, { request, path });
-    else {
-      const level = refusal.kind.http >= 500 ? "warn" : "debug";
-      parts.logger[level]("request_refused", { request, path, code });
-    }
-    parts.session.refused?.(code);
-    if (isConnecting(c)) parts.session.failed?.();
-    c.res = refusalStream(c, refusal) ?? refused(refusal);
-    if (!c.get("hasHeaders")) setHeaders(c, parts);
-    return c.res;
+  app.onError((error, c) => answerError(error, c, parts));
+  if (parts.logger.verbose) app.use(logged(parts));
+  app.use(async (c, next) => {
+    requireAddress(c.req.raw);
+    await next();
   });
-  if (parts.logger.verbose) app.use(told(parts));
   // What follows is about answers, and a socket has none of ours.
-  app.route("/", socketRoutes(parts));
+  mount(app, sockets, gate);
+  mountRootSocket(app, parts);
   app.use(withHeaders(parts));
-  app.use("/api/*", crossOrigin(parts.gate));
-  app.use("/sse", crossOrigin(parts.gate));
-  app.use(parts.gate.watch());
-  app.notFound((c) =>
-    c.json({ code: "NOT_FOUND", message: `No such path: ${c.req.path}` }, 404)
-  );
-  app.route("/", sseRoutes(parts));
-  app.route("/", publishRoutes(parts));
-  app.route("/", channelRoutes(parts));
-  app.route("/", alertRoutes(parts));
-  app.route("/", adminRoutes(parts) as unknown as Hono<Env>);
-  app.route("/", metricsRoutes(parts));
-  app.route("/", healthRoutes(parts));
-  app.route("/", documentRoutes(parts));
-  app.route("/", pageRoutes(parts));
-  return app;
+  app.use(withoutBody);
+  app.use("/api/*", crossOrigin(gate));
+  app.use("/sse", crossOrigin(gate));
+  app.use(`${OPERATORS}*`, unkept);
+  mount(app, routes, gate);
+  mountOthers(app, [...sockets, ...routes], gate);
+  return { app, endpoints };
+}
+
+/** Answers what no route does: other methods, other paths. */
+function mountOthers(
+  app: Hono<Env>,
+  routes: readonly Route[],
+  gate: Gate,
+): void {
+  const byPath = Map.groupBy(routes, ({ path }) => path);
+  for (const [path, all] of byPath) {
+    const methods = new Set(all.map(({ method }) => method.toUpperCase()));
+    if (methods.has("GET")) methods.add("HEAD");
+    const allow = [...methods, "OPTIONS"];
+    app.all(path, async (c) => {
+      await gate.request(c, rightAt(path));
+      return otherMethod(c, allow);
+    });
+  }
+  app.notFound(async (c) => {
+    await gate.request(c, rightAt(c.req.path));
+    const path = c.req.path.replace(/\/+$/, "");
+    // Only to what is known here: a path may begin like another host.
+    if (path !== c.req.path && byPath.has(path)) return c.redirect(path, 308);
+    return notFound(c);
+  });
+}
+
+/** Only operators learn what operators' paths there are. */
+function rightAt(path: string): RightName {
+  return path.startsWith(OPERATORS) ? "operate" : "page";
+}
+
+function answerError(
+  error: unknown,
+  c: Context<Env>,
+  parts: AppParts,
+): Response {
+  const refusal = Refusal.of(error);
+  const { code } = refusal;
+  const { path } = c.req;
+  const request = requestIdOf(c, parts.session);
+  if (code === "INTERNAL") parts.report(refusal.cause, { request, path });
+  else {
+    const level = refusal.kind.http >= 500 ? "warn" : "debug";
+    parts.logger[level]("request_refused", { request, path, code });
+  }
+  parts.session.refused?.(code);
+  if (isConnecting(c)) parts.session.failed?.();
+  c.res = refusalStream(c, refusal) ?? refused(c, refusal);
+  if (!c.get("hasHeaders")) setHeaders(c, parts);
+  return c.res;
 }
 
 /** Request ids that come from outside are taken when they look like this. */
@@ -126,20 +190,20 @@ function requestIdOf(
 }
 
 /** Writes a line about every request, sockets too. */
-function told({ session, logger }: AppParts): MiddlewareHandler<Env> {
+function logged({ session, logger }: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
-    const began = session.clock.now();
-    // An upgraded request cannot be asked any more.
+    const began = session.clock.monotonic();
+    // An upgraded request cannot be read any more.
     const request = requestIdOf(c, session);
     const { method, path } = c.req;
     await next();
     const { status } = c.res;
-    const ms = session.clock.now() - began;
+    const ms = Math.round(session.clock.monotonic() - began);
     logger.verbose?.("request", { request, method, path, status, ms });
   };
 }
 
-/** Dresses every answer. */
+/** Puts on every answer what all have. */
 function withHeaders(parts: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
     c.set("hasHeaders", true);
@@ -147,6 +211,25 @@ function withHeaders(parts: AppParts): MiddlewareHandler<Env> {
     setHeaders(c, parts);
   };
 }
+
+/**
+ * `HEAD` is answered as `GET` is, its length too, without what it would send.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2}
+ */
+const withoutBody: MiddlewareHandler<Env> = async (c, next) => {
+  await next();
+  if (c.req.raw.method !== "HEAD" || !c.res.body) return;
+  const { byteLength } = await c.res.arrayBuffer();
+  c.res = new Response(null, c.res);
+  c.res.headers.set("content-length", String(byteLength));
+};
+
+/** What operators see stays in no cache. */
+const unkept: MiddlewareHandler<Env> = async (c, next) => {
+  c.header("cache-control", "no-store");
+  await next();
+};
 
 function isConnecting(c: Context<Env>): boolean {
   return c.req.path === "/sse" || c.req.header("upgrade") !== undefined;
@@ -170,12 +253,12 @@ function setHeaders(c: Context<Env>, { session, gate }: AppParts): void {
   for (const [name, value] of Object.entries(SECURE_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }
-  gate.tell(c);
+  gate.setHeaders(c);
 }
 
 /** Pages of allowed origins may use the HTTP API; credentials are tokens. */
 function crossOrigin(gate: Gate): MiddlewareHandler<Env> {
-  return cors({
+  const answer = cors({
     origin: (origin) => gate.allowsOrigin(origin) ? origin : null,
     allowHeaders: ["authorization", "content-type", "last-event-id"],
     exposeHeaders: [
@@ -186,14 +269,9 @@ function crossOrigin(gate: Gate): MiddlewareHandler<Env> {
     ],
     maxAge: 600,
   });
-}
-
-function refused(refusal: Refusal): Response {
-  const headers = new Headers({ "content-type": "application/json" });
-  const { retryAfterMs, kind } = refusal;
-  if (retryAfterMs !== undefined) {
-    headers.set("retry-after", String(Math.ceil(retryAfterMs / 1_000)));
-  }
-  if (kind.http === 401) headers.set("www-authenticate", "Bearer");
-  return new Response(JSON.stringify(refusal), { status: kind.http, headers });
+  return async (c, next) => {
+    // A preflight is a request like any other to those who must answer it.
+    if (c.req.raw.method === "OPTIONS") await gate.request(c, "page");
+    return await answer(c, next);
+  };
 }

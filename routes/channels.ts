@@ -3,101 +3,181 @@
  *
  * @module
  */
-import { Hono } from "hono";
+import { z } from "zod";
+import { CHANNELS, ROLES } from "../protocol/channels.ts";
+import type { ChannelKindName } from "../protocol/channels.ts";
 import {
   DEFAULT_HISTORY_LIMIT,
   MAX_HISTORY_LIMIT,
 } from "../protocol/commands.ts";
 import type { Position } from "../protocol/commands.ts";
-import { Refusal } from "../protocol/refusals.ts";
+import type { Description } from "../describe/openapi.ts";
+import { REPLIES } from "../protocol/replies.ts";
 import type { History } from "../realtime/history.ts";
 import { requireChannel } from "../realtime/hub.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instances } from "../monitoring/instances.ts";
-import type { Gate } from "./gate.ts";
-import type { Env } from "./http.ts";
+import { mayMeasure, maySee, visibleTo } from "../security/rights.ts";
+import { wholeNumber } from "./input.ts";
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** `epoch:seq`, or a bare number. */
-export const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
+const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
 
 /** What the channel routes need. */
 export interface ChannelParts {
-  /** Lets requests in. */
-  gate: Gate;
   /** Reads heads. */
   hub: Hub;
   /** Answers from the log. */
   history: History;
-  /** Knows all isolates. */
+  /** Knows all instances. */
   instances: Instances;
 }
 
-/** Mounts `GET /api/channels` and `GET /api/channels/:channel/history`. */
-export function channelRoutes(parts: ChannelParts): Hono<Env> {
-  return new Hono<Env>()
-    .get("/api/channels", async (c) => {
-      await parts.gate.request(c);
-      const [channels, instances] = await Promise.all([
-        parts.history.channels(),
-        parts.instances.list(),
-      ]);
-      return c.json({
-        channels: channels.map((channel) => ({
-          ...channel,
-          subscribers: sum(
-            instances.map((it) => it.subscribers[channel.channel] ?? 0),
-          ),
-        })),
-        instances,
-      });
-    })
-    .get("/api/channels/:channel/history", async (c) => {
-      const principal = await parts.gate.request(c);
-      const { name } = requireChannel(c.req.param("channel"));
-      const epoch = async () => (await parts.hub.heads([name]))[0]!.epoch;
-      const after = await positionOf("after", c.req.query("after"), epoch);
-      const before = await positionOf("before", c.req.query("before"), epoch);
-      return c.json(
-        await parts.history.query({
-          channel: name,
-          limit: limitOf(c.req.query("limit")),
-          ...(after ? { after } : {}),
-          ...(before ? { before } : {}),
-        }, principal),
-      );
-    });
+/** Declares `GET /api/channels` and `GET /api/channels/:channel/history`. */
+export function channelRoutes(
+  { hub, history, instances }: ChannelParts,
+): Route[] {
+  return [
+    route({
+      method: "get",
+      path: "/api/channels",
+      right: "catalogue",
+      describe: catalogue,
+      async handle(c, { principal }) {
+        const [channels, all] = await Promise.all([
+          history.channels(),
+          instances.list(),
+        ]);
+        return c.json({
+          channels: channels.filter(({ channel }) => maySee(principal, channel))
+            .map((channel) => ({
+              ...channel,
+              subscribers: sum(
+                all.map((it) => it.subscribers[channel.channel] ?? 0),
+              ),
+            })),
+          instances: mayMeasure(principal)
+            ? all.map((it) => ({
+              ...it,
+              subscribers: visibleTo(principal, it.subscribers),
+            }))
+            : [],
+        });
+      },
+    }),
+    route({
+      method: "get",
+      path: "/api/channels/:channel/history",
+      right: "history",
+      params: z.object({ channel: channelName }),
+      query: z.object({
+        after: position("Only later than this: epoch:seq, or a number", "0"),
+        before: position(
+          "Only earlier than this: epoch:seq, or a number",
+          "1000",
+        ),
+        limit: wholeNumber(1, MAX_HISTORY_LIMIT).default(DEFAULT_HISTORY_LIMIT)
+          .meta({ description: "Most events answered", example: 10 }),
+      }),
+      describe: () => ({
+        tag: "events",
+        summary: "A page of a channel's events, oldest first",
+        answers: [{
+          status: 200,
+          description: "Events, and whether there are more",
+          schema: REPLIES.query_result,
+        }],
+        refuses: ["UNKNOWN_CHANNEL", "INVALID_PAYLOAD", "FORBIDDEN"],
+      }),
+      async handle(c, { principal, params, query }) {
+        const { name } = requireChannel(params.channel);
+        const { after, before, limit } = query;
+        // A bare number is of the present epoch.
+        const whole = async (at: BarePosition): Promise<Position> => ({
+          epoch: at.epoch ?? (await hub.heads([name]))[0]!.epoch,
+          seq: at.seq,
+        });
+        return c.json(
+          await history.query({
+            channel: name,
+            limit,
+            ...(after ? { after: await whole(after) } : {}),
+            ...(before ? { before: await whole(before) } : {}),
+          }, principal),
+        );
+      },
+    }),
+  ];
+}
+
+const channelName = z.string().meta({
+  description: "A channel's name or alias, or room:<name>",
+  example: "blocks",
+});
+
+interface BarePosition {
+  readonly epoch: string | undefined;
+  readonly seq: number;
+}
+
+function position(
+  description: string,
+  example: string,
+): z.ZodOptional<z.ZodType<BarePosition, string>> {
+  return z.string().regex(POSITION, "expected epoch:seq, or a number")
+    .transform((text): BarePosition => {
+      const [, epoch, seq] = POSITION.exec(text)!;
+      return { epoch, seq: Number(seq) };
+    }).optional().meta({ description, example });
 }
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0);
 }
 
-/** Reads `epoch:seq`, or a bare number, which is of the present epoch. */
-async function positionOf(
-  name: string,
-  text: string | undefined,
-  presentEpoch: () => Promise<string>,
-): Promise<Position | undefined> {
-  if (text === undefined) return undefined;
-  const parts = POSITION.exec(text);
-  if (!parts) {
-    throw badQuery(name, "expected epoch:seq, or a number");
-  }
-  return { epoch: parts[1] ?? await presentEpoch(), seq: Number(parts[2]) };
-}
-
-function limitOf(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_HISTORY_LIMIT;
-  const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= MAX_HISTORY_LIMIT) return limit;
-  throw badQuery(
-    "limit",
-    `expected a whole number from 1 to ${MAX_HISTORY_LIMIT}`,
-  );
-}
-
-function badQuery(path: string, message: string): Refusal {
-  return new Refusal("INVALID_PAYLOAD", `Query argument ${path}: ${message}`, {
-    issues: [{ path, message }],
+function catalogue(): Description {
+  const count = z.int().nonnegative();
+  const Throughput = z.looseObject({
+    messagesPerSecond: z.number(),
+    eventsPerSecond: z.number(),
+    broadcastsPerSecond: z.number(),
   });
+  const InstanceInfo = z.looseObject({
+    id: z.string(),
+    startedAt: count,
+    at: count,
+    connections: count,
+    subscribers: z.record(z.string(), count),
+    throughput: Throughput,
+    memoryUsage: count,
+  });
+  const ChannelInfo = z.looseObject({
+    channel: z.enum(
+      Object.keys(CHANNELS) as [ChannelKindName, ...ChannelKindName[]],
+    ),
+    summary: z.string(),
+    aliases: z.array(z.string()),
+    read: z.enum(ROLES),
+    publish: z.enum(ROLES),
+    retention: z.enum(["log", "none"]),
+    epoch: z.string().nullable(),
+    seq: count.nullable(),
+    subscribers: count,
+  });
+  return {
+    tag: "events",
+    summary: "The catalogue of channels, where each ends, and who serves them",
+    description:
+      "Channels that the caller may read. Instances are listed for callers that may read metrics; names of rooms only with a token that covers them.",
+    answers: [{
+      status: 200,
+      description: "Channels and instances",
+      schema: z.looseObject({
+        channels: z.array(ChannelInfo),
+        instances: z.array(InstanceInfo),
+      }),
+    }],
+  };
 }

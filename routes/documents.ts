@@ -1,83 +1,81 @@
 /**
- * The service described for programs and people: AsyncAPI, OpenAPI, the page
- * that shows both, and the operator's page. Documents are made when first
- * asked for.
+ * The service described for programs: AsyncAPI and OpenAPI. Documents are made
+ * when first asked for.
  *
  * @module
  */
-import { Hono } from "hono";
-import { secureHeaders } from "hono/secure-headers";
-import type { Env } from "./http.ts";
-import type { PageParts } from "./pages.ts";
+import { z } from "zod";
+import type { Endpoint } from "../describe/openapi.ts";
+import { assetOf, send } from "./files.ts";
+import type { Asset } from "./files.ts";
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** Longest `Host` that a document repeats, in characters. */
 const MAX_HOST_LENGTH = 255;
 /** Stands for the host in the document that is kept. */
 const ANY_HOST = "host.invalid";
 
-/** Pages and the file each is; their scripts are served like all bundles. */
-const PAGES = { "/docs": "/docs.html", "/admin": "/admin.html" } as const;
+const HEADERS = {
+  "cache-control": "no-cache",
+  // Tools on other pages may read what is described here.
+  "access-control-allow-origin": "*",
+};
 
-/** Mounts `/asyncapi.json`, `/openapi.json`, `/docs` and `/admin`. */
-export function documentRoutes({ assets }: PageParts): Hono<Env> {
-  const app = new Hono<Env>();
+/**
+ * Declares `/asyncapi.json` and `/openapi.json`.
+ *
+ * @param endpoints what to describe, asked once.
+ */
+export function documentRoutes(endpoints: () => readonly Endpoint[]): Route[] {
   const asyncText = once(async () => {
     const { asyncApi } = await import("../describe/asyncapi.ts");
     return JSON.stringify(asyncApi(ANY_HOST));
   });
-  const openText = once(async () => {
+  const openAsset = once(async () => {
     const { openApi } = await import("../describe/openapi.ts");
-    const { ENDPOINTS } = await import("./endpoints.ts");
-    return JSON.stringify(openApi(ENDPOINTS));
+    return await json(JSON.stringify(openApi(endpoints())));
   });
-
-  app.get("/asyncapi.json", async (c) => {
-    const text = (await asyncText()).replaceAll(ANY_HOST, hostOf(c.req.url));
-    return json(text);
-  });
-  app.get("/openapi.json", async () => json(await openText()));
-
-  const secure = secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'self'"],
-      imgSrc: ["'self'", "data:"],
-      objectSrc: ["'none'"],
-      baseUri: ["'none'"],
-      formAction: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-    xFrameOptions: "DENY",
-    referrerPolicy: "no-referrer",
-  });
-  for (const [path, file] of Object.entries(PAGES)) {
-    app.get(path, secure, (c) => {
-      const asset = assets.get(file);
-      if (!asset) {
-        return c.text(
-          "The page is not built yet: run `deno task build`.\n",
-          503,
-        );
-      }
-      const { body, type, etag } = asset;
-      c.header("etag", etag);
-      c.header("cache-control", "no-cache");
-      if (c.req.header("if-none-match") === etag) return c.body(null, 304);
-      c.header("content-type", type);
-      return c.body(body);
-    });
-  }
-  return app;
+  return [
+    route({
+      method: "get",
+      path: "/asyncapi.json",
+      right: "document",
+      describe: () => ({
+        tag: "documents",
+        summary: "The WebSocket protocol as AsyncAPI",
+        answers: [{
+          status: 200,
+          description: "AsyncAPI 3",
+          schema: z.looseObject({ asyncapi: z.string() }),
+        }],
+      }),
+      async handle(c) {
+        const text = await asyncText();
+        const host = hostOf(c.req.url);
+        return send(c, await json(text.replaceAll(ANY_HOST, host)), HEADERS);
+      },
+    }),
+    route({
+      method: "get",
+      path: "/openapi.json",
+      right: "document",
+      describe: () => ({
+        tag: "documents",
+        summary: "This document",
+        answers: [{
+          status: 200,
+          description: "OpenAPI 3.1",
+          schema: z.looseObject({ openapi: z.string() }),
+        }],
+      }),
+      handle: async (c) => send(c, await openAsset(), HEADERS),
+    }),
+  ];
 }
 
-function json(text: string): Response {
-  return new Response(text, {
-    headers: {
-      "content-type": "application/json",
-      "cache-control": "no-cache",
-      // Tools on other pages may read what is described here.
-      "access-control-allow-origin": "*",
-    },
-  });
+async function json(text: string): Promise<Asset> {
+  return await assetOf(new TextEncoder().encode(text), "application/json");
 }
 
 /** The host as it was asked for; a URL holds nothing that JSON would escape. */
@@ -85,8 +83,8 @@ function hostOf(url: string): string {
   return new URL(url).host.slice(0, MAX_HOST_LENGTH);
 }
 
-/** Makes a text on the first call, and remembers it. */
-function once(make: () => Promise<string>): () => Promise<string> {
-  let text: Promise<string> | undefined;
-  return () => text ??= make();
+/** Makes a value on the first call, and remembers it. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
 }

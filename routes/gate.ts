@@ -1,52 +1,35 @@
 /**
- * Who may come in, and what becomes of those who misbehave: the one place
- * where the guards meet connections.
+ * Lets callers in: the one place where the guards meet requests and
+ * connections.
  *
  * @module
  */
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
-import type { RefusalCode } from "../protocol/refusals.ts";
-import type { Principal } from "../security/principal.ts";
 import type { SessionGuard } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
-import type { Block, BlockList } from "../security/block_list.ts";
-import { Budget } from "../security/budget.ts";
-import { bucketOf, UNKNOWN_IP } from "../security/client_ip.ts";
+import { AUTOMATIC } from "../security/block_list.ts";
+import type { Block } from "../security/block_list.ts";
+import { bucketOf } from "../security/client_ip.ts";
 import type { ClientIp } from "../security/client_ip.ts";
-import type { RateLimit } from "../security/rate_limit.ts";
-import type { SecurityLog } from "../security/security_log.ts";
+import { ANONYMOUS_PRINCIPAL } from "../security/identity.ts";
+import { isTrusted } from "../security/principal.ts";
+import type { Principal } from "../security/principal.ts";
 import type { Revocations } from "../security/revocations.ts";
-import { systemRandom } from "../platform/random.ts";
-import { bearerOf } from "./http.ts";
-import type { Env, LimitName, Visitor } from "./http.ts";
-import { ANONYMOUS_PRINCIPAL } from "./identity.ts";
+import { requireRight, RIGHTS } from "../security/rights.ts";
+import type { Right, RightName } from "../security/rights.ts";
+import { Budgets } from "./budgets.ts";
+import type { BudgetsParts } from "./budgets.ts";
+import { bearerOf, isCrossSite } from "./http.ts";
+import type { Env, Visitor } from "./http.ts";
+import { Offences } from "./offences.ts";
+import type { OffencesParts } from "./offences.ts";
 
-/** Frames one connection may send at once. */
-export const CONNECTION_BURST = 500;
-/**
- * Which part of what its address may send one connection may send, where that
- * is more than {@link CONNECTION_PER_SECOND}.
- */
-export const CONNECTION_SHARE = 4;
-/** Frames one connection may send in a second, in the long run. */
-export const CONNECTION_PER_SECOND = 100;
-/**
- * Messages an address may send for each connection or request it may make:
- * the budget of messages is that many times `RATE_LIMIT_MAX`.
- */
-export const MESSAGES_PER_REQUEST = 20;
-/**
- * How many violations it counts as when an address was refused, for too much,
- * as often again as it may come. Who comes a little too often, as an office
- * behind one address may, is only told to wait.
- */
-export const VIOLATIONS_PER_LIMIT = 10;
 /** When to come back after there was no room, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
-/** Longest origin noted, in characters. */
+/** Longest origin recorded, in characters. */
 const MAX_ORIGIN_LENGTH = 100;
-/** Query arguments in which people put tokens, for want of knowing better. */
+/** Query arguments in which people put tokens, which belong in a header. */
 const TOKEN_ARGUMENTS: ReadonlySet<string> = new Set([
   "token",
   "access_token",
@@ -55,82 +38,69 @@ const TOKEN_ARGUMENTS: ReadonlySet<string> = new Set([
   "bearer",
   "jwt",
 ]);
-/** Doors that load balancers knock at: open to all, always. */
-const OPEN_DOORS: ReadonlySet<string> = new Set(["/health", "/ready"]);
-/**
- * Where a block does not hold, only tokens do: an operator who blocked its own
- * address can lift the block again.
- */
-const ADMIN_DOORS = "/api/admin/";
 
 /** What the gate is made of. */
-export interface GateParts {
+export interface GateParts extends BudgetsParts, OffencesParts {
   /** Finds the caller's address. */
   clientIp: ClientIp;
-  /** Addresses that may not come in. */
-  blocks: BlockList;
-  /** Tells when tokens are revoked. */
+  /** Emits when tokens are revoked. */
   revocations: Pick<Revocations, "onRevoked">;
-  /** Budgets by address. */
-  limits: Readonly<Record<LimitName, RateLimit>>;
-  /** Length of the budgets' window, in milliseconds. */
-  windowMs: number;
   /** Those connected here. */
   sessions: Sessions;
-  /** Most connections of this isolate. */
+  /** Most connections of this instance. */
   maxConnections: number;
-  /** Most connections of one address (IPv6: of its /64) to this isolate. */
+  /** Most connections of one address (IPv6: of its /64) to this instance. */
   maxConnectionsPerIp: number;
   /** Origins whose pages may connect; all when empty. */
   allowedOrigins: readonly string[];
-  /** Whether strangers may not even read. */
+  /** Whether callers must show a token; see `RIGHTS`. */
   requireAuth: boolean;
   /**
-   * Who shows `token`; a stranger without one.
+   * Who shows `token`; a caller without identity when it is absent.
    * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
    * `STORE_UNAVAILABLE` while the key server is away.
    */
   identify: (token: string | undefined) => Promise<Principal>;
   /**
    * Lets callers in.
-   * @throws {Refusal} `DRAINING` when nobody is let in any more.
+   * @throws {Refusal} `DRAINING` when the instance takes no more.
    */
   inService: () => void;
-  /** Remembers what happened. */
-  securityLog: SecurityLog;
-  /** Reads the time, in epoch milliseconds. */
-  now: () => number;
-  /** Uniform in [0, 1), for {@link VIOLATIONS_PER_LIMIT}. */
-  random?: () => number;
 }
 
-/** Somebody let in who will stay. */
+/** A caller let in who will stay. */
 export interface Arrival {
   /** Where from. */
   readonly visitor: Visitor;
-  /** Who; a stranger when the token was bad. */
+  /** Who; without identity when the token was bad. */
   readonly principal: Principal;
-  /** What is wrong with the token, to be said where it can be heard. */
+  /** What is wrong with the token, to be sent where it can be read. */
   readonly refusal: Refusal | undefined;
 }
 
-/** Decides at the door, before anything costs much. */
+/** Decides on arrival, before anything costs much. */
 export class Gate implements Disposable {
   readonly #parts: GateParts;
+  readonly #offences: Offences;
+  readonly #budgets: Budgets;
   readonly #listening: readonly Disposable[];
 
   /**
-   * Begins to send those away who are blocked or revoked from now on. The
+   * Begins to disconnect those who are blocked or revoked from now on. The
    * parts stay the caller's to dispose.
    */
   constructor(parts: GateParts) {
     this.#parts = parts;
+    this.#offences = new Offences(parts);
+    this.#budgets = new Budgets(parts, this.#offences);
     const { blocks, revocations, sessions } = parts;
     this.#listening = [
       blocks.onBlocked(() => {
-        sessions.disconnect("IP_BLOCKED", ({ ip }) => {
+        sessions.disconnect("IP_BLOCKED", ({ ip, session }) => {
           const block = blocks.blockOf(ip);
-          return block && sentenceOf(block);
+          return block && !passes(block, session)
+            ? sentenceOf(block)
+            : undefined;
         });
       }),
       revocations.onRevoked(() => {
@@ -148,54 +118,31 @@ export class Gate implements Disposable {
     for (const each of this.#listening) each[Symbol.dispose]();
   }
 
-  /** Stands before all doors but the sockets': keeps blocked addresses out. */
-  watch(): MiddlewareHandler<Env> {
-    return async (c, next) => {
-      if (!OPEN_DOORS.has(c.req.path)) {
-        const isAdminDoor = c.req.path.startsWith(ADMIN_DOORS);
-        c.set("visitor", isAdminDoor ? this.#anyone(c) : this.#unblocked(c));
-      }
-      await next();
-    };
-  }
-
-  /**
-   * Tells on an answer how much is left of the budget that was asked.
-   *
-   * @see {@link https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/}
-   */
-  tell(c: Context<Env>): void {
-    const name = c.get("limit");
-    const bucket = c.get("visitor")?.bucket;
-    if (name === undefined || bucket === undefined) return;
-    const { limits, windowMs } = this.#parts;
-    const budget = limits[name].peek(bucket);
-    const seconds = (ms: number) => Math.ceil(ms / 1_000);
-    const { limit, remaining, resetMs } = budget;
-    const { headers } = c.res;
-    headers.set(
-      "ratelimit-policy",
-      `"${name}";q=${limit};w=${seconds(windowMs)}`,
-    );
-    headers.set("ratelimit", `"${name}";r=${remaining};t=${seconds(resetMs)}`);
-  }
-
   /**
    * Lets an HTTP request in.
    *
+   * @param name its row in the table of rights.
    * @returns who calls; publishers and admins are not limited by address.
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `UNAUTHENTICATED`,
-   * `TOKEN_EXPIRED`, `DRAINING`; `INVALID_MESSAGE` for a token in the URL.
+   * `TOKEN_EXPIRED`, `FORBIDDEN`, `DRAINING`; `INVALID_MESSAGE` for a token in
+   * the URL or a malformed header.
    */
-  async request(c: Context<Env>): Promise<Principal> {
-    const visitor = this.#visitor(c);
-    this.#parts.inService();
-    refuseTokenInUrl(c);
-    const principal = await this.identify(bearerOf(c), visitor.ip, () => {
-      this.#take(c, "http", visitor);
-    });
-    if (!isTrusted(principal)) this.#take(c, "http", visitor);
-    this.#requireIdentity(principal);
+  async request(c: Context<Env>, name: RightName): Promise<Principal> {
+    // Load balancers must not be refused.
+    if (name === "probe") return ANONYMOUS_PRINCIPAL;
+    const right: Right = RIGHTS[name];
+    const visitor = this.#visitorOf(c);
+    const passed = right.ignoresBlocks
+      ? undefined
+      : await this.#passBlock(c, visitor);
+    if (!right.inDrain) this.#parts.inService();
+    if (right.isOpen) {
+      if (!passed) this.#budgets.take(c, "http", visitor);
+      return passed ?? ANONYMOUS_PRINCIPAL;
+    }
+    const principal = passed ?? await this.#chargeAndIdentify(c, visitor);
+    const { requireAuth } = this.#parts;
+    requireRight(name, principal, { requireAuth });
     return principal;
   }
 
@@ -207,16 +154,15 @@ export class Gate implements Disposable {
    * @throws {Refusal} `RATE_LIMITED`.
    */
   publishing(c: Context<Env>, principal: Principal, count: number): void {
-    if (!isTrusted(principal)) {
-      this.#take(c, "messages", this.#visitor(c), count);
-    }
+    if (isTrusted(principal)) return;
+    this.#budgets.take(c, "messages", this.#visitorOf(c), count);
   }
 
   /**
    * Lets a connection in that will stay.
    *
    * @param enter called in the same turn as the last check, so that caps are
-   * exact and nobody slips in who was blocked meanwhile.
+   * exact and an address that was blocked meanwhile does not slip in.
    * @returns what `enter` returned.
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `TOO_MANY_CONNECTIONS`,
    * `FORBIDDEN` for pages of other origins, `DRAINING`.
@@ -225,11 +171,17 @@ export class Gate implements Disposable {
     c: Context<Env>,
     enter: (arrival: Arrival) => Result,
   ): Promise<Awaited<Result>> {
-    const visitor = this.#visitor(c);
+    const visitor = this.#visitorOf(c);
+    const passed = await this.#passBlock(c, visitor);
     this.#parts.inService();
-    const { principal, refusal } = await this.#whoArrives(c, visitor);
-    if (!isTrusted(principal)) this.#take(c, "connections", visitor);
-    this.#requireUnblocked(visitor);
+    const { principal, refusal } = passed
+      ? { principal: passed, refusal: undefined }
+      : await this.#whoArrives(c, visitor);
+    if (!isTrusted(principal)) {
+      this.#budgets.take(c, "connections", visitor);
+    }
+    const block = this.#parts.blocks.blockOf(visitor.ip);
+    if (block && !passes(block, principal)) throw this.#blocked(block);
     this.#parts.inService();
     this.#requireOrigin(c, visitor);
     this.#requireRoom(visitor);
@@ -237,142 +189,162 @@ export class Gate implements Disposable {
   }
 
   /**
-   * Makes sure that a caller said who it is, where that is required.
+   * Makes sure that a caller who stays has a right.
    *
-   * @throws {Refusal} `UNAUTHENTICATED`, or what was wrong with the token.
+   * @throws {Refusal} what was wrong with its token, or what the right misses.
    */
-  requireIdentity({ principal, refusal }: Arrival): void {
+  requireRight(name: RightName, { principal, refusal }: Arrival): void {
     if (refusal) throw refusal;
-    this.#requireIdentity(principal);
+    const { requireAuth } = this.#parts;
+    requireRight(name, principal, { requireAuth });
   }
 
-  /** Whether pages of `origin` may talk to this service. */
+  /** Writes on an answer how much is left of the budget that was charged. */
+  setHeaders(c: Context<Env>): void {
+    this.#budgets.setHeaders(c);
+  }
+
+  /** Whether pages of `origin` may use this service. */
   allowsOrigin(origin: string): boolean {
     const { allowedOrigins } = this.#parts;
     return allowedOrigins.length === 0 || allowedOrigins.includes(origin);
   }
 
-  /**
-   * Who shows `token`, with failures noted against the address.
-   *
-   * @param failed called before a bad token is answered.
-   * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED` or
-   * `STORE_UNAVAILABLE`.
-   */
-  async identify(
-    token: string | undefined,
-    ip: string,
-    failed: () => void = () => {},
-  ): Promise<Principal> {
-    try {
-      return await this.#parts.identify(token);
-    } catch (error) {
-      const { code, message } = Refusal.of(error);
-      this.#parts.securityLog.record({
-        kind: "auth_failed",
-        reason: code,
-        ip,
-        detail: message,
-      });
-      if (code === "UNAUTHENTICATED") this.#violation(ip, code);
-      failed();
-      throw error;
-    }
-  }
-
   /** What a session asks at every frame. */
-  guard({ ip, bucket }: Visitor): SessionGuard {
-    const { limits, windowMs, now } = this.#parts;
-    // Whoever lets an address send more lets its connections, too.
-    const ofAddress = limits.messages.peek(bucket).limit * 1_000 / windowMs;
-    const perSecond = Math.max(
-      CONNECTION_PER_SECOND,
-      ofAddress / CONNECTION_SHARE,
-    );
-    const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
-    const budget = new Budget({ burst, perSecond, now });
+  guard(visitor: Visitor): SessionGuard {
+    const wait = this.#budgets.ofConnection(visitor);
     return {
-      admit: (principal, count = 1) =>
-        isTrusted(principal)
-          ? 0
-          : budget.take(count) || limits.messages.take(bucket, count),
-      authenticate: (token) => this.identify(token, ip),
+      admit: (principal, count = 1) => isTrusted(principal) ? 0 : wait(count),
+      authenticate: (token) => this.#identify(token, visitor),
       refused: (code, isFinal) => {
-        if (code === "FORBIDDEN" || code === "RATE_LIMITED") {
-          this.#note(ip, code);
+        if (code === "RATE_LIMITED") {
+          this.#offences.record(visitor, "rate_limited", code);
         }
-        if (isFinal) this.#violation(ip, code);
+        if (code === "FORBIDDEN") {
+          this.#offences.record(visitor, "forbidden", code);
+        }
+        if (isFinal) this.#offences.count(visitor, code);
       },
     };
   }
 
-  #visitor(c: Context<Env>): Visitor {
+  #visitorOf(c: Context<Env>): Visitor {
     const known = c.get("visitor");
     if (known) return known;
-    const visitor = this.#unblocked(c);
-    c.set("visitor", visitor);
-    return visitor;
-  }
-
-  #anyone(c: Context<Env>): Visitor {
     const ip = this.#parts.clientIp(
       c.env.remoteAddr.hostname,
       c.req.header("x-forwarded-for"),
     );
-    return { ip, bucket: bucketOf(ip) };
-  }
-
-  #unblocked(c: Context<Env>): Visitor {
-    const visitor = this.#anyone(c);
-    this.#requireUnblocked(visitor);
+    const { headers } = c.req.raw;
+    const visitor = {
+      ip,
+      bucket: bucketOf(ip),
+      isCrossSite: isCrossSite(headers),
+    };
+    c.set("visitor", visitor);
     return visitor;
   }
 
-  #requireUnblocked({ ip }: Visitor): void {
-    const block = this.#parts.blocks.blockOf(ip);
-    if (!block) return;
-    const retryAfterMs = Math.max(1, block.until - this.#parts.now());
-    throw new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
-  }
-
-  /** A bad token is no reason to stay outside: nobody would hear why. */
-  async #whoArrives(
+  /**
+   * An automatic block stops strangers: it may be the work of others behind
+   * the same address. Tokens that pass it are verified without a record, since
+   * nothing more can be counted against the address.
+   *
+   * @returns the caller who passes a block; nothing when there is none.
+   * @throws {Refusal} `IP_BLOCKED`.
+   */
+  async #passBlock(
     c: Context<Env>,
     { ip }: Visitor,
+  ): Promise<Principal | undefined> {
+    const block = this.#parts.blocks.blockOf(ip);
+    if (!block) return undefined;
+    if (block.by === AUTOMATIC && c.req.header("authorization")) {
+      const principal = await this.#known(c);
+      if (principal && passes(block, principal)) return principal;
+    }
+    throw this.#blocked(block);
+  }
+
+  async #known(c: Context<Env>): Promise<Principal | undefined> {
+    try {
+      return await this.#parts.identify(bearerOf(c));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #blocked(block: Block): Refusal {
+    const retryAfterMs = Math.max(1, block.until - this.#parts.now());
+    return new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
+  }
+
+  async #chargeAndIdentify(
+    c: Context<Env>,
+    visitor: Visitor,
+  ): Promise<Principal> {
+    const charge = () => this.#budgets.take(c, "http", visitor);
+    try {
+      refuseTokenInUrl(c);
+      const principal = await this.#identify(bearerOf(c), visitor);
+      if (!isTrusted(principal)) charge();
+      return principal;
+    } catch (error) {
+      if (c.get("limit") === undefined) charge();
+      throw error;
+    }
+  }
+
+  /** A bad token does not keep a socket out: it is refused where it is read. */
+  async #whoArrives(
+    c: Context<Env>,
+    visitor: Visitor,
   ): Promise<Omit<Arrival, "visitor">> {
     try {
       refuseTokenInUrl(c);
-      const principal = await this.identify(bearerOf(c), ip);
+      const principal = await this.#identify(bearerOf(c), visitor);
       return { principal, refusal: undefined };
     } catch (error) {
       return { principal: ANONYMOUS_PRINCIPAL, refusal: Refusal.of(error) };
     }
   }
 
-  #requireIdentity({ identity }: Principal): void {
-    if (!this.#parts.requireAuth || identity.isAuthenticated) return;
-    throw new Refusal(
-      "UNAUTHENTICATED",
-      "This service needs a token: Authorization: Bearer <token>",
-    );
+  /** Who shows `token`; failures are recorded against the address. */
+  async #identify(
+    token: string | undefined,
+    visitor: Visitor,
+  ): Promise<Principal> {
+    try {
+      return await this.#parts.identify(token);
+    } catch (error) {
+      const { code, message } = Refusal.of(error);
+      this.#offences.record(visitor, "auth_failed", code, message);
+      if (code === "UNAUTHENTICATED") this.#offences.count(visitor, code);
+      throw error;
+    }
   }
 
-  #requireOrigin(c: Context<Env>, { ip }: Visitor): void {
+  #requireOrigin(c: Context<Env>, visitor: Visitor): void {
     const origin = c.req.header("origin");
     if (origin === undefined || this.allowsOrigin(origin)) return;
     const shown = origin.slice(0, MAX_ORIGIN_LENGTH);
-    this.#note(ip, "FORBIDDEN", `origin ${shown}`);
+    this.#offences.record(
+      visitor,
+      "forbidden",
+      "FORBIDDEN",
+      `origin ${shown}`,
+    );
     throw new Refusal(
       "FORBIDDEN",
       "Pages of this origin may not connect; see ALLOWED_ORIGINS",
     );
   }
 
-  #requireRoom({ ip, bucket }: Visitor): void {
+  #requireRoom(visitor: Visitor): void {
     const { sessions, maxConnections, maxConnectionsPerIp } = this.#parts;
-    const isCrowd = sessions.socketsOf(bucket) >= maxConnectionsPerIp;
+    const isCrowd = sessions.socketsOf(visitor.bucket) >= maxConnectionsPerIp;
     if (!isCrowd && sessions.sockets < maxConnections) return;
-    this.#note(ip, "TOO_MANY_CONNECTIONS");
+    this.#offences.record(visitor, "forbidden", "TOO_MANY_CONNECTIONS");
     throw new Refusal(
       "TOO_MANY_CONNECTIONS",
       isCrowd
@@ -381,62 +353,11 @@ export class Gate implements Disposable {
       { retryAfterMs: FULL_RETRY_MS },
     );
   }
-
-  #take(
-    c: Context<Env>,
-    name: LimitName,
-    { ip, bucket }: Visitor,
-    count = 1,
-  ): void {
-    const { limits, random = systemRandom } = this.#parts;
-    c.set("limit", name);
-    const retryAfterMs = limits[name].take(bucket, count);
-    if (retryAfterMs === 0) return;
-    this.#note(ip, "RATE_LIMITED", name);
-    const { limit } = limits[name].peek(bucket);
-    if (random() * limit < VIOLATIONS_PER_LIMIT) {
-      this.#violation(ip, "RATE_LIMITED");
-    }
-    throw new Refusal(
-      "RATE_LIMITED",
-      `At most ${limit} ${
-        WORDS[name]
-      } in ${this.#parts.windowMs} ms from one address`,
-      { retryAfterMs },
-    );
-  }
-
-  #note(ip: string, code: RefusalCode, detail?: string): void {
-    const kind = code === "RATE_LIMITED" ? "rate_limited" : "forbidden";
-    this.#parts.securityLog.record({ kind, reason: code, ip, detail });
-  }
-
-  /**
-   * Counts towards an automatic block. This machine's own addresses are left
-   * out: behind them stands everybody, when a proxy is not named in
-   * `TRUSTED_PROXIES`.
-   */
-  #violation(ip: string, code: RefusalCode): void {
-    if (isLoopback(ip)) return;
-    const block = this.#parts.blocks.violation(ip, code);
-    if (!block) return;
-    const { reason, by } = block;
-    this.#parts.securityLog.record({ kind: "blocked", reason, ip, by });
-  }
 }
 
-const WORDS: Readonly<Record<LimitName, string>> = {
-  connections: "new connections",
-  messages: "messages",
-  http: "requests",
-};
-
-function isTrusted({ identity: { role } }: Principal): boolean {
-  return role === "publisher" || role === "admin";
-}
-
-function isLoopback(ip: string): boolean {
-  return ip.startsWith("127.") || ip === "::1" || ip === UNKNOWN_IP;
+/** Whether a block does not hold for a caller. */
+function passes({ by }: Block, caller: Pick<Principal, "identity">): boolean {
+  return by === AUTOMATIC && isTrusted(caller);
 }
 
 function sentenceOf({ until, reason }: Block): string {
@@ -446,9 +367,9 @@ function sentenceOf({ until, reason }: Block): string {
 
 /** URLs end up in logs and histories, where tokens must never be. */
 function refuseTokenInUrl(c: Context<Env>): void {
-  if (!c.req.url.includes("?")) return;
-  const { searchParams } = new URL(c.req.url);
-  for (const name of searchParams.keys()) {
+  const at = c.req.url.indexOf("?");
+  if (at < 0) return;
+  for (const name of new URLSearchParams(c.req.url.slice(at + 1)).keys()) {
     if (!TOKEN_ARGUMENTS.has(name.toLowerCase())) continue;
     throw new Refusal(
       "INVALID_MESSAGE",

@@ -6,27 +6,33 @@
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 
-/** Somebody at the door. */
+/** A caller, as far as its address goes. */
 export interface Visitor {
   /** Address. */
   readonly ip: string;
   /** Who it is, for limits: the address, or its network. */
   readonly bucket: string;
+  /**
+   * Whether a page of another site made the caller's browser send this. What
+   * such a page does wrong is not held against the address: its user may
+   * know nothing of it.
+   */
+  readonly isCrossSite: boolean;
 }
 
 /** The budgets of an address: new connections, frames and events, requests. */
 export type LimitName = "connections" | "messages" | "http";
 
 /**
- * What `Deno.serve` tells Hono about a connection, and what is found out on
+ * What `Deno.serve` passes to Hono with a request, and what is found out on
  * the way through the gate.
  */
 export type Env = {
   Bindings: Deno.ServeHandlerInfo<Deno.NetAddr>;
   Variables: {
-    /** Who came, once looked at. */
+    /** The caller, once looked at. */
     visitor?: Visitor;
-    /** Which budget was asked. */
+    /** Which budget was charged. */
     limit?: LimitName;
     /** The request's name, as its answer bears it. */
     requestId?: string;
@@ -35,18 +41,64 @@ export type Env = {
   };
 };
 
-/** The token of an `Authorization: Bearer` header, if there is one. */
+/**
+ * A host as `Host` may hold it: a name, an IPv4 address, or an IPv6 address in
+ * brackets, perhaps with a port.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-7.2}
+ */
+const HOST =
+  /^(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{0,5})?$/;
+
+/**
+ * Makes sure that a request says clearly what it is addressed to: no route and
+ * no document may be made of a host that is none.
+ *
+ * @throws {Refusal} `INVALID_MESSAGE`.
+ */
+export function requireAddress({ url, headers }: Request): void {
+  const host = headers.get("host");
+  if ((!host || HOST.test(host)) && URL.canParse(url)) return;
+  throw new Refusal("INVALID_MESSAGE", "Host or request target is malformed");
+}
+
+/**
+ * The token of an `Authorization: Bearer` header, if there is a header.
+ *
+ * @throws {Refusal} `INVALID_MESSAGE` when it is anything else: whoever sends
+ * one means to be known, and must not pass for a caller without a token.
+ */
 export function bearerOf(c: Context<Env>): string | undefined {
   const header = c.req.header("authorization");
-  return header && /^bearer +(\S+) *$/i.exec(header)?.[1];
+  if (header === undefined) return undefined;
+  // Repeated headers arrive joined by commas, which no token holds.
+  const token = /^bearer +([^\s,]+) *$/i.exec(header)?.[1];
+  if (token !== undefined) return token;
+  throw new Refusal(
+    "INVALID_MESSAGE",
+    "Authorization is malformed: send one header, Bearer <token>",
+  );
+}
+
+/**
+ * Whether a browser sent a request on behalf of a page of another site.
+ *
+ * @param headers of the request.
+ * @see {@link https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header}
+ */
+export function isCrossSite(headers: Headers): boolean {
+  const site = headers.get("sec-fetch-site");
+  if (site !== null) return site === "cross-site" || site === "same-site";
+  const origin = headers.get("origin");
+  return origin !== null && URL.parse(origin)?.host !== headers.get("host");
 }
 
 /**
  * Reads a body as text, giving up as soon as it is too long.
  *
  * @param maxBytes longest body accepted.
- * @throws {Refusal} `MESSAGE_TOO_LARGE`; `INVALID_JSON` when it is empty or
- * not UTF-8.
+ * @throws {Refusal} `MESSAGE_TOO_LARGE`; `INVALID_JSON` when it is empty, ends
+ * early or is not UTF-8.
  */
 export async function textOf(
   request: Request,
@@ -55,17 +107,32 @@ export async function textOf(
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > maxBytes) throw tooLong(maxBytes);
   if (!request.body) throw new Refusal("INVALID_JSON", "Body is empty");
-  // An announced length is the server's to enforce, and reading all at once
-  // costs a fraction of reading piece by piece.
-  const isMeasured = announced > 0 && !request.headers.has("transfer-encoding");
-  const bytes = isMeasured
-    ? await request.arrayBuffer()
-    : await gather(request.body, maxBytes);
+  const bytes = await bytesOf(request, request.body, announced, maxBytes);
   if (bytes.byteLength > maxBytes) throw tooLong(maxBytes);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new Refusal("INVALID_JSON", "Body is not UTF-8 text", { cause });
+  }
+}
+
+/** What breaks while a body is read is its sender's end, never a bug of ours. */
+async function bytesOf(
+  request: Request,
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  announced: number,
+  maxBytes: number,
+): Promise<ArrayBuffer> {
+  // An announced length is the server's to enforce, and reading all at once
+  // costs a fraction of reading piece by piece.
+  const isMeasured = announced > 0 && !request.headers.has("transfer-encoding");
+  try {
+    return isMeasured
+      ? await request.arrayBuffer()
+      : await gather(body, maxBytes);
+  } catch (cause) {
+    if (cause instanceof Refusal) throw cause;
+    throw new Refusal("INVALID_JSON", "Body ended early", { cause });
   }
 }
 

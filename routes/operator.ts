@@ -1,61 +1,30 @@
 /**
- * Who an operator is, and how an order of one is read.
+ * What the operators' routes share: who gives an order, and how its answer
+ * looks when it takes something back.
  *
  * @module
  */
-import type { Context } from "hono";
-import type { z } from "zod";
-import { Refusal } from "../protocol/refusals.ts";
-import type { Gate } from "./gate.ts";
-import { textOf } from "./http.ts";
-import type { Env } from "./http.ts";
+import { z } from "zod";
+import type { Answer } from "../describe/openapi.ts";
+import type { Principal } from "../security/principal.ts";
 
-/** Most issues named in one refusal. */
-const MAX_ISSUES = 8;
-
-/**
- * Lets operators in.
- *
- * @returns who it is, as the security log names them.
- * @throws {Refusal} `UNAUTHENTICATED` without a token, `FORBIDDEN` with one of
- * another role, and what the gate refuses.
- */
-export async function operatorOf(c: Context<Env>, gate: Gate): Promise<string> {
-  const { identity } = await gate.request(c);
-  if (!identity.isAuthenticated) {
-    throw new Refusal("UNAUTHENTICATED", "This needs an admin's token");
-  }
-  if (identity.role !== "admin") {
-    throw new Refusal("FORBIDDEN", "This needs the role admin");
-  }
+/** The operator, as the security log names it. */
+export function nameOf({ identity }: Principal): string {
   return identity.user ?? "admin";
 }
 
-/**
- * Reads the body of an order.
- *
- * @param schema what it must look like.
- * @param maxBytes longest body accepted.
- * @throws {Refusal} `INVALID_PAYLOAD` with the issues, `INVALID_JSON`,
- * `MESSAGE_TOO_LARGE`.
- */
-export async function orderOf<Schema extends z.ZodType>(
-  request: Request,
-  schema: Schema,
-  maxBytes: number,
-): Promise<z.output<Schema>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await textOf(request, maxBytes));
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal("INVALID_JSON", "Body is not JSON", { cause: error });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new Refusal("INVALID_PAYLOAD", "Body does not match", {
-    issues: result.error.issues.slice(0, MAX_ISSUES).map((
-      { path, message },
-    ) => ({ path: path.join("."), message })),
-  });
+/** The answers of a route that takes something back, if it is there. */
+export function removal(removed: string, absent: string): readonly Answer[] {
+  return [
+    {
+      status: 200,
+      description: removed,
+      schema: z.looseObject({ removed: z.literal(true) }),
+    },
+    {
+      status: 404,
+      description: absent,
+      schema: z.looseObject({ removed: z.literal(false) }),
+    },
+  ];
 }

@@ -1,22 +1,15 @@
 /**
- * What browsers load: the live page and the client bundles, as `deno task
- * build` made them.
+ * What browsers load: pages and the client bundles, as `deno task build` made
+ * them.
  *
  * @module
  */
-import { Hono } from "hono";
-import { secureHeaders } from "hono/secure-headers";
+import type { Context } from "hono";
+import { assetOf, notBuilt, send } from "./files.ts";
+import type { Asset } from "./files.ts";
 import type { Env } from "./http.ts";
-
-/** One file, as it is served. */
-export interface Asset {
-  /** The file's content. */
-  readonly body: Uint8Array<ArrayBuffer>;
-  /** Its media type. */
-  readonly type: string;
-  /** Changes with the content; quoted, as HTTP wants it. */
-  readonly etag: string;
-}
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** What the page routes need. */
 export interface PageParts {
@@ -36,6 +29,50 @@ const TYPES: Readonly<Record<string, string>> = {
   woff2: "font/woff2",
 };
 
+/** Pages and the file each is; their scripts are served like all bundles. */
+const PAGES = {
+  "/": "/index.html",
+  "/docs": "/docs.html",
+  "/admin": "/admin.html",
+} as const;
+
+/**
+ * What files say to browsers besides what all answers say. Pages that come by
+ * TLS stay with it; other hosts of the domain are not ours to bind.
+ */
+const FILE_HEADERS = {
+  "strict-transport-security": "max-age=15552000",
+  "cross-origin-opener-policy": "same-origin",
+  "origin-agent-cluster": "?1",
+  "x-dns-prefetch-control": "off",
+  "x-download-options": "noopen",
+  "x-frame-options": "SAMEORIGIN",
+  "x-permitted-cross-domain-policies": "none",
+  "x-xss-protection": "0",
+} as const;
+
+/** What a page may load: its own files, and data from this service. */
+function policy(more: string): string {
+  return `default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; ${more}`;
+}
+
+/** Headers of `/docs` and `/admin`, which are never framed nor kept. */
+const CLOSED_HEADERS = {
+  ...FILE_HEADERS,
+  "content-security-policy": policy("form-action 'none'"),
+  "x-frame-options": "DENY",
+  "cross-origin-resource-policy": "same-origin",
+  "cache-control": "no-cache",
+};
+
+/** Headers of the live page and of bundles, which pages anywhere may load. */
+const SHARED_HEADERS = {
+  ...FILE_HEADERS,
+  "content-security-policy": policy("connect-src 'self' ws: wss:"),
+  "cross-origin-resource-policy": "cross-origin",
+  "cache-control": "public, max-age=0, must-revalidate",
+};
+
 /**
  * Reads the built files.
  *
@@ -51,13 +88,7 @@ export async function readAssets(
       const type = TYPES[name.split(".").at(-1)!];
       if (!isFile || !type) continue;
       const body = await Deno.readFile(new URL(name, directory));
-      const digest = await crypto.subtle.digest("SHA-256", body);
-      const etag = `"${
-        new Uint8Array(digest).toBase64({ alphabet: "base64url" }).slice(0, 22)
-      }"`;
-      const asset = { body, type, etag };
-      assets.set(`/${name}`, asset);
-      if (name === "index.html") assets.set("/", asset);
+      assets.set(`/${name}`, await assetOf(body, type));
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -65,41 +96,34 @@ export async function readAssets(
   return assets;
 }
 
-/** Mounts every built file under its name, and the live page at `/`. */
-export function pageRoutes({ assets }: PageParts): Hono<Env> {
-  const app = new Hono<Env>();
-  const secure = secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'self'"],
-      connectSrc: ["'self'", "ws:", "wss:"],
-      imgSrc: ["'self'", "data:"],
-      objectSrc: ["'none'"],
-      baseUri: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-    // Pages anywhere may load the client.
-    crossOriginResourcePolicy: "cross-origin",
-  });
-  for (const [path, { body, type, etag }] of assets) {
-    app.get(path, secure, (c) => {
-      c.header("etag", etag);
-      c.header("cache-control", "public, max-age=0, must-revalidate");
-      if (path.endsWith(".js")) {
-        c.header("access-control-allow-origin", "*");
-        // Deno and editors find the types by it.
-        const types = path.replace(/\.js$/, ".d.ts");
-        if (assets.has(types)) c.header("x-typescript-types", `.${types}`);
-      }
-      if (c.req.header("if-none-match") === etag) return c.body(null, 304);
-      c.header("content-type", type);
-      return c.body(body);
-    });
-  }
-  if (!assets.has("/")) {
-    app.get(
-      "/",
-      (c) => c.text("The page is not built yet: run `deno task build`.\n", 503),
-    );
-  }
-  return app;
+/** Declares the pages, and every built file under its name. */
+export function pageRoutes({ assets }: PageParts): Route[] {
+  const page = (path: string, handle: (c: Context<Env>) => Response) =>
+    route({ method: "get", path, right: "page", handle });
+  return [
+    ...Object.entries(PAGES).map(([path, file]) =>
+      page(path, (c) => {
+        const asset = assets.get(file);
+        if (!asset) return notBuilt(c);
+        return send(c, asset, path === "/" ? SHARED_HEADERS : CLOSED_HEADERS);
+      })
+    ),
+    ...[...assets].map(([path, asset]) => {
+      const headers = { ...SHARED_HEADERS, ...scriptHeaders(path, assets) };
+      return page(path, (c) => send(c, asset, headers));
+    }),
+  ];
+}
+
+function scriptHeaders(
+  path: string,
+  assets: PageParts["assets"],
+): Record<string, string> {
+  if (!path.endsWith(".js")) return {};
+  const types = path.replace(/\.js$/, ".d.ts");
+  return {
+    "access-control-allow-origin": "*",
+    // Deno and editors find the types by it.
+    ...(assets.has(types) ? { "x-typescript-types": `.${types}` } : {}),
+  };
 }

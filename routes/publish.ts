@@ -3,21 +3,25 @@
  *
  * @module
  */
-import { Hono } from "hono";
-import { decodePublications } from "../protocol/decode.ts";
-import { Refusal } from "../protocol/refusals.ts";
-import { requireRight } from "../security/principal.ts";
+import { z } from "zod";
+import { publishExample } from "../describe/examples.ts";
+import { decodePublications, MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
+import { clientFields } from "../protocol/envelope.ts";
+import { MESSAGES } from "../protocol/messages.ts";
+import type { MessageType } from "../protocol/messages.ts";
+import { REPLIES } from "../protocol/replies.ts";
 import type { Hub } from "../realtime/hub.ts";
+import { requirePublishing } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
-import { textOf } from "./http.ts";
-import type { Env } from "./http.ts";
+import { route } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** Longest body of a publish, in bytes; what it holds must fit one commit. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
 /** What the publish route needs. */
 export interface PublishParts {
-  /** Lets requests in. */
+  /** Charges messages. */
   gate: Gate;
   /** Takes the messages. */
   hub: Hub;
@@ -25,20 +29,83 @@ export interface PublishParts {
   maxMessageBytes: number;
 }
 
-/** Mounts `POST /api/publish`. */
-export function publishRoutes(parts: PublishParts): Hono<Env> {
-  return new Hono<Env>().post("/api/publish", async (c) => {
-    const principal = await parts.gate.request(c);
-    if (!principal.identity.isAuthenticated) {
-      throw new Refusal(
+/** Declares `POST /api/publish`. */
+export function publishRoutes(
+  { gate, hub, maxMessageBytes }: PublishParts,
+): Route[] {
+  return [route({
+    method: "post",
+    path: "/api/publish",
+    right: "publish",
+    body: {
+      maxBytes: MAX_BODY_BYTES,
+      read: (text) => decodePublications(text, maxMessageBytes),
+      schema: bodySchema,
+      examples: bodyExamples,
+    },
+    describe: () => ({
+      tag: "events",
+      summary: `Publish one message, or up to ${MAX_BATCH_MESSAGES} at once`,
+      description:
+        "An event is kept and delivered, or refused: never one without the other. The same id again within 10 minutes answers the first position and delivers nothing twice. METRICS_UPDATE needs the role admin, ROOM_MESSAGE only user, everything else publisher.",
+      answers: [{
+        status: 200,
+        description: "Kept, each at its position",
+        schema: REPLIES.published,
+      }],
+      refuses: [
+        "INVALID_JSON",
+        "INVALID_MESSAGE",
+        "UNKNOWN_TYPE",
+        "INVALID_PAYLOAD",
+        "UNKNOWN_CHANNEL",
+        "UNSUPPORTED_VERSION",
         "UNAUTHENTICATED",
-        "Publishing needs a token: Authorization: Bearer <token>",
-      );
-    }
-    const text = await textOf(c.req.raw, MAX_BODY_BYTES);
-    const publications = decodePublications(text, parts.maxMessageBytes);
-    requireRight(principal, publications);
-    parts.gate.publishing(c, principal, publications.length);
-    return c.json({ accepted: await parts.hub.publish(publications) });
-  });
+        "FORBIDDEN",
+        "MESSAGE_TOO_LARGE",
+        "STORE_UNAVAILABLE",
+      ],
+    }),
+    async handle(c, { principal, body: publications }) {
+      requirePublishing(principal, publications);
+      gate.publishing(c, principal, publications.length);
+      return c.json({ accepted: await hub.publish(publications) });
+    },
+  })];
+}
+
+function publishedTypes(): MessageType[] {
+  return (Object.keys(MESSAGES) as MessageType[])
+    .filter((type) => MESSAGES[type].channel !== null);
+}
+
+function bodySchema(): z.ZodType {
+  const Publication = z.discriminatedUnion(
+    "type",
+    publishedTypes().map((type): z.ZodObject =>
+      z.strictObject({
+        type: z.literal(type),
+        payload: MESSAGES[type].payload,
+        ...clientFields,
+        channel: MESSAGES[type].channel === "room"
+          ? z.string()
+          : z.string().optional(),
+      }).meta({ id: type })
+    ) as [z.ZodObject, ...z.ZodObject[]],
+  );
+  return z.union([
+    Publication,
+    z.strictObject({
+      messages: z.array(Publication).min(1).max(MAX_BATCH_MESSAGES),
+    }),
+  ]);
+}
+
+function bodyExamples(): Record<string, unknown> {
+  return Object.fromEntries([
+    ...publishedTypes().map((type) => [type, publishExample(type)]),
+    ["many", {
+      messages: [publishExample("NEW_BLOCK"), publishExample("TX_RECEIVED")],
+    }],
+  ]);
 }

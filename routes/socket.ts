@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
-import type { Context } from "hono";
+import type { Context, Hono } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import { CODECS } from "../realtime/codecs.ts";
 import type { Codecs } from "../realtime/codecs.ts";
@@ -13,6 +12,9 @@ import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
+import { queryOf } from "./input.ts";
+import { connection } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** Seconds without any frame after which Deno closes a socket. */
 export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
@@ -35,19 +37,30 @@ export interface SocketParts {
   codecs?: Codecs;
 }
 
-/** Mounts the WebSocket endpoint. */
-export function socketRoutes(parts: SocketParts): Hono<Env> {
-  return new Hono<Env>()
-    .get("/ws", (c) => {
-      if (!wantsUpgrade(c)) {
-        throw new Refusal(
-          "INVALID_MESSAGE",
-          "This is a WebSocket endpoint; connect with ws:// or wss://",
-        );
-      }
-      return enter(c, parts);
-    })
-    .get("/", (c, next) => wantsUpgrade(c) ? enter(c, parts) : next());
+/** Declares `GET /ws`. */
+export function socketRoutes(parts: SocketParts): Route[] {
+  return [connection({
+    path: "/ws",
+    right: "greet",
+    describe: () => ({
+      tag: "events",
+      summary: "The WebSocket; see the AsyncAPI document",
+      answers: [{ status: 101, description: "Upgraded" }],
+      refuses: ["INVALID_MESSAGE", "FORBIDDEN", "TOO_MANY_CONNECTIONS"],
+    }),
+    open(c) {
+      if (wantsUpgrade(c)) return enter(c, parts);
+      throw new Refusal(
+        "INVALID_MESSAGE",
+        "This is a WebSocket endpoint; connect with ws:// or wss://",
+      );
+    },
+  })];
+}
+
+/** Takes the upgrades at `/`, which is a page otherwise. */
+export function mountRootSocket(app: Hono<Env>, parts: SocketParts): void {
+  app.get("/", (c, next) => wantsUpgrade(c) ? enter(c, parts) : next());
 }
 
 function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
@@ -59,7 +72,8 @@ function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
 }
 
 function wantsUpgrade(c: Context<Env>): boolean {
-  return c.req.header("upgrade")?.toLowerCase() === "websocket";
+  return c.req.raw.method === "GET" &&
+    c.req.header("upgrade")?.toLowerCase() === "websocket";
 }
 
 function upgrade(
@@ -68,6 +82,7 @@ function upgrade(
   { visitor, principal, refusal }: Arrival,
   since: number,
 ): Response {
+  const fault = refusal ?? refusalIn(c);
   const protocol = protocolOf(c, codecs);
   const codec = codecs.get(protocol ?? "") ?? [...codecs.values()][0]!;
   const { socket, response } = handshake(c, protocol);
@@ -89,8 +104,8 @@ function upgrade(
         case "open":
           deadline[Symbol.dispose]();
           // A failed upgrade reaches a browser's page without its reason, so
-          // a bad token is refused on the socket.
-          if (refusal) return session.reject(refusal);
+          // a bad token or query is refused on the socket.
+          if (fault) return session.reject(fault);
           session.open();
           return parts.opened?.(parts.clock.monotonic() - since);
         case "close":
@@ -111,6 +126,16 @@ function upgrade(
 function protocolOf(c: Context<Env>, codecs: Codecs): string | undefined {
   return c.req.header("sec-websocket-protocol")?.split(",")
     .map((name) => name.trim()).find((name) => codecs.has(name));
+}
+
+/** A socket takes no arguments of a query. */
+function refusalIn(c: Context<Env>): Refusal | undefined {
+  try {
+    queryOf(c.req.url, undefined, "INVALID_MESSAGE");
+    return undefined;
+  } catch (error) {
+    return Refusal.of(error);
+  }
 }
 
 function handshake(

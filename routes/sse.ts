@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { Hono } from "hono";
 import type { Context } from "hono";
+import { z } from "zod";
 import { channelNamed } from "../protocol/channels.ts";
 import type { Subscription as Requested } from "../protocol/commands.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
@@ -18,6 +18,9 @@ import type { Sessions } from "../realtime/sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscribe.ts";
 import type { Arrival, Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
+import { wholeNumber } from "./input.ts";
+import { connection } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** Time between comments, so that proxies keep the connection, in milliseconds. */
 export const KEEP_ALIVE_MS = 15_000;
@@ -43,16 +46,62 @@ export interface SseParts {
   sessions: Sessions;
 }
 
-/** Mounts `GET /sse?channels=blocks,transactions`. */
-export function sseRoutes(parts: SseParts): Hono<Env> {
-  return new Hono<Env>().get(
-    "/sse",
-    (c) =>
-      parts.gate.connection(c, (arrival) => {
-        parts.gate.requireIdentity(arrival);
-        return stream(requestsOf(c), parts, arrival);
+const NAMES = `expected 1 to ${MAX_SUBSCRIPTIONS} names, separated by commas`;
+
+/** Arguments of the query; `lastEventId` wins over `last`. */
+const Query = z.object({
+  channels: z.string(NAMES).meta({
+    description: "Names, separated by commas",
+    example: "blocks,transactions",
+  }),
+  last: wholeNumber(0, MAX_HISTORY_LIMIT).optional().meta({
+    description: "Begin with the last so many events of each",
+    example: 5,
+  }),
+  lastEventId: z.string().optional().meta({
+    description: "As Last-Event-ID, for clients that cannot send the header",
+  }),
+});
+type Query = z.output<typeof Query>;
+
+/** Declares `GET /sse?channels=blocks,transactions`. */
+export function sseRoutes(parts: SseParts): Route[] {
+  return [connection({
+    path: "/sse",
+    right: "follow",
+    query: Query,
+    queryCode: "INVALID_SUBSCRIPTION",
+    streams: STREAM_HEADERS["content-type"],
+    describe: () => ({
+      tag: "events",
+      summary: "The same streams as Server-Sent Events",
+      description:
+        "Every event is one message with its position as id; a browser's EventSource resumes by itself.",
+      headers: z.object({
+        "Last-Event-ID": z.string().optional().meta({
+          description:
+            "Resume after: epoch:seq, or name=epoch:seq,... for several channels",
+        }),
       }),
-  );
+      answers: [{
+        status: 200,
+        description: "A stream that does not end",
+        type: "text/event-stream",
+      }],
+      refuses: [
+        "INVALID_SUBSCRIPTION",
+        "UNKNOWN_CHANNEL",
+        "FORBIDDEN",
+        "TOO_MANY_CONNECTIONS",
+      ],
+    }),
+    open: (c, query) =>
+      parts.gate.connection(c, (arrival) => {
+        parts.gate.requireRight("follow", arrival);
+        const header = c.req.header("last-event-id");
+        return stream(requestsOf(query(), header), parts, arrival);
+      }),
+  })];
 }
 
 /**
@@ -157,16 +206,16 @@ class EventStream implements SsePeer {
   }
 }
 
-function requestsOf(c: Context<Env>): Requested[] {
-  const names = (c.req.query("channels") ?? "").split(",").filter(Boolean)
-    .map(canonical);
+function requestsOf(
+  { channels, last, lastEventId }: Query,
+  header: string | undefined,
+): Requested[] {
+  const names = channels.split(",").filter(Boolean).map(canonical);
   if (names.length === 0 || names.length > MAX_SUBSCRIPTIONS) {
-    throw badQuery(
-      "channels",
-      `expected 1 to ${MAX_SUBSCRIPTIONS} names, separated by commas`,
-    );
+    throw badQuery("channels", NAMES);
   }
-  const id = c.req.header("last-event-id") || c.req.query("lastEventId");
+  // An EventSource that has no position yet may send an empty header.
+  const id = header || lastEventId;
   const positions = id ? positionsIn(id, names, canonical) : new Map();
   if (!positions) {
     throw badQuery(
@@ -174,7 +223,6 @@ function requestsOf(c: Context<Env>): Requested[] {
       "expected the id of an event of the same channels: epoch:seq, or name=epoch:seq for each of several",
     );
   }
-  const last = lastOf(c.req.query("last"));
   return names.map((channel) => {
     const after = positions.get(channel);
     if (after) return { channel, after };
@@ -184,13 +232,6 @@ function requestsOf(c: Context<Env>): Requested[] {
 
 function canonical(name: string): string {
   return channelNamed(name)?.name ?? name;
-}
-
-function lastOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const last = /^\d{1,6}$/.test(text) ? Number(text) : -1;
-  if (last >= 0 && last <= MAX_HISTORY_LIMIT) return last;
-  throw badQuery("last", `expected a whole number up to ${MAX_HISTORY_LIMIT}`);
 }
 
 function badQuery(path: string, message: string): Refusal {

@@ -31,10 +31,12 @@ import { Vitals } from "../monitoring/vitals.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
-import { Gate, MESSAGES_PER_REQUEST } from "../routes/gate.ts";
+import type { App } from "../routes/app.ts";
+import { MESSAGES_PER_REQUEST } from "../routes/budgets.ts";
+import { Gate } from "../routes/gate.ts";
 import type { Env } from "../routes/http.ts";
-import { identifier } from "../routes/identity.ts";
-import type { Asset } from "../routes/pages.ts";
+import { identifier } from "../security/identity.ts";
+import type { Asset } from "../routes/files.ts";
 import { BlockList } from "../security/block_list.ts";
 import { createClientIp } from "../security/client_ip.ts";
 import { RateLimit } from "../security/rate_limit.ts";
@@ -91,6 +93,8 @@ export interface Service extends AsyncDisposable {
   readonly isolate: string;
   /** All its routes. */
   readonly app: Hono<Env>;
+  /** How documents describe them. */
+  readonly endpoints: App["endpoints"];
   /** Publishes, and keeps the streams. */
   readonly hub: Hub;
   /** What its sessions are made of. */
@@ -300,7 +304,7 @@ export function createService(options: ServiceOptions): Service {
     void vitals.refresh();
     doorbell.test(SELF_TEST_MS);
   });
-  const app = createApp({
+  const { app, endpoints } = createApp({
     hub,
     history,
     instances,
@@ -328,6 +332,7 @@ export function createService(options: ServiceOptions): Service {
   return {
     isolate,
     app,
+    endpoints,
     hub,
     session,
     sessions,

@@ -37,7 +37,7 @@ import {
 } from "../realtime/session.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscribe.ts";
 import { TOKEN_WARNING_MS } from "../realtime/token_timer.ts";
-import { CONNECTION_BURST, CONNECTION_PER_SECOND } from "../routes/gate.ts";
+import { CONNECTION_BURST, CONNECTION_PER_SECOND } from "../routes/budgets.ts";
 import { MAX_BODY_BYTES } from "../routes/publish.ts";
 import { IDLE_TIMEOUT_S } from "../routes/socket.ts";
 import { KEEP_ALIVE_MS } from "../routes/sse.ts";

@@ -7,7 +7,7 @@
 import type { Role } from "../protocol/channels.ts";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
-import type { Asset } from "../routes/pages.ts";
+import type { Asset } from "../routes/files.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { createService } from "../server/service.ts";
 import type { Service } from "../server/service.ts";

@@ -28,10 +28,10 @@ import {
 import type { AsyncDocument, OpenDocument } from "../../client/docs/model.ts";
 import { asyncApi } from "../../describe/asyncapi.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
-import { ENDPOINTS } from "../../routes/endpoints.ts";
 import { openApi } from "../../describe/openapi.ts";
 import { browserTest, faults, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
+import { openTestService } from "../test_service.ts";
 import { until } from "../until.ts";
 
 function sample(at: number, connections = 1): Sample {
@@ -170,10 +170,12 @@ Deno.test("numbers are told in few words", () => {
   ]);
 });
 
-Deno.test("the API page tells of every message, verb, door and refusal", () => {
+Deno.test("the API page tells of every message, verb, door and refusal", async () => {
+  await using service = await openTestService();
+  const endpoints = service.endpoints();
   const reference = referenceOf(
     asyncApi("h") as unknown as AsyncDocument,
-    openApi(ENDPOINTS) as unknown as OpenDocument,
+    openApi(endpoints) as unknown as OpenDocument,
     "https://rt.example.com",
   );
   assert.equal(reference.socket, "wss://rt.example.com/ws");
@@ -184,7 +186,7 @@ Deno.test("the API page tells of every message, verb, door and refusal", () => {
   for (const type of Object.keys(MESSAGES)) {
     assert(all.includes(type.toLowerCase()), type);
   }
-  for (const { method, path } of ENDPOINTS) {
+  for (const { method, path } of endpoints) {
     const name = method.toUpperCase();
     assert(entries.some((it) => it.badge === name && it.name === path), path);
   }

@@ -14,6 +14,7 @@ import type { Accepted } from "../../protocol/replies.ts";
 import { REPLAY } from "../../realtime/codec.ts";
 import type { Codec, Frame } from "../../realtime/codec.ts";
 import { CODECS } from "../../realtime/codecs.ts";
+import { mount } from "../../routes/route.ts";
 import { socketRoutes } from "../../routes/socket.ts";
 import type { Env } from "../../routes/http.ts";
 import { sseRoutes } from "../../routes/sse.ts";
@@ -250,10 +251,8 @@ async function serve() {
   const service = await openTestService();
   const codecs = new Map([...CODECS, [MSGPACK_SUBPROTOCOL, MSGPACK_CODEC]]);
   const parts = { ...service, codecs };
-  const app = new Hono<Env>()
-    .route("/", socketRoutes(parts))
-    .use(service.gate.watch())
-    .route("/", sseRoutes(parts));
+  const app = new Hono<Env>();
+  mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], service.gate);
   const server = Deno.serve({
     port: 0,
     hostname: "127.0.0.1",

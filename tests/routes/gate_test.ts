@@ -4,8 +4,8 @@ import {
   CONNECTION_BURST,
   MESSAGES_PER_REQUEST,
   VIOLATIONS_PER_LIMIT,
-} from "../../routes/gate.ts";
-import { ANONYMOUS_PRINCIPAL } from "../../routes/identity.ts";
+} from "../../routes/budgets.ts";
+import { ANONYMOUS_PRINCIPAL } from "../../security/identity.ts";
 import { MAX_VIOLATIONS } from "../../security/block_list.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
@@ -19,6 +19,7 @@ import {
 import type { Isolates } from "../system/isolates.ts";
 import { until } from "../until.ts";
 
+const VISITOR = { ip: IP, bucket: IP, isCrossSite: false };
 const BAD = { headers: { authorization: "Bearer a.b.c" } };
 
 function as(token: string): { headers: Record<string, string> } {
@@ -322,7 +323,7 @@ Deno.test("one connection may send a burst, then so much a second; a batch costs
     env: { RATE_LIMIT_MAX: "1000" },
   });
   const { gate } = isolates.all[0]!;
-  const guard = gate.guard({ ip: IP, bucket: IP });
+  const guard = gate.guard(VISITOR);
   const user = principal("user");
   for (let i = 0; i < CONNECTION_BURST - 100; i++) {
     assert.equal(guard.admit(user), 0);
@@ -341,7 +342,7 @@ Deno.test("where an address may send more, each of its connections may", async (
     env: { RATE_LIMIT_MAX: "12000" },
   });
   const { gate } = isolates.all[0]!;
-  const guard = gate.guard({ ip: IP, bucket: IP });
+  const guard = gate.guard(VISITOR);
   // 12,000 x 20 messages a minute are 4,000 a second, 1,000 of them for one.
   assert.equal(guard.admit(principal("user"), 10 * CONNECTION_BURST), 0);
   assert.equal(guard.admit(principal("user")), 1);
@@ -357,13 +358,13 @@ Deno.test("an address may send so many messages for each request, over all its c
   });
   const { gate } = isolates.all[0]!;
   const most = LIMIT * MESSAGES_PER_REQUEST;
-  const guards = [1, 2].map(() => gate.guard({ ip: IP, bucket: IP }));
+  const guards = [1, 2].map(() => gate.guard(VISITOR));
   for (let i = 0; i < most; i++) {
     assert.equal(guards[i % 2]!.admit(ANONYMOUS_PRINCIPAL), 0);
   }
   for (const guard of guards) assert(guard.admit(ANONYMOUS_PRINCIPAL) > 0);
   assert.equal(
-    gate.guard({ ip: "192.0.2.2", bucket: "192.0.2.2" }).admit(
+    gate.guard({ ...VISITOR, bucket: "192.0.2.2" }).admit(
       ANONYMOUS_PRINCIPAL,
     ),
     0,

@@ -378,7 +378,7 @@ Deno.test("the catalogue tells where every channel's log ends", async () => {
 
 Deno.test("an unknown path is not found", async () => {
   await using service = await openTestService();
-  for (const path of ["/nope", "/api", "/api/publish", "/api/channels/"]) {
+  for (const path of ["/nope", "/api", "/api/channels/x", "/health/x"]) {
     const response = await service.request(path);
     assert.equal(response.status, 404, path);
     assert.equal((await response.json()).code, "NOT_FOUND");

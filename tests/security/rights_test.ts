@@ -7,7 +7,18 @@ import {
   fixedChannels,
   ROLES,
 } from "../../protocol/channels.ts";
-import { mayPublish, mayRead, reaches } from "../../security/rights.ts";
+import { Refusal } from "../../protocol/refusals.ts";
+import { principalOf } from "../../security/identity.ts";
+import {
+  mayPublish,
+  mayRead,
+  reaches,
+  requireRight,
+  type Right,
+  type RightName,
+  RIGHTS,
+  visibleTo,
+} from "../../security/rights.ts";
 import {
   isPattern,
   matches,
@@ -162,4 +173,70 @@ Deno.test("matching agrees with the plain reading of patterns", () => {
     }),
     { numRuns: 5_000 },
   );
+});
+
+const PRINCIPALS = ROLES.map((role) =>
+  principalOf(grant({ role, isAuthenticated: role !== "anonymous" }), {
+    isRevoked: () => false,
+  })
+);
+
+function codeOf(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return Refusal.of(error).code;
+  }
+}
+
+Deno.test("a row lets in whom it names, with a token where one is required", () => {
+  for (const name of Object.keys(RIGHTS) as RightName[]) {
+    const right: Right = RIGHTS[name];
+    for (const requireAuth of [false, true]) {
+      for (const principal of PRINCIPALS) {
+        const { role, isAuthenticated } = principal.identity;
+        const needsToken = right.role !== "anonymous" ||
+          (requireAuth && !right.isOpen);
+        const expected = needsToken && !isAuthenticated
+          ? "UNAUTHENTICATED"
+          : reaches(role, right.role)
+          ? undefined
+          : "FORBIDDEN";
+        assert.equal(
+          codeOf(() => requireRight(name, principal, { requireAuth })),
+          expected,
+          `${name} ${role} ${requireAuth}`,
+        );
+      }
+    }
+  }
+});
+
+Deno.test("measurements are for tokens that cover the channel metrics", () => {
+  const of = (read: string[]) =>
+    principalOf(grant({ role: "admin", read }), { isRevoked: () => false });
+  const options = { requireAuth: false };
+  for (const name of ["measure", "scrape"] as const) {
+    const ask = (read: string[]) =>
+      codeOf(() => requireRight(name, of(read), options));
+    assert.equal(ask(["room:only-this"]), "FORBIDDEN");
+    assert.equal(ask(["room:only-this", "metrics"]), undefined);
+    assert.equal(ask(["*"]), undefined);
+  }
+});
+
+Deno.test("a room's name is seen with a token that covers it, never without one", () => {
+  const anyone = PRINCIPALS[0]!;
+  const some = principalOf(grant({ read: ["room:a"] }), {
+    isRevoked: () => false,
+  });
+  const figures = { blocks: 1, "room:a": 2, "room:b": 3, "no such": 4 };
+  assert.deepEqual(visibleTo(anyone, figures), { blocks: 1 });
+  assert.deepEqual(visibleTo(some, figures), { "room:a": 2 });
+  assert.deepEqual(visibleTo(PRINCIPALS[1]!, figures), {
+    blocks: 1,
+    "room:a": 2,
+    "room:b": 3,
+  });
 });

@@ -1,20 +1,20 @@
 /**
- * From a token to a caller.
+ * From a token to the caller that shows it.
  *
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { Principal } from "../security/principal.ts";
-import { mayPublish, mayRead } from "../security/rights.ts";
-import type { Revocations } from "../security/revocations.ts";
-import { ANONYMOUS, CLOCK_SKEW_MS } from "../security/tokens.ts";
-import type { Grant, Tokens } from "../security/tokens.ts";
+import type { Principal } from "./principal.ts";
+import type { Revocations } from "./revocations.ts";
+import { mayPublish, mayRead } from "./rights.ts";
+import { ANONYMOUS, CLOCK_SKEW_MS } from "./tokens.ts";
+import type { Grant, Tokens } from "./tokens.ts";
 
 /**
  * The caller that holds `grant`.
  *
- * @param grant what a token was found to say.
- * @param revocations tells whether the token is revoked, now and later.
+ * @param grant what a verified token says.
+ * @param revocations asked whether the token is revoked, now and later.
  */
 export function principalOf(
   grant: Grant,
@@ -40,18 +40,18 @@ export function principalOf(
   };
 }
 
-/** Anyone without a token. */
+/** A caller without a token. */
 export const ANONYMOUS_PRINCIPAL: Principal = principalOf(ANONYMOUS, {
   isRevoked: () => false,
 });
 
 /**
- * Makes the function that tells callers by their tokens.
+ * Makes the function that finds callers by their tokens.
  *
  * @param tokens verifies them.
- * @param revocations knows those that are good no longer.
- * @returns resolves to a stranger without a token; rejects with a `Refusal`
- * for a bad one.
+ * @param revocations knows those that were revoked.
+ * @returns resolves to {@link ANONYMOUS_PRINCIPAL} without a token; rejects
+ * with a `Refusal` for a bad one.
  */
 export function identifier(
   tokens: Tokens,

@@ -1,0 +1,133 @@
+/**
+ * What an address may spend: new connections, messages, requests.
+ *
+ * @module
+ */
+import type { Context } from "hono";
+import { systemRandom } from "../platform/random.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import { Budget } from "../security/budget.ts";
+import type { RateLimit } from "../security/rate_limit.ts";
+import type { Env, LimitName, Visitor } from "./http.ts";
+import type { Offences } from "./offences.ts";
+
+/** Frames one connection may send at once. */
+export const CONNECTION_BURST = 500;
+/**
+ * Which part of what its address may send one connection may send, where that
+ * is more than {@link CONNECTION_PER_SECOND}.
+ */
+export const CONNECTION_SHARE = 4;
+/** Frames one connection may send in a second, in the long run. */
+export const CONNECTION_PER_SECOND = 100;
+/**
+ * Messages an address may send for each connection or request it may make:
+ * the budget of messages is that many times `RATE_LIMIT_MAX`.
+ */
+export const MESSAGES_PER_REQUEST = 20;
+/**
+ * How many violations it counts as when an address was refused, for too much,
+ * as often again as it may come. An office behind one address, which comes a
+ * little too often, is only asked to wait.
+ */
+export const VIOLATIONS_PER_LIMIT = 10;
+
+/** What budgets are made of. */
+export interface BudgetsParts {
+  /** Counts by address, shared by all instances. */
+  limits: Readonly<Record<LimitName, RateLimit>>;
+  /** Length of their window, in milliseconds. */
+  windowMs: number;
+  /** Reads the time, in epoch milliseconds. */
+  now: () => number;
+  /** Uniform in [0, 1), for {@link VIOLATIONS_PER_LIMIT}. */
+  random?: () => number;
+}
+
+/** The budgets of all addresses. */
+export class Budgets {
+  readonly #parts: BudgetsParts;
+  readonly #offences: Offences;
+
+  /** The limits stay the caller's to dispose. */
+  constructor(parts: BudgetsParts, offences: Offences) {
+    this.#parts = parts;
+    this.#offences = offences;
+  }
+
+  /**
+   * Charges a caller's address; what is refused costs nothing.
+   *
+   * @param count how much, from 1.
+   * @throws {Refusal} `RATE_LIMITED`.
+   */
+  take(
+    c: Context<Env>,
+    name: LimitName,
+    visitor: Visitor,
+    count = 1,
+  ): void {
+    const { limits, windowMs, random = systemRandom } = this.#parts;
+    c.set("limit", name);
+    const { bucket } = visitor;
+    const retryAfterMs = limits[name].take(bucket, count);
+    if (retryAfterMs === 0) return;
+    this.#offences.record(visitor, "rate_limited", "RATE_LIMITED", name);
+    const { limit } = limits[name].peek(bucket);
+    if (random() * limit < VIOLATIONS_PER_LIMIT) {
+      this.#offences.count(visitor, "RATE_LIMITED");
+    }
+    throw new Refusal(
+      "RATE_LIMITED",
+      `At most ${limit} ${WORDS[name]} in ${windowMs} ms from one address`,
+      { retryAfterMs },
+    );
+  }
+
+  /**
+   * Writes on an answer how much is left of the budget that was charged.
+   *
+   * @see {@link https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/}
+   */
+  setHeaders(c: Context<Env>): void {
+    const name = c.get("limit");
+    const bucket = c.get("visitor")?.bucket;
+    if (name === undefined || bucket === undefined) return;
+    const { limits, windowMs } = this.#parts;
+    const { limit, remaining, resetMs } = limits[name].peek(bucket);
+    const { headers } = c.res;
+    const policy = `"${name}";q=${limit};w=${seconds(windowMs)}`;
+    headers.set("ratelimit-policy", policy);
+    headers.set("ratelimit", `"${name}";r=${remaining};t=${seconds(resetMs)}`);
+  }
+
+  /**
+   * The budget of messages of a new connection: its own, within that of its
+   * address.
+   *
+   * @returns from a number of messages to milliseconds until they are
+   * admitted; 0 when they are now.
+   */
+  ofConnection({ bucket }: Visitor): (count: number) => number {
+    const { limits, windowMs, now } = this.#parts;
+    // Where an address may send more, each of its connections may.
+    const ofAddress = limits.messages.peek(bucket).limit * 1_000 / windowMs;
+    const perSecond = Math.max(
+      CONNECTION_PER_SECOND,
+      ofAddress / CONNECTION_SHARE,
+    );
+    const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
+    const own = new Budget({ burst, perSecond, now });
+    return (count) => own.take(count) || limits.messages.take(bucket, count);
+  }
+}
+
+const WORDS: Readonly<Record<LimitName, string>> = {
+  connections: "new connections",
+  messages: "messages",
+  http: "requests",
+};
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
+}

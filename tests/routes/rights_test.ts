@@ -1,0 +1,191 @@
+/**
+ * The table of rights, asked at every route and verb that there is.
+ */
+import assert from "node:assert/strict";
+import { decodePublications } from "../../protocol/decode.ts";
+import type { JsonObject } from "../../describe/asyncapi.ts";
+import { COMMANDS } from "../../protocol/commands.ts";
+import { RIGHTS, VERB_RIGHTS } from "../../security/rights.ts";
+import { generateWebSocketToken } from "../../security/tokens.ts";
+import { openTestService, SECRET, tokenOf } from "../test_service.ts";
+import type { TestService } from "../test_service.ts";
+
+const ASSET = {
+  body: new TextEncoder().encode("x"),
+  type: "text/html; charset=utf-8",
+  etag: '"1"',
+};
+const PAGES = ["/", "/docs", "/admin", "/client.js", "/admin.html"];
+const ASSETS = new Map(
+  ["/index.html", "/docs.html", "/admin.html", "/client.js"]
+    .map((path) => [path, ASSET]),
+);
+/** Open to callers without a token where one is required. */
+const OPEN = new Set([
+  ...PAGES,
+  "/index.html",
+  "/docs.html",
+  "/health",
+  "/ready",
+]);
+
+interface Door {
+  readonly method: string;
+  readonly path: string;
+}
+
+/** Every route of the app, as a request to it. */
+function doorsOf({ app }: TestService): Door[] {
+  const doors = app.routes.filter(({ method }) => method !== "ALL")
+    .map(({ method, path }) => ({
+      method: method.toUpperCase(),
+      path: path.replace(":channel", "blocks").replace(/:\w+(\{[^}]*\})?/, "x"),
+    }));
+  assert(doors.length >= 25, "the walk lost its way");
+  return doors.map((door) =>
+    door.path === "/sse" ? { ...door, path: "/sse?channels=blocks" } : door
+  );
+}
+
+async function knock(
+  service: TestService,
+  { method, path }: Door,
+  token?: string,
+): Promise<{ status: number; text: string }> {
+  const response = await service.request(path, {
+    method,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    ...(method === "POST" ? { body: "{}" } : {}),
+  });
+  if (response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    await response.body?.cancel();
+    return { status: response.status, text: "" };
+  }
+  return { status: response.status, text: await response.text() };
+}
+
+Deno.test("where a token is required, every route of the app asks for it", async () => {
+  await using service = await openTestService({
+    env: { REQUIRE_AUTH: "true" },
+    assets: ASSETS,
+  });
+  const user = await tokenOf("user");
+  for (const door of doorsOf(service)) {
+    const name = `${door.method} ${door.path}`;
+    const [path] = door.path.split("?");
+    const { status } = await knock(service, door);
+    // A socket says who it is once it is open.
+    if (path === "/ws") assert.equal(status, 400, name);
+    else if (OPEN.has(path!)) assert.equal(status, 200, name);
+    else assert.equal(status, 401, name);
+    const known = await knock(service, door, user);
+    assert.notEqual(known.status, 401, name);
+    assert.equal(known.status === 403, path!.startsWith("/api/admin"), name);
+  }
+  assert.deepEqual(service.bugs, []);
+});
+
+Deno.test("operators' routes take an admin's token and no other", async () => {
+  await using service = await openTestService();
+  const doors = doorsOf(service).filter(({ path }) => path.includes("/admin/"));
+  assert(doors.length >= 11);
+  for (const door of doors) {
+    const name = `${door.method} ${door.path}`;
+    assert.equal((await knock(service, door)).status, 401, name);
+    for (const role of ["user", "publisher"] as const) {
+      const { status } = await knock(service, door, await tokenOf(role));
+      assert.equal(status, 403, name);
+    }
+    const { status } = await knock(service, door, await tokenOf("admin"));
+    assert(![401, 403].includes(status), name);
+  }
+});
+
+/** A service with events and subscribers in rooms and on `blocks`. */
+async function populated(): Promise<TestService> {
+  const service = await openTestService({ assets: ASSETS });
+  const token = await tokenOf("user");
+  for (const room of ["room:secret", "room:only-this"]) {
+    const text = JSON.stringify({
+      type: "ROOM_MESSAGE",
+      channel: room,
+      payload: { event: "e" },
+    });
+    await service.hub.publish(decodePublications(text, 1_000));
+    const response = await service.request(`/sse?channels=${room}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    assert.equal(response.status, 200);
+  }
+  return service;
+}
+
+async function leave({ sessions }: TestService): Promise<void> {
+  await sessions.disconnect("FORBIDDEN", () => "done");
+}
+
+Deno.test("a token for one room learns nothing of other channels, at no route", async () => {
+  await using service = await populated();
+  const token = await generateWebSocketToken(
+    { userId: "u", role: "publisher", read: ["room:only-this"], publish: [] },
+    SECRET,
+    "1h",
+  );
+  for (const door of doorsOf(service)) {
+    const name = `${door.method} ${door.path}`;
+    const { status, text } = await knock(service, door, token);
+    assert(!text.includes("room:secret"), name);
+    if (door.path.includes("metrics")) assert.equal(status, 403, name);
+    if (door.path.includes("history")) assert.equal(status, 403, name);
+    if (door.path.startsWith("/sse")) assert.equal(status, 403, name);
+  }
+  const seen = await knock(
+    service,
+    { method: "GET", path: "/api/channels" },
+    token,
+  );
+  assert.deepEqual(JSON.parse(seen.text), { channels: [], instances: [] });
+  await leave(service);
+});
+
+Deno.test("names of rooms are for callers with a token that covers them", async () => {
+  await using service = await populated();
+  const subscribers = async (path: string, token?: string) => {
+    const { text } = await knock(service, { method: "GET", path }, token);
+    const { cluster, instances } = JSON.parse(text);
+    return Object.keys((cluster ?? instances[0]).subscribers)
+      .filter((name) => name.startsWith("room:")).toSorted();
+  };
+  const some = await generateWebSocketToken(
+    { userId: "u", role: "user", read: ["metrics", "room:only-*"] },
+    SECRET,
+    "1h",
+  );
+  for (const path of ["/api/channels", "/api/metrics?type=cluster"]) {
+    assert.deepEqual(await subscribers(path), [], path);
+    assert.deepEqual(await subscribers(path, some), ["room:only-this"], path);
+    assert.deepEqual(
+      await subscribers(path, await tokenOf("user")),
+      ["room:only-this", "room:secret"],
+      path,
+    );
+  }
+  const { text } = await knock(service, { method: "GET", path: "/metrics" });
+  assert(!text.includes("room:"));
+  await leave(service);
+});
+
+Deno.test("every verb has its row, and what is public is so over HTTP as well", async () => {
+  const verbs = [...Object.keys(COMMANDS), "publish", "test"];
+  assert.deepEqual(Object.keys(VERB_RIGHTS).toSorted(), verbs.toSorted());
+  await using service = await openTestService();
+  const document: JsonObject = await (await service.request("/openapi.json"))
+    .json();
+  const operations = Object.values(document["paths"] as JsonObject)
+    .flatMap((path) => Object.values(path as JsonObject)) as JsonObject[];
+  const needing = operations.filter((it) => it["x-role"] !== undefined);
+  assert.deepEqual(
+    [...new Set(needing.map((it) => it["x-role"]))].toSorted(),
+    [RIGHTS.operate.role, RIGHTS.publish.role],
+  );
+});
