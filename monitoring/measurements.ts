@@ -81,7 +81,7 @@ export function announcer(hub: Hub, instances: Instances): () => Promise<void> {
   return async () => {
     if (hub.subscribers(channel.name) === 0) return;
     const cluster = await instances.report();
-    hub.tell({
+    hub.deliverHere({
       type: "METRICS_UPDATE",
       channel,
       id: undefined,

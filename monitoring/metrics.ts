@@ -5,10 +5,11 @@
  */
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { HubObserver, Standing } from "../realtime/hub.ts";
+import type { HubObserver } from "../realtime/hub_observer.ts";
 import type { LinkName, LinkObserver } from "../realtime/link.ts";
 import type { LogObserver } from "../store/event_log.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import type { Standing } from "../realtime/streams.ts";
 import { Durations, Rate, Spread, Tally } from "./counters.ts";
 import { kindOf, SIZE_BUCKETS, TIME_BUCKETS } from "./instruments.ts";
 import type {

@@ -12,7 +12,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
-import { isLogged, requireChannel } from "./hub.ts";
+import { isLogged, requireChannel } from "./channel.ts";
 import type { Hub } from "./hub.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 

@@ -14,7 +14,7 @@ import type { Position } from "../protocol/commands.ts";
 import type { Description } from "../describe/openapi.ts";
 import { REPLIES } from "../protocol/replies.ts";
 import type { History } from "../realtime/history.ts";
-import { requireChannel } from "../realtime/hub.ts";
+import { requireChannel } from "../realtime/channel.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instances } from "../monitoring/instances.ts";
 import { mayMeasure, maySee, visibleTo } from "../security/rights.ts";

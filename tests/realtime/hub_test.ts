@@ -5,15 +5,11 @@ import type { Publication } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Subscription } from "../../protocol/commands.ts";
 import type { Principal } from "../../security/principal.ts";
-import {
-  Hub,
-  MAX_REST_MS,
-  MAX_STREAMS,
-  POLL_MS,
-  SLICE_CURSORS,
-  STREAM_IDLE_MS,
-} from "../../realtime/hub.ts";
-import type { HubObserver } from "../../realtime/hub.ts";
+import { Hub } from "../../realtime/hub.ts";
+import { SLICE_CURSORS } from "../../realtime/delivery.ts";
+import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
+import { MAX_STREAMS, STREAM_IDLE_MS } from "../../realtime/streams.ts";
+import type { HubObserver } from "../../realtime/hub_observer.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
@@ -278,6 +274,26 @@ Deno.test("a repair that fails is tried again, and so is the poll", async () => 
   await pass(bench.clock, 2 * POLL_MS);
   assert.deepEqual(reader.peer.seqs(), [1]);
 });
+
+for (const stepMs of [-3_600_000, -60_000, 60_000, 3_600_000]) {
+  Deno.test(`a wall clock stepped by ${stepMs} ms delays no delivery`, async () => {
+    const bench = new Bench();
+    bench.office.carry = () => {};
+    using one = bench.isolate();
+    using two = bench.isolate();
+    const reader = bench.client(two);
+    await reader.follow({ channel: "blocks" });
+    await pass(bench.clock, POLL_MS / 2);
+    bench.clock.stepWall(stepMs);
+    await bench.publish(one);
+    await pass(bench.clock, POLL_MS);
+    assert.deepEqual(reader.peer.seqs(), [1]);
+    bench.office.carry = (letter) => letter.deliver();
+    await bench.publish(one);
+    await pass(bench.clock, REPAIRED_MS);
+    assert.deepEqual(reader.peer.seqs(), [1, 2]);
+  });
+}
 
 Deno.test("the poll rests after a slow answer, but not for long", async () => {
   const bench = new Bench();
@@ -597,6 +613,8 @@ Deno.test("an isolate follows so many channels, forgets the idle for new ones, a
   for (const { cursors } of streams) cursors.add(cursor);
   const refused = { code: "TOO_MANY_SUBSCRIPTIONS" };
   await assert.rejects(async () => await open(0), refused);
+  const fixed = await hub.open(channelNamed("dag")!);
+  assert(hub.holds(fixed), "a fixed channel is never refused");
   streams[4]!.cursors.delete(cursor);
   await pass(bench.clock, POLL_MS);
   await open(0);

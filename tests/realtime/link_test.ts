@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../../platform/clock.ts";
-import {
-  BroadcastLink,
-  DoorbellLink,
-  MAX_SENDERS,
-  REWATCH_MS,
-} from "../../realtime/link.ts";
+import { BroadcastLink, MAX_SENDERS } from "../../realtime/broadcast_link.ts";
+import { DoorbellLink, REWATCH_MS } from "../../realtime/doorbell_link.ts";
 import type { Hint } from "../../realtime/link.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 import { PostOffice } from "../fakes/link.ts";
@@ -224,6 +220,18 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
   clock.advance(REWATCH_MS);
   await settle();
   assert.equal(watches, 2);
+});
+
+Deno.test("DoorbellLink counts its silence by the monotonic clock", async () => {
+  await using kv = await openStore(":memory:");
+  const clock = new ManualClock();
+  using link = new DoorbellLink(kv, { clock, minIntervalMs: 100 });
+  await sleep(20);
+  clock.advance(5_000);
+  for (const stepMs of [-3_600_000, 7_200_000]) {
+    clock.stepWall(stepMs);
+    assert.equal(link.silentMs, 5_000);
+  }
 });
 
 Deno.test("DoorbellLink keeps nothing once disposed", async () => {

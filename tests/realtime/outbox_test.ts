@@ -221,6 +221,21 @@ for (
   });
 }
 
+for (const stepMs of [-3_600_000, 3_600_000]) {
+  Deno.test(`a wall clock stepped by ${stepMs} ms makes no client too slow, and spares none`, async () => {
+    const { outbox, stream, publish, peer, clock, stalls } = bench();
+    outbox.attach(stream, { epoch: "e", seq: 0 });
+    peer.bufferedAmount = HIGH_WATER_BYTES;
+    publish(1);
+    await pass(clock, TICK_MS);
+    clock.stepWall(stepMs);
+    await pass(clock, STALL_MS - 2 * TICK_MS);
+    assert.equal(stalls(), 0);
+    await pass(clock, 2 * TICK_MS);
+    assert.equal(stalls(), 1);
+  });
+}
+
 Deno.test("a client that reads slowly but reads is not found too slow", async () => {
   const { outbox, stream, publish, peer, clock, stalls } = bench();
   outbox.attach(stream, { epoch: "e", seq: 0 });

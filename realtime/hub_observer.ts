@@ -1,0 +1,31 @@
+/**
+ * What is counted in the hub and its parts.
+ *
+ * @module
+ */
+import type { Entry } from "../store/entry.ts";
+
+/** Called with what happens in the hub, for measurements. */
+export interface HubObserver {
+  /**
+   * Events were delivered to local subscribers, `ms` after the first of them
+   * reached this instance.
+   */
+  delivered?(events: number, deliveries: number, ms: number): void;
+  /**
+   * A channel's share of that: so many new events for so many subscribers,
+   * the newest of them as `newest`.
+   */
+  flushed?(
+    channel: string,
+    events: number,
+    subscribers: number,
+    newest: Entry,
+  ): void;
+  /** Events were published by this instance. */
+  accepted?(events: readonly { readonly channel: string }[]): void;
+  /** Events were read from the log because a link lost or delayed them. */
+  repaired?(channel: string, events: number): void;
+  /** A read of the log failed. */
+  failed?(error: unknown): void;
+}

@@ -1,0 +1,179 @@
+/**
+ * Keeps streams in step with the log when links lose or delay events.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import type { EventLog } from "../store/event_log.ts";
+import type { HubObserver } from "./hub_observer.ts";
+import type { Stream } from "./stream.ts";
+import { STREAM_IDLE_MS } from "./streams.ts";
+import type { Streams } from "./streams.ts";
+
+/** How long a missing event may still arrive by the link, in milliseconds. */
+export const HOLD_MS = 10;
+/** How often all heads are compared with the log, in milliseconds. */
+export const POLL_MS = 1_000;
+/** Comparing may take at most one part in so many of the time. */
+const POLL_SHARE = 20;
+/** But heads are compared at least this often, however slow the log is. */
+export const MAX_REST_MS = 5_000;
+/** Wait after a failed repair, in milliseconds. */
+const REPAIR_RETRY_MS = 200;
+/** Events read from the log at once for a repair. */
+const REPAIR_EVENTS = 512;
+/** Bytes read from the log at once for a repair. */
+const REPAIR_BYTES = 1024 * 1024;
+
+/** What repairs need. */
+export interface RepairParts {
+  /** The truth. */
+  readonly log: EventLog;
+  /** What is kept in step with it. */
+  readonly streams: Streams;
+  /** Time, for holding and polling. */
+  readonly clock: Clock;
+  /** Called with repairs and failures. */
+  readonly observer: HubObserver;
+  /** Called when a stream has something new. */
+  readonly changed: (stream: Stream) => void;
+  /** How long a link may still deliver before the log is read. */
+  readonly holdMs?: number | undefined;
+}
+
+/** Compares streams with the log, and reads what they miss. */
+export class Repair implements Disposable {
+  readonly #parts: RepairParts;
+  readonly #holdMs: number;
+  readonly #repairs = new Map<Stream, "due" | "reading" | "outdated">();
+  #checking: Disposable | undefined;
+  /** When the next comparison is due, on the monotonic clock. */
+  #checkAt = Infinity;
+  /** No comparison before this, on the monotonic clock. */
+  #restUntil = 0;
+  #open = true;
+
+  /** Begins to poll. */
+  constructor(parts: RepairParts) {
+    this.#parts = parts;
+    this.#holdMs = parts.holdMs ?? HOLD_MS;
+    this.#checkIn(POLL_MS);
+  }
+
+  /** An event is missing: reads it soon, unless it arrives by a link. */
+  repair(stream: Stream): void {
+    this.#repairIn(stream, this.#holdMs);
+  }
+
+  /** Something may be missing: compares all heads soon. */
+  check(): void {
+    this.#checkIn(this.#holdMs);
+  }
+
+  /**
+   * Brings `stream` to where the log is.
+   *
+   * @throws what the log throws.
+   */
+  async readUp(stream: Stream): Promise<void> {
+    const { log, observer, changed } = this.#parts;
+    const { channel } = stream;
+    const [head] = await log.heads([channel]);
+    const { epoch, seq: upTo } = head!;
+    if (epoch !== stream.epoch && (upTo > 0 || stream.seq > 0)) {
+      const first = await log.oldest(channel);
+      if (epoch !== stream.epoch) stream.resetTo({ epoch, seq: first - 1 });
+      changed(stream);
+    }
+    while (stream.seq < upTo) {
+      const after = stream.seq;
+      const { entries } = await log.read(channel, {
+        after,
+        upTo,
+        limit: REPAIR_EVENTS,
+        maxBytes: REPAIR_BYTES,
+      });
+      if (stream.epoch !== epoch) return;
+      if (entries.length === 0 && stream.seq < upTo) {
+        stream.resetTo({ epoch, seq: upTo });
+      }
+      let taken = 0;
+      for (const entry of entries) {
+        const { seq } = entry;
+        // Retention has deleted what lies between.
+        if (seq > stream.seq + 1) stream.resetTo({ epoch, seq: seq - 1 });
+        if (stream.offer(entry) === "taken") taken++;
+      }
+      if (taken > 0) observer.repaired?.(channel, taken);
+      changed(stream);
+    }
+  }
+
+  /** Stops polling. */
+  [Symbol.dispose](): void {
+    this.#open = false;
+    this.#checking?.[Symbol.dispose]();
+  }
+
+  #repairIn(stream: Stream, ms: number): void {
+    if (!this.#open) return;
+    const state = this.#repairs.get(stream);
+    // A read that began before may not see what is missing now.
+    if (state === "reading") this.#repairs.set(stream, "outdated");
+    if (state) return;
+    this.#repairs.set(stream, "due");
+    this.#parts.clock.after(ms, () => void this.#repair(stream));
+  }
+
+  async #repair(stream: Stream): Promise<void> {
+    this.#repairs.set(stream, "reading");
+    let failed = false;
+    try {
+      if (this.#open) await this.readUp(stream);
+    } catch (error) {
+      this.#parts.observer.failed?.(error);
+      failed = true;
+    }
+    const outdated = this.#repairs.get(stream) === "outdated";
+    this.#repairs.delete(stream);
+    if (outdated && !failed) this.#repairIn(stream, this.#holdMs);
+    else if (failed || stream.waits) this.#repairIn(stream, REPAIR_RETRY_MS);
+  }
+
+  #checkIn(ms: number): void {
+    if (!this.#open) return;
+    const { clock } = this.#parts;
+    const now = clock.monotonic();
+    const at = Math.max(now + ms, this.#restUntil);
+    if (at >= this.#checkAt) return;
+    this.#checking?.[Symbol.dispose]();
+    this.#checkAt = at;
+    this.#checking = clock.after(at - now, () => {
+      this.#checkAt = Infinity;
+      this.#check();
+    });
+  }
+
+  /** Compares every stream with the log. */
+  async #check(): Promise<void> {
+    const { log, streams, clock, observer } = this.#parts;
+    const began = clock.monotonic();
+    streams.closeIdle(STREAM_IDLE_MS);
+    try {
+      const logged = [...streams].filter((stream) => stream.logged);
+      const heads = await log.heads(logged.map(({ channel }) => channel));
+      for (const [i, { epoch, seq }] of heads.entries()) {
+        const stream = logged[i]!;
+        if (seq > stream.seq || epoch !== stream.epoch) {
+          this.#repairIn(stream, 0);
+        }
+      }
+    } catch (error) {
+      observer.failed?.(error);
+    }
+    const now = clock.monotonic();
+    const restMs = Math.min((now - began) * POLL_SHARE, MAX_REST_MS);
+    this.#restUntil = now + restMs;
+    this.#checkIn(POLL_MS);
+  }
+}

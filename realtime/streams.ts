@@ -1,0 +1,178 @@
+/**
+ * The streams of one instance.
+ *
+ * @module
+ */
+import type { Channel } from "../protocol/channels.ts";
+import type { FrameOptions } from "../protocol/encode.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Entry } from "../store/entry.ts";
+import type { Head } from "../store/event_log.ts";
+import { isLogged } from "./channel.ts";
+import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
+
+/** A stream without subscribers is closed after so long, in milliseconds. */
+export const STREAM_IDLE_MS = 60_000;
+/** Most streams open in one instance. */
+export const MAX_STREAMS = 20_000;
+/** Wait proposed to a client that was refused a stream, in milliseconds. */
+const FULL_RETRY_MS = 5_000;
+
+/** What the registry needs. */
+export interface StreamsParts {
+  /** Time, for idle streams. */
+  readonly clock: Clock;
+  /** Reads where a channel's log ends. */
+  readonly headOf: (channel: string) => Promise<Head>;
+  /** Envelope fields for joined frames. */
+  readonly envelope: () => FrameOptions;
+  /** Newest events of a channel kept in memory; {@link RING_EVENTS} if absent. */
+  readonly ringEvents?: number | undefined;
+}
+
+/** The state of a channel in one instance. */
+export interface Standing {
+  /** Canonical name. */
+  readonly channel: string;
+  /** Newest number here; of no meaning on channels without retention. */
+  readonly seq: number;
+  /** Whether its events are numbered and kept. */
+  readonly logged: boolean;
+  /** Local subscribers. */
+  readonly subscribers: number;
+  /** Events that the subscriber furthest behind has yet to receive. */
+  readonly lag: number;
+}
+
+/** A channel being opened, and the events that arrived meanwhile. */
+interface Opening {
+  readonly stream: Promise<Stream>;
+  readonly arrived: Entry[];
+}
+
+/** Opens streams, and closes those that have no subscriber. */
+export class Streams {
+  readonly #parts: StreamsParts;
+  readonly #open = new Map<string, Stream>();
+  readonly #opening = new Map<string, Opening>();
+  /** When a stream lost its last subscriber, on the monotonic clock. */
+  readonly #idleSince = new Map<string, number>();
+
+  /** None yet. */
+  constructor(parts: StreamsParts) {
+    this.#parts = parts;
+  }
+
+  /** All open streams. */
+  [Symbol.iterator](): IterableIterator<Stream> {
+    return this.#open.values();
+  }
+
+  /** Names of the channels with an open stream. */
+  get channels(): Iterable<string> {
+    return this.#open.keys();
+  }
+
+  /** The state of each channel with an open stream. */
+  *standings(): IterableIterator<Standing> {
+    for (const { channel, seq, logged, cursors } of this) {
+      let lag = 0;
+      for (const cursor of cursors) lag = Math.max(lag, seq - cursor.seq);
+      yield { channel, seq, logged, subscribers: cursors.size, lag };
+    }
+  }
+
+  /** The stream of a channel, if it is open. */
+  get(channel: string): Stream | undefined {
+    return this.#open.get(channel);
+  }
+
+  /**
+   * Keeps an event for a channel that is being opened.
+   *
+   * @returns nothing; an event of any other channel is dropped.
+   */
+  keep(event: Entry): void {
+    const arrived = this.#opening.get(event.channel)?.arrived;
+    if (arrived && arrived.length < MAX_HELD) arrived.push(event);
+  }
+
+  /**
+   * Opens the stream of a channel at its log's head.
+   *
+   * @param take is called with each event that arrived meanwhile.
+   * @throws {Refusal} what `headOf` throws; `TOO_MANY_SUBSCRIPTIONS` for a room
+   * while {@link MAX_STREAMS} are in use. Fixed channels are never refused.
+   */
+  open(
+    channel: Channel,
+    take: (stream: Stream, event: Entry) => void,
+  ): Promise<Stream> {
+    const { name } = channel;
+    const known = this.#open.get(name);
+    if (known) return Promise.resolve(known);
+    const opening = this.#opening.get(name);
+    if (opening) return opening.stream;
+    if (channel.kind === "room" && !this.#hasRoom()) {
+      return Promise.reject(
+        new Refusal(
+          "TOO_MANY_SUBSCRIPTIONS",
+          `This server follows ${MAX_STREAMS} channels already; try again later`,
+          { retryAfterMs: FULL_RETRY_MS },
+        ),
+      );
+    }
+    if (!isLogged(channel)) {
+      return Promise.resolve(this.#add(channel, { epoch: "", seq: 0 }));
+    }
+    const arrived: Entry[] = [];
+    const stream = this.#begin(channel, arrived, take);
+    this.#opening.set(name, { stream, arrived });
+    return stream;
+  }
+
+  /** Closes streams that had no subscriber for `idleMs`. */
+  closeIdle(idleMs: number): void {
+    const now = this.#parts.clock.monotonic();
+    for (const [name, stream] of this.#open) {
+      if (stream.cursors.size > 0) this.#idleSince.delete(name);
+      else if (!this.#idleSince.has(name)) this.#idleSince.set(name, now);
+      else if (now - this.#idleSince.get(name)! >= idleMs) {
+        this.#open.delete(name);
+        this.#idleSince.delete(name);
+      }
+    }
+  }
+
+  #hasRoom(): boolean {
+    const isFull = () => this.#open.size + this.#opening.size >= MAX_STREAMS;
+    if (isFull()) this.closeIdle(0);
+    return !isFull();
+  }
+
+  async #begin(
+    channel: Channel,
+    arrived: readonly Entry[],
+    take: (stream: Stream, event: Entry) => void,
+  ): Promise<Stream> {
+    const { name } = channel;
+    try {
+      const stream = this.#add(channel, await this.#parts.headOf(name));
+      for (const event of arrived) take(stream, event);
+      return stream;
+    } finally {
+      this.#opening.delete(name);
+    }
+  }
+
+  #add(channel: Channel, head: Head): Stream {
+    const { name } = channel;
+    const { clock, envelope, ringEvents = RING_EVENTS } = this.#parts;
+    const logged = isLogged(channel);
+    const stream = new Stream(name, { logged, head, envelope, ringEvents });
+    this.#open.set(name, stream);
+    this.#idleSince.set(name, clock.monotonic());
+    return stream;
+  }
+}
