@@ -6,21 +6,20 @@
  *
  * @module
  */
-import { systemClock } from "../platform/clock.ts";
 import {
-  createRemoteJWKSet,
-  customFetch,
   decodeProtectedHeader,
   errors,
   type JWTPayload,
   jwtVerify,
   type JWTVerifyOptions,
-  type RemoteJWKSet,
   SignJWT,
 } from "jose";
+import { systemClock } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import { type Role, ROLES } from "../protocol/channels.ts";
 import { MAX_TOKEN_LENGTH } from "../protocol/commands.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import { KeyServer } from "./key_server.ts";
 import { isPattern, MAX_PATTERN_LENGTH, MAX_PATTERNS } from "./patterns.ts";
 
 /**
@@ -40,16 +39,6 @@ export const CLOCK_SKEW_MS = 30_000;
 export const MAX_TOKEN_LIFE_MS = 366 * 24 * 3_600_000;
 /** Longest `sub` and `jti`, in characters. */
 export const MAX_CLAIM_LENGTH = 256;
-/**
- * Least time between two questions to the key server, in milliseconds:
- * strangers make up key ids faster than a key server wants to hear of them.
- */
-export const JWKS_COOLDOWN_MS = 30_000;
-/** After so many milliseconds the known keys are fetched anew, in the background. */
-export const JWKS_REFRESH_MS = 600_000;
-/** How long the key server may take to answer, in milliseconds. */
-const JWKS_TIMEOUT_MS = 5_000;
-
 /** Tokens found good lately that are not verified again while they last. */
 export const MAX_KNOWN_TOKENS = 1_024;
 
@@ -92,8 +81,8 @@ export interface TokensOptions {
   readonly issuer?: string | undefined;
   /** The `aud` that tokens must hold, when set. */
   readonly audience?: string | undefined;
-  /** Reads the time, in epoch milliseconds; the machine's own when omitted. */
-  readonly now?: () => number;
+  /** Time; the machine's own when omitted. */
+  readonly clock?: Pick<Clock, "now" | "monotonic">;
 }
 
 /** Verifies tokens. */
@@ -123,7 +112,7 @@ export interface Tokens {
  * secrets, or the address is not one of http.
  */
 export function createTokens(options: TokensOptions): Tokens {
-  const { secrets = [], jwksUrl, now = systemClock.now } = options;
+  const { secrets = [], jwksUrl, clock = systemClock } = options;
   if (secrets.length === 0 && jwksUrl === undefined) {
     throw new RangeError(
       "Cannot verify tokens: neither a secret nor a JWKS URL is set",
@@ -138,7 +127,7 @@ export function createTokens(options: TokensOptions): Tokens {
   const known = new Map<string, Grant>();
   const server = jwksUrl === undefined
     ? undefined
-    : new KeyServer(httpAddress(jwksUrl), now);
+    : new KeyServer(httpAddress(jwksUrl), clock);
   const expected: JWTVerifyOptions = {
     clockTolerance: CLOCK_SKEW_MS / 1000,
     requiredClaims: ["exp", "sub"],
@@ -150,7 +139,7 @@ export function createTokens(options: TokensOptions): Tokens {
     const verifying = {
       ...expected,
       algorithms: [alg],
-      currentDate: new Date(now()),
+      currentDate: new Date(clock.now()),
     };
     if (alg === "HS256" && keys.length > 0) {
       return await verifyWithAny(token, keys, verifying);
@@ -163,7 +152,7 @@ export function createTokens(options: TokensOptions): Tokens {
 
   async function read(token: string): Promise<Grant> {
     const alg = algorithmOf(token);
-    const grant = grantOf(await payloadOf(token, alg), now());
+    const grant = grantOf(await payloadOf(token, alg), clock.now());
     // A key server may take a key back; secrets are those of the start.
     if (alg === "HS256") {
       if (known.size >= MAX_KNOWN_TOKENS) known.clear();
@@ -175,7 +164,7 @@ export function createTokens(options: TokensOptions): Tokens {
   return {
     async verify(token) {
       const grant = known.get(token);
-      if (grant && now() < grant.expiresAt! + CLOCK_SKEW_MS) return grant;
+      if (grant && clock.now() < grant.expiresAt! + CLOCK_SKEW_MS) return grant;
       if (token.length > MAX_TOKEN_LENGTH) {
         throw refused(`is longer than ${MAX_TOKEN_LENGTH} characters`);
       }
@@ -288,81 +277,6 @@ export function secondsOf(life: string | number): number {
       MAX_TOKEN_LIFE_MS / 86_400_000
     }d`,
   );
-}
-
-/**
- * A key server's public keys. jose fetches, chooses and imports them; when to
- * ask again is decided here, by our own clock, and a failed question cools
- * down as a successful one does.
- */
-class KeyServer {
-  readonly #keys: RemoteJWKSet;
-  readonly #now: () => number;
-  #askedAt = -Infinity;
-  #asking: Promise<void> | undefined;
-  isAway = false;
-
-  constructor(url: URL, now: () => number) {
-    this.#now = now;
-    this.#keys = createRemoteJWKSet(url, {
-      timeoutDuration: JWKS_TIMEOUT_MS,
-      cooldownDuration: Infinity,
-      cacheMaxAge: Infinity,
-      [customFetch]: fetchKeys,
-    });
-  }
-
-  async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
-    if (!this.#keys.jwks()) await this.#ask();
-    // The old keys answer while the new ones are on their way.
-    else if (this.#now() - this.#askedAt >= JWKS_REFRESH_MS) void this.#ask();
-    try {
-      return await this.#verifyWithKnown(token, options);
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      // It may be a new key, which nobody can fetch now.
-      if (!await this.#ask()) throw this.isAway ? this.#unavailable() : error;
-      return await this.#verifyWithKnown(token, options);
-    }
-  }
-
-  async #verifyWithKnown(
-    token: string,
-    options: JWTVerifyOptions,
-  ): Promise<JWTPayload> {
-    if (!this.#keys.jwks()) throw this.#unavailable();
-    return (await jwtVerify(token, this.#keys, options)).payload;
-  }
-
-  /** No fault of the client, which may come back. */
-  #unavailable(): Refusal {
-    const retryAfterMs = this.#askedAt + JWKS_COOLDOWN_MS - this.#now();
-    return new Refusal(
-      "STORE_UNAVAILABLE",
-      "Token cannot be verified now: the key server does not answer; try again",
-      { retryAfterMs: Math.max(1_000, retryAfterMs) },
-    );
-  }
-
-  /** Fetches the keys unless that was tried a moment ago; whether it did. */
-  async #ask(): Promise<boolean> {
-    if (!this.#asking) {
-      if (this.#now() - this.#askedAt < JWKS_COOLDOWN_MS) return false;
-      this.#askedAt = this.#now();
-      this.#asking = this.#keys.reload()
-        .then(() => void (this.isAway = false), () => void (this.isAway = true))
-        .finally(() => this.#asking = undefined);
-    }
-    await this.#asking;
-    return !this.isAway;
-  }
-}
-
-/** jose leaves the body of an error unread, which would hold its connection. */
-async function fetchKeys(url: string, options: RequestInit): Promise<Response> {
-  const response = await fetch(url, options);
-  if (!response.ok) await response.body?.cancel();
-  return response;
 }
 
 /**

@@ -244,7 +244,7 @@ export function createService(options: ServiceOptions): Service {
     jwksUrl: settings.JWKS_URL,
     issuer: settings.JWT_ISSUER,
     audience: settings.JWT_AUDIENCE,
-    now: () => clock.now(),
+    clock,
   });
   const gate = new Gate({
     clientIp: createClientIp({ trustedProxies: settings.TRUSTED_PROXIES }),

@@ -185,7 +185,7 @@ Deno.bench("limiter: of one address", () => {
   limit.take("192.0.2.1");
 });
 
-const tokens = createTokens({ secrets: [SECRET], now: Date.now });
+const tokens = createTokens({ secrets: [SECRET] });
 // One more than are known at a time: none of them still is when it comes again.
 const strange = await Promise.all(
   Array.from({ length: MAX_KNOWN_TOKENS + 1 }, (_, i) =>

@@ -9,8 +9,6 @@ import {
   createTokens,
   generateWebSocketToken,
   isWeak,
-  JWKS_COOLDOWN_MS,
-  JWKS_REFRESH_MS,
   MAX_CLAIM_LENGTH,
   MAX_KNOWN_TOKENS,
   MAX_SECRETS,
@@ -19,6 +17,11 @@ import {
   secretsOf,
   STRONG_SECRET_BYTES,
 } from "../../security/tokens.ts";
+import {
+  JWKS_COOLDOWN_MS,
+  JWKS_REFRESH_MS,
+  JWKS_UNKNOWN_BURST,
+} from "../../security/key_server.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { until } from "../until.ts";
 
@@ -27,6 +30,8 @@ const NEW = "new-secret-new-secret-new-secret-0";
 const alice = { userId: "alice", role: "publisher" as const };
 const NOW = Date.UTC(2025, 7, 7, 10);
 const now = () => NOW;
+/** Stands still. */
+const clock = { now, monotonic: now };
 const seconds = NOW / 1000;
 
 function sign(
@@ -63,7 +68,7 @@ function refusal(code: string, message: RegExp, token = "") {
 const good = { sub: "alice", exp: seconds + 60 };
 
 Deno.test("a token made here says who, what and until when", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const token = await generateWebSocketToken(
     { ...alice, read: ["room:team-*"], publish: [] },
     NEW,
@@ -83,7 +88,7 @@ Deno.test("a token made here says who, what and until when", async () => {
 });
 
 Deno.test("every token made here can be revoked by its id", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const make = () => generateWebSocketToken(alice, NEW, 60, { now });
   const first = await tokens.verify(await make());
   const second = await tokens.verify(await make());
@@ -92,7 +97,7 @@ Deno.test("every token made here can be revoked by its id", async () => {
 });
 
 Deno.test("secrets rotate: the first signs, all verify, an unknown one does not", async () => {
-  const tokens = createTokens({ secrets: [NEW, OLD], now });
+  const tokens = createTokens({ secrets: [NEW, OLD], clock });
   for (const secret of [OLD, NEW]) {
     const token = await generateWebSocketToken(alice, secret, 60, { now });
     assert.equal((await tokens.verify(token)).user, "alice");
@@ -107,7 +112,7 @@ Deno.test("secrets rotate: the first signs, all verify, an unknown one does not"
 });
 
 Deno.test("a token without a role is a user's; one without sub or exp is nobody's", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   assert.equal((await tokens.verify(await sign(good))).role, "user");
   await assert.rejects(
     tokens.verify(await sign({ exp: seconds + 60 })),
@@ -121,7 +126,10 @@ Deno.test("a token without a role is a user's; one without sub or exp is nobody'
 
 Deno.test("expiry forgives 30 s of skew, not more", async () => {
   let at = NOW;
-  const tokens = createTokens({ secrets: [NEW], now: () => at });
+  const tokens = createTokens({
+    secrets: [NEW],
+    clock: { ...clock, now: () => at },
+  });
   const token = await sign({ sub: "alice", iat: seconds, exp: seconds + 60 });
   at = NOW + 89_000;
   assert.equal((await tokens.verify(token)).expiresAt, NOW + 60_000);
@@ -134,7 +142,10 @@ Deno.test("expiry forgives 30 s of skew, not more", async () => {
 
 Deno.test("a token is verified once while it lasts, and a bounded number is known", async () => {
   let at = NOW;
-  const tokens = createTokens({ secrets: [NEW], now: () => at });
+  const tokens = createTokens({
+    secrets: [NEW],
+    clock: { ...clock, now: () => at },
+  });
   const exp = seconds + 60;
   const token = await sign({ sub: "u", exp });
   const grant = await tokens.verify(token);
@@ -157,7 +168,7 @@ Deno.test("a token is verified once while it lasts, and a bounded number is know
 });
 
 Deno.test("a token is refused before its time, with 30 s of skew", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   await tokens.verify(await sign({ ...good, nbf: seconds + 30 }));
   await assert.rejects(
     tokens.verify(await sign({ ...good, nbf: seconds + 31 })),
@@ -171,7 +182,7 @@ Deno.test("a token is refused before its time, with 30 s of skew", async () => {
 });
 
 Deno.test("a life longer than the longest is refused, since revocations are not kept longer", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const life = MAX_TOKEN_LIFE_MS / 1000;
   await tokens.verify(
     await sign({ ...good, iat: seconds, exp: seconds + life }),
@@ -191,7 +202,7 @@ Deno.test("a life longer than the longest is refused, since revocations are not 
 
 Deno.test("issuer and audience are checked when set", async () => {
   const options = { issuer: "https://id.example", audience: "kaldrix" };
-  const tokens = createTokens({ secrets: [NEW], now, ...options });
+  const tokens = createTokens({ secrets: [NEW], clock, ...options });
   const token = await generateWebSocketToken(alice, NEW, 60, {
     now,
     ...options,
@@ -215,7 +226,7 @@ Deno.test("issuer and audience are checked when set", async () => {
 });
 
 Deno.test("malformed claims are refused by name", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const tooMany = Array(MAX_PATTERNS + 1).fill("blocks");
   const cases: [Record<string, unknown>, RegExp][] = [
     [{ sub: "" }, /sub/],
@@ -257,7 +268,7 @@ Deno.test("malformed claims are refused by name", async () => {
 });
 
 Deno.test("no algorithm, another algorithm or an unknown critical header gets in", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const none = `${base64url({ alg: "none" })}.${base64url(good)}.`;
   for (const alg of ["none", "None", "NONE", "", undefined, 7]) {
     const token = `${base64url({ alg })}.${base64url(good)}.`;
@@ -268,7 +279,7 @@ Deno.test("no algorithm, another algorithm or an unknown critical header gets in
   const hs512 = await new SignJWT(good).setProtectedHeader({ alg: "HS512" })
     .sign(secret);
   await assert.rejects(
-    createTokens({ secrets: ["x".repeat(64)], now }).verify(hs512),
+    createTokens({ secrets: ["x".repeat(64)], clock }).verify(hs512),
     refusal("UNAUTHENTICATED", /alg/, hs512),
   );
   const parts = (await sign(good)).split(".");
@@ -281,7 +292,7 @@ Deno.test("no algorithm, another algorithm or an unknown critical header gets in
 });
 
 Deno.test("a tampered token is refused", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const [head, , signature] = (await sign(good)).split(".");
   const forged = `${head}.${
     base64url({ ...good, role: "admin" })
@@ -293,7 +304,7 @@ Deno.test("a tampered token is refused", async () => {
 });
 
 Deno.test("a token at the longest length is looked at, a longer one is not", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   await assert.rejects(
     tokens.verify("x".repeat(MAX_TOKEN_LENGTH)),
     refusal("UNAUTHENTICATED", /malformed/),
@@ -305,7 +316,7 @@ Deno.test("a token at the longest length is looked at, a longer one is not", asy
 });
 
 Deno.test("whatever is no token is refused, never a crash", async () => {
-  const tokens = createTokens({ secrets: [NEW], now });
+  const tokens = createTokens({ secrets: [NEW], clock });
   const part = fc.oneof(
     fc.string(),
     fc.jsonValue().map((value) => {
@@ -424,7 +435,7 @@ Deno.test("a key server's RS256, ES256 and EdDSA keys verify, after one question
     await server.pair("EdDSA", "d"),
   ];
   server.keys = pairs.map(({ jwk }) => jwk);
-  const tokens = createTokens({ jwksUrl: server.url, now });
+  const tokens = createTokens({ jwksUrl: server.url, clock });
   const made = await Promise.all(pairs.map((pair) => signWith(pair)));
   const grants = await Promise.all(made.map((token) => tokens.verify(token)));
   assert.deepEqual(grants.map(({ user }) => user), ["alice", "alice", "alice"]);
@@ -443,8 +454,8 @@ Deno.test("a public key is no secret: the algorithm decides who may answer", asy
   }];
   const asSecret = JSON.stringify(pair.jwk);
   const confused = await sign(good, { secret: asSecret, header: { kid: "r" } });
-  const viaServer = createTokens({ jwksUrl: server.url, now });
-  const viaBoth = createTokens({ jwksUrl: server.url, secrets: [NEW], now });
+  const viaServer = createTokens({ jwksUrl: server.url, clock });
+  const viaBoth = createTokens({ jwksUrl: server.url, secrets: [NEW], clock });
   await assert.rejects(
     viaServer.verify(confused),
     refusal("UNAUTHENTICATED", /alg/, confused),
@@ -460,41 +471,82 @@ Deno.test("a public key is no secret: the algorithm decides who may answer", asy
   );
   const asymmetric = await signWith(pair);
   await assert.rejects(
-    createTokens({ secrets: [NEW], now }).verify(asymmetric),
+    createTokens({ secrets: [NEW], clock }).verify(asymmetric),
     refusal("UNAUTHENTICATED", /alg/, asymmetric),
   );
   assert.equal((await viaBoth.verify(asymmetric)).user, "alice");
   assert.equal((await viaBoth.verify(await sign(good))).user, "alice");
 });
 
-Deno.test("an unknown key is asked for, but no more often than the cooldown allows", async () => {
+Deno.test("a rotated key verifies at once, and made-up ones share a budget of their own", async () => {
   await using server = keyServer();
   const clock = new ManualClock(NOW);
-  const [first, second] = [
+  const claims = { exp: seconds + 7200 };
+  const [first, second, third, unborn] = [
     await server.pair("ES256", "1"),
     await server.pair("ES256", "2"),
+    await server.pair("ES256", "3"),
+    await server.pair("ES256", "made up"),
   ];
-  const claims = { exp: seconds + 3600 };
   server.keys = [first.jwk];
-  const tokens = createTokens({ jwksUrl: server.url, now: () => clock.now() });
+  const tokens = createTokens({ jwksUrl: server.url, clock });
   await tokens.verify(await signWith(first, claims));
+  // A key of which nobody spoke before is fetched at once.
   server.keys = [first.jwk, second.jwk];
-  const token = await signWith(second, claims);
-  clock.advance(JWKS_COOLDOWN_MS - 1);
-  for (let i = 0; i < 20; i++) {
-    await assert.rejects(
-      tokens.verify(token),
-      refusal("UNAUTHENTICATED", /kid/, token),
-    );
-  }
-  assert.equal(server.asked, 1);
-  clock.advance(1);
+  const rotated = await signWith(second, claims);
   const grants = await Promise.all([
-    tokens.verify(token),
-    tokens.verify(token),
+    tokens.verify(rotated),
+    tokens.verify(rotated),
   ]);
   assert.deepEqual(grants.map(({ user }) => user), ["alice", "alice"]);
   assert.equal(server.asked, 2);
+
+  const madeUp = await signWith(unborn, claims);
+  const codes: string[] = [];
+  for (let i = 0; i < 20; i++) {
+    const error = await tokens.verify(madeUp).catch((error) => error);
+    codes.push(error.code);
+    if (error.code === "STORE_UNAVAILABLE") assert(error.retryAfterMs >= 1_000);
+  }
+  const known = JWKS_UNKNOWN_BURST - 1;
+  assert.deepEqual(codes, [
+    ...Array(known).fill("UNAUTHENTICATED"),
+    ...Array(20 - known).fill("STORE_UNAVAILABLE"),
+  ]);
+  assert.equal(server.asked, 2 + known);
+
+  // Meanwhile nobody can know whether a key is new: come back, not "wrong".
+  server.keys = [first.jwk, second.jwk, third.jwk];
+  const newest = await signWith(third, claims);
+  const refused = await tokens.verify(newest).catch((error) => error);
+  assert.equal(refused.code, "STORE_UNAVAILABLE");
+  assert(refused.retryAfterMs <= JWKS_COOLDOWN_MS);
+  clock.advance(refused.retryAfterMs);
+  assert.equal((await tokens.verify(newest)).user, "alice");
+  // What the service fetches by itself does not come out of that budget.
+  await assert.rejects(
+    tokens.verify(madeUp),
+    refusal("STORE_UNAVAILABLE", /try again/, madeUp),
+  );
+  const asked = server.asked;
+  clock.advance(JWKS_REFRESH_MS);
+  await tokens.verify(newest);
+  await until(() => server.asked === asked + 1, "the refresh is asked for");
+});
+
+Deno.test("the age of keys is no matter of the wall clock", async () => {
+  await using server = keyServer();
+  const clock = new ManualClock(NOW);
+  const pair = await server.pair("ES256", "1");
+  server.keys = [pair.jwk];
+  server.status = 500;
+  const tokens = createTokens({ jwksUrl: server.url, clock });
+  const token = await signWith(pair, { exp: seconds + 7200 });
+  await assert.rejects(tokens.verify(token));
+  server.status = 200;
+  clock.stepWall(-3_600_000);
+  clock.advance(JWKS_COOLDOWN_MS);
+  assert.equal((await tokens.verify(token)).user, "alice");
 });
 
 Deno.test("a token that names no key is refused when several would fit", async () => {
@@ -506,10 +558,10 @@ Deno.test("a token that names no key is refused when several would fit", async (
   const token = await new SignJWT(good).setProtectedHeader({ alg: "ES256" })
     .sign(one.privateKey);
   server.keys = [one.jwk];
-  const single = createTokens({ jwksUrl: server.url, now });
+  const single = createTokens({ jwksUrl: server.url, clock });
   assert.equal((await single.verify(token)).user, "alice");
   server.keys = [one.jwk, other.jwk];
-  const several = createTokens({ jwksUrl: server.url, now });
+  const several = createTokens({ jwksUrl: server.url, clock });
   await assert.rejects(
     several.verify(token),
     refusal("UNAUTHENTICATED", /names no key \(kid\)/, token),
@@ -522,7 +574,7 @@ Deno.test("known keys go on verifying while the key server is away, and it is le
   const pair = await server.pair("EdDSA", "1");
   const claims = { exp: seconds + 7200 };
   server.keys = [pair.jwk];
-  const tokens = createTokens({ jwksUrl: server.url, now: () => clock.now() });
+  const tokens = createTokens({ jwksUrl: server.url, clock });
   const token = await signWith(pair, claims);
   await tokens.verify(token);
   server.status = 503;
@@ -553,7 +605,7 @@ Deno.test("a key that the server took back stops verifying after the refresh", a
     await server.pair("ES256", "2"),
   ];
   server.keys = [leaked.jwk];
-  const tokens = createTokens({ jwksUrl: server.url, now: () => clock.now() });
+  const tokens = createTokens({ jwksUrl: server.url, clock });
   const token = await signWith(leaked, { exp: seconds + 7200 });
   await tokens.verify(token);
   server.keys = [fresh.jwk];
@@ -568,7 +620,7 @@ Deno.test("a key server that was away from the start is asked again after the co
   const pair = await server.pair("ES256", "1");
   server.keys = [pair.jwk];
   server.status = 500;
-  const tokens = createTokens({ jwksUrl: server.url, now: () => clock.now() });
+  const tokens = createTokens({ jwksUrl: server.url, clock });
   const token = await signWith(pair, { exp: seconds + 3600 });
   for (let i = 0; i < 3; i++) {
     await assert.rejects(
