@@ -21,6 +21,8 @@ export const GAP_REASONS = [
   "retention",
   /** The log was begun anew; old positions mean nothing in it. */
   "epoch_changed",
+  /** What was missed is stored, but damaged. */
+  "unreadable",
   /** The client is ahead of the log, which lost its end. */
   "position_unknown",
   /** The channel keeps nothing. */

@@ -14,7 +14,6 @@ import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
 import { isLogged, requireChannel } from "./channel.ts";
 import type { Hub } from "./hub.ts";
-import { UNBORN_EPOCH } from "../store/event_log.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;
@@ -77,8 +76,7 @@ export class History {
     const { epoch, seq } = head!;
     for (const position of [after, before]) {
       if (!position || position.epoch === epoch || seq === 0) continue;
-      // Nothing comes before the first event of a log, whatever its name.
-      if (position.epoch !== UNBORN_EPOCH || position.seq > 0) {
+      if (!await this.#hub.continues(name, position)) {
         throw new Refusal(
           "INVALID_PAYLOAD",
           `Positions in ${name} are of epoch ${epoch} now`,

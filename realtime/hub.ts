@@ -19,6 +19,7 @@ import type {
   Head,
   LogPage,
   PageRange,
+  Publisher,
 } from "../store/event_log.ts";
 import { isLogged } from "./channel.ts";
 import { Delivery } from "./delivery.ts";
@@ -140,15 +141,19 @@ export class Hub implements Disposable {
    * Publishes messages, all or none, in their order.
    *
    * @param publications decoded messages whose publisher has the right.
-   * @returns the position of each, in the same order.
-   * @throws {Refusal} `STORE_UNAVAILABLE` or `MESSAGE_TOO_LARGE`; nothing was
-   * delivered then.
+   * @param publisher whose they are; the service's own when absent.
+   * @returns where each stands, in the same order.
+   * @throws {Refusal} as {@link EventLog.append} does; nothing was delivered
+   * then.
    */
-  publish(publications: readonly Publication[]): Promise<Accepted[]> {
-    if (!this.#tracing) return this.#publish(publications);
+  publish(
+    publications: readonly Publication[],
+    publisher?: Publisher,
+  ): Promise<Accepted[]> {
+    if (!this.#tracing) return this.#publish(publications, { publisher });
     return this.#tracing.publish(
       publications.map(({ channel }) => channel.kind),
-      (trace) => this.#publish(publications, trace),
+      (trace) => this.#publish(publications, { publisher, trace }),
     );
   }
 
@@ -170,7 +175,10 @@ export class Hub implements Disposable {
 
   async #publish(
     publications: readonly Publication[],
-    trace?: string,
+    { publisher, trace }: {
+      publisher: Publisher | undefined;
+      trace?: string | undefined;
+    },
   ): Promise<Accepted[]> {
     const drafts = publications.map(({ type, channel, id, payload }) => ({
       logged: isLogged(channel),
@@ -178,6 +186,7 @@ export class Hub implements Disposable {
       type,
       id,
       payloadText: JSON.stringify(payload),
+      publisher,
       tags: tagsOf(type, payload),
       keys: keysOf(type, payload),
       ...(trace === undefined ? {} : { trace }),
@@ -248,6 +257,17 @@ export class Hub implements Disposable {
    */
   oldest(channel: string): Promise<number> {
     return this.#reader.oldest(channel);
+  }
+
+  /**
+   * Whether a channel's present log goes on where a position stands.
+   *
+   * @param channel canonical name.
+   * @param position of whatever log the channel had.
+   * @throws {Refusal} `STORE_UNAVAILABLE`.
+   */
+  continues(channel: string, position: Head): Promise<boolean> {
+    return this.#reader.continues(channel, position);
   }
 
   /**

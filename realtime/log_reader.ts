@@ -84,6 +84,15 @@ export class LogReader {
   }
 
   /**
+   * Whether a channel's present log goes on where a position stands.
+   *
+   * @throws {Refusal} `STORE_UNAVAILABLE`.
+   */
+  continues(channel: string, position: Head): Promise<boolean> {
+    return this.guard(() => this.#log.continues(channel, position));
+  }
+
+  /**
    * Does `read`, and reports its failure.
    *
    * @throws {Refusal} `STORE_UNAVAILABLE`, caused by it.

@@ -6,9 +6,8 @@
 import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import type { GapReason } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { LoggedEntry } from "../store/entry.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
-import type { LogPage } from "../store/event_log.ts";
+import type { LogPage, SeqRange } from "../store/event_log.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
 import type { Pace, Paced } from "./pace.ts";
 import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
@@ -295,14 +294,11 @@ export class Outbox implements Paced, Sender {
       return;
     }
     const upTo = stream.first - 1;
-    const { entries } = await this.#parts.readPage(channel, to.seq, upTo);
+    const page = await this.#parts.readPage(channel, to.seq, upTo);
     if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
-    this.#sendPage(to, entries);
-    // A short page that ended before its range did has nothing further.
-    if (entries.length === 0 && to.seq < upTo) {
-      this.#sendGap(to, to.seq + 1, upTo, "retention");
-      to.seq = upTo;
-    }
+    this.#sendPage(to, page);
+    // A page without events has none in all its range.
+    if (page.entries.length === 0) this.#skip(to, upTo, page.unreadable);
   }
 
   /** Whether the subscription still holds, after waiting for the log. */
@@ -311,13 +307,33 @@ export class Outbox implements Paced, Sender {
     return this.#open && this.#subscriptions.get(channel) === subscription;
   }
 
-  #sendPage(to: Subscription, page: readonly LoggedEntry[]): void {
+  /** Reports what the log does not hold any more, up to a number. */
+  #skip(
+    to: Subscription,
+    upTo: number,
+    unreadable: readonly SeqRange[],
+  ): void {
+    const gap = (until: number, reason: GapReason) => {
+      if (until <= to.seq) return;
+      this.#sendGap(to, to.seq + 1, until, reason);
+      to.seq = until;
+    };
+    for (const range of unreadable) {
+      if (range.from > upTo) break;
+      gap(range.from - 1, "retention");
+      gap(Math.min(range.to, upTo), "unreadable");
+    }
+    gap(upTo, "retention");
+  }
+
+  #sendPage(
+    to: Subscription,
+    { entries: page, unreadable }: LogPage,
+  ): void {
     for (let i = 0; i < page.length;) {
       if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) return;
       const first = page[i]!.seq;
-      if (first > to.seq + 1) {
-        this.#sendGap(to, to.seq + 1, first - 1, "retention");
-      }
+      this.#skip(to, first - 1, unreadable);
       const parts: MarkedEntry[] = [];
       let length = 0;
       let seq = first - 1;

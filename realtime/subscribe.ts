@@ -19,6 +19,9 @@ import type { StreamPosition } from "./subscription.ts";
 /** Most channels of one connection. */
 export const MAX_SUBSCRIPTIONS = 256;
 
+/** Of positions that no log of a channel continues. */
+const UNKNOWN_EPOCH = "";
+
 /** Who subscribes, and where answers go. */
 export interface Subscriber {
   /** Opens channels. */
@@ -149,6 +152,12 @@ async function open(
     await hub.refresh(stream);
     requested = inLogOf(stream, said);
   }
+  const { after } = requested;
+  if (after && needsProof(after, stream)) {
+    const proven = await hub.continues(stream.channel, after);
+    const epoch = proven ? stream.epoch : UNKNOWN_EPOCH;
+    requested = { ...requested, after: { epoch, seq: after.seq } };
+  }
   const oldest = oldestInMemory(requested, stream) ??
     await hub.oldest(stream.channel);
   return { requested, stream, oldest };
@@ -164,7 +173,9 @@ function openNow(
     const stream = hub.opened(channel.name);
     if (!stream) return;
     const requested = inLogOf(stream, said);
-    if (requested.after && isAhead(requested.after, stream)) return;
+    const { after } = requested;
+    if (after && isAhead(after, stream)) return;
+    if (after && needsProof(after, stream)) return;
     const oldest = oldestInMemory(requested, stream);
     if (oldest === undefined) return;
     opened.push({ requested, stream, oldest });
@@ -190,6 +201,15 @@ function oldestInMemory(
     ? after.epoch === stream.epoch && after.seq + 1 >= stream.first
     : last === undefined || stream.seq - last + 1 >= stream.first;
   return inMemory ? stream.first : undefined;
+}
+
+/**
+ * Whether only the log can tell that a position is one of its own: it was in
+ * an earlier log, or before the first event of one that had none yet.
+ */
+function needsProof(after: StreamPosition, stream: Stream): boolean {
+  return stream.logged &&
+    (after.epoch !== stream.epoch || after.epoch === UNBORN_EPOCH);
 }
 
 function isAhead(after: StreamPosition, stream: Stream): boolean {
@@ -227,9 +247,9 @@ function resumed(
 ): Beginning {
   const { epoch, seq } = stream;
   const floor = Math.min(oldest - 1, seq);
-  // Nothing comes before the first event of a log, whatever its name.
-  const unborn = after.epoch === UNBORN_EPOCH && after.seq === 0;
-  if (after.epoch !== epoch && !unborn) {
+  // A channel that had no event may have had its first one meanwhile.
+  const isBorn = after.epoch === UNBORN_EPOCH && after.seq === 0;
+  if (after.epoch !== epoch && !isBorn) {
     return {
       start: { epoch, seq: floor },
       recovered: false,

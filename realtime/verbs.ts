@@ -10,6 +10,7 @@ import type {
 } from "../protocol/commands.ts";
 import { instantText } from "../protocol/encode.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
+import { publisherOf } from "../security/principal.ts";
 import type { Principal } from "../security/principal.ts";
 import { requirePublishing } from "../security/rights.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -101,8 +102,9 @@ export class Verbs {
    * @throws {Refusal} `FORBIDDEN` at once; the others later.
    */
   publish({ publications, id: ref }: PublishFrame): Promise<void> {
-    requirePublishing(this.#caller.principal(), publications);
-    return this.#parts.hub.publish(publications)
+    const principal = this.#caller.principal();
+    requirePublishing(principal, publications);
+    return this.#parts.hub.publish(publications, publisherOf(principal))
       .then((accepted) => this.#caller.reply("published", { accepted }, ref));
   }
 

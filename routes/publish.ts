@@ -11,6 +11,7 @@ import { MESSAGES } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REPLIES } from "../protocol/replies.ts";
 import type { Hub } from "../realtime/hub.ts";
+import { publisherOf } from "../security/principal.ts";
 import { requirePublishing } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
 import { route } from "./route.ts";
@@ -63,13 +64,16 @@ export function publishRoutes(
         "UNAUTHENTICATED",
         "FORBIDDEN",
         "MESSAGE_TOO_LARGE",
+        "ID_CONFLICT",
+        "TOO_MANY_ROOMS",
         "STORE_UNAVAILABLE",
       ],
     }),
     async handle(c, { principal, body: publications }) {
       requirePublishing(principal, publications);
       gate.publishing(c, principal, publications.length);
-      return c.json({ accepted: await hub.publish(publications) });
+      const publisher = publisherOf(principal);
+      return c.json({ accepted: await hub.publish(publications, publisher) });
     },
   })];
 }

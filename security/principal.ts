@@ -5,6 +5,7 @@
  */
 import type { Channel } from "../protocol/channels.ts";
 import type { Identity } from "../protocol/replies.ts";
+import type { Publisher } from "../store/event_log.ts";
 
 /** Who is at the other end, and what that allows. */
 export interface Principal {
@@ -31,4 +32,15 @@ export function isTrusted(
   { identity: { role } }: Pick<Principal, "identity">,
 ): boolean {
   return role === "publisher" || role === "admin";
+}
+
+/** Rooms that a user may begin within the retention time of their events. */
+export const MAX_ROOMS_PER_USER = 100;
+
+/** Who a caller is to the log: ids are its own, and a user's rooms bounded. */
+export function publisherOf(principal: Principal): Publisher {
+  return {
+    subject: principal.identity.user ?? "",
+    maxRooms: isTrusted(principal) ? Infinity : MAX_ROOMS_PER_USER,
+  };
 }

@@ -9,7 +9,7 @@ import { within } from "../platform/deadline.ts";
 import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
-import { CALL_DEADLINE_MS, StoreBusy } from "./store.ts";
+import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Check,
   Commit,
@@ -156,7 +156,8 @@ class DenoKvStore implements Store {
     try {
       return await within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
     } catch (error) {
-      throw isLocked(error) ? new StoreBusy(error) : error;
+      if (isLocked(error)) throw new StoreBusy(error);
+      throw isDamage(error) ? new StoreDamaged(error) : error;
     }
   }
 }
@@ -206,6 +207,12 @@ function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
 }
 
 /** SQLite's own answer while another connection writes to the file. */
+/** SQLite says so of a file's structure, the driver of a cell's content. */
+function isDamage(error: unknown): boolean {
+  return error instanceof Error &&
+    /malformed|Invalid column type/.test(error.message);
+}
+
 function isLocked(error: unknown): boolean {
   return error instanceof Error && error.message.includes("locked");
 }

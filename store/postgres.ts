@@ -24,7 +24,7 @@ import {
   MIGRATIONS,
   NO_COUNTER,
 } from "./postgres_schema.ts";
-import { CALL_DEADLINE_MS, StoreBusy } from "./store.ts";
+import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Check,
   Commit,
@@ -77,6 +77,12 @@ const WATCH_AGAIN_MS = 60_000;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
 
+/**
+ * Codes of `data_corrupted` and `index_corrupted`.
+ *
+ * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
+ */
+const DAMAGED: ReadonlySet<unknown> = new Set(["XX001", "XX002"]);
 /**
  * Errors after which nothing was done and the next try may pass: serialization
  * failure, deadlock, lock not available, and a read-only server after a
@@ -437,6 +443,7 @@ export class PostgresStore implements Store {
       if (error instanceof TimedOut) query.cancel();
       const code = codeOf(error);
       if (UNPREPARED.has(code)) this.#doWithoutPreparing();
+      else if (DAMAGED.has(code)) throw new StoreDamaged(error);
       else if (!BUSY.has(code)) throw error;
       throw new StoreBusy(error);
     }

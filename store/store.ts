@@ -199,6 +199,17 @@ export class StoreBusy extends Error {
   }
 }
 
+/** What is stored cannot be read where it was asked for: trying again is vain. */
+export class StoreDamaged extends Error {
+  /** Lets a log line say what kind of error it is. */
+  override readonly name = "StoreDamaged";
+
+  /** @param cause what the store said. */
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
 /** Whether an error of a store says that nothing was done and to try again. */
 export function isBusy(error: unknown): boolean {
   return error instanceof StoreBusy;

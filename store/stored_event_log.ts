@@ -19,7 +19,7 @@ import type {
   Retention,
   StreamPosition,
 } from "./event_log.ts";
-import { LogReader } from "./log_reader.ts";
+import { RowReader } from "./row_reader.ts";
 import { Trimmer } from "./log_retention.ts";
 import { LogWriter } from "./log_writer.ts";
 import type { Store } from "./store.ts";
@@ -49,7 +49,7 @@ export interface StoredEventLogOptions {
 export class StoredEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #writer: LogWriter;
-  readonly #reader: LogReader;
+  readonly #reader: RowReader;
   readonly #trimmer: Trimmer;
   #listener: (entries: readonly LoggedEntry[]) => void = () => {};
 
@@ -58,7 +58,7 @@ export class StoredEventLog implements EventLog {
     const { random = systemRandom, observer = {} } = options;
     const parts = { ...options, random, observer };
     this.#clock = options.clock;
-    this.#reader = new LogReader(options.store, observer);
+    this.#reader = new RowReader(options.store, observer);
     this.#trimmer = new Trimmer(parts);
     this.#writer = new LogWriter({
       ...parts,

@@ -11,6 +11,7 @@ import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
 import { MAX_STREAMS, STREAM_IDLE_MS } from "../../realtime/streams.ts";
 import type { HubObserver } from "../../realtime/hub_observer.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import { FORGOTTEN_KEY, headKey } from "../../store/log_heads.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { Outbox } from "../../realtime/outbox.ts";
@@ -467,6 +468,62 @@ Deno.test("a log that ended but left rows behind loses nothing of the next", asy
   await pass(bench.clock, 200);
   await published;
   assert.deepEqual(reader.peer.seqs(), [1, 2, 3, 4, 5, 1]);
+});
+
+Deno.test("a position before the first event names no later log of the room", async () => {
+  const bench = new Bench();
+  using hub = bench.isolate();
+  const reader = bench.client(hub);
+  await reader.follow({ channel: "blocks" });
+  const { epoch, seq } = reader.answers[0].channels[0];
+  assert.deepEqual([epoch, seq], [UNBORN_EPOCH, 0]);
+  await bench.publish(hub, 5);
+  const start = { channel: "blocks", after: { epoch, seq } };
+  using other = bench.isolate();
+  const early = bench.client(other);
+  await early.follow(start);
+  assert.equal(early.answers[0].channels[0].recovered, true);
+  assert.deepEqual(early.peer.seqs(), [1, 2, 3, 4, 5]);
+
+  // The log is forgotten, and another begins under the name.
+  bench.kv.apply([], [
+    { key: headKey("blocks") },
+    { key: FORGOTTEN_KEY, value: 1 },
+  ]);
+  await pass(bench.clock, 2 * POLL_MS);
+  for (const count of [0, 3]) {
+    using third = bench.isolate();
+    if (count > 0) await bench.publish(third, count);
+    using fourth = bench.isolate();
+    const late = bench.client(fourth);
+    await late.follow(start);
+    const [answer] = late.answers[0].channels;
+    assert.deepEqual(
+      [answer.recovered, answer.reason],
+      [false, "epoch_changed"],
+    );
+    assert.equal(late.gaps.length, 1);
+    await pass(bench.clock, 100);
+    assert.deepEqual(late.peer.seqs(), [1, 2, 3].slice(0, count));
+  }
+});
+
+Deno.test("a client of a quiet channel is told of no gap that is none", async () => {
+  const bench = new Bench();
+  bench.retention = { events: 100, ms: 1_000 };
+  using hub = bench.isolate();
+  const reader = bench.client(hub);
+  await reader.follow({ channel: "blocks" });
+  await bench.publish(hub, 3);
+  const { epoch, seq } = await headOf(hub);
+  await pass(bench.clock, 10_000);
+  assert.deepEqual(reader.peer.of("gap"), []);
+  const back = bench.client(hub);
+  await back.follow({ channel: "blocks", after: { epoch, seq } });
+  assert.equal(back.answers[0].channels[0].recovered, true);
+  await bench.publish(hub);
+  assert.deepEqual(reader.peer.seqs(), [1, 2, 3, 4]);
+  assert.deepEqual(back.peer.seqs(), [4]);
 });
 
 Deno.test("subscribing again moves the cursor, or leaves it where it was", async () => {

@@ -8,7 +8,7 @@ import {
   READ_RETRY_MS,
   STALL_MS,
 } from "../../realtime/outbox.ts";
-import type { LogPage } from "../../store/event_log.ts";
+import type { LogPage, SeqRange } from "../../store/event_log.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Pace, TICK_MS } from "../../realtime/pace.ts";
@@ -26,7 +26,14 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     head: { epoch, seq },
     envelope: () => ({ id: "frame", now: 0 }),
   });
-  const log = { oldest, failing: false, reads: 0, pad: "", epoch };
+  const log = {
+    oldest,
+    failing: false,
+    reads: 0,
+    pad: "",
+    epoch,
+    unreadable: [] as SeqRange[],
+  };
   const text = (seq: number) =>
     JSON.stringify({
       type: "NEW_BLOCK",
@@ -45,12 +52,13 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
       if (log.failing) return Promise.reject(new Error("KV is away"));
       const from = Math.max(after + 1, log.oldest);
       const count = Math.max(0, Math.min(PAGE_EVENTS, upTo - from + 1));
+      const isReadable = (seq: number) =>
+        !log.unreadable.some((lost) => seq >= lost.from && seq <= lost.to);
       return Promise.resolve({
-        entries: Array.from(
-          { length: count },
-          (_, i) => entryOf(log.epoch, from + i, text(from + i)),
-        ),
-        unreadable: [],
+        entries: Array.from({ length: count }, (_, i) => from + i)
+          .filter(isReadable)
+          .map((seq) => entryOf(log.epoch, seq, text(seq))),
+        unreadable: log.unreadable.filter(({ to }) => to > after),
       });
     },
     readOldest: () => Promise.resolve(log.oldest),
@@ -374,4 +382,29 @@ Deno.test("several channels that are behind are served in turn", async () => {
   );
   const seqs = peer.seqs();
   assert(seqs.lastIndexOf(1) < seqs.indexOf(2_000), "neither waits for all");
+});
+
+Deno.test("what cannot be read is a gap of its own, and the rest comes", async () => {
+  const { outbox, stream, peer, log, clock } = bench({ seq: 20, oldest: 3 });
+  log.unreadable = [{ from: 5, to: 6 }, { from: 10, to: 10 }, {
+    from: 19,
+    to: 20,
+  }];
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  await pass(clock, TICK_MS);
+  const gaps = peer.of("gap").map(({ payload: { from, to, reason } }) => [
+    from,
+    to,
+    reason,
+  ]);
+  assert.deepEqual(gaps, [
+    [1, 2, "retention"],
+    [5, 6, "unreadable"],
+    [10, 10, "unreadable"],
+    [19, 20, "unreadable"],
+  ]);
+  assert.deepEqual(
+    peer.seqs(),
+    range(3, 18).filter((seq) => ![5, 6, 10].includes(seq)),
+  );
 });

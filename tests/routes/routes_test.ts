@@ -89,6 +89,28 @@ Deno.test("one message is published with a publisher's token", async () => {
   assert.deepEqual(service.bugs, []);
 });
 
+Deno.test("an id is its publisher's own, and stands for one message", async () => {
+  await using service = await openTestService();
+  const message = (text: string) => ({ ...room(text), id: "1" });
+  const tokenFor = (userId: string) =>
+    generateWebSocketToken({ userId, role: "user" }, SECRET, "1h");
+  const [alice, bob] = [await tokenFor("alice"), await tokenFor("bob")];
+  const [first] = await accepted(await publish(service, message("A"), alice));
+  const [second] = await accepted(await publish(service, message("B"), bob));
+  assert.deepEqual([first!.seq, second!.seq], [1, 2]);
+  for (const body of [message("C"), { messages: [room("x"), message("C")] }]) {
+    const refused = await publish(service, body, alice);
+    assert.equal(refused.status, 409);
+    assert.equal((await refused.json()).code, "ID_CONFLICT");
+  }
+  const twice = {
+    messages: [{ ...room("D"), id: "2" }, { ...room("E"), id: "2" }],
+  };
+  assert.equal((await publish(service, twice, alice)).status, 409);
+  const [last] = await accepted(await publish(service, room("F"), alice));
+  assert.equal(last!.seq, 3);
+});
+
 Deno.test("many messages are published together, in their order", async () => {
   await using service = await openTestService();
   const messages = [

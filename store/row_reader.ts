@@ -18,7 +18,8 @@ import { FORGOTTEN_KEY, isOwn, readHeads } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
 import { entryIn, ROW_EVENTS, rowIn } from "./rows.ts";
 import type { Part, RowContent } from "./rows.ts";
-import type { Selector, Store } from "./store.ts";
+import { StoreDamaged } from "./store.ts";
+import type { Key, Present, Store } from "./store.ts";
 
 /** Rows read at once: about as many as a page of shared ones holds. */
 const LIST_BATCH = 16;
@@ -31,6 +32,12 @@ interface NumberedRow {
   readonly content: RowContent | "gone" | "damaged";
 }
 
+/** From a key, up to but without another. */
+interface KeyRange {
+  readonly start: Key;
+  readonly end: Key;
+}
+
 /** A line of the log, and its number. */
 interface NumberedLine {
   readonly seq: number;
@@ -38,7 +45,7 @@ interface NumberedLine {
 }
 
 /** Reads what a `LogWriter` stored. */
-export class LogReader {
+export class RowReader {
   readonly #store: Store;
   readonly #observer: LogObserver;
   readonly #reported = new Set<string>();
@@ -77,42 +84,103 @@ export class LogReader {
     const head = await this.#head(channel);
     // Rows may outlive the head of their log: they belong to no log then.
     if (head.epoch === UNBORN_EPOCH) return 1;
-    for await (const row of this.#rows({ prefix: ["log", channel] }, false)) {
-      const lines = ownLines(row, head);
-      if (lines.length > 0) return row.last - lines.length + 1;
-    }
-    return head.seq + 1;
+    const selector = {
+      start: ["log", channel, 0],
+      end: ["log", channel, head.seq + ROW_EVENTS],
+    };
+    const first = await this.#firstOwn(selector, head);
+    if (!first) return head.seq + 1;
+    return first.last - ownLines(first, head).length + 1;
   }
 
   /** Reads as `EventLog.read` promises. */
   async read(channel: string, range: PageRange): Promise<LogPage> {
-    const { after, upTo, limit, maxBytes, newest = false } = range;
+    const { after, upTo, limit, newest = false } = range;
     if (upTo <= after || limit < 1) return { entries: [], unreadable: [] };
     const reading = this.#head(channel);
     reading.catch(() => {});
-    const rows: NumberedRow[] = [];
-    let lines = 0;
-    let bytes = 0;
-    const selector = {
-      start: ["log", channel, after + 1],
-      // The last of the range may lie in a row that ends beyond it.
-      end: ["log", channel, upTo + ROW_EVENTS],
-    };
-    for await (const row of this.#rows(selector, newest)) {
-      rows.push(row);
-      for (const { line } of numbered(row, range)) {
-        lines++;
-        bytes += line.byteLength;
-      }
-      const isFull = lines >= limit || (lines > 0 && bytes >= maxBytes);
-      if (isFull || (!newest && row.last >= upTo)) break;
-    }
+    const rows = await this.#rowsOf(channel, range);
     if (newest) rows.reverse();
     const head = await reading;
     return {
       entries: this.#entries(channel, head, rows, range),
       unreadable: this.#unreadable(channel, rows, range),
     };
+  }
+
+  /** The rows of a page, in the order of reading. */
+  async #rowsOf(channel: string, range: PageRange): Promise<NumberedRow[]> {
+    const { after, upTo, limit, maxBytes, newest = false } = range;
+    const selector = {
+      start: ["log", channel, after + 1],
+      // The last of the range may lie in a row that ends beyond it.
+      end: ["log", channel, upTo + ROW_EVENTS],
+    };
+    const rows: NumberedRow[] = [];
+    let lines = 0;
+    let bytes = 0;
+    try {
+      for await (const row of this.#rows(selector, newest)) {
+        rows.push(row);
+        for (const { line } of numbered(row, range)) {
+          lines++;
+          bytes += line.byteLength;
+        }
+        const isFull = lines >= limit || (lines > 0 && bytes >= maxBytes);
+        if (isFull || (!newest && row.last >= upTo)) break;
+      }
+    } catch (error) {
+      if (!(error instanceof StoreDamaged)) throw error;
+      // What comes before the damage is a page of its own.
+      if (lines > 0) return rows;
+      const beyond = newest ? [] : await this.#beyondDamage(selector, range);
+      const [first] = beyond;
+      const last = first ? first.last - lengthOf(first) : upTo;
+      return [...rows, { last, content: "damaged" }, ...beyond];
+    }
+    return rows;
+  }
+
+  /** The rows above a place that cannot be read across, as a page holds them. */
+  async #beyondDamage(
+    selector: KeyRange,
+    range: PageRange,
+  ): Promise<NumberedRow[]> {
+    const rows: NumberedRow[] = [];
+    let bytes = 0;
+    const sizeOf = (row: NumberedRow) =>
+      numbered(row, range).reduce((sum, { line }) => sum + line.byteLength, 0);
+    try {
+      for await (const row of this.#rows(selector, true)) {
+        rows.push(row);
+        bytes += sizeOf(row);
+        while (rows.length > range.limit || bytes > 2 * range.maxBytes) {
+          if (rows.length === 1) break;
+          bytes -= sizeOf(rows.shift()!);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof StoreDamaged)) throw error;
+    }
+    return rows.reverse();
+  }
+
+  /** The first row of a log that can be read. */
+  async #firstOwn(
+    selector: KeyRange,
+    head: HeadRecord,
+  ): Promise<NumberedRow | undefined> {
+    try {
+      for await (const row of this.#rows(selector, false)) {
+        if (lengthOf(row) > 0 && ownLines(row, head).length > 0) return row;
+      }
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof StoreDamaged)) throw error;
+    }
+    const page = { after: 0, upTo: Infinity, limit: 1, maxBytes: 0 };
+    const beyond = await this.#beyondDamage(selector, page);
+    return beyond.find((row) => ownLines(row, head).length > 0);
   }
 
   /** Reads as `EventLog.latest` promises. */
@@ -135,9 +203,13 @@ export class LogReader {
     return found!.head;
   }
 
-  /** Rows in order, from their first or last part on. */
+  /**
+   * Rows in order, from their first or last part on.
+   *
+   * @throws {StoreDamaged} after the last row that can be read.
+   */
   async *#rows(
-    selector: Selector,
+    selector: KeyRange,
     reverse: boolean,
   ): AsyncGenerator<NumberedRow> {
     let parts: Part[] = [];
@@ -147,17 +219,44 @@ export class LogReader {
       parts = [];
       return { last: last!, content };
     };
-    const listed = this.#store.list<Uint8Array>(selector, {
-      reverse,
-      batchSize: LIST_BATCH,
-    });
-    for await (const { key, value } of listed) {
-      const seq = key[2] as number;
-      if (last !== undefined && seq !== last) yield row();
-      last = seq;
-      parts.push({ number: key[3] as number, bytes: value });
+    try {
+      for await (const { key, value } of this.#parts(selector, reverse)) {
+        const seq = key[2] as number;
+        if (last !== undefined && seq !== last) yield row();
+        last = seq;
+        parts.push({ number: key[3] as number, bytes: value });
+      }
+    } catch (error) {
+      const pending = last === undefined ? undefined : row();
+      if (pending && pending.content !== "gone") yield pending;
+      throw error;
     }
     if (last !== undefined) yield row();
+  }
+
+  /** Lists with the largest batches that can be read. */
+  async *#parts(
+    selector: KeyRange,
+    reverse: boolean,
+  ): AsyncGenerator<Present<Uint8Array>> {
+    let { start, end } = selector;
+    try {
+      const options = { reverse, batchSize: LIST_BATCH };
+      for await (
+        const part of this.#store.list<Uint8Array>(selector, options)
+      ) {
+        yield part;
+        if (reverse) end = part.key;
+        else start = [...part.key, ""];
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof StoreDamaged)) throw error;
+    }
+    yield* this.#store.list<Uint8Array>({ start, end }, {
+      reverse,
+      batchSize: 1,
+    });
   }
 
   #entries(
@@ -192,6 +291,7 @@ export class LogReader {
       if (content !== "damaged") continue;
       const before = rows[i - 1]?.last ?? after;
       const range = { from: before + 1, to: Math.min(last, upTo) };
+      if (range.from > range.to) continue;
       ranges.push(range);
       this.#report(channel, range);
     }
@@ -204,6 +304,11 @@ export class LogReader {
     if (this.#reported.size < MAX_REPORTED) this.#reported.add(name);
     this.#observer.unreadable?.(channel, range);
   }
+}
+
+/** How many events a row holds, as far as that can be read. */
+function lengthOf({ content }: NumberedRow): number {
+  return typeof content === "object" ? content.lines.length : 0;
 }
 
 function ownLines(
