@@ -149,6 +149,8 @@ async function bundled(
       "--quiet",
       "--minify",
       "--platform=browser",
+      "--lock=deno.lock",
+      "--frozen",
       ...external.map((each) => `--external=${each}`),
       fileURLToPath(new URL(entry, here)),
     ],

@@ -11,6 +11,9 @@ import { readSettings, SettingsError } from "./settings.ts";
 const dev = Deno.args.includes("--dev");
 const { address, store } = bySettings();
 const flags = [
+  // What the lock file holds, and nothing else.
+  "--lock=deno.lock",
+  "--frozen",
   "-P=serve",
   ...store,
   ...Deno.args.filter((flag) => flag !== "--dev"),

@@ -5,6 +5,7 @@
  * @module
  */
 /** @jsxImportSource react */
+/** @jsxImportSourceTypes @types/react */
 import { useEffect, useState } from "react";
 import type { ReactNode } from "react";
 import { useWebSocket } from "../../client/react.ts";

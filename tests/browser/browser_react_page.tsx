@@ -5,6 +5,7 @@
  * @module
  */
 /** @jsxImportSource react */
+/** @jsxImportSourceTypes @types/react */
 /// <reference lib="dom" />
 import { StrictMode, useEffect } from "react";
 import type { ComponentType, ReactNode } from "react";

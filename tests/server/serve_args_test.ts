@@ -33,7 +33,7 @@ Deno.test("dev watches, on the port that is set, and passes flags on", async () 
   );
   assert.equal(
     args.join(" "),
-    "serve --watch -P=serve --cached-only --host 127.0.0.1 --port 3210 main.ts --dev",
+    "serve --watch --lock=deno.lock --frozen -P=serve --cached-only --host 127.0.0.1 --port 3210 main.ts --dev",
   );
 });
 
