@@ -92,7 +92,14 @@ function settingsOrExit(): Settings {
 function secretsOrMadeUp(): readonly string[] {
   const { JWT_SECRET, JWKS_URL } = settings;
   if (JWT_SECRET.some(isWeak)) {
-    logger.warn("JWT_SECRET is short; use 32 random characters or more");
+    logger.warn("JWT_SECRET is short, which only dev accepts; use 32 bytes");
+  }
+  if (
+    JWKS_URL !== undefined && !(settings.JWT_ISSUER && settings.JWT_AUDIENCE)
+  ) {
+    logger.warn(
+      "JWT_ISSUER or JWT_AUDIENCE is not set: every token of that key server is accepted, made for any service, with the role that it claims",
+    );
   }
   if (JWT_SECRET.length > 0 || JWKS_URL !== undefined) return JWT_SECRET;
   logger.warn("made up a JWT_SECRET for this run; set one to make tokens");

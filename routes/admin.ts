@@ -5,15 +5,13 @@
  */
 import { z } from "zod";
 import { ROLES } from "../protocol/channels.ts";
-import { Refusal } from "../protocol/refusals.ts";
 import type { Instances } from "../monitoring/instances.ts";
 import type { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { BlockList } from "../security/block_list.ts";
-import type { Principal } from "../security/principal.ts";
 import type { Revocations } from "../security/revocations.ts";
-import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
+import type { SecurityLog } from "../security/security_log.ts";
 import { order, wholeNumber } from "./input.ts";
-import { nameOf, removal } from "./operator.ts";
+import { recorded, removal } from "./operator.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -282,25 +280,6 @@ function eventRoute({ securityLog, instances }: AdminParts): Route {
       return c.json({ events, instance, counts: securityLog.counts() });
     },
   });
-}
-
-/** Does something and records who did it, what was refused too. */
-async function recorded<Result>(
-  securityLog: SecurityLog,
-  principal: Principal,
-  action: Omit<SecurityReport, "reason" | "by">,
-  work: (by: string) => Promise<Result>,
-): Promise<Result> {
-  const by = nameOf(principal);
-  let reason = "done";
-  try {
-    return await work(by);
-  } catch (error) {
-    reason = Refusal.of(error).code;
-    throw error;
-  } finally {
-    securityLog.record({ ...action, reason, by });
-  }
 }
 
 function blockSchema(): z.ZodType {

@@ -8,7 +8,8 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { AlertType, Rule } from "../monitoring/alerts.ts";
 import { MAX_SILENCE_MS } from "../monitoring/monitor.ts";
 import type { Monitor } from "../monitoring/monitor.ts";
-import { nameOf, removal } from "./operator.ts";
+import { recorded, removal } from "./operator.ts";
+import type { SecurityLog } from "../security/security_log.ts";
 import { order } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
@@ -22,6 +23,8 @@ export interface AlertParts {
   monitor: Monitor;
   /** What alerts may be raised. */
   rules: readonly Rule[];
+  /** Records orders. */
+  securityLog: SecurityLog;
 }
 
 /** Which rule to keep silent, and how long. */
@@ -36,7 +39,9 @@ const SilenceRequest = z.strictObject({
  * Declares `GET /api/admin/alerts`, `POST /api/admin/alerts/silences` and
  * `DELETE /api/admin/alerts/silences/:type`.
  */
-export function alertRoutes({ monitor, rules }: AlertParts): Route[] {
+export function alertRoutes(
+  { monitor, rules, securityLog }: AlertParts,
+): Route[] {
   return [
     route({
       method: "get",
@@ -86,12 +91,18 @@ export function alertRoutes({ monitor, rules }: AlertParts): Route[] {
         refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
       }),
       async handle(c, { principal, body: { type, forMs, reason } }) {
-        const silence = await stored(() =>
-          monitor.silence(typeNamed(type), {
-            forMs,
-            by: nameOf(principal),
-            ...(reason === undefined ? {} : { reason }),
-          })
+        const silence = await recorded(
+          securityLog,
+          principal,
+          { kind: "admin", detail: `silence ${type} for ${forMs} ms` },
+          (by) =>
+            stored(() =>
+              monitor.silence(typeNamed(type), {
+                forMs,
+                by,
+                ...(reason === undefined ? {} : { reason }),
+              })
+            ),
         );
         return c.json({ silence }, 201);
       },
@@ -112,9 +123,13 @@ export function alertRoutes({ monitor, rules }: AlertParts): Route[] {
         answers: removal("It raises alerts again", "It was not silent"),
         refuses: ["INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
       }),
-      async handle(c, { params }) {
-        const type = typeNamed(params.type);
-        const removed = await stored(() => monitor.unsilence(type));
+      async handle(c, { principal, params: { type } }) {
+        const removed = await recorded(
+          securityLog,
+          principal,
+          { kind: "admin", detail: `unsilence ${type}` },
+          () => stored(() => monitor.unsilence(typeNamed(type))),
+        );
         return c.json({ removed }, removed ? 200 : 404);
       },
     }),

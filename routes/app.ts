@@ -24,6 +24,7 @@ import { requireAddress } from "./http.ts";
 import type { Env } from "./http.ts";
 import { metricsRoutes } from "./metrics.ts";
 import type { MetricsParts } from "./metrics.ts";
+import { refusedOrders } from "./operator.ts";
 import { pageRoutes } from "./pages.ts";
 import type { PageParts } from "./pages.ts";
 import { publishRoutes } from "./publish.ts";
@@ -116,7 +117,7 @@ export function createApp(parts: AppParts): App {
   app.use(withoutBody);
   app.use("/api/*", crossOrigin(gate));
   app.use("/sse", crossOrigin(gate));
-  app.use(`${OPERATORS}*`, unkept);
+  app.use(`${OPERATORS}*`, unkept, refusedOrders(parts.securityLog));
   mount(app, routes, gate);
   mountOthers(app, [...sockets, ...routes], gate);
   return { app, endpoints };

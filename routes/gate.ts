@@ -141,6 +141,7 @@ export class Gate implements Disposable {
       return passed ?? ANONYMOUS_PRINCIPAL;
     }
     const principal = passed ?? await this.#chargeAndIdentify(c, visitor);
+    c.set("principal", principal);
     const { requireAuth } = this.#parts;
     requireRight(name, principal, { requireAuth });
     return principal;

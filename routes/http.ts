@@ -5,6 +5,7 @@
  */
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
+import type { Principal } from "../security/principal.ts";
 
 /** A caller, as far as its address goes. */
 export interface Visitor {
@@ -32,6 +33,10 @@ export type Env = {
   Variables: {
     /** The caller, once looked at. */
     visitor?: Visitor;
+    /** Who it is, once its token was verified. */
+    principal?: Principal;
+    /** Whether its handler has begun. */
+    isHandled?: boolean;
     /** Which budget was charged. */
     limit?: LimitName;
     /** The request's name, as its answer bears it. */

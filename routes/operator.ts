@@ -1,12 +1,69 @@
 /**
- * What the operators' routes share: who gives an order, and how its answer
- * looks when it takes something back.
+ * What the operators' routes share: every order is recorded with its operator,
+ * the refused ones too; and how an answer looks that takes something back.
  *
  * @module
  */
+import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import type { Answer } from "../describe/openapi.ts";
+import { Refusal } from "../protocol/refusals.ts";
 import type { Principal } from "../security/principal.ts";
+import type { SecurityLog, SecurityReport } from "../security/security_log.ts";
+import type { Env } from "./http.ts";
+
+/**
+ * Carries out an order and records it. One that is refused is recorded as
+ * refused, unless it holds on this instance until the store is back.
+ *
+ * @param action what is ordered.
+ * @param work carries it out; given the operator's name.
+ */
+export async function recorded<Result>(
+  securityLog: SecurityLog,
+  principal: Principal,
+  action: Omit<SecurityReport, "reason" | "by">,
+  work: (by: string) => Promise<Result>,
+): Promise<Result> {
+  const by = nameOf(principal);
+  try {
+    const result = await work(by);
+    securityLog.record({ ...action, reason: "done", by });
+    return result;
+  } catch (error) {
+    const { code: reason } = Refusal.of(error);
+    const { kind, detail } = action;
+    const refused = reason === "STORE_UNAVAILABLE" ? {} : {
+      kind: "refused",
+      detail: detail === undefined ? kind : `${kind} ${detail}`,
+    } as const;
+    securityLog.record({ ...action, ...refused, reason, by });
+    throw error;
+  }
+}
+
+/**
+ * Records the orders that are refused before they are understood: of callers
+ * with a token that is no admin's, or with a bad body.
+ */
+export function refusedOrders(
+  securityLog: SecurityLog,
+): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    await next();
+    const { method, path } = c.req;
+    const principal = c.get("principal");
+    const isOrder = method !== "GET" && method !== "HEAD";
+    if (!c.error || !isOrder || c.get("isHandled")) return;
+    if (!principal?.identity.isAuthenticated) return;
+    securityLog.record({
+      kind: "refused",
+      reason: Refusal.of(c.error).code,
+      by: nameOf(principal),
+      detail: `${method} ${path}`,
+    });
+  };
+}
 
 /** The operator, as the security log names it. */
 export function nameOf({ identity }: Principal): string {

@@ -91,14 +91,13 @@ export function route<
     async answer(c, gate) {
       // The right comes before everything that costs something.
       const principal = await gate.request(c, declared.right);
-      const { handle, body } = declared;
-      return await handle(c, {
-        principal,
-        ...inputOf(c, declared),
-        body: body === undefined
-          ? undefined as Body
-          : body.read(await textOf(c.req.raw, body.maxBytes)),
-      });
+      const { handle, body: reader } = declared;
+      const input = inputOf(c, declared);
+      const body = reader === undefined
+        ? undefined as Body
+        : reader.read(await textOf(c.req.raw, reader.maxBytes));
+      c.set("isHandled", true);
+      return await handle(c, { principal, ...input, body });
     },
   };
 }

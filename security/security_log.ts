@@ -38,6 +38,7 @@ export type SecurityEventKind =
   | "blocked"
   | "unblocked"
   | "revoked"
+  | "refused"
   | "admin";
 
 /** What is said of an event; never a token, never a whole frame. */

@@ -1,12 +1,12 @@
 /**
  * Prints the arguments with which Deno serves by the settings: which program,
- * where to listen, and the one file that the service may write. Flags that it
+ * where to listen, the files that it may read, and the one that it may write. Flags that it
  * is given are passed on (`--cached-only`).
  *
  * @module
  */
 import { isDatabase } from "../store/open.ts";
-import { readSettings, SettingsError } from "./settings.ts";
+import { FILE_SETTING_NAMES, readSettings, SettingsError } from "./settings.ts";
 
 const dev = Deno.args.includes("--dev");
 const { address, store } = bySettings();
@@ -36,13 +36,21 @@ function bySettings(): { address: string[]; store: string[] } {
       address: ["--host", HOST, "--port", String(PORT)],
       store: isDatabase(KV_PATH)
         // The client of the database looks for what nobody set.
-        ? ["--ignore-env"]
+        ? ["--ignore-env", ...reading([])]
         : KV_PATH
-        ? [`--allow-read=.,${KV_PATH}`, `--allow-write=${KV_PATH}`]
-        : [],
+        ? [...reading([KV_PATH]), `--allow-write=${KV_PATH}`]
+        : reading([]),
     };
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     return { address: [], store: [] };
   }
+}
+
+/** The service may read itself, `paths`, and the files that hold its secrets. */
+function reading(paths: readonly string[]): string[] {
+  const files = FILE_SETTING_NAMES.map((name) => Deno.env.get(name) ?? "")
+    .filter(Boolean);
+  const all = [...paths, ...files];
+  return all.length === 0 ? [] : [`--allow-read=.,${all.join(",")}`];
 }

@@ -6,7 +6,11 @@
  */
 import { z } from "zod";
 import { parseNetwork } from "../security/address.ts";
-import { MAX_SECRETS, STRONG_SECRET_BYTES } from "../security/tokens.ts";
+import {
+  isWeak,
+  MAX_SECRETS,
+  STRONG_SECRET_BYTES,
+} from "../security/tokens.ts";
 
 /** Length of a day in milliseconds. */
 const DAY_MS = 24 * 3_600_000;
@@ -97,8 +101,27 @@ const Schema = z.object({
 /** Every setting, checked. */
 export type Settings = z.output<typeof Schema>;
 
-/** The names of all settings: what the program may read of the environment. */
+/** The names of all settings. */
 export const SETTING_NAMES = Object.keys(Schema.shape) as (keyof Settings)[];
+
+/**
+ * Settings that hold a secret or a URL with one. Each can be read from a file
+ * instead, which `<name>_FILE` names.
+ */
+export const SECRET_NAMES = [
+  "JWT_SECRET",
+  "KV_PATH",
+  "EVM_RPC_URL",
+  "ALERT_WEBHOOK_URL",
+] as const satisfies readonly (keyof Settings)[];
+
+/** The settings that name a file which holds a secret. */
+export const FILE_SETTING_NAMES: readonly string[] = SECRET_NAMES.map(
+  (name) => `${name}_FILE`,
+);
+
+/** Longest file that holds a secret, in bytes. */
+export const MAX_SECRET_FILE_BYTES = 16_384;
 
 /** Says which settings are wrong, a sentence each. */
 export class SettingsError extends Error {
@@ -110,6 +133,8 @@ export class SettingsError extends Error {
 export interface ReadOptions {
   /** Whether this is `deno task dev`. */
   dev: boolean;
+  /** Reads a file; the machine's own when omitted. */
+  readFile?: (path: string) => string;
 }
 
 /**
@@ -121,11 +146,27 @@ export interface ReadOptions {
  */
 export function readSettings(
   env: (name: string) => string | undefined,
-  { dev }: ReadOptions,
+  { dev, readFile = Deno.readTextFileSync }: ReadOptions,
 ): Settings {
   const given = Object.fromEntries(
     SETTING_NAMES.map((name) => [name, env(name) || undefined]),
   );
+  const faults: string[] = [];
+  for (const name of SECRET_NAMES) {
+    const path = env(`${name}_FILE`);
+    if (!path) continue;
+    if (given[name] !== undefined) {
+      faults.push(`${name} and ${name}_FILE must not both be set`);
+      continue;
+    }
+    const secret = secretIn(path, readFile);
+    if (secret === undefined) {
+      faults.push(
+        `${name}_FILE must name a readable file of 1 to ${MAX_SECRET_FILE_BYTES} bytes`,
+      );
+    }
+    given[name] = secret;
+  }
   // Hosts that provide a database name it in a variable of their own; without
   // that, its client reads the PG... variables.
   if (given["KV_PATH"] === "postgres:") {
@@ -133,16 +174,21 @@ export function readSettings(
   }
   if (dev) given["SOURCE"] ??= "simulator";
   const result = Schema.safeParse(given);
-  const faults = result.success
-    ? []
-    : result.error.issues.map(({ path, message }) =>
-      `${path.join(".")} ${message}`
-    );
+  for (const { path, message } of result.error?.issues ?? []) {
+    faults.push(`${path.join(".")} ${message}`);
+  }
   if (result.success) {
     const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL } = result.data;
-    if (!dev && JWT_SECRET.length === 0 && JWKS_URL === undefined) {
+    const isMissing = JWT_SECRET.length === 0 && JWKS_URL === undefined &&
+      !faults.some((fault) => fault.startsWith("JWT_SECRET"));
+    if (!dev && isMissing) {
       faults.push(
         `JWT_SECRET must be set to a secret of at least ${STRONG_SECRET_BYTES} random characters (or JWKS_URL to a key server)`,
+      );
+    }
+    if (!dev && JWT_SECRET.some(isWeak)) {
+      faults.push(
+        `JWT_SECRET must hold secrets of at least ${STRONG_SECRET_BYTES} bytes each, best random: openssl rand -base64 32`,
       );
     }
     if (SOURCE === "evm" && EVM_RPC_URL === undefined) {
@@ -153,4 +199,18 @@ export function readSettings(
   throw new SettingsError(
     `Cannot start: ${faults.join("; ")}. The README lists all settings.`,
   );
+}
+
+/** The text of a file without the line break that editors put at its end. */
+function secretIn(
+  path: string,
+  readFile: (path: string) => string,
+): string | undefined {
+  try {
+    const text = readFile(path);
+    if (text.length > MAX_SECRET_FILE_BYTES) return undefined;
+    return text.trim() || undefined;
+  } catch {
+    return undefined;
+  }
 }

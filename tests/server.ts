@@ -8,7 +8,7 @@ import type { Role } from "../protocol/channels.ts";
 import type { AnyMessage } from "../protocol/messages.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
-import { SETTING_NAMES } from "../server/settings.ts";
+import { FILE_SETTING_NAMES, SETTING_NAMES } from "../server/settings.ts";
 
 /** Where the service's files are. */
 const ROOT = new URL("../", import.meta.url);
@@ -316,7 +316,9 @@ export function pause(ms: number): Promise<void> {
 /** This process's environment without anything the service would read. */
 function environment(): Record<string, string> {
   const env = Deno.env.toObject();
-  for (const name of SETTING_NAMES) delete env[name];
+  for (const name of [...SETTING_NAMES, ...FILE_SETTING_NAMES]) {
+    delete env[name];
+  }
   delete env["DENO_COVERAGE_DIR"];
   return env;
 }

@@ -273,10 +273,11 @@ Deno.test("what operators do is on record with their names, what was refused too
       detail: "loud",
     },
     {
-      kind: "blocked",
+      kind: "refused",
       reason: "INVALID_PAYLOAD",
       ip: "nowhere",
       by: "admin",
+      detail: "blocked",
     },
     { kind: "unblocked", reason: "done", ip: BAD_IP, by: "admin" },
     { kind: "revoked", reason: "done", by: "admin", detail: "user mallory" },
@@ -322,5 +323,46 @@ Deno.test("a block made while the store is away holds here, and is on record", a
   assert.deepEqual(
     [event.kind, event.reason, event.ip],
     ["blocked", "STORE_UNAVAILABLE", BAD_IP],
+  );
+});
+
+Deno.test("orders that are not understood, or of others, are on record as refused", async () => {
+  await using isolates = await openIsolates();
+  const silence = (type: string) =>
+    ask(isolates, "POST", "alerts/silences", { type, forMs: 1_000 });
+  await ask(isolates, "POST", "blocks", { address: BAD_IP });
+  await silence("memory");
+  await silence("nonsense");
+  await ask(isolates, "DELETE", "alerts/silences/memory");
+  const user = { authorization: `Bearer ${await tokenOf("user")}` };
+  for (const method of ["POST", "GET"]) {
+    const init = { method, headers: user };
+    const refused = await isolates.ask("/api/admin/revocations", init);
+    await refused.body?.cancel();
+    assert.equal(refused.status, 403);
+  }
+  // Noise of callers without a token is no order.
+  const noise = await isolates.ask("/api/admin/blocks", { method: "POST" });
+  await noise.body?.cancel();
+  const { body } = await ask(isolates, "GET", "events?limit=100");
+  assert.deepEqual(
+    body.events.map((event: Record<string, unknown>) => [
+      event["kind"],
+      event["reason"],
+      event["by"],
+      event["detail"],
+    ]).reverse(),
+    [
+      ["refused", "INVALID_PAYLOAD", "admin", "POST /api/admin/blocks"],
+      ["admin", "done", "admin", "silence memory for 1000 ms"],
+      [
+        "refused",
+        "INVALID_PAYLOAD",
+        "admin",
+        "admin silence nonsense for 1000 ms",
+      ],
+      ["admin", "done", "admin", "unsilence memory"],
+      ["refused", "FORBIDDEN", "user", "POST /api/admin/revocations"],
+    ],
   );
 });

@@ -42,3 +42,21 @@ Deno.test("a wrong setting is left to the service to tell", async () => {
   assert.ok(args.includes("-P=serve"), args.join(" "));
   assert.ok(!args.some((arg) => arg.startsWith("--allow")), args.join(" "));
 });
+
+Deno.test("the service may read the files that hold its secrets", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, PRODUCTION.JWT_SECRET);
+    const args = await argsFor({
+      JWT_SECRET: "",
+      JWT_SECRET_FILE: file,
+      KV_PATH: "/data/log.db",
+    });
+    assert.deepEqual(args.filter((arg) => arg.startsWith("--allow")), [
+      `--allow-read=.,/data/log.db,${file}`,
+      "--allow-write=/data/log.db",
+    ]);
+  } finally {
+    await Deno.remove(file);
+  }
+});

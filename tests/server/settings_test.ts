@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import {
+  FILE_SETTING_NAMES,
+  MAX_SECRET_FILE_BYTES,
   readSettings,
+  SECRET_NAMES,
   SETTING_NAMES,
   SettingsError,
 } from "../../server/settings.ts";
@@ -158,7 +161,8 @@ Deno.test("the program may read every setting of its environment", async () => {
   );
   for (const set of ["serve", "settings"]) {
     const readable = new Set<string>(permissions[set].env);
-    const missing = SETTING_NAMES.filter((name) => !readable.has(name));
+    const missing = [...SETTING_NAMES, ...FILE_SETTING_NAMES]
+      .filter((name) => !readable.has(name));
     assert.deepEqual(missing, [], `permission set ${set}`);
   }
 });
@@ -177,4 +181,58 @@ Deno.test("the README lists every setting with its default", async () => {
     if (Array.isArray(value) || value === undefined) continue;
     assert.equal(shown, String(value), `${name}`);
   }
+});
+
+Deno.test("a secret below 32 bytes starts nothing but dev", () => {
+  const short = "s".repeat(31);
+  for (const JWT_SECRET of ["a", short, `${SECRET},${short}`]) {
+    assert.match(fault({ JWT_SECRET }), /JWT_SECRET must hold .* 32 bytes/);
+    assert(!fault({ JWT_SECRET }).includes(short));
+  }
+  assert.deepEqual(read({ JWT_SECRET: short }, true).JWT_SECRET, [short]);
+  // Bytes count, not characters.
+  assert.equal(read({ JWT_SECRET: "é".repeat(16) }).JWT_SECRET.length, 1);
+});
+
+Deno.test("every secret can stand in a file, and in one place only", () => {
+  const values: Record<(typeof SECRET_NAMES)[number], string> = {
+    JWT_SECRET: SECRET,
+    KV_PATH: "postgres://me:secret@db/kaldrix",
+    EVM_RPC_URL: "wss://node.example/key",
+    ALERT_WEBHOOK_URL: "https://hooks.example/key",
+  };
+  const files = Object.fromEntries(
+    SECRET_NAMES.map((name) => [`/run/secrets/${name}`, `${values[name]}\n`]),
+  );
+  const readFile = (path: string) => {
+    if (files[path] === undefined) throw new Deno.errors.NotFound(path);
+    return files[path];
+  };
+  const env: Record<string, string> = Object.fromEntries(
+    SECRET_NAMES.map((name) => [`${name}_FILE`, `/run/secrets/${name}`]),
+  );
+  const options = { dev: false, readFile };
+  const settings = readSettings((name) => env[name], options);
+  assert.partialDeepStrictEqual(settings, { ...values, JWT_SECRET: [SECRET] });
+
+  const told = (more: Record<string, string>) => {
+    try {
+      readSettings((name) => ({ ...env, ...more })[name], options);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    assert.fail("accepted");
+  };
+  const twice = told({ KV_PATH: "/data/log.db" });
+  assert.match(twice, /KV_PATH and KV_PATH_FILE must not both be set/);
+  assert.match(
+    told({ JWT_SECRET_FILE: "/nowhere" }),
+    /^Cannot start: JWT_SECRET_FILE must name a readable file[^;]*$/,
+  );
+  files["/long"] = "x".repeat(MAX_SECRET_FILE_BYTES + 1);
+  assert.match(told({ JWT_SECRET_FILE: "/long" }), /JWT_SECRET_FILE/);
+  files["/empty"] = "\n";
+  assert.match(told({ JWT_SECRET_FILE: "/empty" }), /JWT_SECRET_FILE/);
+  files["/short"] = "short\n";
+  assert.match(told({ JWT_SECRET_FILE: "/short" }), /32 bytes/);
 });
