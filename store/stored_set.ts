@@ -319,7 +319,9 @@ export class StoredSet<Value> implements SharedSet<Value> {
       if (value === undefined) found.delete(key);
       else found.set(key, value);
     }
-    this.#version = version;
+    // What changed here may be older than what was read: another instance may
+    // have written the same key since. The next poll reads again.
+    this.#version = this.#meanwhile.size > 0 ? undefined : version;
     this.#loadedAt = this.#clock.monotonic();
     if (this.#pending.size === 0) this.#isAway = false;
     this.#replace(found, stamps);

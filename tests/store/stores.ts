@@ -1,0 +1,53 @@
+/**
+ * The stores on which the tests run what every store carries.
+ *
+ * @module
+ */
+import { openStore } from "../../store/deno_kv.ts";
+import type { Store } from "../../store/store.ts";
+import { ManualClock } from "../fakes/clock.ts";
+import { MemoryKv } from "../fakes/kv.ts";
+
+/** An empty store, and a clock that stands at the beginning of an hour. */
+export interface OpenedStore extends AsyncDisposable {
+  /** Time of those who use it; a store's own deadlines are real. */
+  readonly clock: ManualClock;
+  /** Connects one more of them. */
+  connect(): Store;
+}
+
+/** Opens empty stores, by kind. */
+export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
+  async "Deno KV in memory"() {
+    const store = await openStore(":memory:");
+    return {
+      clock: new ManualClock(),
+      connect: () => store,
+      [Symbol.asyncDispose]: () => store.close(),
+    };
+  },
+  // A watch does not reach across connections to a file, polls do.
+  async "Deno KV in a file"() {
+    const directory = await Deno.makeTempDir();
+    const open = () => openStore(`${directory}/kv`);
+    const stores = [await open(), await open()];
+    let connected = 0;
+    return {
+      clock: new ManualClock(),
+      connect: () => stores[connected++ % stores.length]!,
+      async [Symbol.asyncDispose]() {
+        for (const store of stores) await store.close();
+        await Deno.remove(directory, { recursive: true });
+      },
+    };
+  },
+  MemoryKv() {
+    const clock = new ManualClock();
+    const kv = new MemoryKv(clock);
+    return Promise.resolve({
+      clock,
+      connect: () => kv.connect(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+  },
+};
