@@ -53,6 +53,11 @@ export class BroadcastLink implements Link {
     this.#observer.posted?.("broadcast");
   }
 
+  /** Whether posts of the instance of that name have arrived. */
+  reaches(from: string): boolean {
+    return this.#numbers.has(from);
+  }
+
   /** Registers the listener. */
   receive(listener: (hint: Hint) => void): void {
     this.#listener = listener;

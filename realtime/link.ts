@@ -7,7 +7,7 @@
 import type { Entry } from "../store/entry.ts";
 
 /** The kinds of link. */
-export type LinkName = "broadcast" | "doorbell";
+export type LinkName = "broadcast" | "doorbell" | "local";
 
 /** Called with what happens on a link, for measurements. */
 export interface LinkObserver {

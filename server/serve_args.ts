@@ -1,11 +1,11 @@
 /**
  * Prints the arguments with which Deno serves by the settings: which program,
- * where to listen, the files that it may read, and the one that it may write. Flags that it
+ * where to listen, and the files that it may read and write. Flags that it
  * is given are passed on (`--cached-only`).
  *
  * @module
  */
-import { isDatabase } from "../store/open.ts";
+import { bellsOf, isDatabase } from "../store/open.ts";
 import { FILE_SETTING_NAMES, readSettings, SettingsError } from "./settings.ts";
 
 const dev = Deno.args.includes("--dev");
@@ -32,13 +32,14 @@ function bySettings(): { address: string[]; store: string[] } {
     const { HOST, PORT, KV_PATH } = readSettings((name) => Deno.env.get(name), {
       dev,
     });
+    const files = [KV_PATH, bellsOf(KV_PATH)].filter((path) => path);
     return {
       address: ["--host", HOST, "--port", String(PORT)],
       store: isDatabase(KV_PATH)
         // The client of the database looks for what nobody set.
         ? ["--ignore-env", ...reading([])]
         : KV_PATH
-        ? [...reading([KV_PATH]), `--allow-write=${KV_PATH}`]
+        ? [...reading(files), `--allow-write=${files.join(",")}`]
         : reading([]),
     };
   } catch (error) {
@@ -48,7 +49,7 @@ function bySettings(): { address: string[]; store: string[] } {
 }
 
 /** The service may read itself, `paths`, and the files that hold its secrets. */
-function reading(paths: readonly string[]): string[] {
+function reading(paths: readonly (string | undefined)[]): string[] {
   const files = FILE_SETTING_NAMES.map((name) => Deno.env.get(name) ?? "")
     .filter(Boolean);
   const all = [...paths, ...files];

@@ -20,6 +20,8 @@ import { Instances } from "../monitoring/instances.ts";
 import { BroadcastLink } from "../realtime/broadcast_link.ts";
 import { DoorbellLink } from "../realtime/doorbell_link.ts";
 import type { Link } from "../realtime/link.ts";
+import { LocalLink, mayRing } from "../realtime/local_link.ts";
+import { bellsOf } from "../store/open.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
@@ -370,8 +372,27 @@ export function createService(options: ServiceOptions): Service {
   }
 
   function openLinks(): Link[] {
-    if (settings.LINK === "doorbell") return [doorbell];
-    return [new BroadcastLink("kaldrix", isolate, metrics.link), doorbell];
+    const broadcast = settings.LINK === "doorbell"
+      ? undefined
+      : new BroadcastLink("kaldrix", isolate, metrics.link);
+    const local = openLocal((from) => broadcast?.reaches(from) ?? false);
+    return [broadcast, local, doorbell].filter((link) => link !== undefined);
+  }
+
+  /** Other processes on the same file learn of commits in milliseconds. */
+  function openLocal(
+    isReachable: (from: string) => boolean,
+  ): LocalLink | undefined {
+    const directory = bellsOf(settings.KV_PATH);
+    if (directory === undefined || !mayRing(directory)) return undefined;
+    const observer = metrics.link;
+    return new LocalLink({
+      directory,
+      from: isolate,
+      clock,
+      isReachable,
+      observer,
+    });
   }
 
   /** A budget by address; one isolate may grant all of it before it asks. */

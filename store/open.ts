@@ -13,6 +13,18 @@ export function isDatabase(address: string | undefined): boolean {
 }
 
 /**
+ * The folder in which processes that share the store's file notify each other.
+ *
+ * @param address as `KV_PATH` has it.
+ * @returns nothing when the store is no file at a known place.
+ */
+export function bellsOf(address: string | undefined): string | undefined {
+  const isFile = address && !/^(?:https?|postgres(?:ql)?):/.test(address) &&
+    address !== ":memory:";
+  return isFile ? `${address}.bells` : undefined;
+}
+
+/**
  * Opens the store at an address: PostgreSQL for `postgres:`, Deno KV for
  * everything else.
  *

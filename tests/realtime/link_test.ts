@@ -3,6 +3,9 @@ import { systemClock } from "../../platform/clock.ts";
 import { BroadcastLink, MAX_SENDERS } from "../../realtime/broadcast_link.ts";
 import { DoorbellLink, REWATCH_MS } from "../../realtime/doorbell_link.ts";
 import type { Hint } from "../../realtime/link.ts";
+import { LocalLink, STALE_BELL_MS } from "../../realtime/local_link.ts";
+import type { LocalLinkOptions } from "../../realtime/local_link.ts";
+import { until } from "../until.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 import { PostOffice } from "../fakes/link.ts";
 import { event, testLink } from "../contracts/link_contract.ts";
@@ -19,7 +22,6 @@ testLink("BroadcastLink", () => {
   return Promise.resolve({
     carriesEvents: true,
     join: () => Promise.resolve(new BroadcastLink(name, uniqueName())),
-    arrive: () => sleep(30),
     [Symbol.asyncDispose]: () => sleep(0),
   });
 });
@@ -36,7 +38,6 @@ testLink("DoorbellLink", async () => {
       await sleep(20);
       return link;
     },
-    arrive: () => sleep(40),
     [Symbol.asyncDispose]: async () => {
       await sleep(5);
       kv.close();
@@ -44,12 +45,35 @@ testLink("DoorbellLink", async () => {
   };
 });
 
+testLink("LocalLink", async () => {
+  const directory = await Deno.makeTempDir();
+  return {
+    carriesEvents: false,
+    join: async () => {
+      const link = localLink(`${directory}/bells`);
+      await link.ready;
+      return link;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await sleep(5);
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+});
+
+function localLink(
+  directory: string,
+  options: Partial<LocalLinkOptions> = {},
+): LocalLink {
+  const from = uniqueName();
+  return new LocalLink({ directory, from, clock: systemClock, ...options });
+}
+
 testLink("the simulation's link", () => {
   const office = new PostOffice();
   return Promise.resolve({
     carriesEvents: true,
     join: () => Promise.resolve(office.join()),
-    arrive: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });
@@ -244,4 +268,78 @@ Deno.test("DoorbellLink keeps nothing once disposed", async () => {
   link.publish([]);
   await sleep(10);
   assert.equal(clock.pending, 0);
+});
+
+Deno.test("LocalLink rings for instances that no faster link reaches, and only then", async () => {
+  const root = await Deno.makeTempDir();
+  const directory = `${root}/bells`;
+  try {
+    const posted: string[] = [];
+    using sibling = localLink(directory, { from: "sibling" });
+    await sibling.ready;
+    using one = localLink(directory, {
+      from: "one",
+      isReachable: (from) => from === "sibling",
+      observer: { posted: (link) => void posted.push(link) },
+    });
+    await one.ready;
+    const hints: Hint[] = [];
+    sibling.receive((hint) => hints.push(hint));
+    one.publish([]);
+    using other = localLink(directory, { from: "other" });
+    await other.ready;
+    await until(() => posted.length === 1, "a ring for the newcomer");
+    await until(() => hints.length > 0, "the ring at the sibling");
+    one.publish([]);
+    await until(() => posted.length === 2, "a ring for the one out of reach");
+    using alone = localLink(`${root}/alone`, {
+      observer: { posted: () => void posted.push("alone") },
+    });
+    await alone.ready;
+    alone.publish([]);
+    one.publish([]);
+    await until(() => posted.length === 3, "another ring");
+    assert.deepEqual(posted, ["local", "local", "local"]);
+  } finally {
+    await sleep(5);
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
+Deno.test("LocalLink removes bells of dead instances, and makes its own again when it was removed", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/dead`, "");
+    const longAgo = new Date(Date.now() - STALE_BELL_MS - 1_000);
+    await Deno.utime(`${directory}/dead`, longAgo, longAgo);
+    using one = localLink(directory);
+    using two = localLink(directory, { from: "two" });
+    await one.ready;
+    await two.ready;
+    const names = [...Deno.readDirSync(directory)].map(({ name }) => name);
+    assert(!names.includes("dead"), `${names}`);
+    const hints: Hint[] = [];
+    one.receive((hint) => hints.push(hint));
+    await Deno.remove(`${directory}/two`);
+    await sleep(20);
+    const before = hints.length;
+    two.publish([]);
+    await until(() => hints.length > before, "a ring of the bell made again");
+  } finally {
+    await sleep(5);
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("LocalLink goes on without its folder, and says that it failed", async () => {
+  const clock = new ManualClock();
+  const failed: string[] = [];
+  using link = localLink("/proc/no/such/place", {
+    clock,
+    observer: { linkFailed: (name) => void failed.push(name) },
+  });
+  await link.ready;
+  link.publish([]);
+  assert.deepEqual(failed, ["local"]);
+  assert.equal(clock.pending, 1, "it will try again");
 });
