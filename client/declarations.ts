@@ -8,6 +8,8 @@
 import { fileURLToPath } from "node:url";
 import { basename, dirname, join, resolve } from "node:path";
 import ts from "typescript";
+// Its types are read: what is imported is installed, and can be found.
+import "zod";
 
 /** Name under which any JSON value goes in the declarations. */
 const JSON_VALUE = "JsonValue";

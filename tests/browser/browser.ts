@@ -105,12 +105,18 @@ export async function withPage<Result>(
   }
 }
 
-/** Faults that axe-core calls serious or critical. */
-export async function faults(page: Page): Promise<string[]> {
-  const source = await Deno.readTextFile(
+/** The text of axe-core, for a page to evaluate. */
+export async function axe(): Promise<string> {
+  // Importing anything of a package has Deno fetch all of it.
+  await import("axe-core/package.json", { with: { type: "json" } });
+  return await Deno.readTextFile(
     new URL(import.meta.resolve("axe-core/axe.min.js")),
   );
-  await page.evaluate(source);
+}
+
+/** Faults that axe-core calls serious or critical. */
+export async function faults(page: Page): Promise<string[]> {
+  await page.evaluate(await axe());
   const { violations } = await page.evaluate("axe.run()") as {
     violations: { id: string; impact: string; nodes: { html: string }[] }[];
   };

@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
 import { gradeOf } from "../../client/devtoolbar/health.ts";
@@ -18,7 +17,7 @@ import {
   Recording,
 } from "../../client/devtoolbar/recording.ts";
 import { MAX_PAUSE_MS, replay } from "../../client/devtoolbar/replay.ts";
-import { browserTest, withPage } from "../browser/browser.ts";
+import { axe, browserTest, withPage } from "../browser/browser.ts";
 import type { StageOptions } from "../browser/browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
@@ -446,12 +445,7 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
           await page.evaluate(`import("/devtoolbar.js")`);
           const bar = toolbar(page);
           await bar.getByRole("button", { name: "KALDRIX toolbar" }).click();
-          await page.evaluate(
-            await readFile(
-              fileURLToPath(import.meta.resolve("axe-core/axe.min.js")),
-              "utf8",
-            ),
-          );
+          await page.evaluate(await axe());
           for (const tab of ["Overview", "Log", "Channels"]) {
             await bar.getByRole("tab", { name: tab }).click();
             const { violations } = await page.evaluate(
