@@ -4,6 +4,8 @@
  * @module
  */
 
+/** Last ceiling unless another is given, in milliseconds. */
+export const CAP_MS = 5_000;
 /** First ceiling, in milliseconds. */
 export const BASE_MS = 500;
 
@@ -19,7 +21,7 @@ export const BASE_MS = 500;
  */
 export function backoffMs(
   attempt: number,
-  capMs: number,
+  capMs: number = CAP_MS,
   random: () => number = Math.random,
 ): number {
   return random() * Math.min(capMs, BASE_MS * 2 ** attempt);

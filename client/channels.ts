@@ -7,144 +7,143 @@
 import { backoffMs } from "./backoff.ts";
 import { answered, skip } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
-import { failure, isLasting } from "./failure.ts";
+import { isLasting, RequestError } from "./failure.ts";
 import { REQUEST_TIMEOUT_MS } from "./limits.ts";
-import type { Channels, Parts } from "./parts.ts";
-import type { Failure } from "./types.ts";
+import { changed, isTooLong, transmit } from "./parts.ts";
+import type { Parts } from "./parts.ts";
+import { after, stop } from "./timers.ts";
+import type { Failure, Gap, JoinOptions } from "./types.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
 
-/** Makes an empty set of channels. */
-export function channelsOf(
-  parts: Pick<
-    Parts,
-    "options" | "timers" | "core" | "welcome" | "transmit" | "changed"
-  >,
-): Channels {
-  const { options: { reconnectInterval = 5_000 }, timers, core, changed } =
-    parts;
-  const cursors = new Map<string, Cursor>();
-  const aliases = new Map<string, string>();
-
-  function ask(wanted: readonly Cursor[]): void {
-    if (!parts.welcome || !wanted.length) return;
-    const ref = parts.transmit("subscribe", {
-      channels: wanted.map(({ name: channel, position: after, last }) =>
-        after ? { channel, after } : last ? { channel, last } : channel
-      ),
-    });
-    for (const cursor of wanted) cursor.ref = ref;
-    timers.after(
-      ref,
-      REQUEST_TIMEOUT_MS,
-      () => refused(ref, failure("TIMEOUT")),
-    );
-  }
-
-  /** Asks again, later each time that it did not help. */
-  function askAgain(cursor: Cursor, leastMs = 0): void {
-    const key = `#${cursor.name}`;
-    if (cursor.ref || timers.isDue(key)) return;
-    const ms = cursor.tries++ && backoffMs(cursor.tries, reconnectInterval);
-    timers.after(key, leastMs + ms, () => ask([cursor]));
-  }
-
-  function refused(ref: string, failure: Failure): void {
-    const hit = [...cursors.values()].filter((cursor) => cursor.ref === ref);
-    for (const cursor of hit) {
-      // Not all may be at fault.
-      if (hit.length > 1) ask([cursor]);
-      else reject(cursor, failure);
-    }
-  }
-
-  function reject(cursor: Cursor | undefined, failure: Failure): void {
-    if (!cursor) return;
-    cursor.ref = undefined;
-    core.lastError = failure;
-    if (isLasting(failure)) {
-      cursor.view.status = "rejected";
-      cursor.view.code = failure.code;
-    } else {
-      cursor.tries++;
-      askAgain(cursor, failure.retryAfterMs);
-    }
-  }
-
-  return {
-    views: () =>
-      Object.fromEntries(
-        [...cursors].map(([name, { view, position }]) => [
-          name,
-          { ...view, epoch: null, seq: null, ...position },
-        ]),
-      ),
-    get: (name) => cursors.get(name),
-
-    join(name, { after, last } = {}) {
-      name = aliases.get(name) ?? name;
-      if (cursors.has(name)) return;
-      const cursor: Cursor = {
-        name,
-        position: after && { ...after },
-        last,
-        tries: 0,
-        view: { status: "joining", recovered: null, caughtUp: 0 },
-      };
-      cursors.set(name, cursor);
-      ask([cursor]);
-      changed();
-    },
-
-    leave(name) {
-      name = aliases.get(name) ?? name;
-      if (!cursors.delete(name)) return;
-      timers.stop(`#${name}`);
-      if (parts.welcome) parts.transmit("unsubscribe", { channels: [name] });
-      changed();
-    },
-
-    resume: () => ask([...cursors.values()]),
-
-    lost() {
-      for (const cursor of cursors.values()) {
-        cursor.ref = undefined;
-        cursor.view.status = "joining";
-      }
-    },
-
-    askAgain,
-    refused,
-
-    subscribed({ channels, rejected }, ref) {
-      for (const answer of channels) {
-        const { channel, requested = channel } = answer;
-        const cursor = cursors.get(requested);
-        if (!cursor || cursor.ref !== ref) continue;
-        if (requested !== channel) {
-          aliases.set(requested, channel);
-          cursors.delete(requested);
-          if (cursors.has(channel)) continue;
-          cursors.set(cursor.name = channel, cursor);
-        }
-        answered(cursor, answer);
-      }
-      for (const { channel, code } of rejected) {
-        const cursor = cursors.get(channel);
-        if (cursor?.ref === ref) reject(cursor, failure(code));
-      }
-    },
-
-    forbidden(names) {
-      for (const name of names) {
-        reject(cursors.get(name), failure("FORBIDDEN"));
-      }
-    },
-
-    gap(gap) {
-      const cursor = cursors.get(gap.channel);
-      if (!cursor) return false;
-      if (skip(cursor, gap)) return true;
-      askAgain(cursor);
-      return false;
-    },
+/** Joins, now and after every connect. */
+export function join(
+  parts: Parts,
+  name: string,
+  { after, last }: JoinOptions = {},
+): void {
+  if (cursorOf(parts, name)) return;
+  const cursor: Cursor = {
+    name,
+    position: after && { ...after },
+    last,
+    tries: 0,
+    view: { status: "joining", recovered: null, caughtUp: 0 },
   };
+  parts.cursors.set(name, cursor);
+  ask(parts, [cursor]);
+  changed(parts);
+}
+
+/** Leaves and forgets the position. */
+export function leave(parts: Parts, alias: string): void {
+  const name = cursorOf(parts, alias)?.name;
+  if (name === undefined) return;
+  parts.cursors.delete(name);
+  stop(parts, `#${name}`);
+  if (parts.welcome) transmit(parts, "unsubscribe", { channels: [name] });
+  changed(parts);
+}
+
+/** The joined channel of a name or alias. */
+function cursorOf({ cursors }: Parts, name: string): Cursor | undefined {
+  return cursors.get(name) ??
+    [...cursors.values()].find(({ alias }) => alias === name);
+}
+
+/** Asks for channels from where each stands. */
+export function ask(parts: Parts, wanted: readonly Cursor[]): void {
+  if (!parts.welcome || !wanted.length) return;
+  const channels = wanted.map(({ name: channel, position: after, last }) =>
+    after ? { channel, after } : last ? { channel, last } : channel
+  );
+  const half = wanted.length >> 1;
+  if (half && isTooLong(parts, channels)) {
+    ask(parts, wanted.slice(0, half));
+    return ask(parts, wanted.slice(half));
+  }
+  const ref = transmit(parts, "subscribe", { channels });
+  for (const cursor of wanted) cursor.ref = ref;
+  after(parts, ref, REQUEST_TIMEOUT_MS, () => {
+    subscribeRefused(parts, ref, new RequestError("TIMEOUT"));
+  });
+}
+
+/** Asks again, later each time that it did not help. */
+export function askAgain(parts: Parts, cursor: Cursor, leastMs = 0): void {
+  const key = `#${cursor.name}`;
+  if (cursor.ref || parts.timers.has(key)) return;
+  const { reconnectInterval } = parts.options;
+  const ms = cursor.tries++ && backoffMs(cursor.tries, reconnectInterval);
+  after(parts, key, leastMs + ms, () => ask(parts, [cursor]));
+}
+
+/** A `subscribe` was refused as a whole. */
+export function subscribeRefused(
+  parts: Parts,
+  ref: string,
+  failure: Failure,
+): void {
+  const hit = [...parts.cursors.values()]
+    .filter((cursor) => cursor.ref === ref);
+  for (const cursor of hit) {
+    // Not all may be at fault.
+    if (hit.length > 1) ask(parts, [cursor]);
+    else refuse(parts, cursor, failure);
+  }
+}
+
+/** A channel is refused. */
+export function refuse(
+  parts: Parts,
+  cursor: Cursor | undefined,
+  failure: Failure,
+): void {
+  if (!cursor) return;
+  cursor.ref = undefined;
+  parts.core.lastError = failure;
+  if (isLasting(failure)) {
+    cursor.view.status = "rejected";
+    cursor.view.code = failure.code;
+  } else {
+    cursor.tries++;
+    askAgain(parts, cursor, failure.retryAfterMs);
+  }
+}
+
+/** A `subscribe` was answered. */
+export function subscribed(
+  parts: Parts,
+  { channels, rejected }: ReplyPayload<"subscribed">,
+  ref: string | undefined,
+): void {
+  const { cursors } = parts;
+  for (const answer of channels) {
+    const { channel, requested = channel } = answer;
+    const cursor = cursors.get(requested);
+    if (!cursor || cursor.ref !== ref) continue;
+    if (requested !== channel) {
+      cursors.delete(requested);
+      const other = cursors.get(channel);
+      if (other) {
+        other.alias = requested;
+        continue;
+      }
+      cursors.set(cursor.name = channel, cursor);
+      cursor.alias = requested;
+    }
+    answered(cursor, answer);
+  }
+  for (const { channel, code } of rejected) {
+    const cursor = cursors.get(channel);
+    if (cursor?.ref === ref) refuse(parts, cursor, new RequestError(code));
+  }
+}
+
+/** Events are lost for good: notifies, unless some before them are missing. */
+export function gap(parts: Parts, lost: Gap): void {
+  const cursor = parts.cursors.get(lost.channel);
+  if (!cursor) return;
+  if (!skip(cursor, lost)) return askAgain(parts, cursor);
+  parts.core.gaps++;
+  parts.call(parts.gapListeners, lost);
 }

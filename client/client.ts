@@ -4,28 +4,22 @@
  *
  * @module
  */
-import { channelsOf } from "./channels.ts";
+import { askAgain, join, leave } from "./channels.ts";
 import { connectionOf, page } from "./connection.ts";
-import type { Hears } from "./connection.ts";
 import { take } from "./cursor.ts";
-import { failure } from "./failure.ts";
-import {
-  LATENCY_WEIGHT,
-  MAX_BATCH_LENGTH,
-  MAX_BATCH_MESSAGES,
-  TRAFFIC_MS,
-} from "./limits.ts";
+import { RequestError } from "./failure.ts";
+import { LATENCY_WEIGHT, MAX_BATCH_MESSAGES } from "./limits.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { paced } from "./pacing.ts";
-import { nextId } from "./parts.ts";
+import { changed, isTooLong, nextId, stateOf, stirred, tap } from "./parts.ts";
 import type { Core, Parts } from "./parts.ts";
-import { requestsOf } from "./requests.ts";
-import { timerTable } from "./timers.ts";
+import { deferred, enqueue, settle } from "./requests.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
-import type { Client, ClientState, Gap, Options } from "./types.ts";
-import type { Outgoing, OutgoingBatch, TappedFrame } from "./types.ts";
+import type { Client, Options } from "./types.ts";
+import type { Outgoing, OutgoingBatch, SendOptions } from "./types.ts";
 
+export { RequestError } from "./failure.ts";
 export type * from "./types.ts";
 
 /** What came off the wire: shape checked, meaning not. */
@@ -33,11 +27,6 @@ interface Frame {
   readonly type: string;
   readonly payload: Record<string, unknown>;
   readonly [field: string]: unknown;
-}
-
-/** Keeps secrets from those who watch frames. */
-function veil(key: string, value: unknown): unknown {
-  return /^(token|headers)$/.test(key) ? "*" : value;
 }
 
 /**
@@ -50,8 +39,6 @@ function veil(key: string, value: unknown): unknown {
  */
 export function connect(url?: string, options: Options = {}): Client {
   const {
-    enableThrottle,
-    throttleTime = 100,
     onError = (error: unknown) => {
       // deno-lint-ignore no-console -- where else, without a page?
       (page.document ? page.reportError! : console.error)(error);
@@ -61,14 +48,7 @@ export function connect(url?: string, options: Options = {}): Client {
     .href.replace(/^http/, "ws");
 
   const handlers = new Map<string, Listeners<never>>();
-  const stateListeners: Listeners<ClientState> = new Set();
-  const gapListeners: Listeners<Gap> = new Set();
-  const taps: Listeners<TappedFrame> = new Set();
   const call = caller(onError);
-  const timers = timerTable();
-  let snapshot: ClientState | undefined;
-
-  /** The state but for what is computed. */
   const core: Core = {
     status: "closed",
     connectionError: null,
@@ -80,6 +60,7 @@ export function connect(url?: string, options: Options = {}): Client {
     received: 0,
     lastEventAt: null,
     lastError: null,
+    nextRetryAt: null,
     messageLatency: null,
     roundTripMs: null,
     clockOffsetMs: 0,
@@ -87,80 +68,27 @@ export function connect(url?: string, options: Options = {}): Client {
 
   const parts = {
     options,
-    timers,
     core,
-    generation: 0,
-    onError,
-    changed,
-    stirred,
-    send,
-    transmit,
+    call,
+    address,
     receive,
-  } as Parts;
-  const requests = parts.requests = requestsOf(parts);
-  const channels = parts.channels = channelsOf(parts);
-  const connection = connectionOf(parts, address);
-
-  const hears: Hears = {
-    ...connection.hears,
-    subscribed: channels.subscribed,
-    unsubscribed({ channels: lost }, ref) {
-      // Unasked: a refreshed token gives fewer rights.
-      if (!ref) channels.forbidden(lost);
-    },
-    gap(gap) {
-      if (!channels.gap(gap)) return;
-      core.gaps++;
-      call(gapListeners, gap);
-    },
-    error(payload, ref) {
-      core.lastError = payload;
-      if (!connection.refused(payload, ref)) channels.refused(ref!, payload);
-    },
-  };
-
-  function state(): ClientState {
-    return snapshot ??= {
-      ...core,
-      isConnected: !!parts.welcome,
-      pending: requests.count(),
-      channels: channels.views(),
-    };
-  }
-
-  function changed(): void {
-    snapshot = undefined;
-    timers.stop("state");
-    call(stateListeners, state());
-  }
-
-  function stirred(): void {
-    snapshot = undefined;
-    if (timers.isDue("state")) return;
-    timers.after("state", enableThrottle ? throttleTime : TRAFFIC_MS, changed);
-  }
-
-  function transmit(type: string, payload: object): string {
-    const id = nextId();
-    send(JSON.stringify({ type, id, payload }), veil);
-    return id;
-  }
-
-  function send(text: string, reviver?: typeof veil): void {
-    parts.socket!.send(text);
-    if (taps.size) tap("out", JSON.parse(text, reviver), text);
-  }
-
-  function tap(direction: "in" | "out", frame: Frame, text: string): void {
-    call(taps, { direction, frame, at: Date.now(), length: text.length });
-  }
+    listeners: new Set(),
+    gapListeners: new Set(),
+    taps: new Set(),
+    timers: new Map(),
+    pending: new Map(),
+    inFlight: 0,
+    cursors: new Map(),
+    generation: 0,
+  } as unknown as Parts;
+  const { beat, hears, ...verbs } = connectionOf(parts);
 
   function receive(data: string): void {
     const mine = parts.generation;
-    connection.heard();
+    parts.isHeard = true;
     try {
       const frame = JSON.parse(data);
-      if (taps.size) tap("in", frame, data);
+      tap(parts, "in", data, frame);
       const isBatch = frame.type === "BATCH_UPDATE";
       for (const each of isBatch ? frame.payload.updates : [frame]) {
         if (mine !== parts.generation) return;
@@ -169,19 +97,19 @@ export function connect(url?: string, options: Options = {}): Client {
         handle(each);
       }
     } catch {
-      core.lastError = failure("MALFORMED_FRAME");
-      changed();
+      core.lastError = new RequestError("MALFORMED_FRAME");
+      changed(parts);
     }
-    connection.beat();
+    beat();
   }
 
   function handle(frame: Frame): void {
     const { type, channel, ref, payload } = frame;
     let isNews = false;
     if (typeof channel === "string") {
-      const cursor = channels.get(channel);
+      const cursor = parts.cursors.get(channel);
       const verdict = cursor && take(cursor, frame);
-      if (verdict === "hole") channels.askAgain(cursor!);
+      if (verdict === "hole") askAgain(parts, cursor!);
       if (verdict !== true) return;
       core.received++;
       core.lastEventAt = Date.now();
@@ -189,20 +117,20 @@ export function connect(url?: string, options: Options = {}): Client {
       else {
         const at = Date.parse(frame["timestamp"] as string);
         const took = Math.max(0, Date.now() + core.clockOffsetMs - at || 0);
-        const average = core.messageLatency ?? took;
-        core.messageLatency = average + (took - average) * LATENCY_WEIGHT;
+        core.messageLatency ??= took;
+        core.messageLatency += (took - core.messageLatency) * LATENCY_WEIGHT;
       }
     } else {
-      const answer = requests.settle(ref);
+      const answer = settle(parts, ref);
       isNews = !answer && type !== "pong";
       if (type === "error") {
-        answer?.reject(failure("INTERNAL", payload));
+        answer?.reject(new RequestError("INTERNAL", payload));
       } else answer?.resolve(payload);
       hears[type as ReplyType]?.(payload as never, ref as string | undefined);
     }
     call(handlers.get(type), frame as never);
-    if (isNews) changed();
-    else stirred();
+    if (isNews) changed(parts);
+    else stirred(parts);
   }
 
   function on(type: string, handler: (message: never) => void): () => void {
@@ -211,61 +139,71 @@ export function connect(url?: string, options: Options = {}): Client {
     return add(set, handler);
   }
 
-  function publish(message: Outgoing | OutgoingBatch): Promise<unknown> {
-    const id = message.id ?? nextId();
-    const payload = message.type === "BATCH_UPDATE"
-      ? {
-        updates: message.payload.updates.map((each) => (
-          { ...each, id: each.id ?? nextId() }
-        )),
-      }
-      : message.payload;
-    return requests.enqueue(id, { ...message, id, payload });
+  const publishPaced = paced((...sent) => enqueue(parts, ...sent));
+
+  function sendMessage(
+    message: Outgoing | OutgoingBatch,
+    sending?: SendOptions,
+  ): Promise<unknown> {
+    if (message?.type === "BATCH_UPDATE") {
+      return sendBatch(message.payload?.updates, sending, message);
+    }
+    return message?.type
+      ? publishPaced(message, { ...options, ...sending })
+      : enqueue(parts, undefined);
   }
 
-  const publishPaced = paced(options, publish);
-
-  function sendBatch(updates: readonly Outgoing[]): Promise<unknown> {
-    const half = updates.length >> 1;
-    const isLong = updates.length > MAX_BATCH_MESSAGES ||
-      half && JSON.stringify(updates).length > MAX_BATCH_LENGTH;
-    if (!isLong) return publish({ type: "BATCH_UPDATE", payload: { updates } });
-    const done = Promise.all([
-      sendBatch(updates.slice(0, half)),
-      sendBatch(updates.slice(half)),
-    ]).then((replies) => ({
-      accepted: (replies as ReplyPayload<"published">[])
-        .flatMap(({ accepted }) => accepted),
-    }));
-    done.catch(() => {}); // May be ignored, as each of them.
-    return done;
+  function sendBatch(
+    messages: readonly Outgoing[],
+    sending: SendOptions = {},
+    envelope: Partial<OutgoingBatch> = {},
+  ): Promise<unknown> {
+    if (!Array.isArray(messages)) return enqueue(parts, undefined);
+    const half = messages.length >> 1;
+    const isLong = messages.length > MAX_BATCH_MESSAGES ||
+      half && isTooLong(parts, messages);
+    if (!isLong) {
+      const updates = messages.map((each) => (
+        { ...each, id: each?.id ?? nextId() }
+      ));
+      return enqueue(
+        parts,
+        { ...envelope, type: "BATCH_UPDATE", payload: { updates } },
+        sending,
+      );
+    }
+    const answer = deferred();
+    answer.resolve(
+      Promise.all([
+        sendBatch(messages.slice(0, half), sending),
+        sendBatch(messages.slice(half), sending),
+      ]).then((replies) => ({
+        accepted: (replies as ReplyPayload<"published">[])
+          .flatMap(({ accepted }) => accepted),
+      })),
+    );
+    return answer.promise;
   }
 
-  const self = {
+  parts.self = {
     get state() {
-      return state();
+      return stateOf(parts);
     },
-    onState: (listener) => add(stateListeners, listener),
-    onGap: (listener) => add(gapListeners, listener),
-    onFrame: (listener) => add(taps, listener),
-    connect: connection.connect,
-    disconnect: connection.disconnect,
-    sendMessage: (message: Outgoing | OutgoingBatch) =>
-      message.id || message.type === "BATCH_UPDATE"
-        ? publish(message)
-        : publishPaced(message),
+    onState: (listener) => add(parts.listeners, listener),
+    onGap: (listener) => add(parts.gapListeners, listener),
+    onFrame: (listener) => add(parts.taps, listener),
+    ...verbs,
+    sendMessage,
     sendBatch,
     batch: sendBatch,
     subscribe: on,
     on,
-    joinChannel: channels.join,
-    leaveChannel: channels.leave,
-    request(verb: string, payload: object = {}) {
-      const id = nextId();
-      return requests.enqueue(id, { type: verb, id, payload });
-    },
+    joinChannel: (name, joining) => join(parts, name, joining),
+    leaveChannel: (name) => leave(parts, name),
+    request: (type: string, payload: object = {}, sending?: SendOptions) =>
+      enqueue(parts, { type, payload }, sending),
   } as Client;
 
-  self.connect();
-  return self;
+  parts.self.connect();
+  return parts.self;
 }

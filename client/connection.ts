@@ -5,17 +5,22 @@
  * @module
  */
 import { backoffMs } from "./backoff.ts";
-import { failure, isLasting } from "./failure.ts";
+import { ask, gap, refuse, subscribed, subscribeRefused } from "./channels.ts";
+import { isLasting, RequestError } from "./failure.ts";
 import {
   BEST_AGEING,
   CONNECT_TIMEOUT_MS,
   FINAL_CLOSE,
   HEARTBEAT_GRACE_MS,
   LATE_MS,
+  MIN_REFRESH_MS,
   REFRESH_AT,
 } from "./limits.ts";
+import { changed, failed, transmit } from "./parts.ts";
 import type { Parts } from "./parts.ts";
-import type { Failure } from "./types.ts";
+import { flush, requestsLost } from "./requests.ts";
+import { after, monotonic, stop } from "./timers.ts";
+import type { ClientState, Failure } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 /** What may end a wait, or a connection unseen. */
@@ -44,78 +49,87 @@ export interface Connection {
   connect(): void;
   /** Ends the connection. */
   disconnect(): void;
-  /** A frame arrived: the server is there. */
-  heard(): void;
+  /** Asks for the token again, now. */
+  refresh(): void;
   /** The frame was handled: pings when it is time. */
   beat(): void;
-  /** An `error` that no request waits for; returns whether it was ours. */
-  refused(payload: Failure, ref: string | undefined): boolean;
   /** What the connection does about replies. */
   readonly hears: Hears;
 }
 
 /** Makes a connection that is closed. */
 export function connectionOf(
-  parts: Omit<Parts, "stirred" | "send">,
-  address: string,
+  parts: Parts,
 ): Connection {
   const {
     options: {
       autoReconnect = true,
-      reconnectInterval = 5_000,
+      reconnectInterval,
       maxReconnectAttempts = Infinity,
       auth,
       batch = true,
       client,
       WebSocket: Socket,
     },
-    timers: { after, isDue, stop, stopAll },
     core,
-    changed,
-    transmit,
+    address,
+    receive,
   } = parts;
   let outside: AbortController | undefined;
   let greeting: string | undefined;
-  let tries = 0;
+  /** What the connection began with; empty if anonymous. */
+  let token: string | undefined;
+  /** What the server was given last, unless it could not be checked. */
+  let given: string | undefined;
+  let refreshing: string | undefined;
+  // Instants of the monotonic clock.
+  let tokenEndsAt = 0;
   let retryAt = 0;
-  let pingId = "";
   let pingAt = 0;
+  let pingId = "";
+  let tries = 0;
   let bestMs = Infinity;
-  let isHeard = false;
 
-  async function open(): Promise<void> {
-    const mine = ++parts.generation;
-    after("beat", CONNECT_TIMEOUT_MS, () => lose(failure("TIMEOUT")));
+  function open(): void {
+    parts.generation++;
+    after(parts, "beat", CONNECT_TIMEOUT_MS, () => {
+      lose(new RequestError("TIMEOUT"));
+    });
+    withToken(dial);
+  }
+
+  /** Asks the application for the token, and uses it if it is not too late. */
+  async function withToken(
+    use: (token: string | undefined) => void,
+  ): Promise<void> {
+    const mine = parts.generation;
     try {
-      const token = await freshToken();
-      if (mine === parts.generation) dial(token);
+      const source = auth?.token;
+      const fresh = await (typeof source === "function" ? source() : source);
+      if (mine === parts.generation) use(fresh);
     } catch (error) {
-      if (mine === parts.generation) {
-        lose(failure("CONNECT_FAILED", { message: `${error}` }));
-      }
+      const failure = failed(parts, "CONNECT_FAILED", `${error}`);
+      if (mine === parts.generation && !parts.welcome) lose(failure);
     }
   }
 
-  async function freshToken(): Promise<string | undefined> {
-    return typeof auth?.token === "function" ? await auth.token() : auth?.token;
-  }
-
-  function dial(token: string | undefined): void {
+  function dial(fresh: string | undefined): void {
+    token = given = fresh;
     const socket = parts.socket = new (Socket ?? WebSocket)(address);
     socket.onopen = () => {
-      pingAt = Date.now();
-      greeting = transmit("connect", {
-        auth: token && { ...auth, token },
+      pingAt = monotonic();
+      greeting = transmit(parts, "connect", {
+        auth: token ? { ...auth, token } : undefined,
         client,
         batch,
       });
     };
-    socket.onmessage = ({ data }) => parts.receive(data);
+    socket.onmessage = ({ data }) => receive(data);
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.
       const known = /^[A-Z_]+$/.test(reason) ? reason : "CONNECTION_LOST";
       lose(
-        failure(known as Failure["code"], {
+        new RequestError(known as Failure["code"], {
           message: `Closed ${code}`,
         }),
         code >= FINAL_CLOSE,
@@ -129,7 +143,7 @@ export function connectionOf(
    */
   function lose(error: Failure | null, isFinal = false): void {
     parts.generation++;
-    stopAll();
+    stop(parts);
     const { socket } = parts;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
@@ -142,40 +156,52 @@ export function connectionOf(
       // An expired token that cannot be renewed is refused for ever.
       error?.code === "TOKEN_EXPIRED" && typeof auth?.token === "string";
     core.status = isFinal ? "closed" : "reconnecting";
-    parts.channels.lost();
-    parts.requests.lost(isFinal);
-    if (isFinal) outside?.abort();
-    else {
-      const jitter = backoffMs(tries++, reconnectInterval);
-      after("retry", Math.max(retryAt - Date.now(), jitter), retry);
+    for (const cursor of parts.cursors.values()) {
+      cursor.ref = undefined;
+      cursor.view.status = "joining";
     }
-    changed();
+    requestsLost(parts, isFinal);
+    if (isFinal) {
+      outside?.abort();
+      core.nextRetryAt = null;
+    } else {
+      const jitter = backoffMs(tries++, reconnectInterval);
+      const ms = Math.max(retryAt - monotonic(), jitter);
+      core.nextRetryAt = Date.now() + ms;
+      after(parts, "retry", ms, retry);
+    }
+    changed(parts);
   }
 
   function retry(): void {
-    stop("retry");
+    stop(parts, "retry");
+    core.nextRetryAt = null;
     if (page.navigator?.onLine !== false) core.reconnectAttempts++;
     open();
-    changed();
+    changed(parts);
   }
 
   /** The page is shown again, or its network changed. */
   function wake(): void {
     if (parts.welcome) probe();
-    else if (isDue("retry") && Date.now() >= retryAt) retry();
+    else if (parts.timers.has("retry") && monotonic() >= retryAt) retry();
   }
 
   /** Asks whether the server is there. */
   function probe(wasLate = false): void {
-    isHeard = false;
-    pingAt = Date.now();
-    pingId = transmit("ping", {});
-    after("beat", HEARTBEAT_GRACE_MS, () => {
-      const isLate = Date.now() - pingAt > HEARTBEAT_GRACE_MS + LATE_MS;
-      if (isHeard) after("beat", parts.welcome!.heartbeatMs, probe);
-      else if (isLate && !wasLate) probe(true);
-      else lose(failure("TIMEOUT"));
+    parts.isHeard = false;
+    pingAt = monotonic();
+    pingId = transmit(parts, "ping", {});
+    // The wall clock goes on while the machine sleeps.
+    const sentAt = Date.now();
+    after(parts, "beat", HEARTBEAT_GRACE_MS, () => {
+      const isLate = Date.now() - sentAt > HEARTBEAT_GRACE_MS + LATE_MS;
+      if (parts.isHeard) {
+        after(parts, "beat", parts.welcome!.heartbeatMs, probe);
+      } else if (isLate && !wasLate) probe(true);
+      else lose(new RequestError("TIMEOUT"));
     });
+    if (auth && !token) refresh();
   }
 
   /**
@@ -183,11 +209,43 @@ export function connectionOf(
    * on one way shifts the estimate by half of the delay.
    */
   function roundTrip({ serverTime }: { readonly serverTime: string }): void {
-    const took = Date.now() - pingAt;
+    const took = monotonic() - pingAt;
     bestMs = bestMs * BEST_AGEING + 1;
     if (took > bestMs) return;
     core.roundTripMs = bestMs = took;
-    core.clockOffsetMs = Date.parse(serverTime) - pingAt - took / 2;
+    core.clockOffsetMs = Date.parse(serverTime) + took / 2 - Date.now();
+  }
+
+  /** Gives the server another token, once there is one. */
+  function refresh(): void {
+    withToken((fresh) => {
+      if (!fresh || fresh === given) return;
+      // A connection cannot change its user: the anonymous need another one.
+      if (!token) return redial();
+      given = fresh;
+      refreshing = transmit(parts, "refresh", { token: fresh });
+    });
+  }
+
+  /** Refreshes in `ms`, and again before the token ends until it is done. */
+  function renew(ms: number): void {
+    after(parts, "token", ms, () => {
+      renew(Math.max(MIN_REFRESH_MS, (tokenEndsAt - monotonic()) * REFRESH_AT));
+      refresh();
+    });
+  }
+
+  /** Forgets what went wrong before. */
+  function begin(status: ClientState["status"]): void {
+    core.status = status;
+    core.connectionError = null;
+    core.reconnectAttempts = retryAt = 0;
+  }
+
+  /** Another connection at once, from where the channels stand. */
+  function redial(reason: Failure | null = null): void {
+    lose(reason);
+    retry();
   }
 
   const hears: Hears = {
@@ -198,13 +256,12 @@ export function connectionOf(
       if (core.sessionId) core.reconnects++;
       core.sessionId = payload.sessionId;
       core.identity = payload.identity;
-      core.status = "connected";
-      core.connectionError = null;
-      core.reconnectAttempts = retryAt = 0;
+      if (auth && !token) failed(parts, "NO_TOKEN");
+      begin("connected");
       roundTrip(payload);
-      parts.channels.resume();
-      parts.requests.flush();
-      after("beat", payload.heartbeatMs, probe);
+      ask(parts, [...parts.cursors.values()]);
+      flush(parts);
+      after(parts, "beat", payload.heartbeatMs, probe);
     },
 
     pong(payload, ref) {
@@ -214,23 +271,45 @@ export function connectionOf(
     },
 
     draining({ retryInMs }) {
-      retryAt = Date.now() + retryInMs;
+      retryAt = monotonic() + retryInMs;
     },
 
     token_expiring({ inMs }) {
       // Not at once: of a token that lives shorter than the server warns
       // before its end, it warns as soon as it sees it.
-      after("token", inMs * REFRESH_AT, () => {
-        const mine = parts.generation;
-        freshToken().then((token) => {
-          if (token && mine === parts.generation) {
-            transmit("refresh", { token });
-          }
-        }).catch(parts.onError);
-      });
+      tokenEndsAt = monotonic() + inMs;
+      renew(inMs * REFRESH_AT);
     },
 
+    error(payload, ref) {
+      const { code, retryAfterMs = 0 } = payload;
+      core.lastError = payload;
+      if (!ref || ref === greeting) {
+        retryAt = monotonic() + retryAfterMs;
+        if (ref) lose(payload, isLasting(payload));
+      } else if (ref !== refreshing) subscribeRefused(parts, ref, payload);
+      else if (code === "FORBIDDEN") {
+        // The token is another user's: so is what waits.
+        requestsLost(parts, true);
+        redial(payload);
+      } else if (!isLasting(payload)) {
+        given = undefined;
+        renew(Math.max(MIN_REFRESH_MS, retryAfterMs));
+      }
+    },
+
+    subscribed: (answer, ref) => subscribed(parts, answer, ref),
+    unsubscribed({ channels }, ref) {
+      // Unasked: a refreshed token gives fewer rights.
+      for (const name of ref ? [] : channels) {
+        refuse(parts, parts.cursors.get(name), new RequestError("FORBIDDEN"));
+      }
+    },
+
+    gap: (lost) => gap(parts, lost),
+
     refreshed(payload) {
+      stop(parts, "token");
       core.identity = { ...core.identity!, ...payload };
     },
   };
@@ -238,29 +317,25 @@ export function connectionOf(
   return {
     hears,
     connect() {
-      if (isDue("retry")) return retry();
+      if (parts.timers.has("retry")) return retry();
       if (core.status !== "closed") return;
       outside = new AbortController();
       for (const type of WAKING) page.addEventListener?.(type, wake, outside);
-      core.status = "connecting";
-      core.connectionError = null;
-      core.reconnectAttempts = tries = retryAt = 0;
+      begin("connecting");
+      tries = 0;
       open();
-      changed();
+      changed(parts);
     },
     disconnect: () => lose(null, true),
-    heard: () => void (isHeard = true),
     beat() {
       // Frames wake a throttled tab more often than its timers do.
-      if (parts.welcome && Date.now() - pingAt >= parts.welcome.heartbeatMs) {
+      if (parts.welcome && monotonic() - pingAt >= parts.welcome.heartbeatMs) {
         probe();
       }
     },
-    refused(payload, ref) {
-      if (!ref) retryAt = Date.now() + (payload.retryAfterMs ?? 0);
-      else if (ref === greeting) lose(payload, isLasting(payload));
-      else return false;
-      return true;
+    refresh() {
+      if (parts.welcome) refresh();
+      else if (parts.timers.has("beat")) redial();
     },
   };
 }

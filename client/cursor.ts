@@ -12,6 +12,8 @@ import type { ChannelState, Gap } from "./types.ts";
 export interface Cursor {
   /** As asked for; canonical once the server said so. */
   name: string;
+  /** As first asked for, if that was an alias. */
+  alias?: string;
   /** What applications see of it, but for the position. */
   view: View;
   /** Last event delivered; nothing while unknown or without retention. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Failure, RequestError } from "./types.ts";
+import type { Failure } from "./types.ts";
 
 /** Refusals that another try would only receive again. */
 const LASTING = /^(UN|INVALID|FORBIDDEN|IP_|TOO_MANY_SUB|MESSAGE)/;
@@ -13,10 +13,35 @@ export function isLasting({ code }: Failure): boolean {
   return LASTING.test(code);
 }
 
-/** Makes an error of a code; the code is also its message unless given. */
-export function failure(
-  code: Failure["code"],
-  details?: Partial<Failure>,
-): RequestError {
-  return Object.assign(new Error(), { code, message: code, ...details });
+/**
+ * How a request fails: with the server's refusal, or the client's own reason.
+ *
+ * @example Switch on the code, never on the message
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const error = new RequestError("RATE_LIMITED", { retryAfterMs: 500 });
+ * assert.ok(error instanceof Error);
+ * assert.equal(error.code, "RATE_LIMITED");
+ * ```
+ */
+export class RequestError extends Error implements Failure {
+  /** The server's refusal, or the client's own reason. */
+  declare readonly code: Failure["code"];
+  /** Milliseconds after which trying again makes sense. */
+  declare readonly retryAfterMs?: number | undefined;
+  /** What exactly was wrong with a frame. */
+  declare readonly issues?: Failure["issues"];
+
+  /**
+   * Makes an error.
+   *
+   * @param code also the message, unless `details` give one.
+   * @param details fields that take precedence.
+   */
+  constructor(code: Failure["code"], details?: Partial<Failure>) {
+    super();
+    // Enumerable, so that a snapshot that is written as JSON has it.
+    Object.assign(this, { code, message: code, ...details });
+  }
 }

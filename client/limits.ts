@@ -20,13 +20,15 @@ export const MAX_RESEND_MS = 300_000;
 export const MAX_PENDING = 1_000;
 /** Most messages in one frame of `sendBatch`. */
 export const MAX_BATCH_MESSAGES = 100;
-/** Most characters in one; in UTF-8 they fit the server's least limit. */
-export const MAX_BATCH_LENGTH = 20_000;
+/** Least size of a message that servers take, until one says what it takes. */
+export const DEFAULT_MESSAGE_BYTES = 65_536;
 /** First close code that means "do not come back". */
 export const FINAL_CLOSE = 4500;
 /** How much one event moves the average latency. */
 export const LATENCY_WEIGHT = 1 / 8;
 /** How much worse the best round trip counts with each later one. */
 export const BEST_AGEING = 1.1;
+/** Shortest wait between two tries to renew a token. */
+export const MIN_REFRESH_MS = 1_000;
 /** Share of the time that an expiring token has left before it is renewed. */
 export const REFRESH_AT = 1 / 4;

@@ -1,56 +1,74 @@
 /**
  * When a message is sent: at once, at most every so often, or after a quiet
- * time.
+ * time. Nothing is left out but what a newer message of the same `key`
+ * replaces.
  *
  * @module
  */
+import { RequestError } from "./failure.ts";
+import { MAX_PENDING } from "./limits.ts";
 import { deferred } from "./requests.ts";
 import type { Answer } from "./parts.ts";
-import type { Options, Outgoing } from "./types.ts";
+import type { Outgoing, SendOptions } from "./types.ts";
 
 /** A message that waits for its pace. */
-interface Slot {
-  message: Outgoing;
-  answer?: Answer | undefined;
-  timer?: ReturnType<typeof setTimeout>;
+interface Waiting {
+  readonly message: Outgoing;
+  readonly options: SendOptions;
+  readonly answer: Answer;
 }
 
-/**
- * Makes a function that sends messages at a pace.
- *
- * @param options the pace.
- * @param publish sends a message.
- */
-export function paced(
-  {
-    enableThrottle = false,
-    throttleTime = 100,
-    enableDebounce = false,
-    debounceTime = 200,
-  }: Options,
-  publish: (message: Outgoing) => Promise<unknown>,
-): (message: Outgoing) => Promise<unknown> {
+/** Messages that wait for each other, in order, and when the next is sent. */
+type Slot = Waiting[] & { timer?: ReturnType<typeof setTimeout> };
+
+/** Sends a message. */
+export type Publish = (
+  message: Outgoing,
+  options: SendOptions,
+) => Promise<unknown>;
+
+/** Makes a function that hands messages to `publish` at their pace. */
+export function paced(publish: Publish): Publish {
   const slots = new Map<string, Slot>();
-  if (!enableThrottle && !enableDebounce) return publish;
-  return (message) => {
-    const key = `${message.type} ${message.channel}`;
-    const known = slots.get(key);
-    const slot = known ?? {} as Slot;
-    const answer = slot.answer ??= deferred();
-    slots.set(key, slot);
-    slot.message = message;
+  return (message, options) => {
+    const {
+      enableThrottle,
+      throttleTime = 100,
+      enableDebounce,
+      debounceTime = 200,
+      key,
+    } = options;
+    if (message.id || !(enableThrottle || enableDebounce)) {
+      return publish(message, options);
+    }
+    const { type, channel, payload } = message;
+    const { event } = Object(payload);
+    const name = JSON.stringify([type, channel, event, key]);
+    const waiting: Slot = slots.get(name) ?? [];
+    slots.set(name, waiting);
+    if (key !== undefined) {
+      waiting.pop()?.answer.reject(new RequestError("REPLACED"));
+    }
+    const answer = deferred();
+    if (waiting.push({ message, options, answer }) > MAX_PENDING) {
+      waiting.pop();
+      answer.reject(new RequestError("QUEUE_FULL"));
+    }
+
+    /** Sends the next, or all of them; ends when nothing waits any more. */
     const release = () => {
-      const { answer, message } = slot;
-      slot.answer = undefined;
-      if (enableDebounce || !answer) slots.delete(key);
-      else setTimeout(release, throttleTime);
-      answer?.resolve(publish(message));
+      const due = waiting.splice(0, enableDebounce ? Infinity : 1);
+      if (enableDebounce || !due[0]) slots.delete(name);
+      else waiting.timer = setTimeout(release, throttleTime);
+      for (const { message, options, answer } of due) {
+        answer.resolve(publish(message, options));
+      }
     };
     if (enableDebounce) {
-      if (known && enableThrottle) return answer.promise;
-      clearTimeout(slot.timer);
-      slot.timer = setTimeout(release, debounceTime);
-    } else if (!known) release();
+      if (!enableThrottle) clearTimeout(waiting.timer);
+      else if (waiting.timer) return answer.promise;
+      waiting.timer = setTimeout(release, debounceTime);
+    } else if (!waiting.timer) release();
     return answer.promise;
   };
 }

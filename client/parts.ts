@@ -1,19 +1,17 @@
 /**
- * What the parts of one client share. Each part names in its type what it uses
- * of it.
+ * What the parts of one client share: its state, from which the snapshots of
+ * the application are made, and the way out for frames.
  *
  * @module
  */
 import type { Cursor } from "./cursor.ts";
-import type { Timers } from "./timers.ts";
-import type {
-  ChannelState,
-  ClientState,
-  Failure,
-  Gap,
-  JoinOptions,
-  Options,
-} from "./types.ts";
+import { RequestError } from "./failure.ts";
+import { DEFAULT_MESSAGE_BYTES, TRAFFIC_MS } from "./limits.ts";
+import type { Call, Listeners } from "./listeners.ts";
+import { after, stop } from "./timers.ts";
+import type { Timed } from "./timers.ts";
+import type { Client, ClientState, Failure, Gap, Options } from "./types.ts";
+import type { TappedFrame } from "./types.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
 /** {@link ClientState} but for what is computed, while it is being written. */
@@ -26,87 +24,61 @@ export type Core = {
 /** A promise with its two ends. */
 export type Answer = PromiseWithResolvers<unknown>;
 
-/** The requests of one client. */
-export interface Requests {
-  /** How many wait. */
-  count(): number;
-  /** Sends what waits, as much as the server takes at once. */
-  flush(): void;
-  /**
-   * Adds a frame; one with the same id that waits already is answered for
-   * both.
-   */
-  enqueue(id: string, frame: object): Promise<unknown>;
-  /** Removes a request whose answer arrived. */
-  settle(id: unknown): Answer | undefined;
-  /**
-   * The connection is lost.
-   *
-   * @param isFinal whether there will be no other: all are refused.
-   */
-  lost(isFinal: boolean): void;
-}
-
-/** The channels of one client. */
-export interface Channels {
-  /** What applications see of them, by canonical name. */
-  views(): Record<string, ChannelState>;
-  /** Where we stand in a channel; nothing unless joined. */
-  get(name: string): Cursor | undefined;
-  /** Joins, now and after every connect. */
-  join(name: string, options?: JoinOptions): void;
-  /** Leaves and forgets the position. */
-  leave(name: string): void;
-  /** Connected: asks for all of them. */
-  resume(): void;
-  /** The connection is lost. */
-  lost(): void;
-  /** Events before the one that arrived are missing: asks for them. */
-  askAgain(cursor: Cursor): void;
-  /** A `subscribe` was refused as a whole. */
-  refused(ref: string, failure: Failure): void;
-  /** A `subscribe` was answered. */
-  subscribed(
-    answer: ReplyPayload<"subscribed">,
-    ref: string | undefined,
-  ): void;
-  /** The server ended these: a refreshed token gives fewer rights. */
-  forbidden(names: readonly string[]): void;
-  /** Events are lost for good; returns whether applications are notified. */
-  gap(gap: Gap): boolean;
+/** A message or request that waits for its answer. */
+export interface Pending {
+  /** The frame. */
+  readonly text: string;
+  /** Settles with the answer. */
+  readonly answer: Answer;
+  /** How many may wait beside it while not connected; 0: none, nor it. */
+  readonly max: number;
+  /** Milliseconds since it was first sent; absent until then. */
+  age?: () => number;
+  /** The generation whose socket was given it. */
+  sentIn?: number;
 }
 
 /** One client, from inside. */
-export interface Parts {
+export interface Parts extends Timed {
   /** As given by the application. */
   readonly options: Options;
-  /** End with the socket. */
-  readonly timers: Timers;
+  /** Of the server, `ws:` or `wss:`. */
+  readonly address: string;
+  /** Takes a frame from the socket. */
+  receive(data: string): void;
+  /** What the application holds. */
+  self: Client;
   /** What applications see; `changed` or `stirred` follows each writing. */
   readonly core: Core;
+  /** The present snapshot, until something changes. */
+  snapshot?: ClientState | undefined;
+  /** Calls listeners. */
+  readonly call: Call;
+  /** Listeners to the state. */
+  readonly listeners: Listeners<ClientState>;
+  /** Listeners to gaps. */
+  readonly gapListeners: Listeners<Gap>;
+  /** Listeners to frames. */
+  readonly taps: Listeners<TappedFrame>;
+  /** Messages and requests that wait, by id. */
+  readonly pending: Map<string, Pending>;
+  /** How many of them the server has not answered. */
+  inFlight: number;
+  /** The joined channels, by canonical name. */
+  readonly cursors: Map<string, Cursor>;
+  /** The present socket, from dialling to losing it. */
+  socket?: WebSocket | undefined;
   /** Grows when a socket is given up: what began before is void. */
   generation: number;
   /** What the server welcomed us with; nothing unless connected. */
-  welcome: ReplyPayload<"connected"> | undefined;
-  /** Messages and requests that wait. */
-  requests: Requests;
-  /** The joined channels. */
-  channels: Channels;
-  /** Receives errors of the application's own functions. */
-  readonly onError: (error: unknown) => void;
-  /** Notifies of a new state at once. */
-  changed(): void;
-  /** Notifies soon: changes that come with every message are collected. */
-  stirred(): void;
-  /** The present socket, from dialling to losing it. */
-  socket: WebSocket | undefined;
-  /** Hands a frame to the socket. */
-  send(text: string): void;
-  /** Sends a command; returns its id. */
-  transmit(type: string, payload: object): string;
-  /** Takes a frame from the socket. */
-  receive(data: string): void;
+  welcome?: ReplyPayload<"connected"> | undefined;
+  /** Whether a frame arrived since the last ping. */
+  isHeard?: boolean;
 }
+
+/** Clients of this page that are not closed, for the DevToolbar. */
+const open: Set<Client> = (globalThis as { kaldrix?: Set<Client> })
+  .kaldrix ??= new Set();
 
 const prefix = Date.now() + Math.random().toString(36);
 let serial = 0;
@@ -114,4 +86,87 @@ let serial = 0;
 /** A new id, unique everywhere: it is also an idempotency key. */
 export function nextId(): string {
   return `${prefix}-${++serial}`;
+}
+
+/** The snapshot: the same object until something changes. */
+export function stateOf(parts: Parts): ClientState {
+  return parts.snapshot ??= {
+    ...parts.core,
+    isConnected: !!parts.welcome,
+    pending: parts.pending.size,
+    channels: Object.fromEntries(
+      [...parts.cursors].map(([name, { view, alias, position }]) => [
+        name,
+        { ...view, alias, epoch: null, seq: null, ...position },
+      ]),
+    ),
+  };
+}
+
+/** Notifies of a new state at once. */
+export function changed(parts: Parts): void {
+  const { core, self, call, listeners } = parts;
+  parts.snapshot = undefined;
+  stop(parts, "state");
+  open[core.status === "closed" ? "delete" : "add"](self);
+  call(listeners, stateOf(parts));
+}
+
+/** Notifies soon: changes that come with every message are collected. */
+export function stirred(parts: Parts): void {
+  const { enableThrottle, throttleTime = 100 } = parts.options;
+  parts.snapshot = undefined;
+  if (parts.timers.has("state")) return;
+  const ms = enableThrottle ? throttleTime : TRAFFIC_MS;
+  after(parts, "state", ms, () => changed(parts));
+}
+
+/** Notes a failure in the state; returns it as an error. */
+export function failed(
+  parts: Parts,
+  code: Failure["code"],
+  message: string = code,
+): RequestError {
+  stirred(parts);
+  return parts.core.lastError = new RequestError(code, { message });
+}
+
+/** Keeps secrets from those who watch frames. */
+function veil(key: string, value: unknown): unknown {
+  return /^(token|headers)$/.test(key) ? "*" : value;
+}
+
+/** Hands a frame to the socket. */
+export function send(parts: Parts, text: string, reviver?: typeof veil): void {
+  parts.socket!.send(text);
+  if (parts.taps.size) tap(parts, "out", text, JSON.parse(text, reviver));
+}
+
+/** Sends a command; returns its id. */
+export function transmit(parts: Parts, type: string, payload: object): string {
+  const id = nextId();
+  send(parts, JSON.stringify({ type, id, payload }), veil);
+  return id;
+}
+
+/**
+ * Whether a list should be sent in two halves: in UTF-8 a character takes up
+ * to three bytes, the fourth is for the envelope.
+ */
+export function isTooLong(
+  { welcome }: Parts,
+  list: readonly unknown[],
+): boolean {
+  return JSON.stringify(list).length * 4 >
+    (welcome?.limits.maxMessageBytes ?? DEFAULT_MESSAGE_BYTES);
+}
+
+/** Shows a frame to those who watch. */
+export function tap(
+  { call, taps }: Parts,
+  direction: "in" | "out",
+  text: string,
+  frame: TappedFrame["frame"],
+): void {
+  call(taps, { direction, frame, at: Date.now(), length: text.length });
 }

@@ -4,18 +4,32 @@
  *
  * @module
  */
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import {
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { connect } from "./client.ts";
-import type { Client, ClientState, JoinOptions, Options } from "./client.ts";
+import type { Auth, Client, ClientState, JoinOptions } from "./client.ts";
+import type { Options, Position, SendOptions } from "./client.ts";
 
+export { RequestError } from "./client.ts";
 export type * from "./client.ts";
 
 /** How long a connection outlives the last component that uses it. */
 export const LINGER_MS = 1_000;
 
-/** What a component gets: the connection's state and its verbs. */
+/**
+ * What a component gets: the connection's state and its verbs. `connect` and
+ * `disconnect` are counted: the connection ends when every component that uses
+ * it has disconnected.
+ */
 export interface WebSocketHook
   extends Omit<Client, "state" | "onState" | "on" | "batch"> {
+  /** The connection itself, which other components may share. */
+  readonly client: Client;
   /**
    * As of the last notification: at once for the connection, channels and
    * errors, at most once a second for what traffic alone changes.
@@ -29,6 +43,7 @@ const INITIAL: ClientState = {
   isConnected: false,
   connectionError: null,
   reconnectAttempts: 0,
+  nextRetryAt: null,
   reconnects: 0,
   messageLatency: null,
   roundTripMs: null,
@@ -43,21 +58,36 @@ const INITIAL: ClientState = {
   lastError: null,
 };
 
-/** One connection and those who hold it. */
+/** A mounted component. */
+interface Holder {
+  /** The token it was last rendered with. */
+  auth?: Auth | undefined;
+  /** Whether the server may not know that token yet. */
+  isRenewed?: boolean;
+  /** Where it stood on the connection of another user. */
+  positions?: ClientState["channels"] | undefined;
+}
+
+/** One connection and the components that hold it. */
 class Shared {
   /** What components render. */
   state: ClientState = INITIAL;
-  /** The newest options: equal but for the functions in them. */
+  /** Of the connection; functions in them may be replaced by later renders. */
   options: Options;
+  /** Who we are: as rendered last with another token. */
+  auth: Auth | undefined;
   readonly #key: string;
   readonly #renderers = new Set<() => void>();
-  readonly #joins = new Map<string, Set<object>>();
+  readonly #joins = new Map<string, Set<Holder>>();
+  readonly #holders = new Set<Holder>();
+  readonly #away = new Set<Holder>();
   #client: Client | undefined;
   #sweep: ReturnType<typeof setTimeout> | undefined;
 
   constructor(key: string, options: Options) {
     this.#key = key;
     this.options = options;
+    this.auth = options.auth;
     // A server renders once and mounts nothing.
     if (!("document" in globalThis)) return;
     shared.set(key, this);
@@ -68,15 +98,18 @@ class Shared {
   get client(): Client {
     if (this.#client) return this.#client;
     shared.set(this.#key, this);
-    const { auth } = this.options;
-    // Asked for when needed, so that a later render's function counts.
-    const token = async () => {
-      const token = this.options.auth!.token;
-      return typeof token === "string" ? token : await token();
-    };
+    // Read when needed, so that what a later render gives counts.
+    const auth = (): Auth => this.auth ?? { token: "" };
     const client = connect(undefined, {
       ...this.options,
-      ...(typeof auth?.token === "function" && { auth: { ...auth, token } }),
+      ...(this.auth && {
+        auth: {
+          get token() {
+            return auth().token;
+          },
+          ...(this.auth.headers && { headers: this.auth.headers }),
+        },
+      }),
       ...(this.options.onError && {
         onError: (error) => this.options.onError!(error),
       }),
@@ -93,6 +126,31 @@ class Shared {
     return client;
   }
 
+  /**
+   * Takes over what a component was rendered with. Its token counts when it
+   * differs from the one before: another component may already have a newer.
+   */
+  render(holder: Holder, options: Options): void {
+    const { auth } = options;
+    const isNew = holder.auth?.token !== auth?.token;
+    this.options = options;
+    holder.auth = auth;
+    if (!isNew) return;
+    holder.isRenewed = typeof auth?.token === "string" &&
+      auth.token !== this.auth?.token;
+    this.auth = auth;
+  }
+
+  /** Gives the server the token that `holder` was rendered with, if new. */
+  refresh(holder: Holder): void {
+    if (!holder.isRenewed || !this.#client) return;
+    holder.isRenewed = false;
+    const { status, connectionError } = this.#client.state;
+    if (status !== "closed") return this.#client.refresh();
+    // It ended for want of a good token.
+    if (/TOKEN|AUTH/.test(connectionError?.code ?? "")) this.#client.connect();
+  }
+
   /** Keeps the connection for a mounted component. */
   hold = (render: () => void): () => void => {
     this.#renderers.add(render);
@@ -103,15 +161,47 @@ class Shared {
     };
   };
 
-  /** Joins for `holder`; a channel is left when nobody holds it. */
-  join(holder: object, channel: string, options?: JoinOptions): void {
+  /** Counts a mounted component. */
+  add(holder: Holder): void {
+    this.#holders.add(holder);
+  }
+
+  /** No longer counts it; it remembers where it stood. */
+  remove(holder: Holder): void {
+    this.#holders.delete(holder);
+    this.#away.delete(holder);
+    holder.positions = this.#client?.state.channels;
+    this.leave(holder);
+    this.#endIfUnused();
+  }
+
+  /** Connects for `holder`, again or at once. */
+  connect(holder: Holder): void {
+    this.#away.delete(holder);
+    this.client.connect();
+  }
+
+  /** Disconnects for `holder`. */
+  disconnect(holder: Holder): void {
+    this.#away.add(holder);
+    this.#endIfUnused();
+  }
+
+  #endIfUnused(): void {
+    if (this.#away.size === 0) return;
+    if (this.#away.size >= this.#holders.size) this.#client?.disconnect();
+  }
+
+  /** Joins for `holder`; a channel is left when no component holds it. */
+  join(holder: Holder, channel: string, options?: JoinOptions): void {
     const holders = this.#joins.get(channel) ?? new Set();
     this.#joins.set(channel, holders.add(holder));
-    this.client.joinChannel(channel, options);
+    const after = positionIn(holder, channel);
+    this.client.joinChannel(channel, options ?? (after && { after }));
   }
 
   /** Leaves a channel, or all, for `holder`. */
-  leave(holder: object, channel?: string): void {
+  leave(holder: Holder, channel?: string): void {
     for (const [name, holders] of this.#joins) {
       if (channel === undefined || channel === name) holders.delete(holder);
     }
@@ -119,7 +209,7 @@ class Shared {
   }
 
   /**
-   * Lets go of what nobody holds, a moment later: an effect that runs again
+   * Ends what no component holds, a moment later: an effect that runs again
    * holds it again by then. Not while disconnected, since effects that follow
    * `isConnected` join again only after; the position must outlast that.
    */
@@ -147,47 +237,122 @@ class Shared {
 
 const shared = new Map<string, Shared>();
 
-/** The connection for these options; functions in them count as equal. */
-function sharedFor(options: Options): Shared {
-  const key = JSON.stringify(
-    options,
-    (_, value) => typeof value === "function" ? "ƒ" : value,
-  );
-  const known = shared.get(key);
-  if (known) return known;
-  return new Shared(key, options);
+/** Where a component stood in a channel before its user changed. */
+function positionIn(
+  { positions = {} }: Holder,
+  channel: string,
+): Position | undefined {
+  const { epoch = null, seq = null } = positions[channel] ??
+    Object.values(positions).find(({ alias }) => alias === channel) ?? {};
+  return epoch === null || seq === null ? undefined : { epoch, seq };
+}
+
+/** The connection for these options: one for each server and user. */
+function sharedFor({ url = "/ws", ...options }: Options): Shared {
+  const at = "location" in globalThis ? globalThis.location?.href : undefined;
+  const address = URL.canParse(url, at) ? new URL(url, at).href : url;
+  const key = `${userOf(options.auth?.token)} ${
+    address.replace(/^http/, "ws")
+  }`;
+  return shared.get(key) ?? new Shared(key, { url, ...options });
 }
 
 /**
- * Connects a component. Components with equal options share one connection,
- * which is closed a moment after the last of them unmounts. Channels are
- * counted by component: one leaves, the others stay, and unmounting leaves.
- * The functions never change while the options do not.
+ * Whose a token is: its subject, unchecked. Tokens that cannot be read, and
+ * functions, count as one user's; what they turn out to be, the server says.
+ */
+function userOf(token: Auth["token"]): string {
+  if (!token) return "anonymous";
+  if (typeof token === "function") return "function";
+  try {
+    const claims = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
+    return JSON.stringify(JSON.parse(atob(claims)).sub);
+  } catch {
+    return "unknown";
+  }
+}
+
+/**
+ * Connects a component. Components of the same server and user share one
+ * connection, made with the options of the first and closed a moment after the
+ * last of them unmounts. Pace and queue options are each component's own.
+ * Channels are counted by component: one leaves, the others stay, and
+ * unmounting leaves. The verbs never change while server and user do not.
  *
- * @param options as of the client; functions in them are compared by their
- * presence alone, the latest given is used.
+ * Another token of the same user is given to the server on the same
+ * connection. Another user gets another connection, in which the component's
+ * channels continue from where it stood; `state` is then that connection's.
+ *
+ * @param options as of the client. The user is read from the token; all token
+ * functions count as one user's, and the latest given is used.
  */
 export function useWebSocket(options: Options = {}): WebSocketHook {
+  const [holder] = useState((): Holder => ({}));
   const latest = sharedFor(options);
-  latest.options = options;
-  const [holder] = useState(() => ({}));
+  latest.render(holder, options);
   const state = useSyncExternalStore(
     latest.hold,
     () => latest.state,
     () => INITIAL,
   );
-  useEffect(() => () => latest.leave(holder), [latest, holder]);
-  const verbs = useMemo((): Omit<WebSocketHook, "state"> => ({
-    connect: () => latest.client.connect(),
-    disconnect: () => latest.client.disconnect(),
-    sendMessage: (message) => latest.client.sendMessage(message),
-    sendBatch: (messages) => latest.client.sendBatch(messages),
-    subscribe: (type, handler) => latest.client.subscribe(type, handler),
-    request: (verb, ...payload) => latest.client.request(verb, ...payload),
-    onGap: (listener) => latest.client.onGap(listener),
-    onFrame: (listener) => latest.client.onFrame(listener),
-    joinChannel: (channel, options) => latest.join(holder, channel, options),
-    leaveChannel: (channel) => latest.leave(holder, channel),
-  }), [latest, holder]);
-  return { state, ...verbs };
+  useEffect(() => {
+    latest.add(holder);
+    return () => latest.remove(holder);
+  }, [latest, holder]);
+  useEffect(() => latest.refresh(holder));
+
+  const {
+    enableThrottle,
+    throttleTime,
+    enableDebounce,
+    debounceTime,
+    offlineQueue,
+  } = options;
+  const max = typeof offlineQueue === "object" ? offlineQueue.max : undefined;
+  const sending = useMemo((): SendOptions => ({
+    enableThrottle: enableThrottle ?? false,
+    enableDebounce: enableDebounce ?? false,
+    ...(throttleTime !== undefined && { throttleTime }),
+    ...(debounceTime !== undefined && { debounceTime }),
+    offlineQueue: max !== undefined ? { max } : offlineQueue ?? { max: 100 },
+  }), [
+    enableThrottle,
+    throttleTime,
+    enableDebounce,
+    debounceTime,
+    max,
+    typeof offlineQueue,
+  ]);
+  const latestSending = useRef(sending);
+  latestSending.current = sending;
+
+  const verbs = useMemo((): Omit<WebSocketHook, "state" | "client"> => {
+    const own = (options?: SendOptions) => ({
+      ...latestSending.current,
+      ...options,
+    });
+    return {
+      connect: () => latest.connect(holder),
+      disconnect: () => latest.disconnect(holder),
+      refresh: () => latest.client.refresh(),
+      sendMessage: (message, options) =>
+        latest.client.sendMessage(message, own(options)),
+      sendBatch: (messages, options) =>
+        latest.client.sendBatch(messages, own(options)),
+      subscribe: (type, handler) => latest.client.subscribe(type, handler),
+      request: (verb, payload?: object, options?: SendOptions) =>
+        latest.client.request(verb, payload as never, own(options)),
+      onGap: (listener) => latest.client.onGap(listener),
+      onFrame: (listener) => latest.client.onFrame(listener),
+      joinChannel: (channel, options) => latest.join(holder, channel, options),
+      leaveChannel: (channel) => latest.leave(holder, channel),
+    };
+  }, [latest, holder]);
+  return {
+    state,
+    get client() {
+      return latest.client;
+    },
+    ...verbs,
+  };
 }

@@ -4,94 +4,113 @@
  *
  * @module
  */
-import { failure } from "./failure.ts";
 import { MAX_PENDING, MAX_RESEND_MS, REQUEST_TIMEOUT_MS } from "./limits.ts";
-import type { Answer, Parts, Requests } from "./parts.ts";
-import type { Failure } from "./types.ts";
+import { failed, nextId, send, stirred } from "./parts.ts";
+import type { Answer, Parts } from "./parts.ts";
+import { after, stop, stopwatch } from "./timers.ts";
+import type { Failure, SendOptions } from "./types.ts";
 
-/** A message or request that waits for its answer. */
-interface Pending {
-  readonly text: string;
-  readonly answer: Answer;
-  /** When it was first sent, in epoch milliseconds; `Infinity` until then. */
-  at: number;
-  isSent: boolean;
+/** A message or request; gets an id unless it has one. */
+interface Frame {
+  readonly id?: string;
+  readonly [field: string]: unknown;
 }
 
-/** A promise whose failure may be ignored. */
+const INVALID = "INVALID_MESSAGE";
+
+/** A promise with its two ends, whose failure may be ignored. */
 export function deferred(): Answer {
   const answer = Promise.withResolvers<unknown>();
   answer.promise.catch(() => {});
   return answer;
 }
 
-/** Makes an empty set of requests. */
-export function requestsOf(
-  parts: Pick<
-    Parts,
-    "options" | "timers" | "core" | "welcome" | "send" | "stirred"
-  >,
-): Requests {
-  const { options: { offlineQueue = { max: 100 } }, timers, core } = parts;
-  const { max: maxOffline = 0 } = offlineQueue as { readonly max?: number };
-  const pending = new Map<string, Pending>();
-  let inFlight = 0;
+/** Adds a frame; one whose id waits already is answered with it. */
+export function enqueue(
+  parts: Parts,
+  frame: Frame | undefined,
+  { offlineQueue = parts.options.offlineQueue ?? { max: 100 } }: SendOptions =
+    {},
+): Promise<unknown> {
+  const { pending, welcome, core } = parts;
+  const id = frame?.id ?? nextId();
+  const twin = pending.get(id);
+  if (twin) return twin.answer.promise;
+  const answer = deferred();
+  const { max = 0 } = offlineQueue as { readonly max?: number };
+  const most = welcome ? MAX_PENDING : core.status === "closed" ? 0 : max;
+  let reason: Failure["code"] | undefined;
+  let message: string | undefined;
+  try {
+    const text = JSON.stringify({ ...frame, id });
+    if (!frame) reason = INVALID;
+    else if (!most) reason = "OFFLINE";
+    else if (pending.size >= most) reason = "QUEUE_FULL";
+    else pending.set(id, { text, answer, max });
+  } catch (error) {
+    reason = INVALID;
+    message = `${error}`;
+  }
+  if (reason) answer.reject(failed(parts, reason, message));
+  else flush(parts);
+  stirred(parts);
+  return answer.promise;
+}
 
-  function flush(): void {
-    for (const [id, each] of pending) {
-      // The other half is for the client's own commands.
-      if (!(inFlight < parts.welcome?.limits.maxCommandsInFlight! / 2)) return;
-      if (each.isSent) continue;
-      each.isSent = true;
-      each.at = Math.min(each.at, Date.now());
-      inFlight++;
-      timers.after(`@${id}`, REQUEST_TIMEOUT_MS, () => refuse(id, "TIMEOUT"));
-      parts.send(each.text);
+/** Sends what waits, as much as the server takes at once. */
+export function flush(parts: Parts): void {
+  for (const [id, each] of parts.pending) {
+    const limits = parts.welcome?.limits;
+    // The other half is for the client's own commands.
+    if (!limits || parts.inFlight >= limits.maxCommandsInFlight / 2) return;
+    if (each.sentIn === parts.generation) continue;
+    const bytes = new TextEncoder().encode(each.text).length;
+    const most = limits.maxMessageBytes;
+    if (bytes > most) {
+      refuse(parts, id, "MESSAGE_TOO_LARGE", `${bytes} bytes`);
+      continue;
+    }
+    each.sentIn = parts.generation;
+    each.age ??= stopwatch();
+    parts.inFlight++;
+    after(parts, `@${id}`, REQUEST_TIMEOUT_MS, () => {
+      refuse(parts, id, "TIMEOUT");
+    });
+    send(parts, each.text);
+  }
+}
+
+/** Removes a request whose answer arrived. */
+export function settle(parts: Parts, id: unknown): Answer | undefined {
+  const each = parts.pending.get(id as string);
+  if (!each) return;
+  parts.pending.delete(id as string);
+  stop(parts, `@${id}`);
+  if (each.sentIn === parts.generation) parts.inFlight--;
+  flush(parts);
+  return each.answer;
+}
+
+function refuse(
+  parts: Parts,
+  id: string,
+  code: Failure["code"],
+  message?: string,
+): void {
+  settle(parts, id)?.reject(failed(parts, code, message));
+}
+
+/**
+ * The connection is lost.
+ *
+ * @param isFinal whether all are refused.
+ */
+export function requestsLost(parts: Parts, isFinal: boolean): void {
+  parts.inFlight = 0;
+  for (const [id, each] of parts.pending) {
+    if (isFinal) refuse(parts, id, "CLOSED");
+    else if (!each.max || each.age?.()! > MAX_RESEND_MS) {
+      refuse(parts, id, "CONNECTION_LOST");
     }
   }
-
-  function settle(id: unknown): Answer | undefined {
-    const each = pending.get(id as string);
-    if (!each) return;
-    pending.delete(id as string);
-    timers.stop(`@${id}`);
-    if (each.isSent) inFlight--;
-    flush();
-    return each.answer;
-  }
-
-  function refuse(id: string, code: Failure["code"]): void {
-    settle(id)?.reject(core.lastError = failure(code));
-    parts.stirred();
-  }
-
-  return {
-    count: () => pending.size,
-    flush,
-    enqueue(id, frame) {
-      const twin = pending.get(id);
-      if (twin) return twin.answer.promise;
-      const answer = deferred();
-      const text = JSON.stringify(frame);
-      const isClosed = core.status === "closed";
-      const max = parts.welcome ? MAX_PENDING : isClosed ? 0 : maxOffline;
-      if (pending.size < max) {
-        pending.set(id, { text, answer, at: Infinity, isSent: false });
-        flush();
-        parts.stirred();
-      } else answer.reject(failure(max ? "QUEUE_FULL" : "OFFLINE"));
-      return answer.promise;
-    },
-    settle,
-    lost(isFinal) {
-      inFlight = 0;
-      for (const [id, each] of pending) {
-        each.isSent = false;
-        if (isFinal) refuse(id, "CLOSED");
-        else if (!maxOffline || Date.now() - each.at > MAX_RESEND_MS) {
-          refuse(id, "CONNECTION_LOST");
-        }
-      }
-    },
-  };
 }

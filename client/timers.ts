@@ -1,5 +1,6 @@
 /**
- * Timers by name, all ended by one call.
+ * Timers by name, all ended by one call, and durations that a changed clock
+ * does not falsify.
  *
  * @module
  */
@@ -7,36 +8,48 @@
 /** Longest delay a timer can hold, in milliseconds. */
 export const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** Timers by name. */
-export interface Timers {
-  /** Runs `work` in `ms`; takes the place of an earlier one of that name. */
-  after(name: string, ms: number, work: () => void): void;
-  /** Whether one of that name is due. */
-  isDue(name: string): boolean;
-  /** Ends the one of that name. */
-  stop(name: string): void;
-  /** Ends all. */
-  stopAll(): void;
+/** What holds timers, by name. */
+export interface Timed {
+  /** Those that are due. */
+  readonly timers: Map<string, ReturnType<typeof setTimeout>>;
 }
 
-/** Makes an empty table of timers. */
-export function timerTable(): Timers {
-  const timers = new Map<string, ReturnType<typeof setTimeout>>();
-  const stop = (name: string) => {
-    clearTimeout(timers.get(name));
+/** Runs `work` in `ms`; takes the place of an earlier timer of that name. */
+export function after(
+  { timers }: Timed,
+  name: string,
+  ms: number,
+  work: () => void,
+): void {
+  clearTimeout(timers.get(name));
+  const fire = () => {
     timers.delete(name);
+    work();
   };
-  return {
-    after(name, ms, work) {
-      stop(name);
-      const fire = () => {
-        timers.delete(name);
-        work();
-      };
-      timers.set(name, setTimeout(fire, Math.min(ms, MAX_DELAY_MS)));
-    },
-    isDue: (name) => timers.has(name),
-    stop,
-    stopAll: () => timers.forEach((_, name) => stop(name)),
-  };
+  timers.set(name, setTimeout(fire, Math.min(ms, MAX_DELAY_MS)));
+}
+
+/** Ends a timer; all of them without a name. */
+export function stop({ timers }: Timed, name?: string): void {
+  for (const each of name ? [name] : timers.keys()) {
+    clearTimeout(timers.get(each));
+    timers.delete(each);
+  }
+}
+
+/** Milliseconds on a clock that is never set; only differences mean anything. */
+export function monotonic(): number {
+  return performance.now();
+}
+
+/**
+ * Starts to measure. The monotonic clock may stand still while the machine
+ * sleeps, the wall clock may be set back: the longer of both counts.
+ *
+ * @returns reads the milliseconds since.
+ */
+export function stopwatch(): () => number {
+  const wall = Date.now();
+  const mono = monotonic();
+  return () => Math.max(Date.now() - wall, monotonic() - mono);
 }

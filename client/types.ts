@@ -38,24 +38,24 @@ export interface Options {
    */
   readonly maxReconnectAttempts?: number;
   /**
-   * Whether `sendMessage` sends at most one message of a type and channel
-   * every `throttleTime`: the first at once, then the newest. A message that a
-   * newer one replaced is not sent; its promise settles with the newer one's.
-   * Messages with an `id` of their own and batches always go. Also sets how
-   * often traffic alone notifies `onState`. Received messages are never
-   * skipped. Default `false`.
+   * Whether `sendMessage` sends at most one message of a type, channel and, in
+   * rooms, `event` every `throttleTime`. The others wait for their turn, in
+   * order; of those with the same `key`, only the newest is sent. Messages
+   * with an `id` of their own and batches are sent at once. Also sets how often
+   * traffic alone notifies `onState`. Received messages are never skipped.
+   * Default `false`.
    */
   readonly enableThrottle?: boolean;
-  /** Milliseconds between messages of one type. Default 100. */
+  /** Milliseconds between two such messages. Default 100. */
   readonly throttleTime?: number;
   /**
-   * Whether `sendMessage` waits until no newer message of the same type and
-   * channel came for `debounceTime`; what was replaced fares as with
-   * `enableThrottle`. With both, the newest goes `debounceTime` after the first
-   * that waits. Default `false`.
+   * Whether `sendMessage` waits until no other such message was sent for
+   * `debounceTime`, and then sends all that wait, in order; of those with the
+   * same `key`, only the newest. With `enableThrottle`, too, they are sent
+   * `debounceTime` after the first that waits. Default `false`.
    */
   readonly enableDebounce?: boolean;
-  /** Milliseconds of quiet before a message is sent. Default 200. */
+  /** Milliseconds of quiet before messages are sent. Default 200. */
   readonly debounceTime?: number;
   /** Who we are; anonymous when absent. */
   readonly auth?: Auth;
@@ -78,14 +78,37 @@ export interface Options {
   readonly WebSocket?: new (url: string) => WebSocket;
 }
 
+/** How one message or request is sent: the pace and queue of {@link Options}. */
+export interface SendOptions extends
+  Pick<
+    Options,
+    | "enableThrottle"
+    | "throttleTime"
+    | "enableDebounce"
+    | "debounceTime"
+    | "offlineQueue"
+  > {
+  /**
+   * What the message is about. Of messages with the same key that wait for
+   * their pace, only the newest is sent; the others reject with `REPLACED`.
+   */
+  readonly key?: string;
+}
+
 /** Credentials. */
 export interface Auth {
   /**
-   * A token, or a function that gives a fresh one. The function is asked
-   * before every connection and when the token is about to expire; with a
-   * fixed token, expiry ends the connection for good.
+   * A token, or a function that gives a fresh one. The function is called
+   * before every connection and when the token is about to expire, again until
+   * it gives another one; with a fixed token, expiry ends the connection for
+   * good. Without a token (`""`, `undefined`) the connection is anonymous,
+   * `state.lastError` is `NO_TOKEN`, and the function is called at each
+   * heartbeat until it gives one.
    */
-  readonly token: string | (() => string | Promise<string>);
+  readonly token:
+    | string
+    | undefined
+    | (() => string | undefined | Promise<string | undefined>);
   /** Custom headers for the server, as in HTTP. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -101,8 +124,10 @@ export type Status = "connecting" | "connected" | "reconnecting" | "closed";
  * ended without a reason; `CONNECT_FAILED`: the token function or the making
  * of a socket threw; `TIMEOUT`: no `connected` within 10 s, no answer to a
  * request within 10 s, or silence after a ping for 5 s; `OFFLINE`: refused
- * since not connected; `QUEUE_FULL`: too many wait already; `CLOSED`: the
- * client was closed meanwhile; `MALFORMED_FRAME`: the server sent what is no frame.
+ * since not connected; `QUEUE_FULL`: too many wait already; `REPLACED`: not
+ * sent, since a newer message of the same `key` was; `CLOSED`: the client was
+ * closed meanwhile; `NO_TOKEN`: connected as anonymous, since `auth` gives no
+ * token; `MALFORMED_FRAME`: the server sent what is no frame.
  */
 export type ClientErrorCode =
   | "CONNECTION_LOST"
@@ -110,7 +135,9 @@ export type ClientErrorCode =
   | "TIMEOUT"
   | "OFFLINE"
   | "QUEUE_FULL"
+  | "REPLACED"
   | "CLOSED"
+  | "NO_TOKEN"
   | "MALFORMED_FRAME";
 
 /** What went wrong: a code to switch on, a sentence for a person. */
@@ -124,9 +151,6 @@ export interface Failure {
   /** What exactly was wrong with a frame. */
   readonly issues?: readonly Issue[] | undefined;
 }
-
-/** How a request fails: the server's refusal, or the client's own reason. */
-export type RequestError = Error & Failure;
 
 /** How one joined channel stands. */
 export interface ChannelState {
@@ -143,6 +167,8 @@ export interface ChannelState {
   readonly recovered: boolean | null;
   /** Events received from history since the last join or resume. */
   readonly caughtUp: number;
+  /** The alias that it was joined by. */
+  readonly alias?: string | undefined;
   /** Why it was refused. */
   readonly code?: RefusalCode | ClientErrorCode | undefined;
 }
@@ -157,6 +183,8 @@ export interface ClientState {
   readonly connectionError: Failure | null;
   /** Tries since the connection was lost; 0 once it stands. */
   readonly reconnectAttempts: number;
+  /** When the next try begins, in epoch milliseconds; `null` unless waiting. */
+  readonly nextRetryAt: number | null;
   /** Connections made before the present one. */
   readonly reconnects: number;
   /**
@@ -299,25 +327,41 @@ export interface Client {
    */
   disconnect(): void;
   /**
+   * Asks for the token again, now. Another one is given to the server on the
+   * same connection; one of another user makes another connection, which
+   * continues the channels from where they stand and refuses with `CLOSED`
+   * what waits.
+   */
+  refresh(): void;
+  /**
    * Publishes a message. When the connection breaks before the answer, it is
    * sent again under the same `id`, which the server takes only once. May be
    * ignored: a failure is then seen in `state.lastError` only.
    *
+   * @param options pace and queue, in place of the connection's.
    * @returns positions of what was accepted; for `TEST` its echo.
    * @throws {RequestError} the server's refusal, `OFFLINE`, `QUEUE_FULL`,
-   * `TIMEOUT`, `CLOSED` or `CONNECTION_LOST`.
+   * `REPLACED`, `TIMEOUT`, `CLOSED` or `CONNECTION_LOST`; `INVALID_MESSAGE`
+   * and `MESSAGE_TOO_LARGE` also without asking the server.
    */
   sendMessage<const Message extends Outgoing | OutgoingBatch>(
     message: Message,
+    options?: SendOptions,
   ): Promise<Sent<Message["type"]>>;
   /**
    * Publishes many messages in order, in few frames.
    *
    * @throws {RequestError} as `sendMessage`; earlier frames stay published.
    */
-  sendBatch(messages: readonly Outgoing[]): Promise<ReplyPayload<"published">>;
+  sendBatch(
+    messages: readonly Outgoing[],
+    options?: SendOptions,
+  ): Promise<ReplyPayload<"published">>;
   /** The same as `sendBatch`. */
-  batch(messages: readonly Outgoing[]): Promise<ReplyPayload<"published">>;
+  batch(
+    messages: readonly Outgoing[],
+    options?: SendOptions,
+  ): Promise<ReplyPayload<"published">>;
   /**
    * Calls `handler` for every event of a type in the joined channels: in
    * order within a channel, none twice.
@@ -347,8 +391,8 @@ export interface Client {
   request<Verb extends keyof Requests>(
     verb: Verb,
     ...payload: Record<never, never> extends RequestPayload<Verb>
-      ? [payload?: RequestPayload<Verb>]
-      : [payload: RequestPayload<Verb>]
+      ? [payload?: RequestPayload<Verb>, options?: SendOptions]
+      : [payload: RequestPayload<Verb>, options?: SendOptions]
   ): Promise<Response<Verb>>;
   /**
    * Calls `listener` when events are lost for good.

@@ -1,10 +1,11 @@
 /**
  * `<kaldrix-devtoolbar>`: what a connection does, on any page.
  *
- * One script tag is enough: it adds the element, which opens a connection of
- * its own to the server that the script came from. To watch the application's
- * connection instead, set the element's `client`. Loaded as
- * `/devtoolbar.js?auto=off` the script only defines the element.
+ * One script tag is enough: it adds the element, which shows the connection
+ * that the page uses, and only if there is none opens one of its own to the
+ * server that the script came from. To choose a connection, set the element's
+ * `client`. Loaded as `/devtoolbar.js?auto=off` the script only defines the
+ * element.
  *
  * @module
  */
@@ -26,6 +27,12 @@ export const TAG = "kaldrix-devtoolbar";
 /** Shortest time between two drawings, in milliseconds. */
 export const DRAW_MS = 200;
 
+/** How long the page may take to make its own connection, in milliseconds. */
+export const FIND_MS = 1_000;
+
+/** Connections that toolbars opened themselves. */
+const own = new WeakSet<Client>();
+
 /** What `replay` events carry. */
 export interface ReplayDetail {
   /** The message, as it came when it was recorded. */
@@ -33,8 +40,9 @@ export interface ReplayDetail {
 }
 
 /**
- * The element. Attributes: `url` of a connection of its own (default `/ws` on
- * the script's server), `open`. Dispatches `replay` ({@link ReplayDetail}) for
+ * The element. Attributes: `url` of a connection of its own, which it then
+ * opens at once (default: `/ws` on the script's server, when the page has made
+ * no connection after {@link FIND_MS}), `open`. Dispatches `replay` ({@link ReplayDetail}) for
  * every message played again.
  */
 export class KaldrixDevtoolbar extends HTMLElement {
@@ -44,7 +52,9 @@ export class KaldrixDevtoolbar extends HTMLElement {
   readonly #recording = new Recording();
   #imported: Recording | null = null;
   #client: Client | null = null;
+  #chosen: Client | null = null;
   #own: Client | null = null;
+  #finding: ReturnType<typeof setTimeout> | undefined;
   #undo: (() => void)[] = [];
   #stopReplay: (() => void) | null = null;
   #replaying: number | null = null;
@@ -65,16 +75,18 @@ export class KaldrixDevtoolbar extends HTMLElement {
   }
 
   /**
-   * The connection watched. Set it to watch the application's; `null` goes
-   * back to one of the element's own. What was recorded is kept.
+   * The connection watched: a client, or a hook, whose client it is. `null`
+   * goes back to the page's, or one of the element's own. What was recorded is
+   * kept.
    */
   get client(): Client | null {
     return this.#client;
   }
-  set client(client: Client | null) {
-    if (client === this.#client && client !== null) return;
+  set client(client: Client | { readonly client: Client } | null) {
+    const chosen = client && "client" in client ? client.client : client;
+    if (chosen === this.#client && chosen !== null) return;
     this.#forget();
-    this.#client = client;
+    this.#client = this.#chosen = chosen;
     if (this.isConnected) this.#watch();
   }
 
@@ -170,10 +182,39 @@ export class KaldrixDevtoolbar extends HTMLElement {
   }
 
   #watch(): void {
-    const client = this.#client ??= this.#own = connect(
-      this.getAttribute("url") ?? new URL("/ws", import.meta.url).href,
-      { client: TAG },
-    );
+    const url = this.getAttribute("url");
+    const client = this.#chosen ?? (url === null ? this.#ofPage() : undefined);
+    if (client) this.#follow(client);
+    else if (url !== null) this.#openOwn(url);
+    else this.#finding = setTimeout(() => this.#find(), FIND_MS);
+    this.#soon();
+  }
+
+  /** Follows the page's connection, its own until there is one. */
+  #find(): void {
+    const client = this.#ofPage();
+    if (client) {
+      this.#forget();
+      return this.#follow(client);
+    }
+    if (!this.#own) this.#openOwn(new URL("/ws", import.meta.url).href);
+    this.#finding = setTimeout(() => this.#find(), FIND_MS);
+  }
+
+  /** The newest connection that the page made and has not closed. */
+  #ofPage(): Client | undefined {
+    const { kaldrix } = globalThis as { kaldrix?: Set<Client> };
+    return [...kaldrix ?? []].filter((each) => !own.has(each)).at(-1);
+  }
+
+  #openOwn(url: string): void {
+    this.#own = connect(url, { client: TAG });
+    own.add(this.#own);
+    this.#follow(this.#own);
+  }
+
+  #follow(client: Client): void {
+    this.#client = client;
     this.#undo = [
       client.onFrame((tapped) => {
         this.#recording.add(tapped, client.state.clockOffsetMs);
@@ -185,10 +226,10 @@ export class KaldrixDevtoolbar extends HTMLElement {
   }
 
   #forget(): void {
+    clearTimeout(this.#finding);
     for (const undo of this.#undo.splice(0)) undo();
     this.#own?.disconnect();
-    if (this.#client === this.#own) this.#client = null;
-    this.#own = null;
+    this.#client = this.#own = null;
   }
 
   /** Draws soon, and then at most every {@link DRAW_MS}. */

@@ -15,7 +15,13 @@ import type { ExampleProps } from "../../docs/examples/react.tsx";
 import { useWebSocket } from "../../client/react.ts";
 import type { Options } from "../../client/react.ts";
 
-export { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+export {
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 
 /** What the test looks at. */
 const seen = {

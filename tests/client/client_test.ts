@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { mock } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { connect } from "../../client/client.ts";
+import { connect, RequestError } from "../../client/client.ts";
 import type { Client, Gap, Options } from "../../client/client.ts";
 import * as limits from "../../client/limits.ts";
 
 const NOON = Date.UTC(2025, 7, 7, 12);
-const MAX_BUNDLE_BYTES = 4_608;
+const MAX_BUNDLE_BYTES = 5_120;
 const HEARTBEAT_MS = 25_000;
 
 interface Sent {
@@ -102,6 +102,10 @@ function block(seq: number, more: object = {}): Record<string, unknown> {
 /** A client on mocked time, with what it delivered. */
 async function setup(options: Options = {}) {
   mock.timers.enable({ apis: ["Date", "setTimeout"], now: NOON });
+  steppedMs = sleptMs = 0;
+  const now = Date.now;
+  Date.now = () => now() + steppedMs;
+  performance.now = () => now() + sleptMs;
   peers.length = 0;
   const client = connect("ws://server/ws", {
     WebSocket: Peer as unknown as new (url: string) => WebSocket,
@@ -120,9 +124,16 @@ async function setup(options: Options = {}) {
     [Symbol.dispose]() {
       client.disconnect();
       mock.timers.reset();
+      performance.now = monotonic;
     },
   };
 }
+
+const monotonic = performance.now.bind(performance);
+/** How far the wall clock is ahead of the timers. */
+let steppedMs = 0;
+/** How far the monotonic clock is. */
+let sleptMs = 0;
 
 const settled = async () => {
   for (let i = 0; i < 10; i++) await Promise.resolve();
@@ -293,6 +304,177 @@ Deno.test("an expired token is renewed by its function, a fixed one is final", a
   parts.peer().welcome();
   parts.peer().drop(4401, "TOKEN_EXPIRED");
   assert.equal(parts.client.state.status, "closed");
+});
+
+Deno.test("a refresh that cannot be checked now is tried again", async () => {
+  let count = 0;
+  using parts = await setup({ auth: { token: () => `t${++count}` } });
+  const { peer } = parts;
+  peer().welcome();
+  peer().reply("token_expiring", { inMs: 60_000 });
+  await tick(15_000);
+  peer().reply("error", {
+    code: "STORE_UNAVAILABLE",
+    message: "",
+    retryAfterMs: 3_000,
+  }, peer().of("refresh")[0]!.id);
+  await tick(2_999);
+  assert.equal(peer().of("refresh").length, 1);
+  await tick(1);
+  assert.equal(peer().of("refresh").length, 2);
+  peer().reply("refreshed", { expiresAt: "x" }, peer().of("refresh")[1]!.id);
+  await tick(11_000);
+  assert.equal(peer().of("refresh").length, 2, "done");
+});
+
+Deno.test("a connect that cannot be checked now waits as long as asked", async () => {
+  using parts = await setup({ auth: { token: "t" } });
+  parts.peer().onopen?.();
+  parts.peer().reply("error", {
+    code: "STORE_UNAVAILABLE",
+    message: "",
+    retryAfterMs: 4_000,
+  }, parts.peer().of("connect")[0]!.id);
+  assert.equal(parts.client.state.status, "reconnecting");
+  assert.equal(parts.client.state.nextRetryAt, NOON + 4_000);
+  await tick(3_999);
+  assert.equal(peers.length, 1);
+  await tick(1);
+  assert.equal(peers.length, 2);
+  assert.equal(parts.client.state.nextRetryAt, null);
+});
+
+Deno.test("a token function that throws or repeats itself is asked until the end", async () => {
+  const answers = ["old", "old", new Error("login is down"), "old", "new"];
+  using parts = await setup({
+    auth: {
+      token: () => {
+        const answer = answers.shift() ?? "new";
+        if (typeof answer === "string") return answer;
+        throw answer;
+      },
+    },
+  });
+  const { peer } = parts;
+  peer().welcome();
+  peer().reply("token_expiring", { inMs: 10_000 });
+  for (let i = 0; i < 9; i++) await tick(1_000);
+  assert.deepEqual(peer().of("refresh").map(({ payload }) => payload.token), [
+    "new",
+  ]);
+});
+
+Deno.test("a fixed token is never refreshed with itself", async () => {
+  using parts = await setup({ auth: { token: "fixed" } });
+  parts.peer().welcome();
+  for (let i = 0; i < 30; i++) {
+    parts.peer().reply("token_expiring", { inMs: 2_000 });
+    await tick(1_000);
+  }
+  assert.equal(parts.peer().of("refresh").length, 0);
+});
+
+Deno.test("refresh() gives the server a new token at once, a known one never", async () => {
+  let token = "a";
+  using parts = await live({ auth: { token: () => token } });
+  parts.client.refresh();
+  await settled();
+  assert.equal(parts.peer().of("refresh").length, 0);
+  token = "b";
+  parts.client.refresh();
+  await settled();
+  assert.deepEqual(parts.peer().of("refresh")[0]!.payload, { token: "b" });
+  assert.equal(peers.length, 1);
+});
+
+Deno.test("a token of another user makes another connection that misses nothing", async () => {
+  let token = "alice";
+  using parts = await live({ auth: { token: () => token } });
+  const { client, heights } = parts;
+  parts.peer().event(11);
+  const waiting = outcome(client.sendMessage(rate(1)));
+  token = "bob";
+  client.refresh();
+  await settled();
+  parts.peer().reply(
+    "error",
+    { code: "FORBIDDEN", message: "another user" },
+    parts.peer().of("refresh")[0]!.id,
+  );
+  assert.equal(await waiting, "CLOSED", "bob does not send for alice");
+  assert.equal(client.state.connectionError?.code, "FORBIDDEN");
+  await settled();
+  assert.equal(peers.length, 2);
+  parts.peer().welcome();
+  assert.equal(parts.peer().of("connect")[0]!.payload.auth.token, "bob");
+  assert.deepEqual(parts.peer().of("subscribe")[0]!.payload.channels, [
+    { channel: "blocks", after: { epoch: "e1", seq: 11 } },
+  ]);
+  parts.peer().subscribed(joined("e1", 11));
+  parts.peer().event(12, { replay: true });
+  assert.deepEqual(heights, [11, 12]);
+});
+
+for (const none of ["", undefined]) {
+  Deno.test(`a token that is ${JSON.stringify(none)} means anonymous, until one comes`, async () => {
+    let token: string | undefined = none;
+    using parts = await live({ auth: { token: () => token } });
+    const { client } = parts;
+    assert.equal(parts.peer().of("connect")[0]!.payload.auth, undefined);
+    assert.equal(client.state.isConnected, true);
+    assert.equal(client.state.lastError?.code, "NO_TOKEN");
+    token = "t";
+    await tick(HEARTBEAT_MS);
+    await settled();
+    assert.equal(peers.length, 2);
+    parts.peer().welcome();
+    assert.equal(parts.peer().of("connect")[0]!.payload.auth.token, "t");
+    assert.equal(parts.peer().of("subscribe").length, 1);
+  });
+}
+
+// Clocks that are set
+
+for (const stepMs of [-60_000, -3_600_000, 3_600_000]) {
+  Deno.test(`a wall clock set by ${stepMs / 1_000} s changes no wait`, async () => {
+    using parts = await live();
+    parts.peer().reply("draining", { retryInMs: 1_000 });
+    steppedMs += stepMs;
+    parts.peer().drop(1012, "DRAINING");
+    await tick(999);
+    assert.equal(peers.length, 1);
+    await tick(1);
+    assert.equal(peers.length, 2);
+    parts.peer().welcome();
+    steppedMs += stepMs;
+    await tick(HEARTBEAT_MS);
+    assert.equal(parts.peer().of("ping").length, 1);
+    parts.peer().reply(
+      "pong",
+      { serverTime: new Date().toISOString() },
+      parts.peer().of("ping")[0]!.id,
+    );
+    assert.ok(parts.client.state.roundTripMs! >= 0);
+    await tick(limits.HEARTBEAT_GRACE_MS);
+    assert.equal(parts.client.state.isConnected, true);
+  });
+}
+
+Deno.test("a message is too old to be sent again by either clock", async () => {
+  const pass = [
+    (ms: number) => steppedMs += ms,
+    (ms: number) => {
+      sleptMs += ms;
+      steppedMs -= ms;
+    },
+  ];
+  for (const wait of pass) {
+    using parts = await live();
+    const sent = outcome(parts.client.sendMessage(rate(1)));
+    wait(limits.MAX_RESEND_MS + 1);
+    parts.peer().drop();
+    assert.equal(await sent, "CONNECTION_LOST");
+  }
 });
 
 Deno.test("a token function that throws is asked again later", async () => {
@@ -736,7 +918,7 @@ Deno.test("a message older than the server's memory of ids is not sent twice", a
   const sent = outcome(
     parts.client.sendMessage({ type: "TEST", payload: {} }),
   );
-  mock.timers.setTime(NOON + limits.MAX_RESEND_MS + 1);
+  steppedMs = limits.MAX_RESEND_MS + 1;
   parts.peer().drop();
   assert.equal(await sent, "CONNECTION_LOST");
 });
@@ -784,54 +966,274 @@ Deno.test("no answer within 10 s is TIMEOUT, after disconnect CLOSED", async () 
   assert.equal(await outcome(parts.client.request("ping")), "OFFLINE");
 });
 
-Deno.test("throttled, the first goes at once, then the newest", async () => {
+const rate = (n: number) => ({ type: "TEST", payload: { n } } as const);
+const numbers = (peer: Peer) => peer.of("TEST").map(({ payload }) => payload.n);
+
+Deno.test("throttled, messages keep their distance, and none is left out", async () => {
   using parts = await live({ enableThrottle: true, throttleTime: 100 });
   const { client, peer } = parts;
-  const all = [1, 2, 3].map((n) =>
-    client.sendMessage({ type: "TEST", payload: { n } })
-  );
-  assert.deepEqual(peer().of("TEST").map(({ payload }) => payload.n), [1]);
+  const all = [1, 2, 3].map((n) => client.sendMessage(rate(n)));
+  assert.deepEqual(numbers(peer()), [1]);
   await tick(99);
-  assert.equal(peer().of("TEST").length, 1);
+  assert.deepEqual(numbers(peer()), [1]);
   await tick(1);
-  assert.deepEqual(peer().of("TEST").map(({ payload }) => payload.n), [1, 3]);
+  assert.deepEqual(numbers(peer()), [1, 2]);
+  await tick(100);
+  assert.deepEqual(numbers(peer()), [1, 2, 3]);
   for (const { id, payload } of peer().of("TEST")) {
     peer().reply("TEST", payload, id);
   }
-  assert.deepEqual(await Promise.all(all), [{ n: 1 }, { n: 3 }, { n: 3 }]);
+  assert.deepEqual(await Promise.all(all), [{ n: 1 }, { n: 2 }, { n: 3 }]);
   await tick(100);
-  client.sendMessage({ type: "TEST", payload: { n: 4 } });
-  assert.equal(peer().of("TEST").length, 3);
+  client.sendMessage(rate(4));
+  assert.deepEqual(numbers(peer()), [1, 2, 3, 4]);
 });
 
-Deno.test("debounced, the newest goes after the quiet; an own id never waits", async () => {
+Deno.test("of messages with one key the newest is sent, the others reject with REPLACED", async () => {
+  using parts = await live();
+  const { client, peer } = parts;
+  const all = [1, 2, 3, 4].map((n) =>
+    client.sendMessage(rate(n), {
+      enableThrottle: true,
+      throttleTime: 50,
+      key: "cursor",
+    })
+  );
+  const other = client.sendMessage(rate(9), { enableThrottle: true, key: "b" });
+  await tick(50);
+  assert.deepEqual(numbers(peer()), [1, 9, 4]);
+  for (const { id } of peer().of("TEST")) peer().reply("TEST", {}, id);
+  assert.deepEqual(await Promise.all(all.map(outcome)), [
+    "fulfilled",
+    "REPLACED",
+    "REPLACED",
+    "fulfilled",
+  ]);
+  assert.equal(await outcome(other), "fulfilled");
+});
+
+Deno.test("in rooms the event tells messages apart", async () => {
+  using parts = await live({ enableThrottle: true });
+  const { client, peer } = parts;
+  const events = ["hello", "how", "are", "you", "typing"];
+  for (const event of events) {
+    client.sendMessage({
+      type: "ROOM_MESSAGE",
+      channel: "room:a",
+      payload: { event },
+    });
+  }
+  assert.deepEqual(
+    peer().of("ROOM_MESSAGE").map(({ payload }) => payload.event),
+    events,
+  );
+});
+
+Deno.test("debounced, all go after the quiet, with a key the newest; an own id never waits", async () => {
   using parts = await live({ enableDebounce: true, debounceTime: 200 });
   const { client, peer } = parts;
-  client.sendMessage({ type: "TEST", payload: { n: 1 } });
+  client.sendMessage(rate(1));
+  client.sendMessage(rate(10), { key: "a" });
   await tick(150);
-  client.sendMessage({ type: "TEST", payload: { n: 2 } });
+  client.sendMessage(rate(2));
+  const newest = client.sendMessage(rate(20), { key: "a" });
   await tick(150);
-  assert.equal(peer().of("TEST").length, 0);
-  client.sendMessage({ type: "TEST", id: "mine", payload: { n: 3 } });
-  assert.equal(peer().of("TEST").length, 1);
+  assert.deepEqual(numbers(peer()), []);
+  client.sendMessage({ ...rate(3), id: "mine" });
+  assert.deepEqual(numbers(peer()), [3]);
   await tick(50);
-  assert.deepEqual(peer().of("TEST").map(({ payload }) => payload.n), [3, 2]);
+  assert.deepEqual(numbers(peer()), [3, 1, 2, 20]);
+  const { id } = peer().of("TEST").at(-1)!;
+  peer().reply("TEST", { ok: true }, id);
+  assert.deepEqual(await newest, { ok: true });
 });
 
-Deno.test("throttled and debounced, the newest goes although it never falls quiet", async () => {
+Deno.test("throttled and debounced, messages go although it never falls quiet", async () => {
   using parts = await live({
     enableThrottle: true,
     enableDebounce: true,
     debounceTime: 200,
   });
   for (let n = 1; n <= 10; n++) {
-    parts.client.sendMessage({ type: "TEST", payload: { n } });
+    parts.client.sendMessage(rate(n), { key: "k" }).catch(() => {});
     await tick(50);
   }
-  assert.deepEqual(
-    parts.peer().of("TEST").map(({ payload }) => payload.n),
-    [4, 8],
+  assert.deepEqual(numbers(parts.peer()), [4, 8]);
+});
+
+Deno.test("whatever the pace, a message resolves only if the server got it", async () => {
+  const step = fc.record({
+    waitMs: fc.nat(150),
+    key: fc.option(fc.constantFrom("a", "b"), { nil: undefined }),
+  });
+  const pace = fc.record({
+    enableThrottle: fc.boolean(),
+    enableDebounce: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 20 }),
+      pace,
+      async (steps, pace) => {
+        using parts = await live(pace);
+        const all: Promise<string>[] = [];
+        for (const [n, { waitMs, key }] of steps.entries()) {
+          const options = key === undefined ? {} : { key };
+          all.push(outcome(parts.client.sendMessage(rate(n), options)));
+          await tick(waitMs);
+        }
+        await tick(5_000);
+        const sent = new Set(numbers(parts.peer()));
+        for (const { id } of parts.peer().of("TEST")) {
+          parts.peer().reply("TEST", {}, id);
+        }
+        const outcomes = await Promise.all(all);
+        for (const [n, outcome] of outcomes.entries()) {
+          const isReplaceable = steps[n]!.key !== undefined;
+          assert.equal(outcome, sent.has(n) ? "fulfilled" : "REPLACED");
+          assert.ok(sent.has(n) || isReplaceable);
+        }
+      },
+    ),
+    { numRuns: 100 },
   );
+});
+
+Deno.test("what waits for its pace is bounded", async () => {
+  using parts = await live({ enableThrottle: true });
+  const all = Array.from(
+    { length: limits.MAX_PENDING + 2 },
+    (_, n) => outcome(parts.client.sendMessage(rate(n))),
+  );
+  assert.equal(await all.at(-1), "QUEUE_FULL");
+});
+
+// What is refused before it is sent
+
+Deno.test("a message above the server's limit is refused at once, when it fits it goes", async () => {
+  using parts = await live();
+  const { client, peer } = parts;
+  const send = (text: string) =>
+    client.sendMessage({ type: "TEST", payload: { text } });
+  await assert.rejects(send("x".repeat(65_536)), { code: "MESSAGE_TOO_LARGE" });
+  await assert.rejects(send("€".repeat(22_000)), { code: "MESSAGE_TOO_LARGE" });
+  assert.equal(client.state.pending, 0);
+  assert.equal(client.state.lastError?.code, "MESSAGE_TOO_LARGE");
+  send("x".repeat(65_000));
+  assert.equal(peer().of("TEST").length, 1);
+});
+
+Deno.test("a message that waited is checked against the limits of the server it meets", async () => {
+  using parts = await setup();
+  const long = parts.client.sendMessage({
+    type: "TEST",
+    payload: { text: "x".repeat(70_000) },
+  });
+  const short = parts.client.request("ping");
+  parts.peer().welcome();
+  assert.equal(await outcome(long), "MESSAGE_TOO_LARGE");
+  assert.equal(parts.peer().of("TEST").length, 0);
+  parts.peer().reply("pong", {}, parts.peer().of("ping")[0]!.id);
+  assert.equal(await outcome(short), "fulfilled");
+});
+
+Deno.test("channels are asked for in frames that the server takes", async () => {
+  using parts = await setup();
+  const names = Array.from(
+    { length: 300 },
+    (_, n) => `room:${n}-${"é".repeat(100)}`,
+  );
+  for (const name of names) {
+    parts.client.joinChannel(name, {
+      after: { epoch: "e".repeat(64), seq: 9 },
+    });
+  }
+  parts.peer().welcome();
+  const frames = parts.peer().of("subscribe");
+  assert.ok(frames.length > 1);
+  for (const frame of frames) {
+    assert.ok(new TextEncoder().encode(JSON.stringify(frame)).length < 65_536);
+  }
+  assert.deepEqual(
+    frames.flatMap(({ payload }) =>
+      payload.channels.map(({ channel }: { channel: string }) => channel)
+    ),
+    names,
+  );
+});
+
+Deno.test("what is no message rejects, and throws nothing", async () => {
+  using parts = await live();
+  const { sendMessage, sendBatch } = parts.client as unknown as {
+    sendMessage(message?: unknown): Promise<unknown>;
+    sendBatch(messages?: unknown): Promise<unknown>;
+  };
+  const loop: Record<string, unknown> = {};
+  loop["loop"] = loop;
+  for (
+    const refused of [
+      sendMessage(),
+      sendMessage(null),
+      sendMessage("hi"),
+      sendMessage({}),
+      sendMessage({ type: "TEST", payload: { n: 1n } }),
+      sendMessage({ type: "TEST", payload: loop }),
+      sendMessage({ type: "BATCH_UPDATE" }),
+      sendBatch(),
+      sendBatch({ length: 2 }),
+    ]
+  ) {
+    await assert.rejects(
+      refused,
+      (error) =>
+        error instanceof RequestError && error.code === "INVALID_MESSAGE",
+    );
+  }
+  assert.equal(parts.peer().sent.length, 2, "connect and subscribe");
+});
+
+Deno.test("a failure is a RequestError with its code, and reads as one", async () => {
+  using parts = await setup({ offlineQueue: "refuse" });
+  const error = await parts.client.request("ping").catch((error) => error);
+  assert.ok(error instanceof RequestError && error instanceof Error);
+  assert.equal(error.code, "OFFLINE");
+  assert.match(String(error), /OFFLINE/);
+  assert.match(JSON.stringify(error), /"message":"OFFLINE"/);
+});
+
+Deno.test("queue options may be given with each call", async () => {
+  using parts = await setup();
+  const { client } = parts;
+  assert.equal(
+    await outcome(client.request("ping", {}, { offlineQueue: "refuse" })),
+    "OFFLINE",
+  );
+  assert.equal(
+    await outcome(client.sendMessage(rate(1), { offlineQueue: "refuse" })),
+    "OFFLINE",
+  );
+  client.sendMessage(rate(2));
+  assert.equal(
+    await outcome(client.sendMessage(rate(3), { offlineQueue: { max: 1 } })),
+    "QUEUE_FULL",
+  );
+  assert.equal(client.state.pending, 1);
+});
+
+Deno.test("a BATCH_UPDATE of any length is split like sendBatch", async () => {
+  using parts = await live();
+  const updates = Array.from({ length: 250 }, (_, n) => rate(n));
+  const sent = parts.client.sendMessage({
+    type: "BATCH_UPDATE",
+    payload: { updates },
+  });
+  const frames = parts.peer().of("BATCH_UPDATE");
+  for (const { id, payload } of frames) {
+    assert.ok(payload.updates.length <= limits.MAX_BATCH_MESSAGES);
+    const accepted = payload.updates.map(({ id }: Sent) => ({ id }));
+    parts.peer().reply("published", { accepted }, id);
+  }
+  assert.equal((await sent).accepted.length, 250);
 });
 
 Deno.test("a batch keeps its order, its size and an id for each", async () => {
@@ -1098,7 +1500,7 @@ Deno.test("over a real socket the client connects, receives, loses and resumes",
 
 // The bundle
 
-Deno.test("the bundle fits 4.5 KiB gzipped and carries no zod", async (t) => {
+Deno.test("the bundle fits 5 KiB gzipped and carries no zod", async (t) => {
   const { stdout, success } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",

@@ -285,6 +285,69 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
   );
 
   await t.step(
+    "shows the page's connection, a hook's too, and opens none beside it",
+    () =>
+      onPage(async (page) => {
+        let sockets = 0;
+        page.on("websocket", () => sockets++);
+        // A page whose client comes before the toolbar has looked for one.
+        await using app = Deno.serve(
+          { port: 0, hostname: "127.0.0.1", onListen() {} },
+          () =>
+            new Response("<!doctype html><title>App</title><body></body>", {
+              headers: { "content-type": "text/html" },
+            }),
+        );
+        await page.goto(`http://127.0.0.1:${app.addr.port}/`);
+        await page.evaluate(`(async () => {
+          await import("${server.url}/devtoolbar.js");
+          const { connect } = await import("${server.url}/client.js");
+          window.client = connect("${server.socketUrl}");
+        })()`);
+        const bar = toolbar(page);
+        const isShown = (what: string) =>
+          page.evaluate<boolean>(
+            `document.querySelector("kaldrix-devtoolbar").client === ${what}`,
+          );
+        await until(() => isShown("window.client"), "the page's client");
+        await bar.getByRole("button", { name: "KALDRIX toolbar" }).click();
+        await bar.getByRole("status").getByText("connected", { exact: true })
+          .waitFor();
+        assert.equal(sockets, 1);
+        await page.evaluate(`(async () => {
+          const { connect } = await import("${server.url}/client.js");
+          window.other = connect("${server.socketUrl}");
+          const hook = { state: other.state, get client() { return other } };
+          document.querySelector("kaldrix-devtoolbar").client = hook;
+        })()`);
+        assert.ok(await isShown("window.other"));
+        assert.equal(sockets, 2);
+      }),
+  );
+
+  await t.step(
+    "gives up its own connection when the page makes one later",
+    () =>
+      onPage(async (page) => {
+        let closed = 0;
+        page.on("websocket", (socket) => socket.on("close", () => closed++));
+        await opened(page, url);
+        await page.evaluate(`(async () => {
+          const { connect } = await import("${server.url}/client.js");
+          window.client = connect("${server.socketUrl}");
+        })()`);
+        await until(
+          () =>
+            page.evaluate<boolean>(
+              "document.querySelector('kaldrix-devtoolbar').client === window.client",
+            ),
+          "the page's client",
+        );
+        await until(() => closed === 1, "the end of its own");
+      }),
+  );
+
+  await t.step(
     "joins, shows, filters, pauses, inspects and leaves",
     () =>
       onPage(async (page) => {

@@ -3,7 +3,7 @@ import { mock } from "node:test";
 import { parseHTML } from "linkedom";
 import { createElement, StrictMode, useEffect } from "react";
 import type { ReactNode } from "react";
-import type { Options } from "../../client/react.ts";
+import type { Options, WebSocketHook } from "../../client/react.ts";
 
 // React looks for a page when it is loaded, the client when it connects.
 const { document, window } = parseHTML(
@@ -211,14 +211,184 @@ Deno.test("effects that leave on a loss and join again lose no position", async 
   assert.deepEqual(heights, [1, 2]);
 });
 
-Deno.test("other options make another connection, and the old one ends", async () => {
+/** What a component under test may do. */
+let hook: WebSocketHook;
+
+/** A component that joins blocks and shows what it was rendered with. */
+function Chosen({ of = {} }: { of?: Options }) {
+  const used = hook = useWebSocket({ ...options, ...of });
+  const { subscribe, joinChannel } = used;
+  useEffect(
+    () =>
+      subscribe("NEW_BLOCK", (message) => {
+        heights.push(message.payload.height);
+      }),
+    [subscribe],
+  );
+  useEffect(() => joinChannel("blocks"), [joinChannel]);
+  return createElement("i", null, used.state.status);
+}
+
+/** A token as a server would read it, unsigned. */
+const token = (sub: string, serial: number) =>
+  `h.${btoa(JSON.stringify({ sub, serial })).replace(/=+$/, "")}.s`;
+
+Deno.test("options that mean the same make one connection, pace and queue make none", async () => {
   await using parts = setup();
-  const Chosen = ({ url }: { url: string }) => {
-    useWebSocket({ ...options, url });
+  const variants: Options[] = [
+    {},
+    { autoReconnect: true, reconnectInterval: 5_000 },
+    { reconnectInterval: 5_000, autoReconnect: true, batch: true },
+    { enableThrottle: true, throttleTime: 50 },
+    { enableDebounce: true, offlineQueue: "refuse" },
+    { url: "http://server/ws" },
+  ];
+  await parts.render(
+    variants.map((of, key) => createElement(Chosen, { key, of })),
+  );
+  assert.equal(peers.length, 1);
+});
+
+Deno.test("pace and queue are each component's own", async () => {
+  await using parts = setup();
+  const hooks: WebSocketHook[] = [];
+  const Sender = ({ of }: { of: Options }) => {
+    hooks.push(useWebSocket({ ...options, ...of }));
     return null;
   };
-  await parts.render(createElement(Chosen, { url: "ws://one/ws" }));
-  await parts.render(createElement(Chosen, { url: "ws://two/ws" }));
+  await parts.render([
+    createElement(Sender, { key: 1, of: { offlineQueue: "refuse" } }),
+    createElement(Sender, { key: 2, of: { enableThrottle: true } }),
+  ]);
+  const [refusing, throttled] = [hooks.at(0)!, hooks.at(-1)!];
+  const message = { type: "TEST", payload: {} } as const;
+  await assert.rejects(refusing.sendMessage(message), { code: "OFFLINE" });
+  await assert.rejects(refusing.request("ping"), { code: "OFFLINE" });
+  await act(async () => await parts.peer().welcome());
+  for (let i = 0; i < 3; i++) {
+    refusing.sendMessage(message);
+    throttled.sendMessage(message);
+  }
+  assert.equal(parts.peer().of("TEST").length, 4);
+});
+
+Deno.test("another token of the same user is a refresh on the same connection", async () => {
+  heights.length = 0;
+  await using parts = setup();
+  const show = (serial: number) =>
+    parts.render(
+      createElement(Chosen, {
+        of: { auth: { token: token("alice", serial) } },
+      }),
+    );
+  await show(1);
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  await act(() => parts.peer().block(1));
+  await show(2);
+  await show(2);
+  await tick(0);
+  assert.equal(peers.length, 1);
+  assert.deepEqual(
+    parts.peer().sent.filter(({ type }) => type === "refresh")
+      .map(({ payload }) => payload),
+    [{ token: token("alice", 2) }],
+  );
+  await act(() => parts.peer().block(2));
+  assert.deepEqual(heights, [1, 2]);
+  await act(() => parts.peer().onclose?.({ code: 1006, reason: "" }));
+  await tick(10_000);
+  await act(async () => await parts.peer().welcome());
+  assert.equal(
+    parts.peer().sent[0].payload.auth.token,
+    token("alice", 2),
+    "the new token counts for later connections",
+  );
+});
+
+Deno.test("another user is another connection, which continues where the component stood", async () => {
+  heights.length = 0;
+  await using parts = setup();
+  const show = (user: string) =>
+    parts.render(
+      createElement(Chosen, { of: { auth: { token: token(user, 1) } } }),
+    );
+  await show("alice");
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  await act(() => parts.peer().block(1));
+  await show("bob");
+  await tick(0);
+  assert.equal(peers.length, 2);
+  assert.equal(parts.page.textContent, "connecting");
+  // Lost to alice's connection: nothing listens to it any more.
+  await act(() => peers[0]!.block(2));
+  await act(async () => await parts.peer().welcome());
+  assert.deepEqual(parts.peer().of("subscribe")[0]!.payload.channels, [
+    { channel: "blocks", after: { epoch: "e", seq: 1 } },
+  ]);
+  await tick(0);
+  await act(() => parts.peer().block(2));
+  assert.deepEqual(heights, [1, 2]);
+  await tick(LINGER_MS);
+  assert.equal(parts.open(), 1);
+});
+
+Deno.test("two users on one page have two connections", async () => {
+  await using parts = setup();
+  await parts.render(["alice", "bob"].map((user) =>
+    createElement(Chosen, {
+      key: user,
+      of: { auth: { token: token(user, 1) } },
+    })
+  ));
+  await tick(0);
+  assert.equal(peers.length, 2);
+});
+
+Deno.test("disconnect() is counted: the last component to say so ends the connection", async () => {
+  await using parts = setup();
+  const hooks = new Map<string, WebSocketHook>();
+  const Named = ({ name }: { name: string }) => {
+    hooks.set(name, useWebSocket(options));
+    return null;
+  };
+  const all = ["a", "b"].map((name) =>
+    createElement(Named, { key: name, name })
+  );
+  await parts.render(all);
+  await act(async () => await parts.peer().welcome());
+  await act(() => hooks.get("a")!.disconnect());
+  await act(() => hooks.get("a")!.disconnect());
+  assert.equal(parts.open(), 1);
+  await act(() => hooks.get("a")!.connect());
+  await act(() => hooks.get("b")!.disconnect());
+  assert.equal(parts.open(), 1);
+  await act(() => hooks.get("a")!.disconnect());
+  assert.equal(parts.open(), 0);
+  assert.equal(hooks.get("a")!.state.status, "closed");
+  await act(() => hooks.get("b")!.connect());
+  await tick(0);
+  assert.equal(parts.open(), 1);
+  // The only other one is away: nothing is left that wants a connection.
+  await parts.render(all[0]);
+  assert.equal(parts.open(), 0);
+});
+
+Deno.test("the hook gives the client that it uses", async () => {
+  await using parts = setup();
+  await parts.render(createElement(Chosen));
+  await act(async () => await parts.peer().welcome());
+  assert.equal(hook.client.state.sessionId, "s");
+  assert.equal(peers.length, 1);
+});
+
+Deno.test("another server is another connection, and the old one ends", async () => {
+  await using parts = setup();
+  await parts.render(createElement(Chosen, { of: { url: "ws://one/ws" } }));
+  await parts.render(createElement(Chosen, { of: { url: "ws://two/ws" } }));
   assert.equal(parts.open(), 2);
   await tick(LINGER_MS);
   assert.equal(parts.open(), 1);
@@ -253,6 +423,9 @@ Deno.test("the documented examples connect, follow blocks and show errors", asyn
   await using parts = setup();
   const { Advanced, Basic, BestPractices, ErrorHandling } = examples;
   const show = async (example: typeof Basic) => {
+    // Each with a connection of its own.
+    await parts.render(null);
+    await tick(LINGER_MS);
     await parts.render(createElement(example, { options }));
     await tick(0);
     return parts.peer();
