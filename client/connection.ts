@@ -222,6 +222,8 @@ export function connectionOf(
       if (!fresh || fresh === given) return;
       // A connection cannot change its user: the anonymous need another one.
       if (!token) return redial();
+      // Not when it is answered: the server may warn of the new one before.
+      stop(parts, "token");
       given = fresh;
       refreshing = transmit(parts, "refresh", { token: fresh });
     });
@@ -309,7 +311,6 @@ export function connectionOf(
     gap: (lost) => gap(parts, lost),
 
     refreshed(payload) {
-      stop(parts, "token");
       core.identity = { ...core.identity!, ...payload };
     },
   };

@@ -344,6 +344,19 @@ Deno.test("a connect that cannot be checked now waits as long as asked", async (
   assert.equal(parts.client.state.nextRetryAt, null);
 });
 
+Deno.test("a warning of the new token that comes before the answer counts", async () => {
+  let count = 0;
+  using parts = await setup({ auth: { token: () => `t${++count}` } });
+  const { peer } = parts;
+  peer().welcome();
+  peer().reply("token_expiring", { inMs: 4_000 });
+  await tick(1_000);
+  peer().reply("token_expiring", { inMs: 4_000 });
+  peer().reply("refreshed", { expiresAt: "x" }, peer().of("refresh")[0]!.id);
+  await tick(1_000);
+  assert.equal(peer().of("refresh").length, 2);
+});
+
 Deno.test("a token function that throws or repeats itself is asked until the end", async () => {
   const answers = ["old", "old", new Error("login is down"), "old", "new"];
   using parts = await setup({
