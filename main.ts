@@ -11,7 +11,9 @@ import { isExported } from "./platform/tracing.ts";
 import { pause } from "./platform/pause.ts";
 import { onEndAsked } from "./platform/signals.ts";
 import { SERVICE_VERSION } from "./platform/version.ts";
-import { openStoreAt } from "./store/open.ts";
+import { idSource } from "./protocol/envelope.ts";
+import { Continuity } from "./store/continuity.ts";
+import { openStoreAt, witnessAt } from "./store/open.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { createService } from "./server/service.ts";
@@ -33,6 +35,16 @@ export const settings: Settings = settingsOrExit();
 
 const logger = openLogger(settings.LOG_LEVEL, { readable: dev });
 const kv = await openStoreAt(settings.KV_PATH, { clock });
+const continuity = await Continuity.open({
+  store: kv,
+  witness: witnessAt(settings.KV_PATH),
+  clock,
+  nextId: idSource(),
+  report: (error) => logger.warn("witness", { error: String(error) }),
+});
+if (continuity.wasRestored) {
+  logger.warn("the store is not the one it was; all channels got new epochs");
+}
 // Loaded only where an exporter is set up.
 const telemetry = isExported()
   ? await import("./monitoring/telemetry.ts")
@@ -42,6 +54,7 @@ export const service: Service = createService({
   settings,
   secrets: secretsOrMadeUp(),
   kv,
+  continuity,
   clock,
   logger,
   assets: await readAssets(new URL("client/dist/", import.meta.url)),

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { bellsOf, isDatabase } from "../store/open.ts";
+import { bellsOf, isDatabase, witnessOf } from "../store/open.ts";
 import { FILE_SETTING_NAMES, readSettings, SettingsError } from "./settings.ts";
 
 const dev = Deno.args.includes("--dev");
@@ -32,7 +32,8 @@ function bySettings(): { address: string[]; store: string[] } {
     const { HOST, PORT, KV_PATH } = readSettings((name) => Deno.env.get(name), {
       dev,
     });
-    const files = [KV_PATH, bellsOf(KV_PATH)].filter((path) => path);
+    const files = [KV_PATH, bellsOf(KV_PATH), witnessOf(KV_PATH)]
+      .filter((path) => path);
     return {
       address: ["--host", HOST, "--port", String(PORT)],
       store: isDatabase(KV_PATH)

@@ -22,6 +22,7 @@ import { DoorbellLink } from "../realtime/doorbell_link.ts";
 import type { Link } from "../realtime/link.ts";
 import { LocalLink, mayRing } from "../realtime/local_link.ts";
 import { bellsOf } from "../store/open.ts";
+import type { Continuity } from "../store/continuity.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { Metrics } from "../monitoring/metrics.ts";
@@ -84,6 +85,8 @@ export interface ServiceOptions {
   logger: Logger;
   /** The built files, by path. */
   assets: ReadonlyMap<string, Asset>;
+  /** Marks how far the store came; absent in tests. */
+  continuity?: Continuity | undefined;
   /** Traces events from publish to delivery; none when absent. */
   tracing?: Tracing | undefined;
   /** Exports measurements, besides the routes. */
@@ -168,8 +171,13 @@ export function createService(options: ServiceOptions): Service {
     clock,
     nextId,
     retention: () => retention,
-    observer: metrics.log,
+    observer: {
+      ...metrics.log,
+      unreadable: (channel, range) =>
+        logger.error("unreadable", { channel, ...range }),
+    },
     tracing: options.tracing,
+    continuity: options.continuity,
   });
   const doorbell = openDoorbell();
   const links = openLinks();

@@ -13,6 +13,7 @@ import { digestOf, ID_MEMORY_MS, idName, isNamed } from "./id_memory.ts";
 import type { NamedDraft, UsedId } from "./id_memory.ts";
 import { statesOf } from "./latest_states.ts";
 import type { State } from "./latest_states.ts";
+import { isOwn } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
 
 /** Where a request's events stand, or why they were not accepted. */
@@ -125,7 +126,10 @@ export class DraftCommit {
     const idKey = isNamed(draft) ? idName(draft) : undefined;
     const used = idKey === undefined ? undefined : this.#used.get(idKey);
     if (used) {
-      return { id: id!, channel, epoch: used.epoch, seq: used.seq };
+      const head = this.channels.get(channel)?.head ??
+        this.#options.headOf(channel);
+      const { epoch } = isOwn(head, used.epoch, used.seq) ? head : used;
+      return { id: id!, channel, epoch, seq: used.seq };
     }
     const part = this.#partOf(draft);
     const { epoch } = part.head;

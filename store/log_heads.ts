@@ -31,6 +31,8 @@ export interface HeadRecord extends Head {
   readonly earlier: readonly Head[];
   /** Whether an earlier log of the same name may have been forgotten. */
   readonly isReborn: boolean;
+  /** The renewal that named its epoch; see `continuity.ts`. */
+  readonly renewal?: string;
 }
 
 /** A head, and the state of its key. */

@@ -8,6 +8,7 @@ import { within } from "../platform/deadline.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
 import type { Tracing } from "../platform/tracing.ts";
+import type { Continuity } from "./continuity.ts";
 import type { LoggedEntry } from "./entry.ts";
 import type {
   Draft,
@@ -43,6 +44,8 @@ export interface StoredEventLogOptions {
   readonly observer?: LogObserver;
   /** Records which publishes a commit holds. */
   readonly tracing?: Tracing | undefined;
+  /** Marks how far the store came. */
+  readonly continuity?: Pick<Continuity, "note" | "settled"> | undefined;
 }
 
 /** Appends to the store and reads from it, as {@link EventLog} promises. */
@@ -51,6 +54,7 @@ export class StoredEventLog implements EventLog {
   readonly #writer: LogWriter;
   readonly #reader: RowReader;
   readonly #trimmer: Trimmer;
+  readonly #continuity: StoredEventLogOptions["continuity"];
   #listener: (entries: readonly LoggedEntry[]) => void = () => {};
 
   /** Opens nothing yet: the first append or read does. */
@@ -58,12 +62,14 @@ export class StoredEventLog implements EventLog {
     const { random = systemRandom, observer = {} } = options;
     const parts = { ...options, random, observer };
     this.#clock = options.clock;
+    this.#continuity = options.continuity;
     this.#reader = new RowReader(options.store, observer);
     this.#trimmer = new Trimmer(parts);
     this.#writer = new LogWriter({
       ...parts,
       onCommit: (entries) => {
         this.#listener(entries);
+        options.continuity?.note();
         this.#trimmer.consider(entries);
       },
     });
@@ -100,6 +106,7 @@ export class StoredEventLog implements EventLog {
   async settled(): Promise<void> {
     await this.#writer.settled();
     await this.#trimmer.settled();
+    await this.#continuity?.settled();
   }
 
   #timely<T>(work: Promise<T>): Promise<T> {

@@ -15,11 +15,11 @@ async function argsFor(
 
 const PRODUCTION = { JWT_SECRET: "a secret that is long enough for a test" };
 
-Deno.test("the service may write its store and nothing else", async () => {
+Deno.test("the service may write its store, the witness beside it and nothing else", async () => {
   const args = await argsFor({ ...PRODUCTION, KV_PATH: "/data/log.db" });
   assert.deepEqual(args.filter((arg) => arg.startsWith("--allow")), [
-    "--allow-read=.,/data/log.db,/data/log.db.bells",
-    "--allow-write=/data/log.db,/data/log.db.bells",
+    "--allow-read=.,/data/log.db,/data/log.db.bells,/data/log.db.witness",
+    "--allow-write=/data/log.db,/data/log.db.bells,/data/log.db.witness",
   ]);
   const own = await argsFor({ ...PRODUCTION, KV_PATH: "" });
   assert.deepEqual(own.filter((arg) => arg.startsWith("--allow")), []);
