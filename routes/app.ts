@@ -36,6 +36,7 @@ import { refusalStream, sseRoutes } from "./sse.ts";
 import type { SseParts } from "./sse.ts";
 import { mountRootSocket, socketRoutes } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
+import { Unread } from "./unread.ts";
 
 /** Where operators' paths are. */
 const OPERATORS = "/api/admin/";
@@ -114,6 +115,7 @@ export function createApp(parts: AppParts): App {
   mount(app, sockets, gate);
   mountRootSocket(app, parts);
   app.use(withHeaders(parts));
+  app.use(new Unread(parts.clock).watch());
   app.use(withoutBody);
   app.use("/api/*", crossOrigin(gate));
   app.use("/sse", crossOrigin(gate));
@@ -131,9 +133,12 @@ function mountOthers(
 ): void {
   const byPath = Map.groupBy(routes, ({ path }) => path);
   for (const [path, all] of byPath) {
-    const methods = new Set(all.map(({ method }) => method.toUpperCase()));
-    if (methods.has("GET")) methods.add("HEAD");
-    const allow = [...methods, "OPTIONS"];
+    const allow = [
+      ...all.flatMap(({ method }) =>
+        method === "get" ? ["GET", "HEAD"] : [method.toUpperCase()]
+      ),
+      "OPTIONS",
+    ];
     app.all(path, async (c) => {
       await gate.request(c, rightAt(path));
       return otherMethod(c, allow);

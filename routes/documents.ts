@@ -78,7 +78,7 @@ async function json(text: string): Promise<Asset> {
   return await assetOf(new TextEncoder().encode(text), "application/json");
 }
 
-/** The host as it was asked for; a URL holds nothing that JSON would escape. */
+/** The host as it was asked for; `requireAddress` admits nothing that JSON would escape. */
 function hostOf(url: string): string {
   return new URL(url).host.slice(0, MAX_HOST_LENGTH);
 }

@@ -63,7 +63,9 @@ const HOST =
  */
 export function requireAddress({ url, headers }: Request): void {
   const host = headers.get("host");
-  if ((!host || HOST.test(host)) && URL.canParse(url)) return;
+  // A target may name another host than the header does.
+  const target = URL.parse(url)?.host ?? "";
+  if ((!host || HOST.test(host)) && HOST.test(target)) return;
   throw new Refusal("INVALID_MESSAGE", "Host or request target is malformed");
 }
 

@@ -84,18 +84,17 @@ function faultAnswer(
     supports: TYPES,
     default: TYPES[0]!,
   });
-  headers.set("content-type", type);
-  if (type === TYPES[0]) return Response.json(fault, { status, headers });
   const { code, message: detail, ...more } = fault;
-  const problem = {
-    type: `urn:kaldrix:${code}`,
-    title,
-    status,
-    detail,
-    code,
-    ...more,
-  };
-  return Response.json(problem, { status, headers });
+  const text = JSON.stringify(
+    type === TYPES[0]
+      ? fault
+      : { type: `urn:kaldrix:${code}`, title, status, detail, code, ...more },
+  );
+  const body = new TextEncoder().encode(text);
+  headers.set("content-type", type);
+  // Stays where `HEAD` takes the body away.
+  headers.set("content-length", String(body.byteLength));
+  return new Response(body, { status, headers });
 }
 
 const NOT_FOUND_PAGE = `<!DOCTYPE html>

@@ -1,0 +1,131 @@
+/**
+ * Answers on their way to callers. The platform takes a whole body at once and
+ * keeps it for as long as its reader likes; longer ones are therefore handed
+ * over in pieces, as they are read, and what is not read is bounded.
+ *
+ * @module
+ */
+import type { MiddlewareHandler } from "hono";
+import type { Clock } from "../platform/clock.ts";
+import { Refusal } from "../protocol/refusals.ts";
+import type { Env } from "./http.ts";
+
+/** Longest body handed over at once, and longest piece, in bytes. */
+export const PIECE_BYTES = 64 * 1024;
+/** Bytes of longer answers that one address may leave unread. */
+export const MAX_UNREAD_BYTES_PER_ADDRESS = 16 * 2 ** 20;
+/**
+ * Bytes of longer answers that all together may leave unread. Beyond it only
+ * addresses that have read theirs get more, up to twice as much.
+ */
+export const MAX_UNREAD_BYTES = 128 * 2 ** 20;
+/** How long a reader may take for one piece, in milliseconds. */
+export const READ_DEADLINE_MS = 30_000;
+/** When to ask again, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** The answers of one instance that are not read to their end. */
+export class Unread {
+  readonly #clock: Pick<Clock, "after">;
+  readonly #byAddress = new Map<string, number>();
+  #bytes = 0;
+
+  /** @param clock paces readers. */
+  constructor(clock: Pick<Clock, "after">) {
+    this.#clock = clock;
+  }
+
+  /** Bytes that wait to be read. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Hands over what comes from the handlers after it. Streams go their own
+   * way: they are bounded where they are written.
+   */
+  watch(): MiddlewareHandler<Env> {
+    return async (c, next) => {
+      await next();
+      const { res } = c;
+      if (!res.body || c.req.raw.method !== "GET") return;
+      if (res.headers.get("content-type")?.startsWith("text/event-stream")) {
+        return;
+      }
+      const body = new Uint8Array(await res.arrayBuffer());
+      const { bucket } = c.get("visitor") ?? { bucket: "" };
+      const isLong = body.byteLength > PIECE_BYTES;
+      const handed = isLong ? this.#inPieces(body, bucket) : body;
+      c.res = new Response(handed, res);
+      c.res.headers.set("content-length", String(body.byteLength));
+    };
+  }
+
+  #inPieces(
+    body: Uint8Array<ArrayBuffer>,
+    bucket: string,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const bytes = body.byteLength;
+    this.#requireRoom(bucket, bytes);
+    this.#hold(bucket, bytes);
+    let rest: Uint8Array<ArrayBuffer> | undefined = body;
+    let deadline: Disposable | undefined;
+    const end = () => {
+      deadline?.[Symbol.dispose]();
+      if (!rest) return;
+      rest = undefined;
+      this.#hold(bucket, -bytes);
+    };
+    return new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (controller) => {
+        deadline = this.#deadline(controller, end);
+      },
+      pull: (controller) => {
+        deadline?.[Symbol.dispose]();
+        if (!rest) return;
+        controller.enqueue(rest.subarray(0, PIECE_BYTES));
+        rest = rest.subarray(PIECE_BYTES);
+        if (rest.byteLength > 0) {
+          deadline = this.#deadline(controller, end);
+          return;
+        }
+        end();
+        controller.close();
+      },
+      cancel: end,
+    }, { highWaterMark: 0 });
+  }
+
+  /** An answer shorter than its length tells its reader that it was cut. */
+  #deadline(
+    controller: ReadableStreamDefaultController,
+    end: () => void,
+  ): Disposable {
+    return this.#clock.after(READ_DEADLINE_MS, () => {
+      end();
+      controller.close();
+    });
+  }
+
+  #requireRoom(bucket: string, bytes: number): void {
+    const own = this.#byAddress.get(bucket) ?? 0;
+    const isCrowded = this.#bytes + bytes > MAX_UNREAD_BYTES;
+    const isFull = this.#bytes + bytes > 2 * MAX_UNREAD_BYTES;
+    const isGreedy = own + bytes > MAX_UNREAD_BYTES_PER_ADDRESS;
+    if (!isGreedy && !isFull && !(isCrowded && own > 0)) return;
+    throw new Refusal(
+      "RATE_LIMITED",
+      isGreedy
+        ? `At most ${MAX_UNREAD_BYTES_PER_ADDRESS} bytes of answers may wait for one address to read them`
+        : "Too many answers wait to be read; try again",
+      { retryAfterMs: RETRY_MS },
+    );
+  }
+
+  #hold(bucket: string, bytes: number): void {
+    this.#bytes += bytes;
+    const own = (this.#byAddress.get(bucket) ?? 0) + bytes;
+    if (own === 0) this.#byAddress.delete(bucket);
+    else this.#byAddress.set(bucket, own);
+  }
+}
