@@ -151,5 +151,6 @@ async function end(signal: string): Promise<void> {
     logger.error("end_failed", { instance, part, error: text });
   });
   await Promise.race([ended, late]);
+  if (!dev) await drain.finish();
   Deno.exit(0);
 }

@@ -5,17 +5,24 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "../platform/clock.ts";
+import { TimedOut, within } from "../platform/deadline.ts";
+import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { Connection, Sessions } from "./sessions.ts";
 
-/** Clients still served after they were told to leave, in milliseconds. */
+/** How long clients are served after they were asked to leave, in milliseconds. */
 export const GRACE_MS = 750;
 /** Longest wait for the commit in flight, in milliseconds. */
 export const SETTLE_MS = 1_500;
 /** Time for close frames to reach their peers, in milliseconds. */
 export const CLOSE_MS = 500;
-/** Clients asked back in each second, so that they do not come all at once. */
+/**
+ * Time for requests in flight to be answered, in milliseconds, while new ones
+ * are refused: proxies try those elsewhere.
+ */
+export const FINISH_MS = 250;
+/** Clients asked back in each second, so that they do not return all at once. */
 export const RETURNS_PER_SECOND = 200;
 /** Shortest time over which clients are asked back, in milliseconds. */
 export const MIN_SPREAD_MS = 1_000;
@@ -30,50 +37,69 @@ export interface DrainParts {
   log: EventLog;
   /** Time. */
   clock: Clock;
-  /** Hears of bugs: one holds up neither the drain nor the other clients. */
+  /** Called with bugs: one delays neither the drain nor the other clients. */
   report: (error: unknown) => void;
   /** Uniform in [0, 1), for spreading clients out. */
   random?: () => number;
 }
 
-/** Takes the isolate out of service, once. */
+/** What asks to be admitted. */
+export type Admission = "connection" | "request";
+
+/**
+ * Takes the instance out of service, once. From the beginning on `/ready` says
+ * no and connections that would stay are refused; requests are answered until
+ * the end, since a proxy goes on sending them until it has let go.
+ */
 export class Drain {
   readonly #parts: DrainParts;
   #begun: Promise<void> | undefined;
+  #isFinishing = false;
 
   /** In service. */
   constructor(parts: DrainParts) {
     this.#parts = parts;
   }
 
-  /** Whether nothing new is accepted any more. */
+  /** Whether no connection is accepted any more. */
   get isDraining(): boolean {
     return this.#begun !== undefined;
   }
 
   /**
-   * Lets nobody in any more.
+   * Admits a connection that will stay, or a request.
    *
-   * @throws {Refusal} `DRAINING` once draining has begun.
+   * @throws {Refusal} `DRAINING` for a connection once draining has begun, for
+   * a request once {@link finish} was called.
    */
-  admit(): void {
-    if (!this.isDraining) return;
+  admit(what: Admission): void {
+    if (what === "request" ? !this.#isFinishing : !this.isDraining) return;
     throw new Refusal("DRAINING", undefined, { retryAfterMs: MIN_SPREAD_MS });
   }
 
   /**
-   * Tells every client when to come back, finishes the commit in flight, and
+   * Asks every client to come back later, finishes the commit in flight, and
    * closes all sockets with 1012. Takes at most {@link GRACE_MS} +
    * {@link SETTLE_MS} + {@link CLOSE_MS}.
    *
-   * @returns resolves when the isolate may end; again gives the same promise.
+   * @returns resolves when no connection is left; again gives the same promise.
    */
   begin(): Promise<void> {
     return this.#begun ??= this.#drain();
   }
 
+  /**
+   * Refuses requests too, and lets those in flight be answered.
+   *
+   * @returns resolves after {@link FINISH_MS}, when the process may exit.
+   */
+  async finish(): Promise<void> {
+    this.#isFinishing = true;
+    await pause(this.#parts.clock, FINISH_MS);
+  }
+
   async #drain(): Promise<void> {
-    const { sessions, log, report, random = systemRandom } = this.#parts;
+    const { sessions, clock, random = systemRandom } = this.#parts;
     const spreadMs = Math.min(
       MAX_SPREAD_MS,
       Math.max(MIN_SPREAD_MS, sessions.size * 1_000 / RETURNS_PER_SECOND),
@@ -81,33 +107,31 @@ export class Drain {
     this.#each((session) => {
       session.drain(GRACE_MS + Math.round(random() * spreadMs));
     });
-    if (sessions.size > 0) await this.#pass(GRACE_MS);
-    await this.#atMost(SETTLE_MS, log.settled().catch(report));
+    if (sessions.size > 0) await pause(clock, GRACE_MS);
+    await this.#settle();
     const open = sessions.size > 0;
     this.#each((session) => session.disconnect("DRAINING"));
-    if (open) await this.#pass(CLOSE_MS);
+    if (open) await pause(clock, CLOSE_MS);
   }
 
-  #each(tell: (session: Connection) => void): void {
+  /** Waits for the commit in flight; one that hangs is left to itself. */
+  async #settle(): Promise<void> {
+    const { log, clock, report } = this.#parts;
+    try {
+      await within(clock, SETTLE_MS, "The log", log.settled());
+    } catch (error) {
+      if (!(error instanceof TimedOut)) report(error);
+    }
+  }
+
+  #each(work: (session: Connection) => void): void {
     for (const { session } of this.#parts.sessions) {
       try {
-        tell(session);
+        work(session);
       } catch (error) {
         this.#parts.report(error);
       }
     }
-  }
-
-  async #atMost(ms: number, work: Promise<void>): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    using _timer = this.#parts.clock.after(ms, resolve);
-    await Promise.race([work, late]);
-  }
-
-  #pass(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#parts.clock.after(ms, resolve);
-    });
   }
 }
 
@@ -115,7 +139,7 @@ export class Drain {
  * Ends parts side by side: one that fails takes no time from the others.
  *
  * @param parts what ends each, by its name.
- * @param failed hears of those that failed.
+ * @param failed called with each that failed.
  * @returns resolves when all have ended, well or not; never rejects.
  */
 export async function endAll(

@@ -6,6 +6,7 @@
  */
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
+import type { Admission } from "../realtime/drain.ts";
 import type { SessionGuard } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { AUTOMATIC } from "../security/block_list.ts";
@@ -62,10 +63,10 @@ export interface GateParts extends BudgetsParts, OffencesParts {
    */
   identify: (token: string | undefined) => Promise<Principal>;
   /**
-   * Lets callers in.
-   * @throws {Refusal} `DRAINING` when the instance takes no more.
+   * Admits callers.
+   * @throws {Refusal} `DRAINING` when the instance takes no more of them.
    */
-  inService: () => void;
+  inService: (what: Admission) => void;
 }
 
 /** A caller let in who will stay. */
@@ -135,7 +136,7 @@ export class Gate implements Disposable {
     const passed = right.ignoresBlocks
       ? undefined
       : await this.#passBlock(c, visitor);
-    if (!right.inDrain) this.#parts.inService();
+    if (!right.inDrain) this.#parts.inService("request");
     if (right.isOpen) {
       if (!passed) this.#budgets.take(c, "http", visitor);
       return passed ?? ANONYMOUS_PRINCIPAL;
@@ -174,7 +175,7 @@ export class Gate implements Disposable {
   ): Promise<Awaited<Result>> {
     const visitor = this.#visitorOf(c);
     const passed = await this.#passBlock(c, visitor);
-    this.#parts.inService();
+    this.#parts.inService("connection");
     const { principal, refusal } = passed
       ? { principal: passed, refusal: undefined }
       : await this.#whoArrives(c, visitor);
@@ -183,7 +184,7 @@ export class Gate implements Disposable {
     }
     const block = this.#parts.blocks.blockOf(visitor.ip);
     if (block && !passes(block, principal)) throw this.#blocked(block);
-    this.#parts.inService();
+    this.#parts.inService("connection");
     this.#requireOrigin(c, visitor);
     this.#requireRoom(visitor);
     return await enter({ visitor, principal, refusal });

@@ -27,7 +27,7 @@ export interface Right {
   readonly isOpen?: true;
   /** Whether blocked addresses pass: only the token decides. */
   readonly ignoresBlocks?: true;
-  /** Whether an instance that drains goes on answering. */
+  /** Whether an instance that drains answers to the last. */
   readonly inDrain?: true;
   /**
    * Which channels the token must cover: `read` or `publish` each channel that

@@ -268,7 +268,7 @@ export function createService(options: ServiceOptions): Service {
     allowedOrigins: settings.ALLOWED_ORIGINS,
     requireAuth: settings.REQUIRE_AUTH,
     identify: identifier(tokens, revocations),
-    inService: () => drain.admit(),
+    inService: (what) => drain.admit(what),
     securityLog,
     now: () => clock.now(),
   });

@@ -4,6 +4,7 @@ import {
   CLOSE_MS,
   Drain,
   endAll,
+  FINISH_MS,
   GRACE_MS,
   MAX_SPREAD_MS,
   MIN_SPREAD_MS,
@@ -94,16 +95,20 @@ async function took(clock: ManualClock, work: Promise<void>): Promise<number> {
 
 Deno.test("an isolate in service admits, and refuses from the moment it drains", async () => {
   const { clock, drain } = bench();
-  drain.admit();
+  drain.admit("connection");
+  drain.admit("request");
   assert(!drain.isDraining);
   const done = drain.begin();
   assert(drain.isDraining);
-  assert.throws(() => drain.admit(), {
-    code: "DRAINING",
-    retryAfterMs: MIN_SPREAD_MS,
-  });
+  const refusal = { code: "DRAINING", retryAfterMs: MIN_SPREAD_MS };
+  assert.throws(() => drain.admit("connection"), refusal);
+  drain.admit("request");
   assert.equal(drain.begin(), done, "once");
   assert.equal(await took(clock, done), 0, "with nobody there it ends at once");
+  drain.admit("request");
+  const finished = drain.finish();
+  assert.throws(() => drain.admit("request"), refusal);
+  assert.equal(await took(clock, finished), FINISH_MS);
   assert.equal(clock.pending, 0);
 });
 

@@ -439,17 +439,22 @@ Deno.test("the service is alive, and ready when its parts are", async () => {
   assert.deepEqual(await states(), { ready: true, store: true, service: true });
 });
 
-Deno.test("a service that drains lets nobody in, and says when to come back", async () => {
+Deno.test("a service that drains accepts no connection, answers requests to the end, and says when to come back", async () => {
   // Its waits end with the test.
-  await using service = await openTestService({ clock: new ManualClock() });
+  const clock = new ManualClock();
+  await using service = await openTestService({ clock });
+  const token = await tokenOf("publisher", "1h", () => clock.now());
   await service.drain.begin();
-  const response = await publish(service, block(1));
-  assert.equal(response.headers.get("retry-after"), "1");
-  await refusedWith(response, "DRAINING");
-  await refusedWith(
-    await service.request("/ws", { headers: { upgrade: "websocket" } }),
-    "DRAINING",
-  );
+  const refused = await service.request("/ws", {
+    headers: { upgrade: "websocket" },
+  });
+  assert.equal(refused.headers.get("retry-after"), "1");
+  await refusedWith(refused, "DRAINING");
+  await refusedWith(await service.request("/sse?channels=blocks"), "DRAINING");
+  await accepted(await publish(service, block(1), token));
+  assert.deepEqual((await history(service, "")).seqs, [1]);
+  void service.drain.finish();
+  await refusedWith(await publish(service, block(2), token), "DRAINING");
   const ready = await service.request("/ready");
   assert.equal(ready.status, 503);
   assert.equal((await ready.json()).checks.service.detail, "draining");
