@@ -6,7 +6,6 @@
  */
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { BlockList } from "../security/block_list.ts";
-import { UNKNOWN_IP } from "../security/client_ip.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import type { Visitor } from "./http.ts";
 
@@ -59,5 +58,5 @@ export class Offences {
 }
 
 function isLoopback(ip: string): boolean {
-  return ip.startsWith("127.") || ip === "::1" || ip === UNKNOWN_IP;
+  return ip.startsWith("127.") || ip === "::1";
 }

@@ -1,12 +1,13 @@
 /**
- * Internet addresses in one normal form: IPv4 inside IPv6 (`::ffff:1.2.3.4`)
- * is IPv4, every address and network has exactly one spelling.
+ * Internet addresses in one normal form: IPv4 inside IPv6 (`::ffff:1.2.3.4`,
+ * and behind a NAT64 `64:ff9b::1.2.3.4`) is IPv4, every address and network
+ * has exactly one spelling, and what can be read in two ways is refused.
  *
  * @module
  */
 import ipaddr from "ipaddr.js";
 
-/** Longest text that is looked at as an address or network, in characters. */
+/** Longest text that is read as an address or network, in characters. */
 export const MAX_ADDRESS_LENGTH = 64;
 
 /** An address, or all addresses that begin alike. */
@@ -19,7 +20,7 @@ export interface Network {
   readonly prefix: number;
 }
 
-/** Addresses read lately that are remembered: a caller's is asked often. */
+/** Most addresses whose parsed form is cached: a caller's is read often. */
 export const MAX_REMEMBERED = 1_024;
 
 const remembered = new Map<string, Network>();
@@ -28,7 +29,8 @@ const remembered = new Map<string, Network>();
  * Reads a single address.
  *
  * @param text IPv4 in four decimal parts, or IPv6, a zone allowed.
- * @returns nothing when it is neither.
+ * @returns nothing when it is neither, or ambiguous: some readers take `010`
+ * for 8, and `::1.2.3.4` for `::ffff:1.2.3.4`.
  */
 export function parseAddress(text: string): Network | undefined {
   if (text.length > MAX_ADDRESS_LENGTH) return undefined;
@@ -46,23 +48,35 @@ function read(text: string): Network | undefined {
     return network(ipaddr.IPv4.parse(text).toByteArray(), 32);
   }
   if (!text.includes(":") || !ipaddr.IPv6.isValid(text)) return undefined;
+  const [, dotted] = ENDS_DOTTED.exec(text) ?? [];
+  if (dotted !== undefined) {
+    if (!ipaddr.IPv4.isValidFourPartDecimal(dotted)) return undefined;
+    if (text.startsWith(`::${dotted}`)) return undefined;
+  }
   return network(ipaddr.IPv6.parse(text).toByteArray(), 128);
 }
+
+/** The IPv4 part of an IPv6 address, before its zone. */
+const ENDS_DOTTED = /:([^:%]*\.[^:%]*)(?:%.*)?$/;
 
 /**
  * Reads an address or a network in CIDR notation.
  *
  * @param text such as `10.0.0.1`, `10.0.0.0/8` or `2001:db8::/32`.
- * @returns nothing when it is none of these.
+ * @returns nothing when it is none of these; nor for networks inside the
+ * NAT64 prefix, some of whose addresses are IPv4 and some are not.
  */
 export function parseNetwork(text: string): Network | undefined {
   const [, address = text, digits] = /^(.+)\/(\d{1,3})$/.exec(text) ?? [];
   const whole = parseAddress(address);
   if (!whole || digits === undefined) return whole;
-  // A mapped IPv4 network counts its prefix from the start of the IPv6 form.
+  // IPv4 inside IPv6 counts its prefix from the start of the IPv6 form.
   const mapped = whole.prefix === 32 && address.includes(":");
   const prefix = Number(digits) - (mapped ? 96 : 0);
   if (prefix < 0 || prefix > whole.prefix) return undefined;
+  const isInNat64 = address.includes(":") && Number(digits) >= 96 &&
+    startsWith(ipaddr.IPv6.parse(address).toByteArray(), NAT64);
+  if (isInNat64 && Number(digits) < 128) return undefined;
   return network(whole.bytes, prefix);
 }
 
@@ -77,15 +91,34 @@ export function widened(address: Network, prefix: number): Network {
 }
 
 const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
+/**
+ * How a NAT64 shows IPv4 addresses to IPv6 hosts: only those of the Internet.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6052#section-3.1}
+ */
+const NAT64 = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 function network(bytes: readonly number[], prefix: number): Network {
-  if (prefix >= 96 && MAPPED.every((byte, i) => bytes[i] === byte)) {
+  if (prefix >= 96 && startsWith(bytes, MAPPED)) {
     return network(bytes.slice(12), prefix - 96);
+  }
+  if (prefix === 128 && startsWith(bytes, NAT64)) {
+    const embedded = bytes.slice(12);
+    const isGlobal = ipaddr.fromByteArray(embedded).range() === "unicast";
+    // Nobody becomes 127.0.0.1 or 10.0.0.1 by a NAT64.
+    if (isGlobal) return network(embedded, 32);
   }
   const masked = mask(bytes, prefix);
   const address = ipaddr.fromByteArray(masked).toString();
   const text = prefix === bytes.length * 8 ? address : `${address}/${prefix}`;
   return { text, bytes: masked, prefix };
+}
+
+function startsWith(
+  bytes: readonly number[],
+  prefix: readonly number[],
+): boolean {
+  return prefix.every((byte, i) => bytes[i] === byte);
 }
 
 function mask(bytes: readonly number[], prefix: number): number[] {

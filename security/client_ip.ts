@@ -1,9 +1,10 @@
 /**
- * Whose connection it is: the socket's peer, or what trusted proxies say of
- * theirs.
+ * Whose connection it is: the socket's peer, or the one that trusted proxies
+ * name.
  *
  * @module
  */
+import { Refusal } from "../protocol/refusals.ts";
 import {
   type Network,
   NetworkMap,
@@ -14,10 +15,8 @@ import {
 
 /** Most proxies in a row that are followed. */
 export const MAX_HOPS = 16;
-/** How much of the end of `X-Forwarded-For` is looked at, in characters. */
+/** How much of the end of `X-Forwarded-For` is read, in characters. */
 export const MAX_FORWARDED_LENGTH = 2048;
-/** What a peer without an address is called, for instance on a Unix socket. */
-export const UNKNOWN_IP = "unknown";
 /** An IPv6 customer owns at least this network, so it counts as one caller. */
 const IPV6_BUCKET_PREFIX = 64;
 const IPV6_BUCKET_ENDING = `/${IPV6_BUCKET_PREFIX}`;
@@ -29,7 +28,10 @@ const IPV6_GROUP_PREFIX = 48;
  *
  * @param peer the socket's remote address.
  * @param forwardedFor the request's `X-Forwarded-For`, if any.
- * @returns its normal form, or {@link UNKNOWN_IP}.
+ * @returns its normal form.
+ * @throws {Refusal} `FORBIDDEN` when the peer's address cannot be read: Deno
+ * gives `0.0.0.0` for a connection that was reset meanwhile. Nothing could
+ * limit or block such a caller.
  */
 export type ClientIp = (
   peer: string,
@@ -40,7 +42,7 @@ export type ClientIp = (
  * Prepares to find callers' addresses. The header is read from the right, the
  * end that our own proxies wrote: the first address that is no trusted proxy
  * is the caller, whatever stands left of it. The header of a peer that is not
- * trusted is not read at all, and reading stops at what is no address.
+ * trusted is ignored, and reading stops at what is no address.
  *
  * @param options the proxies to trust, as addresses or CIDR.
  * @throws {RangeError} names the entry that is neither.
@@ -62,16 +64,18 @@ export function createClientIp(
     !trusted.holding(address).next().done;
 
   return (peer, forwardedFor) => {
-    let principal = parseAddress(peer);
-    if (!principal) return UNKNOWN_IP;
-    if (!forwardedFor || !isTrusted(principal)) return principal.text;
+    let caller = parseAddress(peer);
+    if (!caller || isUnspecified(caller)) {
+      throw new Refusal("FORBIDDEN", "The peer has no address");
+    }
+    if (!forwardedFor || !isTrusted(caller)) return caller.text;
     for (const hop of hopsOf(forwardedFor)) {
       const address = parseAddress(hop);
-      if (!address) break;
-      principal = address;
+      if (!address || isUnspecified(address)) break;
+      caller = address;
       if (!isTrusted(address)) break;
     }
-    return principal.text;
+    return caller.text;
   };
 }
 
@@ -99,6 +103,10 @@ export function groupOf(bucket: string): string | undefined {
   if (!bucket.endsWith(IPV6_BUCKET_ENDING)) return undefined;
   const network = parseNetwork(bucket);
   return network && widened(network, IPV6_GROUP_PREFIX).text;
+}
+
+function isUnspecified({ bytes }: Network): boolean {
+  return bytes.every((byte) => byte === 0);
 }
 
 /** The header's entries from the right, without ports and brackets. */

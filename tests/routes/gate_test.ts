@@ -230,7 +230,7 @@ Deno.test("an address is blocked for coming far too often, not for coming a litt
 
 Deno.test("the machine's own addresses are never blocked by themselves, only by hand", async () => {
   await using isolates = await openIsolates({ env: { RATE_LIMIT_MAX: "5" } });
-  for (const ip of ["127.0.0.1", "::1", "::ffff:127.0.0.1", "not an address"]) {
+  for (const ip of ["127.0.0.1", "::1", "::ffff:127.0.0.1"]) {
     const seen = await statuses(isolates, MAX_VIOLATIONS + 10, { ...BAD, ip });
     assert(!seen.includes(403), ip);
   }
@@ -238,6 +238,16 @@ Deno.test("the machine's own addresses are never blocked by themselves, only by 
   assert.deepEqual(blocks.list(), []);
   await blocks.blockIP("127.0.0.1");
   assert.deepEqual(await statuses(isolates, 1, { ip: "127.0.0.1" }), [403]);
+});
+
+Deno.test("a caller whose address cannot be read is refused on every door", async () => {
+  await using isolates = await openIsolates({ env: { RATE_LIMIT_MAX: "5" } });
+  for (const ip of ["0.0.0.0", "::", "not an address"]) {
+    const seen = await statuses(isolates, MAX_VIOLATIONS + 10, { ip });
+    assert.deepEqual([...new Set(seen)], [403], ip);
+  }
+  const [{ blocks }] = isolates.all as [typeof isolates.all[0]];
+  assert.deepEqual(blocks.list(), [], "nobody is blocked for it");
 });
 
 Deno.test("a block or a revocation reaches connections of another isolate", async () => {

@@ -10,9 +10,9 @@ import {
 import {
   bucketOf,
   createClientIp,
+  groupOf,
   MAX_FORWARDED_LENGTH,
   MAX_HOPS,
-  UNKNOWN_IP,
 } from "../../security/client_ip.ts";
 
 const clientIp = createClientIp({
@@ -79,10 +79,14 @@ Deno.test("only the end of a long header counts, and never half an entry", () =>
   assert.equal(clientIp("10.0.0.1", whole), "101.2.3.4");
 });
 
-Deno.test("a peer without an address is called unknown", () => {
-  assert.equal(clientIp("", "198.51.100.1"), UNKNOWN_IP);
-  assert.equal(clientIp("/run/socket"), UNKNOWN_IP);
-  assert.equal(bucketOf(UNKNOWN_IP), UNKNOWN_IP);
+Deno.test("a peer whose address cannot be read is refused", () => {
+  // Deno gives 0.0.0.0 for a connection that was reset before it was asked.
+  for (const peer of ["0.0.0.0", "::", "::ffff:0.0.0.0", "", "/run/socket"]) {
+    const refused = { name: "Refusal", code: "FORBIDDEN" };
+    assert.throws(() => clientIp(peer), refused, peer);
+    assert.throws(() => clientIp(peer, "198.51.100.1"), refused, peer);
+  }
+  assert.equal(clientIp("10.0.0.1", "198.51.100.1,0.0.0.0"), "10.0.0.1");
 });
 
 Deno.test("a proxy that is neither address nor CIDR is named at the start", () => {
@@ -105,7 +109,7 @@ Deno.test("whatever the header, the answer is an address, and never a stranger's
     fc.property(fc.array(hop), fc.ipV4(), (hops, last) => {
       const principal = clientIp("10.0.0.1", hops.join(","));
       assert(parseAddress(principal));
-      fc.pre(!last.startsWith("10.") && !last.startsWith("192.168."));
+      fc.pre(!/^(10\.|192\.168\.|0\.0\.0\.0$)/.test(last));
       const appended = clientIp("10.0.0.1", [...hops, last].join(","));
       assert.equal(appended, last);
     }),
@@ -122,6 +126,40 @@ Deno.test("IPv4 counts by itself, IPv6 by its /64", () => {
   assert.equal(bucketOf("fe80::1%eth0"), "fe80::/64");
 });
 
+Deno.test("callers behind a NAT64 count by their own IPv4 address", () => {
+  assert.equal(bucketOf("64:ff9b::198.51.100.1"), "64:ff9b::/64");
+  assert.equal(bucketOf("64:ff9b::8.8.8.8"), "8.8.8.8");
+  assert.equal(bucketOf("64:ff9b::808:404"), "8.8.4.4");
+  assert.equal(clientIp("64:ff9b::8.8.8.8"), "8.8.8.8");
+  // A NAT64 carries no addresses that are not of the Internet.
+  for (const own of ["127.0.0.1", "10.0.0.1", "192.168.0.1", "0.0.0.0"]) {
+    const ip = clientIp(`64:ff9b::${own}`);
+    assert.match(ip, /^64:ff9b::/, own);
+    assert.equal(bucketOf(ip), "64:ff9b::/64");
+  }
+});
+
+Deno.test("buckets of one IPv6 site form a group, those of IPv4 none", () => {
+  assert.equal(groupOf("2001:db8:1:2::/64"), "2001:db8:1::/48");
+  assert.equal(groupOf("2001:db8:1:ff::/64"), "2001:db8:1::/48");
+  assert.equal(groupOf("2001:db8:2:2::/64"), "2001:db8:2::/48");
+  assert.equal(groupOf("198.51.100.1"), undefined);
+  assert.equal(groupOf("overflow-7"), undefined);
+});
+
+const nat64 = fc.ipV4().map((ip) => `64:ff9b::${ip}`);
+
+Deno.test("what one bucket is called is what it is blocked by", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), fc.ipV6(), nat64), (ip) => {
+      fc.pre(parseAddress(ip) !== undefined);
+      const bucket = bucketOf(ip);
+      assert.equal(parseNetwork(bucket)?.text, bucket);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 Deno.test("a network has one spelling, whatever was written", () => {
   const cases = [
     ["10.1.2.3/8", "10.0.0.0/8"],
@@ -135,6 +173,22 @@ Deno.test("a network has one spelling, whatever was written", () => {
   ] as const;
   for (const [text, spelling] of cases) {
     assert.equal(parseNetwork(text)?.text, spelling, text);
+  }
+  // Some read 010 as 8, and ::1.2.3.4 as ::ffff:1.2.3.4.
+  for (
+    const text of [
+      "::ffff:010.0.0.1",
+      "::ffff:0x0a.0.0.1",
+      "::ffff:10.1",
+      "64:ff9b::010.0.0.1",
+      "::127.0.0.1",
+      "::127.0.0.1%eth0",
+      "64:ff9b::/96",
+      "64:ff9b::8.0.0.0/104",
+    ]
+  ) {
+    assert.equal(parseNetwork(text), undefined, text);
+    assert.equal(parseNetwork(`${text}/128`), undefined, text);
   }
   const bad = ["10.0.0.0/33", "::/129", "::ffff:10.0.0.0/95", "010.0.0.1"];
   for (
@@ -160,7 +214,8 @@ Deno.test("an address read lately is read once, and a bounded number is remember
 });
 
 Deno.test("a network holds exactly the addresses that begin like it", () => {
-  const anyAddress = fc.oneof(fc.ipV4(), fc.ipV6());
+  const anyAddress = fc.oneof(fc.ipV4(), fc.ipV6())
+    .filter((text) => parseAddress(text) !== undefined);
   fc.assert(
     fc.property(
       anyAddress,
