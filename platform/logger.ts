@@ -36,6 +36,16 @@ const COUNT_MS = 1_000;
 export const MAX_FIELD_LENGTH = 4_096;
 /** What tokens look like, wherever they stand: JSON in base64url, signed. */
 const TOKEN = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
+/**
+ * Characters that do not show as what they are: controls but tabs and line
+ * breaks, marks of direction, and spaces without width. They could disguise a
+ * line, or give orders to the terminal of its reader.
+ *
+ * @see {@link https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters}
+ */
+const UNSEEN =
+  // deno-lint-ignore no-control-regex -- they are what is looked for.
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 /** How deep fields are looked into; what lies deeper is left out. */
 const MAX_DEPTH = 6;
 /** What stands in the place of a token. */
@@ -197,12 +207,17 @@ function cleaned(
   );
 }
 
+/** As it would be written in a program. */
+function escaped(character: string): string {
+  return `\\u{${character.charCodeAt(0).toString(16)}}`;
+}
+
 function clean(value: unknown, depth: number): unknown {
   if (typeof value === "string") {
     const short = value.length > MAX_FIELD_LENGTH
       ? `${value.slice(0, MAX_FIELD_LENGTH)}...`
       : value;
-    return short.replace(TOKEN, HIDDEN);
+    return short.replace(TOKEN, HIDDEN).replace(UNSEEN, escaped);
   }
   if (value instanceof Error) return clean(value.stack ?? value.message, depth);
   if (typeof value !== "object" || value === null) return value;

@@ -120,6 +120,41 @@ Deno.test("a token is hidden wherever it stands, and long texts are cut", async 
   assert.equal(fields!["count"], 3);
 });
 
+Deno.test("nothing in a line hides, turns round or gives orders to a terminal", () => {
+  const hidden = [
+    "\u001b[2J",
+    "\u0007",
+    "\u007f",
+    "\u009b31m",
+    "\u202e",
+    "\u2066",
+    "\u200f",
+    "\u061c",
+    "\u200b",
+    "\u2028",
+    "\ufeff",
+  ];
+  for (const readable of [false, true]) {
+    const { logger, lines } = keep("info", readable);
+    for (const text of hidden) {
+      logger.info("seen", { path: `/a${text}b`, deep: [{ user: text }] });
+    }
+    const written = lines.join("\n");
+    // The readable form has colours of its own.
+    // deno-lint-ignore no-control-regex -- as a terminal reads them.
+    const own = written.replaceAll(/\u001b\[\d*m/g, "");
+    for (const text of hidden) {
+      assert(!own.includes(text[0]!), `${readable} ${escape(text)}`);
+      const code = text.codePointAt(0)!.toString(16);
+      assert(own.includes(`u{${code}}`), `${readable} ${code}`);
+    }
+  }
+  const { logger, of } = keep();
+  const plain = "tabs\tand\nlines, Ünïcödé, 区块, 🚀";
+  logger.info("seen", { plain });
+  assert.equal(of("seen")[0]!["plain"], plain);
+});
+
 Deno.test("a running service says who came, what was asked and who left, but never a token or what was said", async () => {
   await using server = await TestServer.start({
     settings: { LOG_LEVEL: "verbose" },
