@@ -171,10 +171,12 @@ export function createService(options: ServiceOptions): Service {
     clock,
     nextId,
     retention: () => retention,
+    maxBytes: settings.MAX_LOG_BYTES,
     observer: {
       ...metrics.log,
       unreadable: (channel, range) =>
         logger.error("unreadable", { channel, ...range }),
+      evicted: (channel, bytes) => logger.warn("evicted", { channel, bytes }),
     },
     tracing: options.tracing,
     continuity: options.continuity,

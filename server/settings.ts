@@ -81,6 +81,7 @@ const Schema = z.object({
   MAX_MESSAGE_BYTES: integer(1_024, 524_288).default(65_536),
   RETENTION_EVENTS: integer(1, 10_000_000).default(10_000),
   RETENTION_MS: integer(1_000, 365 * DAY_MS).default(DAY_MS),
+  MAX_LOG_BYTES: integer(2 ** 20, 2 ** 50).default(2 ** 32),
   LINK: z.enum(
     ["broadcast", "doorbell"],
     "must be broadcast or doorbell",

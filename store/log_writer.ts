@@ -77,10 +77,7 @@ export interface LogWriterOptions {
   /** Records which publishes a commit holds. */
   readonly tracing?: Tracing | undefined;
   /** Receives the events of each commit, before their publishers' answers. */
-  readonly onCommit: (
-    entries: readonly LoggedEntry[],
-    heads: ReadonlyMap<string, HeadRecord>,
-  ) => void;
+  readonly onCommit: (entries: readonly LoggedEntry[]) => void;
 }
 
 /** What one call of {@link LogWriter.append} waits for. */
@@ -144,11 +141,6 @@ export class LogWriter {
     this.#waitingBytes += size.bytes;
     this.#running ??= this.#run();
     return promise;
-  }
-
-  /** Forgets what is known of a head that somebody else changed. */
-  forget(channel: string): void {
-    this.#heads.delete(channel);
   }
 
   /** Resolves when nothing waits for a commit. */
@@ -293,7 +285,7 @@ export class LogWriter {
     }
     const { observer, clock, onCommit } = this.#options;
     observer.committed?.(entries.length, clock.monotonic() - began);
-    onCommit(entries, heads);
+    onCommit(entries);
     return answers;
   }
 

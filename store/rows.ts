@@ -219,6 +219,16 @@ export function rowIn(parts: readonly Part[]): RowContent | "gone" | "damaged" {
   };
 }
 
+/**
+ * The offset of a row, unchecked.
+ *
+ * @param first its first part.
+ */
+export function offsetIn(first: Uint8Array): number {
+  if (first[0] !== VERSION || first.byteLength < EPOCH_AT) return 0;
+  return new DataView(first.buffer, first.byteOffset).getFloat64(OFFSET_AT);
+}
+
 /** It has no checksum: that its lines can be parsed is all there is to check. */
 function earlierRowIn(bytes: Uint8Array): RowContent | "damaged" {
   const lines = linesIn(bytes);

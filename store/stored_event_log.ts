@@ -20,6 +20,7 @@ import type {
   Retention,
   StreamPosition,
 } from "./event_log.ts";
+import { LogBudget } from "./log_budget.ts";
 import { RowReader } from "./row_reader.ts";
 import { Trimmer } from "./log_retention.ts";
 import { LogWriter } from "./log_writer.ts";
@@ -44,6 +45,10 @@ export interface StoredEventLogOptions {
   readonly observer?: LogObserver;
   /** Records which publishes a commit holds. */
   readonly tracing?: Tracing | undefined;
+  /** Bytes of all rows together, about; unbounded when absent. */
+  readonly maxBytes?: number | undefined;
+  /** Heads of all channels; see `log_budget.ts`. */
+  readonly maxHeads?: number | undefined;
   /** Marks how far the store came. */
   readonly continuity?: Pick<Continuity, "note" | "settled"> | undefined;
 }
@@ -54,6 +59,7 @@ export class StoredEventLog implements EventLog {
   readonly #writer: LogWriter;
   readonly #reader: RowReader;
   readonly #trimmer: Trimmer;
+  readonly #budget: LogBudget | undefined;
   readonly #continuity: StoredEventLogOptions["continuity"];
   #listener: (entries: readonly LoggedEntry[]) => void = () => {};
 
@@ -65,12 +71,17 @@ export class StoredEventLog implements EventLog {
     this.#continuity = options.continuity;
     this.#reader = new RowReader(options.store, observer);
     this.#trimmer = new Trimmer(parts);
+    const { maxBytes } = options;
+    if (maxBytes !== undefined) {
+      this.#budget = new LogBudget({ ...parts, maxBytes });
+    }
     this.#writer = new LogWriter({
       ...parts,
       onCommit: (entries) => {
         this.#listener(entries);
         options.continuity?.note();
         this.#trimmer.consider(entries);
+        this.#budget?.note(entries);
       },
     });
   }
@@ -106,6 +117,7 @@ export class StoredEventLog implements EventLog {
   async settled(): Promise<void> {
     await this.#writer.settled();
     await this.#trimmer.settled();
+    await this.#budget?.settled();
     await this.#continuity?.settled();
   }
 

@@ -53,8 +53,8 @@ Deno.test("the service may read the files that hold its secrets", async () => {
       KV_PATH: "/data/log.db",
     });
     assert.deepEqual(args.filter((arg) => arg.startsWith("--allow")), [
-      `--allow-read=.,/data/log.db,/data/log.db.bells,${file}`,
-      "--allow-write=/data/log.db,/data/log.db.bells",
+      `--allow-read=.,/data/log.db,/data/log.db.bells,/data/log.db.witness,${file}`,
+      "--allow-write=/data/log.db,/data/log.db.bells,/data/log.db.witness",
     ]);
   } finally {
     await Deno.remove(file);

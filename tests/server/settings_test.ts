@@ -40,6 +40,7 @@ Deno.test("production needs nothing but a secret", () => {
     MAX_MESSAGE_BYTES: 65_536,
     RETENTION_EVENTS: 10_000,
     RETENTION_MS: 86_400_000,
+    MAX_LOG_BYTES: 2 ** 32,
     LINK: "broadcast",
     LOG_LEVEL: "info",
     SOURCE: "none",
@@ -118,6 +119,7 @@ Deno.test("numbers are taken up to their bounds", () => {
     ["MAX_MESSAGE_BYTES", 1_024, 524_288],
     ["RETENTION_EVENTS", 1, 10_000_000],
     ["RETENTION_MS", 1_000, 365 * 86_400_000],
+    ["MAX_LOG_BYTES", 2 ** 20, 2 ** 50],
   ];
   for (const [name, least, most] of bounds) {
     for (const value of [least, most]) {
