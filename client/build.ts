@@ -17,8 +17,8 @@ import uplot from "uplot/package.json" with { type: "json" };
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 
-/** Version of the package that applications install. */
-export const PACKAGE_VERSION = "0.1.0";
+/** Version of the package that applications install: that of the service. */
+export const PACKAGE_VERSION = "1.0.0";
 
 /** A file that was made. */
 export interface Made {

@@ -1,6 +1,6 @@
 /**
  * Settings from the environment: read in one place, checked before anything
- * starts. The README lists them with units and defaults.
+ * starts. `docs/settings.md` lists them with units and defaults.
  *
  * @module
  */
@@ -198,7 +198,7 @@ export function readSettings(
     if (faults.length === 0) return result.data;
   }
   throw new SettingsError(
-    `Cannot start: ${faults.join("; ")}. The README lists all settings.`,
+    `Cannot start: ${faults.join("; ")}. docs/settings.md lists all settings.`,
   );
 }
 

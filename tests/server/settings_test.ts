@@ -51,7 +51,7 @@ Deno.test("production without a secret does not start", () => {
   for (const env of [{}, { JWT_SECRET: "" }, { JWT_SECRET: " , " }]) {
     assert.throws(() => read(env), {
       name: "SettingsError",
-      message: /^Cannot start: JWT_SECRET must be set .* README/,
+      message: /^Cannot start: JWT_SECRET must be set .* docs\/settings\.md/,
     });
   }
   const { JWKS_URL } = read({ JWKS_URL: "https://keys.example/jwks" });
@@ -169,11 +169,11 @@ Deno.test("the program may read every setting of its environment", async () => {
   }
 });
 
-Deno.test("the README lists every setting with its default", async () => {
-  const readme = await Deno.readTextFile(
-    new URL("../../README.md", import.meta.url),
+Deno.test("docs/settings.md lists every setting with its default", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../../docs/settings.md", import.meta.url),
   );
-  const [, section] = /^## Settings\n(.*?)^## /ms.exec(readme) ?? [];
+  const [, section] = /^## Settings\n(.*?)^## /ms.exec(page) ?? [];
   const rows = [...section!.matchAll(/^\| `(\w+)` *\| *(?:`([^`]*)`)?/gm)];
   const listed = rows.map(([, name]) => name).toSorted();
   assert.deepEqual(listed, SETTING_NAMES.toSorted());
