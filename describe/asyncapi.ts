@@ -40,7 +40,8 @@ export const VERBS: {
   };
 } = {
   connect: {
-    summary: "Says who the client is; optional, strangers may read",
+    summary:
+      "Authenticates the client; optional, public channels need no token",
     reply: "connected",
   },
   subscribe: {
@@ -65,7 +66,7 @@ export const VERBS: {
   ping: { summary: "Keeps the connection alive", reply: "pong" },
 };
 
-/** When the server says what, for people. */
+/** When the server sends each reply, for people. */
 export const SAYINGS: { readonly [Type in ReplyType]: string } = {
   connected: "The connection is open, or who the client is has changed",
   subscribed: "Where each channel begins, and which were rejected",
@@ -79,7 +80,7 @@ export const SAYINGS: { readonly [Type in ReplyType]: string } = {
   error: "A frame was refused, or the connection is about to end",
   gap: "Events that can no longer be had",
   token_expiring: "The token ends soon: send refresh",
-  draining: "The instance is leaving: come back after the time named",
+  draining: "The instance ends: connect again after the time named",
 };
 
 /**
@@ -164,7 +165,7 @@ export function asyncApi(host: string): JsonObject {
   add(
     "BATCH_UPDATE",
     "BATCH_UPDATE",
-    "Events due together, for clients that said batch: true",
+    "Events due together, for clients that sent batch: true",
     "batches",
     z.strictObject({
       type: z.literal("BATCH_UPDATE"),
@@ -190,7 +191,10 @@ export function asyncApi(host: string): JsonObject {
       license: { name: "MIT" },
       tags: [
         { name: "verbs", description: "What a client may ask" },
-        { name: "answers", description: "What the server says of itself" },
+        {
+          name: "answers",
+          description: "What the server sends besides events",
+        },
         { name: "batches", description: "Many messages in one frame" },
         { name: "test", description: "Echoed to its sender" },
         ...kinds().map((kind) => ({
@@ -209,7 +213,7 @@ export function asyncApi(host: string): JsonObject {
         address: "/ws",
         title: "WebSocket",
         description:
-          `Subprotocol ${SUBPROTOCOL} when offered. Close codes below 4500 mean "come back, with your position", from 4500 on "do not".`,
+          `Subprotocol ${SUBPROTOCOL} when offered. Close codes below 4500 mean "connect again, with your position", from 4500 on "do not".`,
         messages: Object.fromEntries(
           Object.keys(messages).map((key) => [
             key,
@@ -245,7 +249,7 @@ export function asyncApi(host: string): JsonObject {
 
 function operations(): JsonObject {
   const channel = { $ref: "#/channels/socket" };
-  const told = (keys: readonly string[]) =>
+  const refs = (keys: readonly string[]) =>
     keys.map((key) => ({ $ref: `#/channels/socket/messages/${key}` }));
   const all: JsonObject = {};
   for (const type of Object.keys(COMMANDS) as CommandType[]) {
@@ -256,8 +260,8 @@ function operations(): JsonObject {
       summary,
       channel,
       tags: [{ name: "verbs" }],
-      messages: told([type]),
-      reply: { channel, messages: told([reply, "error"]) },
+      messages: refs([type]),
+      reply: { channel, messages: refs([reply, "error"]) },
     };
   }
   for (const kind of kinds()) {
@@ -275,7 +279,7 @@ function operations(): JsonObject {
       description: `Read by: ${read} and above. ${kept}${also}`,
       channel,
       tags: [{ name: kind }],
-      messages: told([...types, "BATCH_UPDATE"]),
+      messages: refs([...types, "BATCH_UPDATE"]),
     };
     all[`publish.${kind}`] = {
       action: "receive",
@@ -284,8 +288,8 @@ function operations(): JsonObject {
       channel,
       tags: [{ name: kind }],
       security: [{ $ref: "#/components/securitySchemes/token" }],
-      messages: told([...types.map(publishKey), "publish.BATCH_UPDATE"]),
-      reply: { channel, messages: told(["published", "error"]) },
+      messages: refs([...types.map(publishKey), "publish.BATCH_UPDATE"]),
+      reply: { channel, messages: refs(["published", "error"]) },
     };
   }
   const loose = (Object.keys(MESSAGES) as MessageType[])
@@ -297,8 +301,8 @@ function operations(): JsonObject {
       summary: MESSAGES[type].summary,
       channel,
       tags: [{ name: "test" }],
-      messages: told([publishKey(type)]),
-      reply: { channel, messages: told([type, "error"]) },
+      messages: refs([publishKey(type)]),
+      reply: { channel, messages: refs([type, "error"]) },
     };
   }
   const answers = new Set<ReplyType>(
@@ -314,7 +318,7 @@ function operations(): JsonObject {
       summary: SAYINGS[type],
       channel,
       tags: [{ name: "answers" }],
-      messages: told([type]),
+      messages: refs([type]),
     };
   }
   return all;
@@ -368,7 +372,7 @@ function jsonSchema(
     target: "draft-7",
     unrepresentable: "any",
     override: ({ jsonSchema }) => {
-      // The format says it, and shorter.
+      // The format says the same.
       if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
     },
   }) as JsonObject;

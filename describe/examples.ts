@@ -159,7 +159,7 @@ export const COMMAND_EXAMPLES: {
   ping: {},
 };
 
-/** A payload of everything the server says of itself. */
+/** A payload of each reply. */
 export const REPLY_EXAMPLES: {
   readonly [Type in ReplyType]: ReplyPayload<Type>;
 } = {

@@ -1,6 +1,6 @@
 /**
- * Routes as an OpenAPI document: each says what it is, what all of them have
- * in common, such as refusals, is added here.
+ * Routes as an OpenAPI document: made of their declarations, and of what all of
+ * them have in common, such as refusals.
  *
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html}
  * @module
@@ -26,7 +26,7 @@ export interface Answer {
   readonly schema?: z.ZodType;
 }
 
-/** What documents say of a route besides what its declaration says anyway. */
+/** The part of a declaration that only documents need. */
 export interface Description {
   /** Under which heading. */
   readonly tag: "events" | "operations" | "admin" | "documents";
@@ -177,7 +177,7 @@ function parameter(
   schemas: JsonObject,
 ): JsonObject {
   const { description, example, ...json } = jsonSchema(schema, name, schemas);
-  // What is left out says whether it can be, and what stands for it then.
+  // Parsing nothing shows whether it is optional, and its default.
   const omitted = schema.safeParse(undefined);
   const byDefault = omitted.data === undefined ? {} : { default: omitted.data };
   return {
@@ -248,7 +248,7 @@ function jsonSchema(
     io: "input",
     unrepresentable: "any",
     override: ({ jsonSchema }) => {
-      // The format says it, and shorter.
+      // The format says the same.
       if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
     },
   }) as JsonObject;

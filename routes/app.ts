@@ -79,7 +79,7 @@ export type AppParts =
 export interface App {
   /** Answers requests. */
   readonly app: Hono<Env>;
-  /** How documents describe its routes; made anew at each call. */
+  /** How documents describe its routes; a new list at each call. */
   readonly endpoints: () => Endpoint[];
 }
 
@@ -179,7 +179,7 @@ function answerError(
   return c.res;
 }
 
-/** Request ids that come from outside are taken when they look like this. */
+/** Request ids from outside are taken over when they look like this. */
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 
 /** The name that a proxy gave the request, or else a new one. */
@@ -241,7 +241,7 @@ function isConnecting(c: Context<Env>): boolean {
   return c.req.path === "/sse" || c.req.header("upgrade") !== undefined;
 }
 
-/** What answers say to browsers; pages say more by themselves. */
+/** Headers of all answers for browsers; pages set more. */
 const SECURE_HEADERS = {
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
   "x-content-type-options": "nosniff",

@@ -26,9 +26,8 @@ export const CONNECTION_PER_SECOND = 100;
  */
 export const MESSAGES_PER_REQUEST = 20;
 /**
- * How many violations it counts as when an address was refused, for too much,
- * as often again as it may come. An office behind one address, which comes a
- * little too often, is only asked to wait.
+ * Violations counted, on average, for an address that sends twice what it may.
+ * An address that sends a little too much, such as an office, only waits.
  */
 export const VIOLATIONS_PER_LIMIT = 10;
 

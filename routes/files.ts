@@ -35,7 +35,7 @@ export async function assetOf(
 /**
  * Answers with a file, or that the caller has it already.
  *
- * @param headers besides those that say what it is.
+ * @param headers besides its type and tag.
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2}
  */
 export function send(

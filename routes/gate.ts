@@ -26,7 +26,7 @@ import type { Env, Visitor } from "./http.ts";
 import { Offences } from "./offences.ts";
 import type { OffencesParts } from "./offences.ts";
 
-/** When to come back after there was no room, in milliseconds. */
+/** When to try again after there was no room, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
 /** Longest origin recorded, in characters. */
 const MAX_ORIGIN_LENGTH = 100;
@@ -248,8 +248,8 @@ export class Gate implements Disposable {
   }
 
   /**
-   * An automatic block stops strangers: it may be the work of others behind
-   * the same address. Tokens that pass it are verified without a record, since
+   * An automatic block does not hold for trusted callers: others behind the
+   * same address may have caused it. Tokens that pass it are verified without a record, since
    * nothing more can be counted against the address.
    *
    * @returns the caller who passes a block; nothing when there is none.

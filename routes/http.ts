@@ -56,8 +56,8 @@ const HOST =
   /^(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{0,5})?$/;
 
 /**
- * Makes sure that a request says clearly what it is addressed to: no route and
- * no document may be made of a host that is none.
+ * Makes sure that the host which a request is addressed to is one: documents
+ * repeat it.
  *
  * @throws {Refusal} `INVALID_MESSAGE`.
  */
@@ -72,8 +72,8 @@ export function requireAddress({ url, headers }: Request): void {
 /**
  * The token of an `Authorization: Bearer` header, if there is a header.
  *
- * @throws {Refusal} `INVALID_MESSAGE` when it is anything else: whoever sends
- * one means to be known, and must not pass for a caller without a token.
+ * @throws {Refusal} `INVALID_MESSAGE` when it is anything else: a caller
+ * that sends one means to be known, and must not pass for one without a token.
  */
 export function bearerOf(c: Context<Env>): string | undefined {
   const header = c.req.header("authorization");
@@ -143,7 +143,7 @@ async function bytesOf(
   }
 }
 
-/** Reads what comes, and no more than one piece too many. */
+/** Reads pieces until they are too many. */
 async function gather(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   maxBytes: number,

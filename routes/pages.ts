@@ -37,8 +37,8 @@ const PAGES = {
 } as const;
 
 /**
- * What files say to browsers besides what all answers say. Pages that come by
- * TLS stay with it; other hosts of the domain are not ours to bind.
+ * Headers of files besides those of all answers. The host stays with TLS once
+ * it was used; other hosts of the domain are not ours to bind.
  */
 const FILE_HEADERS = {
   "strict-transport-security": "max-age=15552000",

@@ -9,7 +9,7 @@ import { REFUSALS } from "../protocol/refusals.ts";
 import type { Refusal } from "../protocol/refusals.ts";
 import type { Env } from "./http.ts";
 
-/** What an answer that is no success says. */
+/** The content of an answer that is no success. */
 interface Fault {
   readonly code: string;
   readonly message: string;

@@ -89,7 +89,7 @@ export function route<
   return {
     ...named(declared),
     async answer(c, gate) {
-      // The right comes before everything that costs something.
+      // The right is asked before everything that costs something.
       const principal = await gate.request(c, declared.right);
       const { handle, body: reader } = declared;
       const input = inputOf(c, declared);
@@ -118,8 +118,8 @@ export interface ConnectionDeclaration<Query extends z.ZodObject> extends
 }
 
 /**
- * A route whose answer stays open. `HEAD` gets what its headers would be, and
- * opens nothing: nobody would read the stream to its end.
+ * A route whose answer stays open. `HEAD` gets its headers and opens nothing,
+ * since the stream would have no reader.
  *
  * @param declared what it is.
  */

@@ -41,8 +41,8 @@ export class Unread {
   }
 
   /**
-   * Hands over what comes from the handlers after it. Streams go their own
-   * way: they are bounded where they are written.
+   * Hands over the answers of the handlers after it. Event streams are left
+   * out: they are bounded where they are written.
    */
   watch(): MiddlewareHandler<Env> {
     return async (c, next) => {
@@ -96,7 +96,7 @@ export class Unread {
     }, { highWaterMark: 0 });
   }
 
-  /** An answer shorter than its length tells its reader that it was cut. */
+  /** An answer shorter than its announced length is recognised as cut. */
   #deadline(
     controller: ReadableStreamDefaultController,
     end: () => void,

@@ -91,7 +91,7 @@ export class KeyServer {
     const payload = await this.#tryKnown(token, options) ??
       (this.#fetching && await this.#tryFetched(token, options));
     if (payload) return payload;
-    // It may be a new key: only an answer that is newer than the token can tell.
+    // It may be a new key: only an answer newer than the token can show that.
     const waitMs = this.#isAway && this.#cooldownMs() > 0
       ? this.#cooldownMs()
       : this.#unknown.take();

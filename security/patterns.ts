@@ -2,7 +2,7 @@
  * Channel patterns, as tokens carry them: a name, with `*` either at the very
  * end (`room:team-*`: whatever follows) or as a whole segment between colons
  * (`room:*:chat`: exactly one segment). Matched in one pass over the name,
- * never by a regular expression made from a stranger's text.
+ * never by a regular expression made from a token's text.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const LETTERS = /^[A-Za-z0-9_.:*-]+$/;
  * Whether `text` is a pattern: 1 to {@link MAX_PATTERN_LENGTH} characters of a
  * channel's name, with `*` only where it is allowed.
  *
- * @param text whatever stood in the token.
+ * @param text what stands in the token.
  */
 export function isPattern(text: unknown): text is string {
   if (typeof text !== "string") return false;

@@ -48,19 +48,19 @@ export const RIGHTS = {
   },
   /** Pages, bundles, `OPTIONS` and paths that do not exist: no data. */
   page: { role: "anonymous", isOpen: true, inDrain: true },
-  /** To connect a socket, say who one is, and ping. */
+  /** To connect a socket, authenticate and ping. */
   greet: { role: "anonymous", isOpen: true },
   /** To renew the token, and to get one's own `TEST` back. */
   converse: { role: "anonymous" },
   /** The OpenAPI and AsyncAPI documents. */
   document: { role: "anonymous", inDrain: true },
-  /** To subscribe. Strangers: public channels. */
+  /** To subscribe. Without a token: public channels. */
   follow: { role: "anonymous", covers: "read" },
-  /** To read kept events and latest states. Strangers: public channels. */
+  /** To read kept events and latest states. Without a token: public channels. */
   history: { role: "anonymous", covers: "read" },
   /** The list of channels: those the caller may read; see {@link maySee}. */
   catalogue: { role: "anonymous", covers: "read" },
-  /** The service's measurements. Strangers see no names of rooms. */
+  /** The service's measurements. Without a token: no names of rooms. */
   measure: { role: "anonymous", covers: "metrics" },
   /** The same for a metrics system, which looks at draining instances too. */
   scrape: { role: "anonymous", covers: "metrics", inDrain: true },

@@ -2,7 +2,7 @@
  * Who a caller is: JSON Web Tokens signed by one of our secrets (HS256) or by
  * a key server's keys (RS256, ES256, EdDSA). The algorithm decides which of
  * the two may answer, so neither can stand in for the other, and `none` is
- * nobody's algorithm.
+ * refused.
  *
  * @module
  */
@@ -39,14 +39,14 @@ export const CLOCK_SKEW_MS = 30_000;
 export const MAX_TOKEN_LIFE_MS = 366 * 24 * 3_600_000;
 /** Longest `sub` and `jti`, in characters. */
 export const MAX_CLAIM_LENGTH = 256;
-/** Tokens found good lately that are not verified again while they last. */
+/** Most verified tokens that are remembered until they expire. */
 export const MAX_KNOWN_TOKENS = 1_024;
 
 const KEY_SERVER_ALGORITHMS = ["RS256", "ES256", "EdDSA", "Ed25519"];
 
 /** What a caller has shown to be. */
 export interface Grant {
-  /** The token's `sub`; `null` for a stranger. */
+  /** The token's `sub`; `null` without a token. */
   readonly user: string | null;
   /** What the caller may do, before any patterns. */
   readonly role: Role;
@@ -94,7 +94,7 @@ export interface Tokens {
    * @returns what its holder may do.
    * @throws {Refusal} `TOKEN_EXPIRED`, or `UNAUTHENTICATED` with a sentence
    * that names what is wrong and holds nothing of the token;
-   * `STORE_UNAVAILABLE` when that cannot be told while the key server is away.
+   * `STORE_UNAVAILABLE` while the key server is away and its key is not known.
    */
   verify(token: string): Promise<Grant>;
   /**
@@ -202,7 +202,7 @@ export interface TokenUser {
   readonly publish?: readonly string[] | undefined;
 }
 
-/** What a made token may say besides. */
+/** Other claims of a made token. */
 export interface TokenOptions {
   /** Becomes `iss`. */
   readonly issuer?: string | undefined;
@@ -280,8 +280,8 @@ export function secondsOf(life: string | number): number {
 }
 
 /**
- * Whether a secret is shorter than HS256 wants: good for trying things out,
- * but somebody with a token could find it by guessing.
+ * Whether a secret is shorter than HS256 wants: a holder of any token could
+ * find it by guessing, and sign tokens of every role.
  *
  * @param secret as it stands in the setting.
  * @see {@link https://www.rfc-editor.org/rfc/rfc7518#section-3.2}

@@ -124,9 +124,9 @@ export const FILE_SETTING_NAMES: readonly string[] = SECRET_NAMES.map(
 /** Longest file that holds a secret, in bytes. */
 export const MAX_SECRET_FILE_BYTES = 16_384;
 
-/** Says which settings are wrong, a sentence each. */
+/** Names the settings that are wrong, a sentence each. */
 export class SettingsError extends Error {
-  /** Lets the start tell wrong settings from bugs. */
+  /** Lets the start distinguish wrong settings from bugs. */
   override readonly name = "SettingsError";
 }
 
