@@ -7,6 +7,7 @@ import type { JsonObject } from "../../describe/asyncapi.ts";
 import { COMMANDS } from "../../protocol/commands.ts";
 import { RIGHTS, VERB_RIGHTS } from "../../security/rights.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
+import type { Env } from "../../routes/http.ts";
 import { openTestService, SECRET, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 
@@ -188,4 +189,109 @@ Deno.test("every verb has its row, and what is public is so over HTTP as well", 
     [...new Set(needing.map((it) => it["x-role"]))].toSorted(),
     [RIGHTS.operate.role, RIGHTS.publish.role],
   );
+});
+
+/** One socket of a service on a port, asked verb by verb. */
+async function withSocket(
+  env: Record<string, string>,
+  work: (
+    ask: (
+      type: string,
+      payload: unknown,
+      channel?: string,
+    ) => Promise<{ type: string; payload: Record<string, unknown> }>,
+  ) => Promise<void>,
+): Promise<void> {
+  await using service = await openTestService({ env });
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request, info) => service.app.fetch(request, info as Env["Bindings"]),
+  );
+  const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/ws`);
+  const waiting = new Map<string, (frame: never) => void>();
+  const opened = Promise.withResolvers<unknown>();
+  const closed = Promise.withResolvers<unknown>();
+  socket.onopen = opened.resolve;
+  socket.onclose = closed.resolve;
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    waiting.get(frame.ref ?? frame.id)?.(frame as never);
+  };
+  await opened.promise;
+  let n = 0;
+  try {
+    await work((type, payload, channel) => {
+      const { promise, resolve } = Promise.withResolvers<never>();
+      const id = `${n++}`;
+      waiting.set(id, resolve);
+      socket.send(
+        JSON.stringify({ type, id, payload, ...(channel ? { channel } : {}) }),
+      );
+      return promise;
+    });
+    assert.deepEqual(service.bugs, []);
+  } finally {
+    socket.close();
+    await closed.promise;
+  }
+}
+
+const VERBS: readonly (readonly [string, unknown, string?])[] = [
+  ["subscribe", { channels: ["blocks"] }],
+  ["unsubscribe", { channels: ["blocks"] }],
+  ["refresh", { token: "a.b.c" }],
+  ["request_metrics", {}],
+  ["request_data", { key: "block:1" }],
+  ["query", { channel: "blocks" }],
+  ["ROOM_MESSAGE", { event: "e" }, "room:a"],
+  ["TEST", { message: "m" }],
+];
+
+Deno.test("where a token is required, a socket without one may greet, and nothing else", async () => {
+  assert.equal(VERBS.length, Object.keys(VERB_RIGHTS).length - 2);
+  await withSocket({ REQUIRE_AUTH: "true" }, async (ask) => {
+    for (const [type, payload, channel] of VERBS) {
+      const answer = await ask(type, payload, channel);
+      assert.equal(answer.payload["code"], "UNAUTHENTICATED", type);
+    }
+    assert.equal((await ask("ping", {})).type, "pong");
+    const bare = await ask("connect", {});
+    assert.equal(bare.payload["code"], "UNAUTHENTICATED");
+    const token = await tokenOf("user");
+    assert.equal((await ask("connect", { auth: { token } })).type, "connected");
+    for (const [type, payload, channel] of VERBS) {
+      const answer = await ask(type, payload, channel);
+      const isBadToken = type === "refresh";
+      assert.equal(answer.type === "error", isBadToken, type);
+    }
+  });
+});
+
+Deno.test("a token for one room is refused measurements and other channels by every verb", async () => {
+  const token = await generateWebSocketToken(
+    { userId: "u", role: "publisher", read: ["room:only-this"], publish: [] },
+    SECRET,
+    "1h",
+  );
+  await withSocket({}, async (ask) => {
+    await ask("connect", { auth: { token } });
+    const asks = [
+      ["request_metrics", {}],
+      ["request_metrics", { type: "cluster" }],
+      ["request_data", { key: "block:1" }],
+      ["request_data", { key: "channel:room:secret" }],
+      ["query", { channel: "room:secret" }],
+    ] as const;
+    for (const [type, payload] of asks) {
+      const answer = await ask(type, payload);
+      assert.equal(answer.payload["code"], "FORBIDDEN", type);
+    }
+    const { payload } = await ask("subscribe", {
+      channels: ["room:secret", "metrics", "room:only-this"],
+    });
+    assert.deepEqual(payload["rejected"], [
+      { channel: "room:secret", code: "FORBIDDEN" },
+      { channel: "metrics", code: "FORBIDDEN" },
+    ]);
+  });
 });
