@@ -4,6 +4,7 @@
  * @module
  */
 import { openLogger } from "./platform/logger.ts";
+import type { Logger } from "./platform/logger.ts";
 import { systemClock as clock } from "./platform/clock.ts";
 import { CLOSE_MS, endAll, GRACE_MS, SETTLE_MS } from "./realtime/drain.ts";
 import { StoredLease } from "./store/stored_lease.ts";
@@ -16,9 +17,11 @@ import { Continuity } from "./store/continuity.ts";
 import { openStoreAt, witnessAt } from "./store/open.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
+import { readCommandLine } from "./server/command_line.ts";
+import { connectionsFor, instanceCount } from "./server/machine.ts";
 import { createService } from "./server/service.ts";
 import type { Service } from "./server/service.ts";
-import { readSettings, SettingsError } from "./server/settings.ts";
+import { settingsOrExit } from "./server/settings.ts";
 import type { Settings } from "./server/settings.ts";
 import type { Source } from "./sources/source.ts";
 
@@ -28,12 +31,21 @@ import type { Source } from "./sources/source.ts";
  */
 const LATE_MS = 3_500;
 
-const dev = Deno.args.includes("--dev");
+const { dev, files } = readCommandLine(Deno.args);
+const given = settingsOrExit({ dev });
+const connections = files === undefined
+  ? given.MAX_CONNECTIONS
+  : Math.min(given.MAX_CONNECTIONS, connectionsFor(files, instanceCount()));
 
-/** Settings, as the environment gives them. */
-export const settings: Settings = settingsOrExit();
+/** Settings, as the environment gives them and the machine allows. */
+export const settings: Settings = { ...given, MAX_CONNECTIONS: connections };
 
-const logger = openLogger(settings.LOG_LEVEL, { readable: dev });
+/** Writes what operators read. */
+export const logger: Logger = openLogger(settings.LOG_LEVEL, { readable: dev });
+if (connections < given.MAX_CONNECTIONS) {
+  const about = { from: given.MAX_CONNECTIONS, to: connections, files };
+  logger.warn("max_connections_lowered", about);
+}
 const kv = await openStoreAt(settings.KV_PATH, { clock });
 const continuity = await Continuity.open({
   store: kv,
@@ -89,17 +101,6 @@ export function listening(address: Deno.Addr): void {
     work: async (signal) => (await loadSource()).run(signal),
     report: (error) => logger.error("source", { error: String(error) }),
   });
-}
-
-function settingsOrExit(): Settings {
-  try {
-    return readSettings((name) => Deno.env.get(name), { dev });
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    // deno-lint-ignore no-console -- there is no journal yet.
-    console.error(error.message);
-    Deno.exit(1);
-  }
 }
 
 function secretsOrMadeUp(): readonly string[] {

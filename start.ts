@@ -1,33 +1,35 @@
 /**
- * The service on all cores of a machine: an isolate a core, each with a
- * listener of its own on one port, so that the system deals connections out
- * evenly. `deno serve --parallel` gives all isolates one listener, and whoever
- * is quicker takes the connection.
+ * The service on all cores of a machine: one instance a core, each in an
+ * isolate with a listener of its own on one port, so that the system deals
+ * connections out evenly. `deno serve --parallel` gives all isolates one
+ * listener, and the quicker one takes the connection.
  *
- * Needs `--unstable-net`, and Linux. `DENO_JOBS` says how many isolates, as it
+ * Needs `--unstable-net`, and Linux. `DENO_JOBS` says how many instances, as it
  * does for `deno serve`.
  *
  * @module
  */
-import { settings } from "./main.ts";
+import { readCommandLine } from "./server/command_line.ts";
+import { answerAndExit, exitIfTaken, exitWith } from "./server/exits.ts";
+import { beginTogether, remote } from "./server/lockstep.ts";
+import { instanceCount } from "./server/machine.ts";
+import { settingsOrExit } from "./server/settings.ts";
 
-const { HOST: hostname, PORT: port } = settings;
-const jobs = Number(Deno.env.get("DENO_JOBS"));
-const isolates = Number.isInteger(jobs) && jobs > 0
-  ? jobs
-  : navigator.hardwareConcurrency;
+const commandLine = readCommandLine(Deno.args);
+answerAndExit(commandLine);
+const { HOST: hostname, PORT: port } = settingsOrExit(commandLine);
+// Before anything is built: a start that fails leaves nothing behind.
+exitIfTaken({ hostname, port });
 
-// A port that another program listens on would be shared with it in silence.
+const workers = Array.from(
+  { length: instanceCount() - 1 },
+  () => new Worker(new URL("isolate.ts", import.meta.url), { type: "module" }),
+);
+// Workers answer while this instance is built.
+const others = workers.map(remote);
+const { member } = await import("./isolate.ts");
 try {
-  Deno.listen({ hostname, port }).close();
+  await beginTogether([member, ...others]);
 } catch (error) {
-  // deno-lint-ignore no-console -- for whoever starts it, as wrong settings are.
-  console.error(
-    `Cannot start: cannot listen on HOST ${hostname}, PORT ${port}. Set others, or end what listens there. ${error}`,
-  );
-  Deno.exit(1);
+  exitWith(error instanceof Error ? error.message : String(error));
 }
-for (let i = 1; i < isolates; i++) {
-  new Worker(new URL("isolate.ts", import.meta.url), { type: "module" });
-}
-await import("./isolate.ts");

@@ -1,58 +1,53 @@
 /**
- * Prints the arguments with which Deno serves by the settings: which program,
- * where to listen, and the files that it may read and write. Flags that it
- * is given are passed on (`--cached-only`).
+ * Prints the arguments with which Deno serves in production by the settings:
+ * which program, and the least rights that it needs. Warns of variables that
+ * look like misspelt settings. Flags that it is given are passed on
+ * (`--cached-only`).
  *
  * @module
  */
-import { bellsOf, isDatabase, witnessOf } from "../store/open.ts";
-import { FILE_SETTING_NAMES, readSettings, SettingsError } from "./settings.ts";
+import { fileLimit } from "./machine.ts";
+import { rightsFor } from "./process_rights.ts";
+import {
+  readSettings,
+  secretFiles,
+  SettingsError,
+  warnOfUnknownSettings,
+} from "./settings.ts";
 
-const dev = Deno.args.includes("--dev");
-const { address, store } = bySettings();
+warnOfUnknownSettings();
+const { rights, address } = bySettings();
 const flags = [
   // What the lock file holds, and nothing else.
   "--lock=deno.lock",
   "--frozen",
+  // Without a warning for every set of rights in the configuration.
+  "-q",
   "-P=serve",
-  ...store,
-  ...Deno.args.filter((flag) => flag !== "--dev"),
+  ...rights,
+  ...Deno.args,
 ];
-const args = dev
-  ? ["serve", "--watch", ...flags, ...address, "main.ts", "--dev"]
-  // Only Linux deals connections out among those who share a port.
-  : Deno.build.os === "linux"
-  ? ["run", "--unstable-net", ...flags, "start.ts"]
-  : ["serve", "--parallel", ...flags, ...address, "main.ts"];
+const files = await fileLimit();
+const about = files === undefined ? [] : ["--files", String(files)];
+// Only Linux deals connections out among those who share a port.
+const args = Deno.build.os === "linux"
+  ? ["run", "--unstable-net", ...flags, "start.ts", ...about]
+  : ["serve", "--parallel", ...flags, ...address, "main.ts", ...about];
 await Deno.stdout.write(new TextEncoder().encode(args.join(" ")));
 
 /** Nothing where a setting is wrong: the service itself says what is. */
-function bySettings(): { address: string[]; store: string[] } {
+function bySettings(): { rights: string[]; address: string[] } {
   try {
-    const { HOST, PORT, KV_PATH } = readSettings((name) => Deno.env.get(name), {
-      dev,
+    const settings = readSettings((name) => Deno.env.get(name), {
+      dev: false,
     });
-    const files = [KV_PATH, bellsOf(KV_PATH), witnessOf(KV_PATH)]
-      .filter((path) => path);
+    const { HOST, PORT } = settings;
     return {
+      rights: rightsFor(settings, secretFiles()),
       address: ["--host", HOST, "--port", String(PORT)],
-      store: isDatabase(KV_PATH)
-        // The client of the database looks for what nobody set.
-        ? ["--ignore-env", ...reading([])]
-        : KV_PATH
-        ? [...reading(files), `--allow-write=${files.join(",")}`]
-        : reading([]),
     };
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    return { address: [], store: [] };
+    return { rights: [], address: [] };
   }
-}
-
-/** The service may read itself, `paths`, and the files that hold its secrets. */
-function reading(paths: readonly (string | undefined)[]): string[] {
-  const files = FILE_SETTING_NAMES.map((name) => Deno.env.get(name) ?? "")
-    .filter(Boolean);
-  const all = [...paths, ...files];
-  return all.length === 0 ? [] : [`--allow-read=.,${all.join(",")}`];
 }

@@ -215,3 +215,71 @@ function secretIn(
     return undefined;
   }
 }
+
+/**
+ * Reads the settings of this process; wrong ones end it with a sentence for the
+ * person who starts it.
+ */
+export function settingsOrExit(options: ReadOptions): Settings {
+  try {
+    return readSettings((name) => Deno.env.get(name), options);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    // deno-lint-ignore no-console -- nothing else is open yet.
+    console.error(error.message);
+    Deno.exit(1);
+  }
+}
+
+/** Beginnings of settings that no other program's variables have. */
+const OWN_PREFIX =
+  /^(?:ALERT|ALLOWED|EVM|JWKS|JWT|KV|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
+/** Names up to this length differ from many others by two letters. */
+const SHORT_NAME = 8;
+
+/**
+ * The setting that a variable was perhaps meant to be.
+ *
+ * @param name of a variable in the environment.
+ * @returns nothing when it is a setting, or unlike all of them.
+ */
+export function similarSetting(name: string): string | undefined {
+  const known: readonly string[] = [...SETTING_NAMES, ...FILE_SETTING_NAMES];
+  if (known.includes(name)) return undefined;
+  const [closest, edits] = known
+    .map((setting) => [setting, editsBetween(name, setting)] as const)
+    .reduce((a, b) => b[1] < a[1] ? b : a);
+  const most = closest.length <= SHORT_NAME ? 1 : 2;
+  return edits <= most || OWN_PREFIX.test(name) ? closest : undefined;
+}
+
+/** The files that hold settings, by the variables that name them. */
+export function secretFiles(): string[] {
+  return FILE_SETTING_NAMES.flatMap((name) => Deno.env.get(name) || []);
+}
+
+/** Prints a warning for each variable that looks like a misspelt setting. */
+export function warnOfUnknownSettings(): void {
+  for (const name of Object.keys(Deno.env.toObject())) {
+    const similar = similarSetting(name);
+    if (similar === undefined) continue;
+    // deno-lint-ignore no-console -- for the person who starts it.
+    console.error(
+      `Warning: ${name} is not a setting and has no effect. Did you mean ${similar}?`,
+    );
+  }
+}
+
+/** How many letters to insert, delete or replace (Levenshtein's distance). */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = row[j]! + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, row[j + 1]! + 1, next[j]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

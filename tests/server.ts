@@ -35,6 +35,8 @@ export type Program = "start.ts" | "deno serve";
 export interface ServerOptions {
   /** Isolates that share the port; one when absent. */
   readonly isolates?: number;
+  /** Limit of file descriptors of its process; this process's when absent. */
+  readonly maxFiles?: number;
   /** What serves: `start.ts`, as `deno task start` has it, when absent. */
   readonly program?: Program;
   /** Settings besides `PORT`, `HOST`, `KV_PATH` and `JWT_SECRET`. */
@@ -122,7 +124,8 @@ export class TestServer implements AsyncDisposable {
   /** Starts a process on the same store and port; resolves when it is ready. */
   async begin(): Promise<void> {
     const env = this.#env();
-    const args = await serveArgs(env, this.#options.program);
+    const { program, maxFiles } = this.#options;
+    const args = await serveArgs(env, program, maxFiles);
     const since = Date.now();
     this.#running = this.#spawn(args, env);
     await this.#ready(since);
@@ -222,8 +225,16 @@ export class TestServer implements AsyncDisposable {
   }
 
   #spawn(args: string[], env: Record<string, string>): Running {
-    const process = new Deno.Command(Deno.execPath(), {
-      args,
+    const { maxFiles } = this.#options;
+    const process = new Deno.Command(maxFiles ? "sh" : Deno.execPath(), {
+      args: maxFiles
+        ? [
+          "-c",
+          `ulimit -n ${maxFiles}; exec "$0" "$@"`,
+          Deno.execPath(),
+          ...args,
+        ]
+        : args,
       env,
       clearEnv: true,
       cwd: ROOT,
@@ -326,9 +337,15 @@ function environment(): Record<string, string> {
 async function serveArgs(
   env: Record<string, string>,
   program: Program = "start.ts",
+  maxFiles?: number,
 ): Promise<string[]> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P=settings", "server/serve_args.ts"],
+  const limit = maxFiles ? `ulimit -n ${maxFiles};` : "";
+  const { success, stdout, stderr } = await new Deno.Command("sh", {
+    args: [
+      "-c",
+      `${limit} exec "$0" run -q -P=settings server/serve_args.ts`,
+      Deno.execPath(),
+    ],
     env,
     clearEnv: true,
     cwd: ROOT,

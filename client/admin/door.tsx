@@ -23,8 +23,20 @@ export class Door extends Component<
     readonly why: string;
   } = { api: undefined, why: "" };
 
-  #submit = async (event: SubmitEvent): Promise<void> => {
-    const api = new OperatorApi(filled(event)("token"));
+  /** Takes the token that `deno task dev` puts behind its link. */
+  override componentDidMount(): void {
+    const [, token] = /^#token=([\w.-]+)$/.exec(location.hash) ?? [];
+    if (token === undefined) return;
+    // It stays in no history and no bookmark.
+    history.replaceState(null, "", location.pathname);
+    void this.#signIn(token);
+  }
+
+  #submit = (event: SubmitEvent): Promise<void> =>
+    this.#signIn(filled(event)("token"));
+
+  #signIn = async (token: string): Promise<void> => {
+    const api = new OperatorApi(token);
     try {
       await api.get("/api/admin/blocks");
       this.setState({ api, why: "" });

@@ -1,0 +1,45 @@
+/**
+ * Ends of a start, with a sentence for the person who starts it.
+ *
+ * @module
+ */
+import type { CommandLine } from "./command_line.ts";
+
+/** Prints what the command line asks for instead of serving, and ends. */
+export function answerAndExit({ answer }: CommandLine): void {
+  if (!answer) return;
+  // deno-lint-ignore no-console -- an answer to the person who typed it.
+  (answer.isError ? console.error : console.log)(answer.text.trimEnd());
+  Deno.exit(answer.isError ? 2 : 0);
+}
+
+/** Prints why the service cannot start, and ends. */
+export function exitWith(reason: string): never {
+  // deno-lint-ignore no-console -- for the person who starts it.
+  console.error(`Cannot start: ${reason}`);
+  Deno.exit(1);
+}
+
+/**
+ * Ends unless the address can be bound: a port that another program listens on
+ * would be shared with it in silence.
+ *
+ * @returns the port, chosen by the system for port 0.
+ */
+export function exitIfTaken(
+  { hostname, port }: { hostname: string; port: number },
+): number {
+  try {
+    using listener = Deno.listen({ hostname, port });
+    return (listener.addr as Deno.NetAddr).port;
+  } catch (error) {
+    const why = error instanceof Deno.errors.AddrInUse
+      ? "it is in use by another program"
+      : error instanceof Error
+      ? error.message
+      : String(error);
+    exitWith(
+      `cannot listen on HOST ${hostname}, PORT ${port}: ${why}. Set others, or end what listens there.`,
+    );
+  }
+}

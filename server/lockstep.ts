@@ -1,0 +1,83 @@
+/**
+ * Instances of one process that begin together: none accepts connections
+ * before all are built, and none is ready before all accept connections. A
+ * client that finds one ready finds them all.
+ *
+ * @module
+ */
+
+/** One instance, here or in a worker. */
+export interface Member {
+  /** Resolves when it could listen. */
+  built(): Promise<void>;
+  /** Lets it listen; resolves when it does. */
+  listen(): Promise<void>;
+  /** Tells it that all members listen. */
+  ready(): void;
+}
+
+/** What two members say to each other. */
+type Word = "built" | "listen" | "listening" | "ready";
+
+/** Either end of a worker. */
+interface Port {
+  postMessage(word: Word): void;
+  addEventListener(
+    type: "message",
+    listener: (event: MessageEvent<Word>) => void,
+  ): void;
+  addEventListener(
+    type: "error",
+    listener: (event: ErrorEvent) => void,
+  ): void;
+}
+
+/**
+ * Lets members begin together.
+ *
+ * @throws what the first member that cannot begin throws.
+ */
+export async function beginTogether(members: readonly Member[]): Promise<void> {
+  await Promise.all(members.map((member) => member.built()));
+  await Promise.all(members.map((member) => member.listen()));
+  for (const member of members) member.ready();
+}
+
+/** The member in a worker, as the process that made the worker sees it. */
+export function remote(worker: Port): Member {
+  const built = Promise.withResolvers<void>();
+  const listening = Promise.withResolvers<void>();
+  worker.addEventListener("message", ({ data }) => {
+    if (data === "built") built.resolve();
+    if (data === "listening") listening.resolve();
+  });
+  worker.addEventListener("error", ({ message }) => {
+    const error = new Error(message);
+    built.reject(error);
+    listening.reject(error);
+  });
+  // A worker may fail before anybody waits for it.
+  built.promise.catch(() => {});
+  listening.promise.catch(() => {});
+  return {
+    built: () => built.promise,
+    listen: () => {
+      worker.postMessage("listen");
+      return listening.promise;
+    },
+    ready: () => worker.postMessage("ready"),
+  };
+}
+
+/** Lets the process that made this worker lead its member. */
+export function follow(leader: Port, member: Member): void {
+  leader.addEventListener("message", async ({ data }) => {
+    // A failure is the worker's own uncaught error, which the leader sees.
+    if (data === "listen") {
+      await member.listen();
+      leader.postMessage("listening");
+    }
+    if (data === "ready") member.ready();
+  });
+  void member.built().then(() => leader.postMessage("built"));
+}

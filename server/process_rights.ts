@@ -1,0 +1,99 @@
+/**
+ * The rights that the service's process needs, by its settings.
+ *
+ * @module
+ */
+import { bellsOf, isDatabase, witnessOf } from "../store/open.ts";
+import type { Settings } from "./settings.ts";
+
+/** Files that the process reads: built pages, and the code of its workers. */
+const OWN_FILES = [
+  "chain",
+  "client/dist",
+  "describe",
+  "monitoring",
+  "platform",
+  "protocol",
+  "realtime",
+  "routes",
+  "security",
+  "server",
+  "sources",
+  "store",
+  "isolate.ts",
+  "main.ts",
+];
+/** Ports of URLs that name none. */
+const PORTS: Readonly<Record<string, number>> = {
+  "http:": 80,
+  "https:": 443,
+  "ws:": 80,
+  "wss:": 443,
+  "postgres:": 5432,
+  "postgresql:": 5432,
+};
+
+/**
+ * The flags that let Deno do what these settings need, and nothing else.
+ *
+ * @param settings checked.
+ * @param secretFiles files that hold settings.
+ * @returns `--no-prompt` and `--allow-...`; besides them the set `serve` of
+ * deno.json is needed for the settings themselves.
+ */
+export function rightsFor(
+  settings: Settings,
+  secretFiles: readonly string[],
+): string[] {
+  const { KV_PATH } = settings;
+  const hosts = hostsFor(settings);
+  const isFile = KV_PATH !== undefined && !isRemote(KV_PATH);
+  const store = isFile
+    ? [KV_PATH, bellsOf(KV_PATH), witnessOf(KV_PATH)].filter((path) => path)
+    : [];
+  return [
+    "--no-prompt",
+    hosts ? `--allow-net=${hosts.join(",")}` : "--allow-net",
+    `--allow-read=${[...OWN_FILES, ...store, ...secretFiles].join(",")}`,
+    ...store.length > 0 ? [`--allow-write=${store.join(",")}`] : [],
+    // The client of the database looks for what nobody set.
+    ...isDatabase(KV_PATH) ? ["--ignore-env"] : [],
+  ];
+}
+
+/** Where the process listens and connects to; nothing when that is unknown. */
+function hostsFor(settings: Settings): string[] | undefined {
+  const { HOST, PORT, KV_PATH, SOURCE } = settings;
+  const listens = `${HOST.includes(":") ? `[${HOST}]` : HOST}:${PORT}`;
+  const urls = [
+    settings.JWKS_URL,
+    settings.ALERT_WEBHOOK_URL,
+    SOURCE === "evm" ? settings.EVM_RPC_URL : undefined,
+  ];
+  const hosts = urls.flatMap((url) => url === undefined ? [] : [hostOf(url)]);
+  if (KV_PATH === undefined || !isRemote(KV_PATH)) return [listens, ...hosts];
+  const stores = isDatabase(KV_PATH) ? databaseHosts(KV_PATH) : undefined;
+  return stores && [listens, ...hosts, ...stores];
+}
+
+/** A store that is reached over the network. */
+function isRemote(path: string): boolean {
+  return isDatabase(path) || /^https?:/.test(path);
+}
+
+function hostOf(url: string): string {
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname}:${port || PORTS[protocol]}`;
+}
+
+/**
+ * The hosts of `postgres://user:secret@host,host2:5433/database`; nothing when
+ * the `PG...` variables name them. A KV service names further hosts itself.
+ */
+function databaseHosts(path: string): string[] | undefined {
+  const [, authority] = /^postgres(?:ql)?:\/\/(?:[^/?#@]*@)?([^/?#]+)/
+    .exec(path) ?? [];
+  return authority?.split(",").map((host) =>
+    /:\d+$/.test(host) ? host : `${host}:${PORTS["postgres:"]}`
+  );
+}
