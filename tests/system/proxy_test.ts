@@ -45,15 +45,20 @@ class Proxy implements AsyncDisposable {
     this.#process = process;
   }
 
-  static async start(server: TestServer): Promise<Proxy> {
+  static async start(...servers: TestServer[]): Promise<Proxy> {
     const directory = await Deno.makeTempDir({ prefix: "kaldrix-nginx-" });
-    const port = server.port + 1;
+    const port = servers[0]!.port + 1;
     const shipped = await Deno.readTextFile(
       new URL("../../deploy/nginx.conf", import.meta.url),
     );
     const site = shipped
       .replace("listen 80;", `listen 127.0.0.1:${port};`)
-      .replace("127.0.0.1:3000", `127.0.0.1:${server.port}`);
+      .replace(
+        /server 127\.0\.0\.1:3000(.*)/,
+        (_, rest) =>
+          servers.map(({ port }) => `server 127.0.0.1:${port}${rest}`)
+            .join("\n"),
+      );
     assert.notEqual(site, shipped);
     const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
       .map((name) => `${name}_temp_path ${directory}/${name};`).join(" ");
@@ -185,4 +190,174 @@ Deno.test({
       },
     );
   },
+});
+
+Deno.test({
+  name: "behind nginx, a restart of each of two instances refuses no publish",
+  ignore: nginx === undefined,
+  async fn() {
+    await using one = await TestServer.start();
+    await using two = await TestServer.start({
+      settings: { KV_PATH: one.kvPath },
+    });
+    await using proxy = await Proxy.start(one, two);
+    const authorization = `Bearer ${await one.token("publisher")}`;
+    const answers: string[] = [];
+    let next = 0;
+    let isOver = false;
+    const publisher = async () => {
+      while (!isOver) {
+        const id = `b-${++next}`;
+        const response = await fetch(`${proxy.url}/api/publish`, {
+          method: "POST",
+          headers: { authorization },
+          body: JSON.stringify({
+            type: "NEW_BLOCK",
+            id,
+            payload: {
+              blockId: id,
+              height: next,
+              timestamp: "2025-08-07T10:00:00Z",
+            },
+          }),
+        });
+        const text = await response.text();
+        if (!response.ok) answers.push(`${response.status} ${text}`);
+        await pause(2);
+      }
+    };
+    const publishers = Array.from({ length: 4 }, publisher);
+    for (const server of [one, two]) {
+      await until(() => next > 20, "some publishes before the restart");
+      await server.stop("SIGTERM");
+      await server.begin();
+      const own = await answering(server.url);
+      await until(
+        async () => await answering(proxy.url) === own,
+        "the proxy to send requests to the restarted instance",
+      );
+    }
+    isOver = true;
+    await Promise.all(publishers);
+    assert.deepEqual(answers, []);
+    const seen = new Set<string>();
+    let after = "";
+    for (;;) {
+      const { events, more, epoch } = await one.json(
+        `/api/channels/blocks/history?limit=1000${after}`,
+      );
+      for (const { id } of events) {
+        assert(!seen.has(id), `${id} stands twice`);
+        seen.add(id);
+      }
+      const oldest = events[0];
+      if (!more || !oldest) break;
+      after = `&before=${epoch}:${oldest.seq}`;
+    }
+    assert.equal(seen.size, next);
+  },
+});
+
+/** The instance that answers at `url`. */
+async function answering(url: string): Promise<string> {
+  const { instances } = await (await fetch(`${url}/api/channels`)).json();
+  return instances[0].id;
+}
+
+/** Reads an event stream until `count` events have arrived. */
+async function readStream(
+  url: string,
+  count: number,
+  lastEventId?: string,
+): Promise<{ events: string[]; id: string }> {
+  const abort = new AbortController();
+  const response = await fetch(url, {
+    headers: {
+      accept: "text/event-stream",
+      "accept-encoding": "gzip",
+      ...(lastEventId ? { "last-event-id": lastEventId } : {}),
+    },
+    signal: abort.signal,
+  });
+  assert.equal(response.status, 200, await statusText(response));
+  const events: string[] = [];
+  let id = "";
+  let text = "";
+  for await (
+    const chunk of response.body!.pipeThrough(new TextDecoderStream())
+  ) {
+    text += chunk;
+    const lines = text.split("\n");
+    text = lines.pop()!;
+    for (const line of lines) {
+      if (line.startsWith("id: ")) id = line.slice(4);
+      if (!line.startsWith("data: ")) continue;
+      const frame = JSON.parse(line.slice(6));
+      if (frame.type === "ROOM_MESSAGE") events.push(frame.payload.event);
+      assert.notEqual(frame.type, "gap");
+    }
+    if (id !== "" && events.length >= count) break;
+  }
+  abort.abort();
+  return { events, id };
+}
+
+async function statusText(response: Response): Promise<string> {
+  return response.ok ? "" : await response.text();
+}
+
+const rooms = Array.from({ length: 256 }, (_, i) => `room:number-${i}`);
+
+async function say(server: TestServer, channel: string, event: string) {
+  const message = { type: "ROOM_MESSAGE", channel, payload: { event } };
+  const response = await server.post(message, await server.token("user"));
+  assert.equal(response.status, 200, await response.text());
+}
+
+Deno.test({
+  name: "behind nginx, an EventSource of 256 rooms resumes by its id",
+  ignore: nginx === undefined,
+  async fn() {
+    await using server = await TestServer.start();
+    await using proxy = await Proxy.start(server);
+    const url = `${proxy.url}/sse?channels=${rooms.join(",")}`;
+    for (const room of rooms.slice(0, 20)) await say(server, room, "early");
+    const { id } = await readStream(url, 0);
+    assert(id.length < 2_048, `${id.length}`);
+    await say(server, rooms[7]!, "one");
+    await say(server, rooms[255]!, "two");
+    const { events } = await readStream(url, 2, id);
+    assert.deepEqual(events.toSorted(), ["one", "two"]);
+  },
+});
+
+Deno.test("behind a proxy that compresses, events are not held back", async () => {
+  const [{ default: express }, { default: compression }, proxying] =
+    await Promise.all([
+      import("express"),
+      import("compression"),
+      import("http-proxy-middleware"),
+    ]);
+  await using server = await TestServer.start();
+  const app = express();
+  app.use(compression());
+  app.use(proxying.createProxyMiddleware({ target: server.url }));
+  const listening = app.listen(0, "127.0.0.1");
+  await new Promise((resolve) => listening.once("listening", resolve));
+  try {
+    const { port } = listening.address() as { port: number };
+    const origin = `http://127.0.0.1:${port}`;
+    const compressed = await fetch(`${origin}/openapi.json`, {
+      headers: { "accept-encoding": "gzip" },
+    });
+    await compressed.body?.cancel();
+    assert.equal(compressed.headers.get("vary"), "Accept-Encoding");
+    const reading = readStream(`${origin}/sse?channels=${rooms[0]}`, 1);
+    await pause(100);
+    await say(server, rooms[0]!, "seen");
+    assert.deepEqual((await reading).events, ["seen"]);
+  } finally {
+    listening.closeAllConnections();
+    await new Promise((resolve) => listening.close(resolve));
+  }
 });
