@@ -5,7 +5,6 @@ import { systemClock } from "../../platform/clock.ts";
 import { PART_BYTES, ROW_EVENTS } from "../../store/rows.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { COMMIT_BYTES, COMMIT_CHANNELS } from "../../store/commit_size.ts";
-import { UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Draft, EventLog, StreamPosition } from "../../store/event_log.ts";
 import { ID_MEMORY_MS } from "../../store/id_memory.ts";
 import { TRIM_EVERY } from "../../store/log_retention.ts";
@@ -21,6 +20,7 @@ import {
 } from "../../store/stored_event_log.ts";
 import type { StoredEventLogOptions } from "../../store/stored_event_log.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
+import { draft, marks } from "../contracts/event_log_contract.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
@@ -43,53 +43,6 @@ function logOn(
   });
 }
 
-function draft(
-  mark: string | number,
-  { channel = "blocks", ...rest }: Partial<Draft> = {},
-): Draft {
-  return {
-    channel,
-    type: "NEW_BLOCK",
-    payloadText: JSON.stringify({ mark }),
-    id: undefined,
-    tags: {},
-    keys: [],
-    ...rest,
-  };
-}
-
-/** The marks of a channel's events, having checked that they are numbered. */
-async function marks(log: EventLog, channel = "blocks"): Promise<unknown[]> {
-  const { entries } = await log.read(channel, ALL);
-  return entries.map(({ seq, json: text }, i) => {
-    const event = JSON.parse(text);
-    assert.equal(seq, i + 1);
-    assert.equal(event.seq, seq);
-    return event.payload.mark;
-  });
-}
-
-Deno.test("Log.append() numbers from 1 without a hole, in the order of the calls", async () => {
-  await using kv = await openStore(":memory:");
-  const log = logOn(kv);
-  const heard: number[] = [];
-  log.onCommit((events) => heard.push(...events.map(({ seq }) => seq)));
-
-  const places = await Promise.all(
-    Array.from({ length: 50 }, (_, i) => log.append([draft(i)])),
-  );
-  assert.deepEqual(
-    places.map(([place]) => place!.seq),
-    Array.from({ length: 50 }, (_, i) => i + 1),
-  );
-  assert.deepEqual(await marks(log), Array.from({ length: 50 }, (_, i) => i));
-  assert.deepEqual(heard, places.map(([place]) => place!.seq));
-  assert.deepEqual(await log.heads(["blocks", "dag"]), [
-    { epoch: places[0]![0]!.epoch, seq: 50 },
-    { epoch: UNBORN_EPOCH, seq: 0 },
-  ]);
-});
-
 Deno.test("Log.append() commits together what arrives together, of all channels", async () => {
   await using kv = await openStore(":memory:");
   const sizes: number[] = [];
@@ -103,27 +56,6 @@ Deno.test("Log.append() commits together what arrives together, of all channels"
     ),
   );
   assert.deepEqual(sizes, [60]);
-});
-
-Deno.test("Log.append() splits what exceeds a commit, and keeps each request whole", async () => {
-  await using kv = await openStore(":memory:");
-  const log = logOn(kv);
-  const commits: number[] = [];
-  log.onCommit((events) => commits.push(events.length));
-  const pad = "x".repeat(30_000);
-  const request = (i: number) =>
-    [0, 1, 2, 3].map((j) =>
-      draft("", { payloadText: JSON.stringify({ mark: `${i}.${j}`, pad }) })
-    );
-  await Promise.all(
-    Array.from({ length: 12 }, (_, i) => log.append(request(i))),
-  );
-  assert(commits.length > 1, "one commit cannot hold them");
-  assert(commits.every((events) => events % 4 === 0), `${commits}`);
-  assert.deepEqual(
-    await marks(log),
-    Array.from({ length: 48 }, (_, i) => `${i >> 2}.${i % 4}`),
-  );
 });
 
 Deno.test("Log.append() takes as many channels as a commit checks, and refuses one more", async () => {
@@ -227,32 +159,6 @@ Deno.test("Log.append() refuses what would wait beyond its bounds, by number and
   await log.settled();
 });
 
-Deno.test("two Logs on one KV make one order: no number twice, none skipped", async () => {
-  await using kv = await openStore(":memory:");
-  let conflicts = 0;
-  const observer = { conflicted: () => conflicts++ };
-  const logs = [logOn(kv, { observer }), logOn(kv, { observer })];
-  const heard: LoggedEntry[][] = [[], []];
-  logs.forEach((log, i) => log.onCommit((events) => heard[i]!.push(...events)));
-  await Promise.all(
-    Array.from({ length: 40 }, async (_, i) => {
-      for (let j = 0; j < 5; j++) {
-        await logs[i % 2]!.append([draft(`${i}.${j}`)]);
-      }
-    }),
-  );
-  assert(conflicts > 0, "they raced");
-  const all = await marks(logs[0]!);
-  assert.equal(all.length, 200);
-  assert.equal(new Set(all).size, 200);
-  for (let i = 0; i < 40; i++) {
-    const own = all.filter((mark) => String(mark).startsWith(`${i}.`));
-    assert.deepEqual(own, [0, 1, 2, 3, 4].map((j) => `${i}.${j}`));
-  }
-  // Each hears of its own commits only, once.
-  assert.equal(heard[0]!.length + heard[1]!.length, 200);
-});
-
 Deno.test("two Logs on one file lose nothing to its lock", async () => {
   const directory = await Deno.makeTempDir();
   try {
@@ -271,41 +177,8 @@ Deno.test("two Logs on one file lose nothing to its lock", async () => {
   }
 });
 
-Deno.test("an id stands for its first place: again, in one batch, at once, from another Log", async () => {
-  await using kv = await openStore(":memory:");
-  const [one, two] = [logOn(kv), logOn(kv)];
-  const named = draft(1, { id: "same" });
-  const [first, second] = await one.append([named, named]);
-  assert.deepEqual(first, second);
-  const again = await Promise.all([
-    one.append([named]),
-    two.append([named]),
-    two.append([draft(5), named]),
-  ]);
-  assert.deepEqual(again[0]![0], first);
-  assert.deepEqual(again[1]![0], first);
-  assert.deepEqual(again[2]![1], first);
-  assert.deepEqual(await marks(one), [1, 5]);
-  // In another channel it is another message.
-  const [other] = await one.append([
-    draft(7, { channel: "dag", id: "same" }),
-  ]);
-  assert.deepEqual([other!.channel, other!.seq], ["dag", 1]);
-});
-
 const alice = { subject: "alice", maxRooms: Infinity };
 const bob = { subject: "bob", maxRooms: Infinity };
-
-Deno.test("an id is its publisher's own", async () => {
-  await using kv = await openStore(":memory:");
-  const log = logOn(kv);
-  const [ofAlice] = await log.append([
-    draft("A", { id: "1", publisher: alice }),
-  ]);
-  const [ofBob] = await log.append([draft("B", { id: "1", publisher: bob })]);
-  assert.deepEqual([ofAlice!.seq, ofBob!.seq], [1, 2]);
-  assert.deepEqual(await marks(log), ["A", "B"]);
-});
 
 for (
   const [how, append] of Object.entries({
@@ -356,23 +229,6 @@ Deno.test("a publisher may begin so many rooms, and use those it began", async (
   await log.append([draft(9, { publisher })]);
   await log.append([draft(4, { channel: "room:4", publisher: bob })]);
   await to(4);
-});
-
-Deno.test("an id raced by many Logs is stored once", async () => {
-  await using kv = await openStore(":memory:");
-  const logs = Array.from({ length: 4 }, () => logOn(kv));
-  const places = await Promise.all(
-    logs.flatMap((log) =>
-      Array.from(
-        { length: 10 },
-        (_, i) => log.append([draft(i, { id: `m${i}` })]),
-      )
-    ),
-  );
-  assert.equal((await marks(logs[0]!)).length, 10);
-  for (const [i, [place]] of places.entries()) {
-    assert.deepEqual(place, places[i % 10]![0]);
-  }
 });
 
 Deno.test("an id is forgotten after its time, not before", async () => {
@@ -472,56 +328,6 @@ Deno.test("Log.read() bounds a page by number and by bytes, from either end", as
   assert.deepEqual(await seqs({ maxBytes: 200 }), [1, 2]);
   assert.deepEqual(await seqs({ after: 6, upTo: 6 }), []);
   assert.deepEqual(await seqs({ limit: 0 }), []);
-});
-
-Deno.test("Log.read() finds every range and page, however events share rows", async () => {
-  await using kv = await openStore(":memory:");
-  const log = logOn(kv);
-  let count = 0;
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(
-        fc.array(fc.integer({ min: 0, max: 20_000 }), {
-          minLength: 1,
-          maxLength: 30,
-        }),
-        { minLength: 1, maxLength: 4 },
-      ),
-      fc.nat(150),
-      fc.nat(150),
-      fc.integer({ min: 1, max: 40 }),
-      fc.boolean(),
-      async (commits, back, length, limit, newest) => {
-        for (const pads of commits) {
-          await log.append(
-            pads.map((pad) =>
-              draft(++count, {
-                payloadText: JSON.stringify({
-                  mark: count,
-                  pad: "\n".repeat(pad / 2),
-                }),
-              })
-            ),
-          );
-        }
-        const after = Math.max(0, count - back);
-        const upTo = Math.min(count, after + length);
-        const range = { after, upTo, limit, maxBytes: Infinity, newest };
-        const { entries: page } = await log.read("blocks", range);
-        const wanted = Array.from(
-          { length: upTo - after },
-          (_, i) => after + 1 + i,
-        );
-        const seqs = newest ? wanted.slice(-limit) : wanted.slice(0, limit);
-        assert.deepEqual(page.map(({ seq }) => seq), seqs);
-        for (const { seq, json: text } of page) {
-          assert.equal(JSON.parse(text).payload.mark, seq);
-        }
-        assert.equal(await log.oldest("blocks"), 1);
-      },
-    ),
-    { numRuns: 60 },
-  );
 });
 
 Deno.test("a commit that conflicts twice still finds the place of its events", async () => {

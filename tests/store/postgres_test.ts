@@ -4,9 +4,11 @@ import { systemClock } from "../../platform/clock.ts";
 import { NewerStore, openPostgres } from "../../store/postgres.ts";
 import { MIGRATIONS } from "../../store/postgres_schema.ts";
 import { isBusy } from "../../store/store.ts";
+import { testEventLog } from "../contracts/event_log_contract.ts";
 import { testStore } from "../contracts/store_contract.ts";
 import { binaries, TestPostgres } from "../postgres.ts";
 import { until } from "../until.ts";
+import { openLog } from "./stores.ts";
 
 const versions = await binaries();
 const servers = new Map<string, TestPostgres>();
@@ -51,6 +53,21 @@ for (const version of versions) {
       };
     },
     pass: (ms) => pause(systemClock, ms),
+  });
+
+  testEventLog(`the log in PostgreSQL ${name}`, async () => {
+    const schema = nextSchema();
+    const stores = [
+      await openPostgres(urlOf(), { schema }),
+      await openPostgres(urlOf(), { schema }),
+    ];
+    let joined = 0;
+    return {
+      join: () => openLog(stores[joined++ % stores.length]!),
+      async [Symbol.asyncDispose]() {
+        for (const store of stores) await store.close();
+      },
+    };
   });
 
   Deno.test(`PostgreSQL ${name} makes its tables once, however many start together`, async () => {

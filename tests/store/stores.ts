@@ -3,8 +3,11 @@
  *
  * @module
  */
+import { systemClock } from "../../platform/clock.ts";
+import { idSource } from "../../protocol/envelope.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Store } from "../../store/store.ts";
+import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
 
@@ -51,3 +54,13 @@ export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
     });
   },
 };
+
+/** Opens a log that keeps more than any contract writes. */
+export function openLog(store: Store): StoredEventLog {
+  return new StoredEventLog({
+    store,
+    clock: systemClock,
+    nextId: idSource(),
+    retention: () => ({ events: 10_000, ms: 3_600_000 }),
+  });
+}
