@@ -319,8 +319,14 @@ export class Hub implements Disposable {
     for (const link of this.#links) link.publish(events);
   }
 
-  #received({ events, incomplete }: Hint): void {
+  #received({ events, heads = [], incomplete }: Hint): void {
     for (const event of events) this.#deliver(event);
+    for (const head of heads) {
+      const stream = this.#streams.get(head.channel);
+      const isBehind = stream?.logged &&
+        (head.seq > stream.seq || head.epoch !== stream.epoch);
+      if (isBehind) this.#repair.repairNow(stream);
+    }
     if (incomplete) this.#repair.check();
   }
 

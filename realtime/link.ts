@@ -5,9 +5,10 @@
  * @module
  */
 import type { Entry } from "../store/entry.ts";
+import type { Head } from "../store/event_log.ts";
 
 /** The kinds of link. */
-export type LinkName = "broadcast" | "doorbell" | "local";
+export type LinkName = "broadcast" | "doorbell" | "local" | "notify";
 
 /** Called with what happens on a link, for measurements. */
 export interface LinkObserver {
@@ -21,10 +22,18 @@ export interface LinkObserver {
   linkFailed?(link: LinkName): void;
 }
 
+/** Where one channel ends. */
+export interface ChannelHead extends Head {
+  /** Canonical name. */
+  readonly channel: string;
+}
+
 /** What one instance sends to the others. */
 export interface Hint {
   /** Events just committed; none when only the bell rang. */
   readonly events: readonly Entry[];
+  /** Where channels end now, as far as the sender says so. */
+  readonly heads?: readonly ChannelHead[];
   /** Whether something was, or may have been, left out: read the log. */
   readonly incomplete: boolean;
 }

@@ -65,6 +65,11 @@ export class Repair implements Disposable {
     this.#repairIn(stream, this.#holdMs);
   }
 
+  /** An event is missing that no link carries: reads it at once. */
+  repairNow(stream: Stream): void {
+    this.#repairIn(stream, 0);
+  }
+
   /** Something may be missing: compares all heads soon. */
   check(): void {
     this.#checkIn(this.#holdMs);

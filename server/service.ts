@@ -21,6 +21,7 @@ import { BroadcastLink } from "../realtime/broadcast_link.ts";
 import { DoorbellLink } from "../realtime/doorbell_link.ts";
 import type { Link } from "../realtime/link.ts";
 import { LocalLink, mayRing } from "../realtime/local_link.ts";
+import { NotifyLink } from "../realtime/notify_link.ts";
 import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
@@ -166,6 +167,9 @@ export function createService(options: ServiceOptions): Service {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
+  const linkName = settings.LINK ??
+    (kv.announcements ? "notify" : "broadcast");
+  const notify = openNotify();
   const log = new StoredEventLog({
     store: kv,
     clock,
@@ -180,6 +184,7 @@ export function createService(options: ServiceOptions): Service {
     },
     tracing: options.tracing,
     continuity: options.continuity,
+    announcement: notify && ((heads, most) => notify.announcement(heads, most)),
   });
   const doorbell = openDoorbell();
   const links = openLinks();
@@ -278,7 +283,7 @@ export function createService(options: ServiceOptions): Service {
   const readiness = new Readiness({
     probe: () => log.heads(["blocks"]),
     freshness,
-    link: settings.LINK,
+    link: linkName,
     linkSilentMs: () => doorbell.silentMs,
     guards: { blocks, revocations, securityLog, ...limits },
     isKeyServerAway: () => tokens.keyServer === "away",
@@ -366,6 +371,7 @@ export function createService(options: ServiceOptions): Service {
       gate[Symbol.dispose]();
       hub[Symbol.dispose]();
       for (const link of links) link[Symbol.dispose]();
+      doorbell[Symbol.dispose]();
       const parts = [clusterSessions, revocations, blocks, securityLog];
       for (const part of [...parts, ...Object.values(limits)]) {
         await part[Symbol.asyncDispose]();
@@ -376,15 +382,22 @@ export function createService(options: ServiceOptions): Service {
   function openDoorbell(): DoorbellLink {
     return new DoorbellLink(kv, {
       clock,
-      ...(settings.LINK === "doorbell" ? ALONE : BESIDE),
+      ...(linkName === "doorbell" ? ALONE : BESIDE),
       observer: metrics.link,
     });
   }
 
+  function openNotify(): NotifyLink | undefined {
+    if (linkName !== "notify" || !kv.announcements) return undefined;
+    return new NotifyLink(kv.announcements, isolate, metrics.link);
+  }
+
   function openLinks(): Link[] {
-    const broadcast = settings.LINK === "doorbell"
+    const broadcast = linkName === "doorbell"
       ? undefined
       : new BroadcastLink("kaldrix", isolate, metrics.link);
+    // What notifies with each commit needs no ring that is a commit itself.
+    if (broadcast && notify) return [broadcast, notify];
     const local = openLocal((from) => broadcast?.reaches(from) ?? false);
     return [broadcast, local, doorbell].filter((link) => link !== undefined);
   }

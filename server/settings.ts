@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from "zod";
+import { isDatabase } from "../store/open.ts";
 import { parseNetwork } from "../security/address.ts";
 import {
   isWeak,
@@ -83,9 +84,9 @@ const Schema = z.object({
   RETENTION_MS: integer(1_000, 365 * DAY_MS).default(DAY_MS),
   MAX_LOG_BYTES: integer(2 ** 20, 2 ** 50).default(2 ** 32),
   LINK: z.enum(
-    ["broadcast", "doorbell"],
-    "must be broadcast or doorbell",
-  ).default("broadcast"),
+    ["broadcast", "doorbell", "notify"],
+    "must be broadcast, doorbell or notify",
+  ).optional(),
   LOG_LEVEL: z.enum(
     ["error", "warn", "info", "debug", "verbose"],
     "must be error, warn, info, debug or verbose",
@@ -179,7 +180,8 @@ export function readSettings(
     faults.push(`${path.join(".")} ${message}`);
   }
   if (result.success) {
-    const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL } = result.data;
+    const { JWT_SECRET, JWKS_URL, SOURCE, EVM_RPC_URL, LINK, KV_PATH } =
+      result.data;
     const isMissing = JWT_SECRET.length === 0 && JWKS_URL === undefined &&
       !faults.some((fault) => fault.startsWith("JWT_SECRET"));
     if (!dev && isMissing) {
@@ -191,6 +193,9 @@ export function readSettings(
       faults.push(
         `JWT_SECRET must hold secrets of at least ${STRONG_SECRET_BYTES} bytes each, best random: openssl rand -base64 32`,
       );
+    }
+    if (LINK === "notify" && !isDatabase(KV_PATH)) {
+      faults.push("LINK may be notify only where KV_PATH is postgres:");
     }
     if (SOURCE === "evm" && EVM_RPC_URL === undefined) {
       faults.push("EVM_RPC_URL must be set when SOURCE is evm");

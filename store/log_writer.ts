@@ -29,6 +29,7 @@ import type { LoggedEntry } from "./entry.ts";
 import { UNBORN_EPOCH } from "./event_log.ts";
 import type {
   Draft,
+  Head,
   LogObserver,
   Retention,
   StreamPosition,
@@ -76,9 +77,20 @@ export interface LogWriterOptions {
   readonly observer: LogObserver;
   /** Records which publishes a commit holds. */
   readonly tracing?: Tracing | undefined;
+  /**
+   * What a commit announces to those who share the store; nothing when absent,
+   * or where the store has no announcements.
+   */
+  readonly announcement?: Announcement | undefined;
   /** Receives the events of each commit, before their publishers' answers. */
   readonly onCommit: (entries: readonly LoggedEntry[]) => void;
 }
+
+/** Writes what a commit announces, from where it lets channels end. */
+export type Announcement = (
+  heads: ReadonlyMap<string, Head>,
+  maxBytes: number,
+) => string;
 
 /** What one call of {@link LogWriter.append} waits for. */
 interface Request {
@@ -395,6 +407,11 @@ export class LogWriter {
     }
     const name = nextId(now);
     commit.set(["commit", name], 1, { expireIn: COMMIT_MEMORY_MS });
+    const { announcement } = this.#options;
+    if (announcement && store.announcements) {
+      const text = announcement(heads, store.announcements.maxBytes);
+      store.announcements.attach(commit, text);
+    }
     return { commit, entries: draftCommit.entries, name, answers, heads };
   }
 }

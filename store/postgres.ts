@@ -26,6 +26,7 @@ import {
 } from "./postgres_schema.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
+  Announcements,
   Check,
   Commit,
   CommitResult,
@@ -176,6 +177,8 @@ function connect(url: string, prepare: boolean): Sql {
   return postgres(url, {
     max: CONNECTIONS,
     prepare,
+    // Arrays are passed as text: their types need not be known.
+    fetch_types: false,
     onnotice: () => {},
     connect_timeout: CONNECT_TIMEOUT_S,
     // A connection serves until it breaks.
@@ -222,6 +225,12 @@ async function migrate(sql: Sql, schema: string): Promise<void> {
 /** A {@link Store} in PostgreSQL, with what only a database can tell. */
 export class PostgresStore implements Store {
   readonly limits = POSTGRES_LIMITS;
+  /** Carried by NOTIFY inside the commit. */
+  readonly announcements: Announcements = {
+    maxBytes: MAX_ANNOUNCEMENT_BYTES,
+    attach: (commit, text) => (commit as PostgresCommit).announce(text),
+    listen: (listener) => this.#announced(listener),
+  };
   readonly #url: string;
   readonly #schema: string;
   readonly #clock: Pick<Clock, "after">;
@@ -229,7 +238,7 @@ export class PostgresStore implements Store {
   #prepares = true;
   #isOpen = true;
   readonly #watchers = new Map<string, Set<() => void>>();
-  readonly #listeners = new Set<(text: string) => void>();
+  readonly #listeners = new Set<(text: string | undefined) => void>();
   #listening: Promise<unknown> | undefined;
   #sweeping: Disposable | undefined;
   #watchAgain: Disposable | undefined;
@@ -347,13 +356,7 @@ export class PostgresStore implements Store {
     });
   }
 
-  /**
-   * Names who is told what other instances announce with their commits, and,
-   * as `""`, that announcements may have been missed.
-   *
-   * @param listener must not throw.
-   */
-  onAnnounced(listener: (text: string) => void): Disposable {
+  #announced(listener: (text: string | undefined) => void): Disposable {
     this.#listeners.add(listener);
     this.#listen();
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
@@ -467,7 +470,7 @@ export class PostgresStore implements Store {
       (text) => this.#heard(text),
       () => {
         for (const all of this.#watchers.values()) for (const it of all) it();
-        for (const listener of this.#listeners) listener("");
+        for (const listener of this.#listeners) listener(undefined);
       },
     ).catch(() => this.#listening = undefined);
   }

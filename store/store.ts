@@ -143,6 +143,28 @@ export interface StoreLimits {
   readonly watchKeys: number;
 }
 
+/** Short messages that travel with commits to all who share the store. */
+export interface Announcements {
+  /** Longest text, in bytes. */
+  readonly maxBytes: number;
+  /**
+   * Lets a commit carry a message: it is delivered when the commit takes
+   * effect, and only then. Best effort.
+   *
+   * @param commit of the same store; one message each, the last wins.
+   * @param text at most {@link maxBytes}.
+   */
+  attach(commit: Commit, text: string): void;
+  /**
+   * Receives messages, those of this connection too.
+   *
+   * @param listener must not throw; called with `undefined` when some may have
+   * been missed, and once at the beginning.
+   * @returns dispose it to end.
+   */
+  listen(listener: (text: string | undefined) => void): Disposable;
+}
+
 /**
  * How long one call may take, in milliseconds; one batch of a list is a call.
  * A store that is out of reach must not hold up whoever asks it.
@@ -159,6 +181,8 @@ export const CALL_DEADLINE_MS = 3_000;
 export interface Store extends AsyncDisposable {
   /** What it accepts at most. */
   readonly limits: StoreLimits;
+  /** Messages that commits carry; absent where the store has none. */
+  readonly announcements?: Announcements;
   /** Reads what stands under a key. */
   get<Value>(key: Key): Promise<Found<Value>>;
   /**

@@ -24,6 +24,7 @@ import { LogBudget } from "./log_budget.ts";
 import { RowReader } from "./row_reader.ts";
 import { Trimmer } from "./log_retention.ts";
 import { LogWriter } from "./log_writer.ts";
+import type { Announcement } from "./log_writer.ts";
 import type { Store } from "./store.ts";
 
 /** How long the store may take to answer a read, in milliseconds. */
@@ -51,6 +52,8 @@ export interface StoredEventLogOptions {
   readonly maxHeads?: number | undefined;
   /** Marks how far the store came. */
   readonly continuity?: Pick<Continuity, "note" | "settled"> | undefined;
+  /** What a commit announces to those who share the store. */
+  readonly announcement?: Announcement | undefined;
 }
 
 /** Appends to the store and reads from it, as {@link EventLog} promises. */

@@ -71,7 +71,7 @@ for (const [what, { standbys: count, happen }] of Object.entries(FAULTS)) {
         standbys.push(all.use(await primary.standby(name)));
       }
       if (count > 0) await primary.synchronize("ANY 1 (b, c)");
-      const settings = { KV_PATH: primary.url, LINK: "doorbell" };
+      const settings = { KV_PATH: primary.url, LINK: "notify" };
       const one = all.use(await TestServer.start({ settings }));
       const two = all.use(await TestServer.start({ settings }));
       const crowd = all.use(
@@ -109,7 +109,7 @@ Deno.test({
     );
     const settings = {
       KV_PATH: `postgres://kaldrix@${first},${second}/postgres`,
-      LINK: "doorbell",
+      LINK: "notify",
     };
     const one = all.use(await TestServer.start({ settings }));
     const two = all.use(await TestServer.start({ settings }));

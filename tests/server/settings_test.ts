@@ -41,7 +41,7 @@ Deno.test("production needs nothing but a secret", () => {
     RETENTION_EVENTS: 10_000,
     RETENTION_MS: 86_400_000,
     MAX_LOG_BYTES: 2 ** 32,
-    LINK: "broadcast",
+    LINK: undefined,
     LOG_LEVEL: "info",
     SOURCE: "none",
   });
@@ -87,7 +87,7 @@ Deno.test("a wrong value is named, with what it must be", () => {
     [{ PORT: "0x10" }, /PORT/],
     [{ PORT: "1e3" }, /PORT/],
     [{ REQUIRE_AUTH: "yes" }, /REQUIRE_AUTH must be true or false/],
-    [{ LINK: "carrier-pigeon" }, /LINK must be broadcast or doorbell/],
+    [{ LINK: "carrier-pigeon" }, /LINK must be broadcast, doorbell or notify/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be error, warn, info/],
     [{ SOURCE: "real" }, /SOURCE must be none, simulator or evm/],
     [{ JWKS_URL: "keys.example" }, /JWKS_URL must be a URL .* https:\/\//],

@@ -131,17 +131,22 @@ for (const version of versions) {
     const heard: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     const ready = Promise.withResolvers<void>();
-    other.onAnnounced((text) => {
-      if (text === "") return ready.resolve();
+    other.announcements.listen((text) => {
+      if (text === undefined) return ready.resolve();
       heard.push(text);
       if (text === "last") resolve();
     });
     await ready.promise;
     const absent = await store.get(["a"]);
     await store.set(["a"], 1);
-    await store.atomic().check(absent).set(["a"], 2).announce("lost").commit();
-    await store.atomic().set(["a"], 3).announce("first").commit();
-    await store.atomic().set(["a"], 4).announce("last").commit();
+    const announced = (text: string) => {
+      const commit = store.atomic().set(["a"], 2);
+      store.announcements.attach(commit, text);
+      return commit;
+    };
+    await announced("lost").check(absent).commit();
+    await announced("first").commit();
+    await announced("last").commit();
     await promise;
     assert.deepEqual(heard, ["first", "last"]);
     await store.close();

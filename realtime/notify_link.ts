@@ -1,0 +1,84 @@
+/**
+ * The link between instances that share a store whose commits carry messages.
+ *
+ * @module
+ */
+import type { Announcements } from "../store/store.ts";
+import type { Head } from "../store/event_log.ts";
+import type { ChannelHead, Hint, Link, LinkObserver } from "./link.ts";
+
+/**
+ * Receives what the log's own commits announce: where channels end. Events are
+ * then read from the log at once, so nothing is sent besides the commit.
+ */
+export class NotifyLink implements Link {
+  readonly #from: string;
+  readonly #observer: LinkObserver;
+  readonly #listening: Disposable;
+  #listener: (hint: Hint) => void = () => {};
+
+  /**
+   * Begins to listen.
+   *
+   * @param announcements of the store that holds the log.
+   * @param from unique name of this instance, without a space.
+   * @param observer is called with what arrives.
+   */
+  constructor(
+    announcements: Announcements,
+    from: string,
+    observer: LinkObserver = {},
+  ) {
+    this.#from = from;
+    this.#observer = observer;
+    this.#listening = announcements.listen((text) => this.#heard(text));
+  }
+
+  /**
+   * What a commit of this instance announces.
+   *
+   * @param heads where its channels end then.
+   * @param maxBytes longest text; without room for all, it only says that
+   * there is something to read.
+   */
+  announcement(heads: ReadonlyMap<string, Head>, maxBytes: number): string {
+    const all = [...heads].map(([channel, { epoch, seq }]) =>
+      `${channel} ${epoch} ${seq}`
+    );
+    const text = [this.#from, ...all].join("\n");
+    this.#observer.posted?.("notify");
+    // Names of channels are ASCII: one byte each.
+    return text.length <= maxBytes ? text : this.#from;
+  }
+
+  /** Nothing is left to send: the commit announced its events. */
+  publish(): void {}
+
+  /** Registers the only listener, which must not throw. */
+  receive(listener: (hint: Hint) => void): void {
+    this.#listener = listener;
+  }
+
+  /** Stops listening. */
+  [Symbol.dispose](): void {
+    this.#listener = () => {};
+    this.#listening[Symbol.dispose]();
+  }
+
+  #heard(text: string | undefined): void {
+    const [from, ...lines] = text?.split("\n") ?? [];
+    if (from === this.#from) return;
+    const heads = lines.flatMap(headIn);
+    // Nothing named, or another version wrote it: look everywhere.
+    const incomplete = heads.length === 0 || heads.length < lines.length;
+    this.#observer.heard?.("notify", incomplete);
+    this.#listener({ events: [], heads, incomplete });
+  }
+}
+
+function headIn(line: string): ChannelHead[] {
+  const [channel, epoch, seq] = line.split(" ");
+  const number = Number(seq);
+  if (!channel || !epoch || !Number.isSafeInteger(number)) return [];
+  return [{ channel, epoch, seq: number }];
+}
