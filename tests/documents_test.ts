@@ -110,6 +110,17 @@ Deno.test("CONTRIBUTING.md has every task, and the steps of ok in order", () => 
   );
 });
 
+Deno.test("every file that ARCHITECTURE.md names exists", async () => {
+  const text = documents.get("ARCHITECTURE.md")!;
+  const paths = [...text.matchAll(/`((?:\w+\/)+\w+\.ts)`/g)].map(([, path]) =>
+    path!
+  );
+  assert(paths.length > 20, `${paths.length} files`);
+  for (const path of paths) {
+    await assert.doesNotReject(Deno.stat(join(ROOT, path)), path);
+  }
+});
+
 Deno.test("the README is short", () => {
   const lines = documents.get("README.md")!.trimEnd().split("\n").length;
   assert(lines <= MAX_README_LINES, `${lines} lines`);
