@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { SignJWT } from "jose";
 import { Fleet } from "./fleet.ts";
 import type { Loader } from "./fleet.ts";
 import { PERCENTILES, Times } from "./histogram.ts";
@@ -13,7 +12,9 @@ import { DEFAULTS } from "./options.ts";
 import type { BenchOptions } from "./options.ts";
 import { preciseNow } from "./pacer.ts";
 import { gradeOf, reportOf } from "./report.ts";
-import { BenchServer, cpuSeconds } from "./server.ts";
+import { BenchServer } from "./server.ts";
+import { clientTokens, cpuBetween, memoryOf, sign } from "./target.ts";
+import type { Target } from "./target.ts";
 
 /** Load before the measuring begins, in milliseconds. */
 const WARM_MS = 1_000;
@@ -35,8 +36,6 @@ export const BUSY_PERCENT = 85;
 export const LATE_MS = 20;
 /** Most processes of subscribers that nobody asked for. */
 const MAX_LOADERS = 8;
-/** Life of the tokens of a run; beyond its longest. */
-const TOKEN_LIFE = "3h";
 
 /** How far a run has come. */
 export interface Progress {
@@ -89,16 +88,6 @@ export function createWebSocketBenchmark(
   };
 }
 
-/** What is measured, and how to get in. */
-interface Target {
-  readonly url: string;
-  readonly server: BenchServer | undefined;
-  readonly room: string;
-  /** A publisher's. */
-  readonly token: string | null;
-  readonly clientTokens: readonly (string | null)[];
-}
-
 async function measure(
   options: BenchOptions,
   token: string | undefined,
@@ -127,26 +116,6 @@ async function measure(
   };
   await using fleet = new Fleet(loaderCount(options));
   return await new Run(options, target, fleet, onProgress).all();
-}
-
-async function clientTokens(
-  { clients, security }: BenchOptions,
-  secret: string | undefined,
-  token: string | undefined,
-): Promise<(string | null)[]> {
-  const each = Array.from({ length: clients }, (_, i) => `bench-${i}`);
-  if (!security) return each.map(() => null);
-  if (secret === undefined) return each.map(() => token ?? null);
-  return await Promise.all(each.map((user) => sign(secret, user, "user")));
-}
-
-function sign(secret: string, user: string, role: string): Promise<string> {
-  return new SignJWT({ role, jti: crypto.randomUUID() })
-    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-    .setSubject(user)
-    .setIssuedAt()
-    .setExpirationTime(TOKEN_LIFE)
-    .sign(new TextEncoder().encode(secret));
 }
 
 function loaderCount({ processes, clients }: BenchOptions): number {
@@ -208,7 +177,7 @@ class Run {
       messageRate: this.#options.messageRate,
       connected,
     });
-    const memoryUsage = await this.#memory();
+    const memoryUsage = await memoryOf(this.#target);
     const stress = stressTest ? await this.#stress(connected) : null;
     const { finished, seconds, events, echoes, expected, missing } = phase;
     const throughput = {
@@ -337,7 +306,7 @@ class Run {
       const done = Math.max(0, preciseNow() - startAt) / ms;
       this.#onProgress({ phase: name, done: Math.min(1, done) });
     }, 200);
-    const cpu = this.#cpuBetween(startAt, endAt);
+    const cpu = cpuBetween(this.#target, startAt, endAt);
     try {
       await Promise.all(all.map((each) =>
         each.tell({
@@ -438,35 +407,6 @@ class Run {
       holds: p99 <= HOLD_P99_MS && missing + refused === 0,
       isSaturated,
     };
-  }
-
-  async #memory(): Promise<number | null> {
-    const { url, token } = this.#target;
-    const page = new URL("/api/metrics?type=resourceUsage", url);
-    page.protocol = page.protocol === "wss:" ? "https:" : "http:";
-    try {
-      const response = await fetch(page, {
-        headers: token === null ? {} : { authorization: `Bearer ${token}` },
-      });
-      const body = await response.json();
-      return body.resourceUsage?.memoryUsage ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  /** The server's share of one core, where the system tells. */
-  async #cpuBetween(startAt: number, endAt: number): Promise<number | null> {
-    const { server } = this.#target;
-    if (!server) return null;
-    const until = (at: number) =>
-      new Promise((resolve) => setTimeout(resolve, at - preciseNow()));
-    await until(startAt);
-    const before = await cpuSeconds(server.pid);
-    await until(endAt);
-    const after = await cpuSeconds(server.pid);
-    if (before === undefined || after === undefined) return null;
-    return (after - before) / (endAt - startAt) * 1_000 * 100;
   }
 }
 

@@ -9,7 +9,8 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { IDLE_S, line, smoke } from "./smoke.ts";
+import { line, smoke } from "./smoke.ts";
+import { IDLE_S } from "./smoke_steps.ts";
 
 const USAGE =
   `Usage: deno task smoke --url https://rt.example.com [--idle ${IDLE_S}]

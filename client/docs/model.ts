@@ -3,30 +3,16 @@
  *
  * @module
  */
-
-/** A JSON Schema, as far as the page shows it. */
-export interface Schema {
-  readonly $ref?: string;
-  readonly type?: string | readonly string[];
-  readonly format?: string;
-  readonly pattern?: string;
-  readonly const?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly anyOf?: readonly Schema[];
-  readonly oneOf?: readonly Schema[];
-  readonly items?: Schema;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly additionalProperties?: boolean | Schema;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly minItems?: number;
-  readonly maxItems?: number;
-}
+import type {
+  AsyncDocument,
+  ChannelRow,
+  HttpOperation,
+  OpenDocument,
+  Operation,
+  Ref,
+  RefusalRow,
+} from "./documents.ts";
+import type { Schema } from "./schema.ts";
 
 /** Something sent or received, with its shape. */
 export interface Part {
@@ -71,23 +57,6 @@ export interface Section {
   readonly entries: readonly Entry[];
 }
 
-/** A channel, as the AsyncAPI document tells of it. */
-export interface ChannelRow {
-  readonly summary: string;
-  readonly aliases: readonly string[];
-  readonly read: string;
-  readonly publish: string;
-  readonly retention: string;
-  readonly messages: readonly string[];
-}
-
-/** A refusal, likewise. */
-export interface RefusalRow {
-  readonly text: string;
-  readonly http: number;
-  readonly close: number;
-}
-
 /** Everything the page shows. */
 export interface Reference {
   /** Version of the protocol. */
@@ -101,74 +70,6 @@ export interface Reference {
   readonly refusals: Readonly<Record<string, RefusalRow>>;
   /** Follows a reference into either document. */
   readonly resolve: (schema: Schema) => Schema;
-}
-
-interface Ref {
-  readonly $ref: string;
-}
-interface Message {
-  readonly name: string;
-  readonly summary: string;
-  readonly payload: Schema;
-  readonly examples: readonly { readonly payload: unknown }[];
-}
-interface Operation {
-  readonly action: "send" | "receive";
-  readonly title: string;
-  readonly summary: string;
-  readonly description?: string;
-  readonly tags: readonly { readonly name: string }[];
-  readonly messages: readonly Ref[];
-  readonly reply?: { readonly messages: readonly Ref[] };
-}
-/** The part of AsyncAPI that is read. */
-export interface AsyncDocument {
-  readonly info: { readonly version: string; readonly description: string };
-  readonly operations: Readonly<Record<string, Operation>>;
-  readonly components: {
-    readonly messages: Readonly<Record<string, Message>>;
-    readonly schemas?: Readonly<Record<string, Schema>>;
-  };
-  readonly "x-channels": Readonly<Record<string, ChannelRow>>;
-  readonly "x-refusals": Readonly<Record<string, RefusalRow>>;
-}
-interface Media {
-  readonly schema?: Schema;
-  readonly example?: unknown;
-  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
-}
-interface HttpOperation {
-  readonly operationId: string;
-  readonly tags: readonly string[];
-  readonly summary: string;
-  readonly description?: string;
-  readonly "x-role"?: string;
-  readonly parameters?: readonly {
-    readonly name: string;
-    readonly in: string;
-    readonly description: string;
-    readonly required: boolean;
-    readonly schema: Schema;
-    readonly example?: unknown;
-  }[];
-  readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
-  readonly responses: Readonly<
-    Record<string, {
-      readonly description: string;
-      readonly content?: Readonly<Record<string, Media>>;
-    }>
-  >;
-}
-/** The part of OpenAPI that is read. */
-export interface OpenDocument {
-  readonly tags: readonly {
-    readonly name: string;
-    readonly description: string;
-  }[];
-  readonly paths: Readonly<
-    Record<string, Readonly<Record<string, HttpOperation>>>
-  >;
-  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
 }
 
 /** Messages that every operation may mean; shown once, not everywhere. */
@@ -394,61 +295,4 @@ export function wordsOf(entry: Entry): string {
       ...fields(schema),
     ]),
   ].join(" ").toLowerCase();
-}
-
-/** Most values of an enumeration that are named. */
-const MAX_VALUES = 8;
-
-/** A schema's type in a few words. */
-export function typeOf(schema: Schema): string {
-  if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.enum) {
-    const more = schema.enum.length - MAX_VALUES;
-    const rest = more > 0 ? [`… ${more} more`] : [];
-    return [...schema.enum.slice(0, MAX_VALUES), ...rest].join(" | ");
-  }
-  const several = schema.anyOf ?? schema.oneOf;
-  if (several) return [...new Set(several.map(typeOf))].join(" | ");
-  if (schema.$ref) return named(schema.$ref);
-  if (schema.type === "array") {
-    const item = typeOf(schema.items ?? {});
-    return item.includes(" ") ? `(${item})[]` : `${item}[]`;
-  }
-  if (schema.format === "date-time") return "ISO 8601 instant";
-  if (typeof schema.type === "string") return schema.type;
-  return schema.type?.join(" | ") ?? "any JSON";
-}
-
-/** What else a value must fulfil. */
-export function boundsOf(schema: Schema): string {
-  const { minimum, maximum, exclusiveMinimum } = schema;
-  const most = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum;
-  const least = minimum ??
-    (exclusiveMinimum === undefined ? undefined : exclusiveMinimum + 1);
-  const facts = [
-    range(least, most, ""),
-    range(schema.minLength, schema.maxLength, "characters"),
-    range(schema.minItems, schema.maxItems, "items"),
-    schema.pattern === undefined ? "" : schema.pattern,
-    schema.default === undefined ? "" : `default ${schema.default}`,
-  ];
-  return facts.filter(Boolean).join(", ");
-}
-
-function range(
-  least: number | undefined,
-  most: number | undefined,
-  unit: string,
-): string {
-  if (least === undefined && most === undefined) return "";
-  if (least === most) return `${least} ${unit}`.trim();
-  if (most === undefined) return `${least} or more ${unit}`.trim();
-  if (least === undefined) return `at most ${most} ${unit}`.trim();
-  return `${least} to ${most} ${unit}`.trim();
-}
-
-/** A reference's last word; what only refers to itself is any JSON. */
-function named(ref: string): string {
-  const name = ref.slice(ref.lastIndexOf("/") + 1);
-  return /schema\d+$/.test(name) ? "any JSON" : name;
 }

@@ -9,7 +9,7 @@
 import type { VNode } from "preact";
 import type uPlot from "uplot";
 import { MAX_SAMPLES } from "./model.ts";
-import type { Sample } from "./model.ts";
+import type { Sample } from "./rows.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotProps } from "./plot.tsx";
 

@@ -5,7 +5,7 @@
  * @module
  */
 /// <reference lib="dom" />
-import type { Vertex } from "./model.ts";
+import type { Vertex } from "./rows.ts";
 
 /** Pixels between two layers. */
 const LAYER_PX = 62;

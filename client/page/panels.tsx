@@ -11,14 +11,14 @@ import { Component, createRef } from "preact";
 import type { ComponentChildren, VNode } from "preact";
 import { DagPicture } from "./dag.ts";
 import { seconds } from "./freshness.ts";
+import type { ChainModel } from "./model.ts";
 import type {
   AlertRow,
   BlockRow,
-  ChainModel,
   NodeRow,
   TransactionRow,
   ValidatorRow,
-} from "./model.ts";
+} from "./rows.ts";
 import { brief, bytes, compact, counted, integer } from "./words.ts";
 
 /** Blocks shown. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { IDLE_S, line, smoke } from "../../bench/smoke.ts";
+import { line, smoke } from "../../bench/smoke.ts";
+import { IDLE_S } from "../../bench/smoke_steps.ts";
 import { TestServer } from "../server.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));

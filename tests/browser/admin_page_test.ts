@@ -19,13 +19,12 @@ import {
 } from "../../client/admin/model.ts";
 import type { Sample } from "../../client/admin/model.ts";
 import { build } from "../../client/build.ts";
-import {
-  boundsOf,
-  referenceOf,
-  typeOf,
-  wordsOf,
-} from "../../client/docs/model.ts";
-import type { AsyncDocument, OpenDocument } from "../../client/docs/model.ts";
+import { referenceOf, wordsOf } from "../../client/docs/model.ts";
+import type {
+  AsyncDocument,
+  OpenDocument,
+} from "../../client/docs/documents.ts";
+import { boundsOf, typeOf } from "../../client/docs/schema.ts";
 import { asyncApi } from "../../describe/asyncapi.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
 import { openApi } from "../../describe/openapi.ts";

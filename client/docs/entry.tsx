@@ -1,0 +1,150 @@
+/**
+ * One thing to read about, and several of a kind.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import type { VNode } from "preact";
+import { Examples } from "./code.tsx";
+import type { Entry, Part, Reference, Section } from "./model.ts";
+import { boundsOf, typeOf } from "./schema.ts";
+import type { Schema } from "./schema.ts";
+
+/** Deepest nesting of a shape that is drawn. */
+const MAX_DEPTH = 6;
+
+/** Things of a kind. */
+export function SectionView(
+  { section, reference }: {
+    readonly section: Section;
+    readonly reference: Reference;
+  },
+): VNode {
+  return (
+    <section id={section.id} class="chapter">
+      <h1>{section.title}</h1>
+      <p class="lead">{section.note}</p>
+      {section.entries.map((entry) => (
+        <EntryView key={entry.id} entry={entry} reference={reference} />
+      ))}
+    </section>
+  );
+}
+
+function EntryView(
+  { entry, reference }: {
+    readonly entry: Entry;
+    readonly reference: Reference;
+  },
+): VNode {
+  return (
+    <article id={entry.id} class="entry">
+      <h2>
+        <a href={`#${entry.id}`}>
+          <Badge word={entry.badge} /> <span class="mono">{entry.name}</span>
+        </a>
+      </h2>
+      <p>{entry.summary}</p>
+      {entry.description && <p class="sub">{entry.description}</p>}
+      {entry.parts.map((part) => (
+        <PartView key={part.title} part={part} reference={reference} />
+      ))}
+    </article>
+  );
+}
+
+function PartView(
+  { part, reference }: { readonly part: Part; readonly reference: Reference },
+): VNode {
+  const { title, note, schema, examples } = part;
+  const rows = schema ? rowsOf(schema, reference) : [];
+  return (
+    <div class={examples.length > 0 ? "part" : "part plain"}>
+      <div>
+        <h3>
+          {title} {note && <span class="sub">{note}</span>}
+        </h3>
+        {rows.length > 0 && (
+          <dl class="fields">
+            {rows.map(({ path, depth, type, bounds, isRequired }) => (
+              <div key={path} class={`field depth-${depth}`}>
+                <dt class="mono">
+                  {path.slice(path.lastIndexOf("/") + 1)}
+                  {isRequired && (
+                    <span class="must" title="required">
+                      *<span class="hidden">required</span>
+                    </span>
+                  )}
+                </dt>
+                <dd>
+                  <span class="type">{type}</span>
+                  {bounds && <span class="sub">{bounds}</span>}
+                </dd>
+              </div>
+            ))}
+          </dl>
+        )}
+      </div>
+      {examples.length > 0 && <Examples examples={examples} />}
+    </div>
+  );
+}
+
+/** A short word in front of a name. */
+export function Badge({ word }: { readonly word: string }): VNode {
+  return <span class={`badge ${word.toLowerCase()}`}>{word}</span>;
+}
+
+interface Row {
+  readonly path: string;
+  readonly depth: number;
+  readonly type: string;
+  readonly bounds: string;
+  readonly isRequired: boolean;
+}
+
+/** A shape as lines: every field below the one it belongs to. */
+function rowsOf(schema: Schema, reference: Reference): Row[] {
+  const rows: Row[] = [];
+  const walk = (inner: Schema, path: string, depth: number): void => {
+    const shape = reference.resolve(inner);
+    const several = shape.anyOf ?? shape.oneOf;
+    if (several) {
+      for (const each of several) {
+        const named = each.$ref?.slice(each.$ref.lastIndexOf("/") + 1);
+        const keys = Object.keys(each.properties ?? {});
+        if (named && !/schema\d+$/.test(named)) {
+          rows.push({
+            path: `${path}/${named}`,
+            depth,
+            type: "as over the WebSocket",
+            bounds: "",
+            isRequired: false,
+          });
+        } else if (keys.length > 0 || each.oneOf) walk(each, path, depth);
+      }
+      return;
+    }
+    if (shape.type === "array" && shape.items) {
+      return walk(shape.items, path, depth);
+    }
+    if (depth > MAX_DEPTH) return;
+    for (const [name, field] of Object.entries(shape.properties ?? {})) {
+      const at = `${path}/${name}`;
+      rows.push({
+        path: at,
+        depth,
+        type: typeOf(field),
+        bounds: boundsOf(field),
+        isRequired: shape.required?.includes(name) ?? false,
+      });
+      const leads = field.$ref ? {} : field;
+      walk(leads, at, depth + 1);
+    }
+  };
+  walk(schema, "", 0);
+  const seen = new Set<string>();
+  return rows.filter(({ path }) => !seen.has(path) && seen.add(path));
+}
