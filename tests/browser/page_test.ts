@@ -113,6 +113,8 @@ Deno.test("a transaction settles once, whoever tells of it first", () => {
     pending: 1,
     confirmed: 0,
     failed: 0,
+    replaced: 0,
+    dropped: 0,
   });
   const transactions = [transaction("t", "confirmed")];
   model.take(event("NEW_BLOCK", block(1, { transactions })));
@@ -121,6 +123,8 @@ Deno.test("a transaction settles once, whoever tells of it first", () => {
     pending: 0,
     confirmed: 1,
     failed: 0,
+    replaced: 0,
+    dropped: 0,
   });
 });
 
