@@ -12,11 +12,20 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
+import { Turns } from "./turns.ts";
 import { isLogged, requireChannel } from "./channel.ts";
 import type { Hub } from "./hub.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;
+
+/**
+ * Pages read at once. One page takes several times its length while it is
+ * read, and more at once would not be ready sooner.
+ */
+export const MAX_PAGES_AT_ONCE = 4;
+/** Most pages that wait to be read. */
+export const MAX_PAGES_WAITING = 1_000;
 
 /** Most latest states kept in memory. */
 export const MAX_CACHED_STATES = 1_000;
@@ -47,6 +56,10 @@ export interface ChannelHead {
 export class History {
   readonly #hub: Hub;
   readonly #states = new Map<string, CachedState>();
+  readonly #turns = new Turns({
+    atOnce: MAX_PAGES_AT_ONCE,
+    waiting: MAX_PAGES_WAITING,
+  });
 
   /** Reads through `hub`. */
   constructor(hub: Hub) {
@@ -72,6 +85,15 @@ export class History {
     if (!isLogged(channel)) {
       throw new Refusal("INVALID_PAYLOAD", `${name} keeps no history`);
     }
+    return await this.#turns.run(() =>
+      this.#page(name, { after, before, limit })
+    );
+  }
+
+  async #page(
+    name: string,
+    { after, before, limit }: Omit<CommandPayload<"query">, "channel">,
+  ): Promise<ReplyPayload<"query_result">> {
     const [head] = await this.#hub.heads([name]);
     const { epoch, seq } = head!;
     for (const position of [after, before]) {

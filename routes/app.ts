@@ -112,15 +112,16 @@ export function createApp(parts: AppParts): App {
     await next();
   });
   // What follows is about answers, and a socket has none of ours.
-  mount(app, sockets, gate);
+  const guards = { gate, unread: new Unread(parts.clock) };
+  mount(app, sockets, guards);
   mountRootSocket(app, parts);
   app.use(withHeaders(parts));
-  app.use(new Unread(parts.clock).watch());
+  app.use(guards.unread.watch());
   app.use(withoutBody);
   app.use("/api/*", crossOrigin(gate));
   app.use("/sse", crossOrigin(gate));
   app.use(`${OPERATORS}*`, unkept, refusedOrders(parts.securityLog));
-  mount(app, routes, gate);
+  mount(app, routes, guards);
   mountOthers(app, [...sockets, ...routes], gate);
   return { app, endpoints };
 }

@@ -13,6 +13,7 @@ import {
 import type { Position } from "../protocol/commands.ts";
 import type { Description } from "../describe/openapi.ts";
 import { REPLIES } from "../protocol/replies.ts";
+import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
 import type { History } from "../realtime/history.ts";
 import { requireChannel } from "../realtime/channel.ts";
 import type { Hub } from "../realtime/hub.ts";
@@ -71,6 +72,7 @@ export function channelRoutes(
       method: "get",
       path: "/api/channels/:channel/history",
       right: "history",
+      maxAnswerBytes: MAX_ANSWER_BYTES,
       params: z.object({ channel: channelName }),
       query: z.object({
         after: position("Only later than this: epoch:seq, or a number", "0"),

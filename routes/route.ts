@@ -14,6 +14,7 @@ import type { Right, RightName } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 import { textOf } from "./http.ts";
+import type { Unread } from "./unread.ts";
 import { argumentsOf, queryOf } from "./input.ts";
 import type { BodyReader } from "./input.ts";
 
@@ -51,6 +52,11 @@ export interface Declaration<
   readonly params?: Params;
   /** The body; not read when omitted. */
   readonly body?: BodyReader<Body>;
+  /**
+   * Longest answer in bytes, where that is much: so much is reserved while it
+   * is made.
+   */
+  readonly maxAnswerBytes?: number;
   /** How documents describe it; pages and their files are in none. */
   readonly describe?: () => Description;
   /** Does the work. */
@@ -71,7 +77,15 @@ export interface Route {
   /** How documents describe it. */
   readonly endpoint: (() => Endpoint) | undefined;
   /** Lets in, checks, and does the work. */
-  readonly answer: (c: Context<Env>, gate: Gate) => Promise<Response>;
+  readonly answer: (c: Context<Env>, guards: Guards) => Promise<Response>;
+}
+
+/** What all routes are guarded by. */
+export interface Guards {
+  /** Lets callers in. */
+  readonly gate: Gate;
+  /** Bounds what is answered to one of them. */
+  readonly unread: Unread;
 }
 
 type None = z.ZodObject<Record<never, never>>;
@@ -88,15 +102,19 @@ export function route<
 >(declared: Declaration<Query, Params, Body>): Route {
   return {
     ...named(declared),
-    async answer(c, gate) {
+    async answer(c, { gate, unread }) {
       // The right is asked before everything that costs something.
       const principal = await gate.request(c, declared.right);
-      const { handle, body: reader } = declared;
+      const { handle, body: reader, maxAnswerBytes = 0 } = declared;
       const input = inputOf(c, declared);
       const body = reader === undefined
         ? undefined as Body
         : reader.read(await textOf(c.req.raw, reader.maxBytes));
       c.set("isHandled", true);
+      if (maxAnswerBytes === 0) {
+        return await handle(c, { principal, ...input, body });
+      }
+      using _room = unread.reserve(c.get("visitor")!, maxAnswerBytes);
       return await handle(c, { principal, ...input, body });
     },
   };
@@ -129,7 +147,7 @@ export function connection<Query extends z.ZodObject = None>(
   const method = "get";
   return {
     ...named({ ...declared, method }),
-    async answer(c, gate) {
+    async answer(c, { gate }) {
       const { streams } = declared;
       if (streams !== undefined && c.req.raw.method === "HEAD") {
         await gate.request(c, declared.right);
@@ -145,10 +163,10 @@ export function connection<Query extends z.ZodObject = None>(
 export function mount(
   app: Hono<Env>,
   routes: readonly Route[],
-  gate: Gate,
+  guards: Guards,
 ): void {
   for (const { method, path, answer } of routes) {
-    app.on(method, path, (c) => answer(c, gate));
+    app.on(method, path, (c) => answer(c, guards));
   }
 }
 

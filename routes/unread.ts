@@ -8,7 +8,7 @@
 import type { MiddlewareHandler } from "hono";
 import type { Clock } from "../platform/clock.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import type { Env } from "./http.ts";
+import type { Env, Visitor } from "./http.ts";
 
 /** Longest body handed over at once, and longest piece, in bytes. */
 export const PIECE_BYTES = 64 * 1024;
@@ -24,7 +24,7 @@ export const READ_DEADLINE_MS = 30_000;
 /** When to ask again, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** The answers of one instance that are not read to their end. */
+/** The answers of one instance that are made, or not read to their end. */
 export class Unread {
   readonly #clock: Pick<Clock, "after">;
   readonly #byAddress = new Map<string, number>();
@@ -59,6 +59,19 @@ export class Unread {
       c.res = new Response(handed, res);
       c.res.headers.set("content-length", String(body.byteLength));
     };
+  }
+
+  /**
+   * Reserves room for an answer while it is made.
+   *
+   * @param bytes of the longest answer that it may be.
+   * @returns gives the room back when disposed.
+   * @throws {Refusal} `RATE_LIMITED`.
+   */
+  reserve({ bucket }: Visitor, bytes: number): Disposable {
+    this.#requireRoom(bucket, bytes);
+    this.#hold(bucket, bytes);
+    return { [Symbol.dispose]: () => this.#hold(bucket, -bytes) };
   }
 
   #inPieces(
@@ -116,7 +129,7 @@ export class Unread {
     throw new Refusal(
       "RATE_LIMITED",
       isGreedy
-        ? `At most ${MAX_UNREAD_BYTES_PER_ADDRESS} bytes of answers may wait for one address to read them`
+        ? `At most ${MAX_UNREAD_BYTES_PER_ADDRESS} bytes of answers may be made for one address or wait to be read`
         : "Too many answers wait to be read; try again",
       { retryAfterMs: RETRY_MS },
     );

@@ -18,6 +18,7 @@ import { mount } from "../../routes/route.ts";
 import { socketRoutes } from "../../routes/socket.ts";
 import type { Env } from "../../routes/http.ts";
 import { sseRoutes } from "../../routes/sse.ts";
+import { Unread } from "../../routes/unread.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -252,7 +253,10 @@ async function serve() {
   const codecs = new Map([...CODECS, [MSGPACK_SUBPROTOCOL, MSGPACK_CODEC]]);
   const parts = { ...service, codecs };
   const app = new Hono<Env>();
-  mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], service.gate);
+  mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], {
+    gate: service.gate,
+    unread: new Unread(service.session.clock),
+  });
   const server = Deno.serve({
     port: 0,
     hostname: "127.0.0.1",

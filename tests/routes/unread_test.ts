@@ -10,6 +10,8 @@ import {
   READ_DEADLINE_MS,
   Unread,
 } from "../../routes/unread.ts";
+import { MAX_ANSWER_BYTES } from "../../realtime/history.ts";
+import { openTestService } from "../test_service.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 
 /** An app that answers with as many bytes as its path says. */
@@ -73,6 +75,37 @@ Deno.test("an address may leave so many bytes unread, and others are served", as
   assert.equal((await again.text()).length, half);
   await held[1]!.body!.cancel();
   assert.equal(unread.bytes, 0);
+});
+
+Deno.test("room for an answer is reserved while it is made", async () => {
+  const { unread, ask } = open();
+  const visitor = { ip: "a", bucket: "a", isCrossSite: false };
+  const room = unread.reserve(visitor, MAX_UNREAD_BYTES_PER_ADDRESS);
+  assert.throws(() => unread.reserve(visitor, 1), { code: "RATE_LIMITED" });
+  assert.equal((await ask(PIECE_BYTES + 1)).status, 429);
+  unread.reserve({ ...visitor, bucket: "b" }, 1)[Symbol.dispose]();
+  room[Symbol.dispose]();
+  assert.equal(unread.bytes, 0);
+  const response = await ask(PIECE_BYTES + 1);
+  assert.equal(response.status, 200);
+  await response.body!.cancel();
+});
+
+Deno.test("pages of history asked for at once wait their turn, up to an address's share", async () => {
+  await using service = await openTestService();
+  const ask = (ip: string) =>
+    service.request("/api/channels/blocks/history?limit=1", {}, ip);
+  const most = Math.floor(MAX_UNREAD_BYTES_PER_ADDRESS / MAX_ANSWER_BYTES);
+  const all = await Promise.all(
+    Array.from({ length: most + 5 }, () => ask("192.0.2.1")),
+  );
+  const statuses = all.map(({ status }) => status);
+  for (const { body } of all) await body!.cancel();
+  assert.equal(statuses.filter((status) => status === 200).length, most);
+  assert.equal(statuses.filter((status) => status === 429).length, 5);
+  const other = await ask("192.0.2.2");
+  assert.equal(other.status, 200);
+  await other.body!.cancel();
 });
 
 Deno.test("when all together hold too much, those get more who hold nothing", async () => {
