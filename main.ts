@@ -21,6 +21,7 @@ import { readCommandLine } from "./server/command_line.ts";
 import { connectionsFor, instanceCount } from "./server/machine.ts";
 import { createService } from "./server/service.ts";
 import type { Service } from "./server/service.ts";
+import { storeOrExit } from "./server/exits.ts";
 import { settingsOrExit } from "./server/settings.ts";
 import type { Settings } from "./server/settings.ts";
 import type { Source } from "./sources/source.ts";
@@ -46,7 +47,7 @@ if (connections < given.MAX_CONNECTIONS) {
   const about = { from: given.MAX_CONNECTIONS, to: connections, files };
   logger.warn("max_connections_lowered", about);
 }
-const kv = await openStoreAt(settings.KV_PATH, { clock });
+const kv = await storeOrExit(openStoreAt(settings.KV_PATH, { clock }));
 const continuity = await Continuity.open({
   store: kv,
   witness: witnessAt(settings.KV_PATH),

@@ -9,17 +9,25 @@
  *
  * @module
  */
+import { systemClock as clock } from "./platform/clock.ts";
 import { readCommandLine } from "./server/command_line.ts";
-import { answerAndExit, exitIfTaken, exitWith } from "./server/exits.ts";
+import {
+  answerAndExit,
+  exitIfTaken,
+  exitWith,
+  storeOrExit,
+} from "./server/exits.ts";
 import { beginTogether, remote } from "./server/lockstep.ts";
 import { instanceCount } from "./server/machine.ts";
 import { settingsOrExit } from "./server/settings.ts";
+import { placeAt } from "./store/open.ts";
 
 const commandLine = readCommandLine(Deno.args);
 answerAndExit(commandLine);
-const { HOST: hostname, PORT: port } = settingsOrExit(commandLine);
+const { HOST: hostname, PORT: port, KV_PATH } = settingsOrExit(commandLine);
 // Before anything is built: a start that fails leaves nothing behind.
 exitIfTaken({ hostname, port });
+await storeOrExit(placeAt(KV_PATH, { clock }));
 
 const workers = Array.from(
   { length: instanceCount() - 1 },

@@ -34,6 +34,7 @@ import { StoredLease } from "../store/stored_lease.ts";
 import type { AlertCounts } from "./metrics.ts";
 import type { Webhook } from "./webhook.ts";
 import type { Store } from "../store/store.ts";
+import { WriteProbe } from "../store/write_probe.ts";
 
 /** Time between looks, in milliseconds. */
 export const LOOK_MS = 5_000;
@@ -279,9 +280,11 @@ export class Monitor implements AsyncDisposable {
   async #alertStoreUnreachable(): Promise<void> {
     const { clock, kv, nextId } = this.#options;
     const { signal } = this.#stop;
+    // What can only be read is of no use for publishing.
+    const probe = new WriteProbe(kv, clock);
     const began = clock.monotonic();
     while (!signal.aborted) {
-      if (await this.#inTime(kv.get(MEMORY), signal)) break;
+      if (await this.#inTime(probe.run(), signal)) break;
       const ms = clock.monotonic() - began;
       if (!this.#unreachable && ms >= FIRE_AFTER_MS) {
         const now = clock.now();

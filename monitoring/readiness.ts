@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { StoreUnusable } from "../store/store.ts";
 import { SILENT_LINK_MS, STALE_HEAD_MS } from "./alerts.ts";
 import { stillMs } from "./freshness.ts";
 import type { Freshness } from "./freshness.ts";
@@ -83,8 +84,11 @@ export class Readiness {
     try {
       await this.#parts.probe();
       return { ok: true, detail: "the log answers" };
-    } catch {
-      return { ok: false, detail: "the log cannot be used" };
+    } catch (error) {
+      const detail = error instanceof StoreUnusable
+        ? error.message
+        : "the log cannot be used";
+      return { ok: false, detail };
     }
   }
 

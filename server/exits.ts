@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { PlaceError } from "../store/store_file.ts";
 import type { CommandLine } from "./command_line.ts";
 
 /** Prints what the command line asks for instead of serving, and ends. */
@@ -18,6 +19,24 @@ export function exitWith(reason: string): never {
   // deno-lint-ignore no-console -- for the person who starts it.
   console.error(`Cannot start: ${reason}`);
   Deno.exit(1);
+}
+
+/**
+ * Ends unless the store can be opened. Only a file is named: the address of a
+ * database may hold a password.
+ *
+ * @param opening the store at `KV_PATH`, or a look at its place.
+ */
+export async function storeOrExit<Opened>(
+  opening: Promise<Opened>,
+): Promise<Opened> {
+  try {
+    return await opening;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    if (error instanceof PlaceError) exitWith(`KV_PATH ${text}`);
+    exitWith(`KV_PATH leads to no store that opens: ${text}`);
+  }
 }
 
 /**

@@ -50,6 +50,7 @@ import { SecurityLog } from "../security/security_log.ts";
 import { createTokens } from "../security/tokens.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "../store/store.ts";
+import { WriteProbe } from "../store/write_probe.ts";
 
 /** How the doorbell rings, in milliseconds, when it is the only link. */
 const ALONE = { minIntervalMs: 5 };
@@ -280,8 +281,9 @@ export function createService(options: ServiceOptions): Service {
     now: () => clock.now(),
   });
 
+  const writeProbe = new WriteProbe(kv, clock);
   const readiness = new Readiness({
-    probe: () => log.heads(["blocks"]),
+    probe: () => Promise.all([log.heads(["blocks"]), writeProbe.run()]),
     freshness,
     link: linkName,
     linkSilentMs: () => doorbell.silentMs,

@@ -42,7 +42,7 @@ import { STATE_MS } from "./latest_states.ts";
 import { DraftCommit } from "./draft_commit.ts";
 import type { Answer, Known } from "./draft_commit.ts";
 import { packed, partsOf } from "./rows.ts";
-import { isBusy } from "./store.ts";
+import { isBusy, StoreUnusable } from "./store.ts";
 import type { Commit, Store } from "./store.ts";
 
 /** How long a commit is tried before its publishers are refused. */
@@ -239,9 +239,12 @@ export class LogWriter {
         observer.conflicted?.();
       } catch (error) {
         last = error;
-        if (attempt && isBusy(error)) unsure.delete(attempt);
+        if (attempt && (isBusy(error) || error instanceof StoreUnusable)) {
+          unsure.delete(attempt);
+        }
         if (isBusy(error)) observer.conflicted?.();
         else observer.failed?.(error);
+        if (error instanceof StoreUnusable) break;
       }
       for (const { channel } of groups.flat()) this.#heads.delete(channel);
     }

@@ -6,6 +6,8 @@
 import type { Clock } from "../platform/clock.ts";
 import { openStore } from "./deno_kv.ts";
 import type { Store } from "./store.ts";
+import { guarded, StoreFile } from "./store_file.ts";
+import type { StoreFileOptions } from "./store_file.ts";
 import { fileWitness, NO_WITNESS } from "./witness.ts";
 import type { Witness } from "./witness.ts";
 
@@ -54,17 +56,36 @@ export function witnessAt(address: string | undefined): Witness {
 }
 
 /**
+ * Makes sure that a store can be opened in the file at an address.
+ *
+ * @param address as `KV_PATH` has it.
+ * @param options how to look at it.
+ * @returns nothing when the store is no file at a known place.
+ * @throws {PlaceError} says what is wrong with the place.
+ */
+export async function placeAt(
+  address: string | undefined,
+  options: StoreFileOptions,
+): Promise<StoreFile | undefined> {
+  const file = fileAt(address);
+  return file === undefined ? undefined : await StoreFile.open(file, options);
+}
+
+/**
  * Opens the store at an address: PostgreSQL for `postgres:`, Deno KV for
  * everything else.
  *
  * @param address as `KV_PATH` has it; Deno's own place when absent.
  * @param options time, for deadlines.
+ * @throws {PlaceError} when no store can be at the place of a file.
  * @throws what cannot be opened, in its own words.
  */
 export async function openStoreAt(
   address: string | undefined,
-  options: { readonly clock: Pick<Clock, "after"> },
+  options: { readonly clock: Pick<Clock, "after" | "monotonic"> },
 ): Promise<Store> {
+  const place = await placeAt(address, options);
+  if (place) return guarded(await openStore(address, options), place);
   if (!isDatabase(address)) return await openStore(address, options);
   // Loaded only where it is used: served code stays light.
   const { openPostgres } = await import("./postgres.ts");

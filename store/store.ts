@@ -116,6 +116,7 @@ export interface Commit {
    * Makes it take effect.
    *
    * @throws {StoreBusy} when another writer was faster; nothing was done.
+   * @throws {StoreUnusable} when nothing may be written; nothing was done.
    * @throws {TimedOut} after {@link CALL_DEADLINE_MS}; it may still take effect.
    * @throws {TypeError} when it is beyond {@link Store.limits}.
    * @throws whatever else the store throws; it may have taken effect.
@@ -232,6 +233,15 @@ export class StoreDamaged extends Error {
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
+}
+
+/**
+ * The store must not be written to now: nothing was done, and the next try will
+ * not pass either. The message says why, and may be shown to anybody.
+ */
+export class StoreUnusable extends Error {
+  /** Lets a log line say what kind of error it is. */
+  override readonly name = "StoreUnusable";
 }
 
 /** Whether an error of a store says that nothing was done and to try again. */

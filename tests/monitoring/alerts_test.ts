@@ -264,6 +264,8 @@ class Cluster implements AsyncDisposable {
   };
   headAgeMs: number | undefined;
   fate: Fate = CALM;
+  /** What becomes of commits, where that is something else. */
+  commitFate: Fate | undefined;
   /** What a survey waits for. */
   held: Promise<void> = Promise.resolve();
   readonly monitors: Monitor[];
@@ -304,7 +306,10 @@ class Cluster implements AsyncDisposable {
 
   #monitor(id: string): Monitor {
     return new Monitor({
-      kv: this.store.connect({ weather: () => this.fate }),
+      kv: this.store.connect({
+        weather: (operation) =>
+          operation === "commit" ? this.commitFate ?? this.fate : this.fate,
+      }),
       clock: this.clock,
       nextId: () => `alert-${++this.#ids}`,
       id,
@@ -608,6 +613,21 @@ Deno.test("when the store goes away, the one on watch says so, and the events fo
     1,
     "somebody is on watch again",
   );
+});
+
+Deno.test("a store that can only be read is reported as one that is away", async () => {
+  await using cluster = new Cluster();
+  await cluster.look();
+  cluster.commitFate = { ...CALM, end: "failed" };
+  await cluster.look(LEASE_TTL_MS + FIRE_AFTER_MS + 3 * LOOK_MS);
+  const types = () => cluster.lines.map(([event, { type }]) => [event, type]);
+  assert.deepEqual(types(), [["alert", "store_unreachable"]]);
+  cluster.commitFate = undefined;
+  await cluster.look(3 * LOOK_MS);
+  assert.deepEqual(types(), [
+    ["alert", "store_unreachable"],
+    ["alert_ended", "store_unreachable"],
+  ]);
 });
 
 Deno.test("a short pause of the store wakes nobody", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StoreUnusable } from "../../store/store.ts";
 import { pathToFileURL } from "node:url";
 import { builders, buildNewBlockMessage } from "../../protocol/builders.ts";
 import { fixedChannels } from "../../protocol/channels.ts";
@@ -437,6 +438,26 @@ Deno.test("the service is alive, and ready when its parts are", async () => {
   });
   service.kv.getMany = getMany;
   assert.deepEqual(await states(), { ready: true, store: true, service: true });
+});
+
+Deno.test("a store that can be read but not written makes the service not ready", async () => {
+  await using service = await openTestService();
+  service.kv.set = () =>
+    Promise.reject(new StoreUnusable("the disk of the store is full"));
+  const response = await service.request("/ready");
+  assert.equal(response.status, 503);
+  assert.deepEqual((await response.json()).checks.store, {
+    ok: false,
+    detail: "the disk of the store is full",
+  });
+  service.kv.set = () => Promise.reject(new Error("the innermost secret"));
+  await using other = await openTestService();
+  other.kv.set = service.kv.set;
+  const { checks } = await (await other.request("/ready")).json();
+  assert.deepEqual(checks.store, {
+    ok: false,
+    detail: "the log cannot be used",
+  });
 });
 
 Deno.test("a service that drains accepts no connection, answers requests to the end, and says when to come back", async () => {

@@ -410,6 +410,32 @@ Deno.test("production does not start without a secret", async () => {
   assert.match(text, /JWT_SECRET must be set/);
 });
 
+Deno.test("a place that cannot hold the store is named, without a stack", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/text`, "no database at all");
+    const places: Readonly<Record<string, string>> = {
+      [`${directory}/missing/kv`]: "its folder does not exist",
+      [directory]: "it is a folder",
+      [`${directory}/text`]: "the file there is not a database",
+    };
+    for (const [place, reason] of Object.entries(places)) {
+      const { code, text } = await failingStart({
+        JWT_SECRET: SECRET,
+        KV_PATH: place,
+      });
+      assert.equal(code, 1);
+      assert.ok(
+        text.includes(`Cannot start: KV_PATH ${place}: ${reason}`),
+        text,
+      );
+      assert.ok(!text.includes("    at "), text);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("a port that is taken is not shared", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;
