@@ -56,8 +56,11 @@ export class Unread {
       const { bucket } = c.get("visitor") ?? { bucket: "" };
       const isLong = body.byteLength > PIECE_BYTES;
       const handed = isLong ? this.#inPieces(body, bucket) : body;
-      c.res = new Response(handed, res);
-      c.res.headers.set("content-length", String(body.byteLength));
+      const answer = new Response(handed, res);
+      answer.headers.set("content-length", String(body.byteLength));
+      // Without this, Hono would copy the headers once more.
+      c.res = undefined;
+      c.res = answer;
     };
   }
 
