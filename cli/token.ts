@@ -6,6 +6,7 @@
  */
 import { Command } from "commander";
 import { type Role, ROLES } from "../protocol/channels.ts";
+import { secretIn } from "../server/settings.ts";
 import { generateWebSocketToken, secretsOf } from "../security/tokens.ts";
 
 /** What the command line says. */
@@ -31,10 +32,14 @@ const program = new Command("token")
   });
 
 async function main(flags: Flags): Promise<string> {
-  const secret = secretsOf(Deno.env.get("JWT_SECRET"))[0];
+  const path = Deno.env.get("JWT_SECRET_FILE");
+  const text = Deno.env.get("JWT_SECRET") || (path && secretIn(path));
+  const [secret] = secretsOf(text);
   if (secret === undefined) {
     throw new RangeError(
-      "JWT_SECRET is not set: the server's secret is needed to sign a token",
+      path
+        ? `JWT_SECRET_FILE names no readable secret: ${path}`
+        : "JWT_SECRET is not set: the server's secret is needed to sign a token",
     );
   }
   return await generateWebSocketToken(

@@ -207,10 +207,17 @@ export function readSettings(
   );
 }
 
-/** The text of a file without the line break that editors put at its end. */
-function secretIn(
+/**
+ * The secret in a file, without the line break that editors put at its end.
+ *
+ * @param path of the file.
+ * @param readFile reads it; the machine's own when omitted.
+ * @returns nothing when the file cannot be read, is empty or is longer than
+ * {@link MAX_SECRET_FILE_BYTES}.
+ */
+export function secretIn(
   path: string,
-  readFile: (path: string) => string,
+  readFile: (path: string) => string = Deno.readTextFileSync,
 ): string | undefined {
   try {
     const text = readFile(path);

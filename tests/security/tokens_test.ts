@@ -637,16 +637,20 @@ Deno.test("a key server that was away from the start is asked again after the co
 
 async function command(args: string[], env: Record<string, string> = {}) {
   const main = new URL("../../cli/token.ts", import.meta.url).href;
-  const rights = "--allow-env=JWT_SECRET,JWT_ISSUER,JWT_AUDIENCE";
+  const names = ["JWT_SECRET", "JWT_SECRET_FILE", "JWT_ISSUER", "JWT_AUDIENCE"];
+  const rights = [`--allow-env=${names.join()}`, "--allow-read"];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", rights, main, ...args],
-    env: { JWT_SECRET: "", JWT_ISSUER: "", JWT_AUDIENCE: "", ...env },
+    args: ["run", "--quiet", "--no-prompt", ...rights, main, ...args],
+    env: {
+      ...Object.fromEntries(names.map((name) => [name, ""])),
+      ...env,
+    },
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-Deno.test("the token command prints a token, and needs no right but three settings", async () => {
+Deno.test("the token command prints a token, and needs no right but its settings", async () => {
   const made = await command(
     ["--user", "alice", "--role", "publisher", "--expires", "24h"]
       .concat(["--read", "room:team-*", "blocks", "--publish", "blocks"]),
@@ -666,6 +670,22 @@ Deno.test("the token command prints a token, and needs no right but three settin
   assert.deepEqual(grant.read, ["room:team-*", "blocks"]);
   assert.deepEqual(grant.publish, ["blocks"]);
   assert.equal(grant.expiresAt! - grant.issuedAt!, 86_400_000);
+});
+
+Deno.test("the token command takes its secret from a file", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, `${NEW}\n`);
+    const made = await command(["--user", "a"], { JWT_SECRET_FILE: file });
+    assert.equal(made.code, 0, made.stderr);
+    const tokens = createTokens({ secrets: [NEW] });
+    assert.equal((await tokens.verify(made.stdout.trim())).user, "a");
+  } finally {
+    await Deno.remove(file);
+  }
+  const none = await command(["--user", "a"], { JWT_SECRET_FILE: file });
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /JWT_SECRET_FILE names no readable secret/);
 });
 
 Deno.test("the token command says what is wrong, on stderr, and exits 1", async () => {
