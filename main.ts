@@ -70,6 +70,7 @@ export const service: Service = createService({
   continuity,
   clock,
   logger,
+  instances: instanceCount(),
   assets: await readAssets(new URL("client/dist/", import.meta.url)),
   tracing: telemetry && new telemetry.Spans(clock),
   exportMetrics: telemetry?.exportMetrics,

@@ -67,6 +67,8 @@ export interface GateParts extends BudgetsParts, OffencesParts {
    * @throws {Refusal} `DRAINING` when the instance takes no more of them.
    */
   inService: (what: Admission) => void;
+  /** Whether memory is too short for further clients without a token. */
+  isMemoryFull: () => boolean;
 }
 
 /** A caller let in who will stay. */
@@ -187,6 +189,7 @@ export class Gate implements Disposable {
     this.#parts.inService("connection");
     this.#requireOrigin(c, visitor);
     this.#requireRoom(visitor);
+    this.#requireMemory(principal);
     return await enter({ visitor, principal, refusal });
   }
 
@@ -340,6 +343,13 @@ export class Gate implements Disposable {
       "FORBIDDEN",
       "Pages of this origin may not connect; see ALLOWED_ORIGINS",
     );
+  }
+
+  #requireMemory({ identity }: Principal): void {
+    if (identity.isAuthenticated || !this.#parts.isMemoryFull()) return;
+    throw new Refusal("TOO_MANY_CONNECTIONS", "Memory is short", {
+      retryAfterMs: FULL_RETRY_MS,
+    });
   }
 
   #requireRoom(visitor: Visitor): void {

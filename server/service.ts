@@ -26,6 +26,7 @@ import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
+import { MemoryGuard } from "../monitoring/memory_guard.ts";
 import { Metrics } from "../monitoring/metrics.ts";
 import { HubPublisher } from "../realtime/publisher.ts";
 import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
@@ -60,6 +61,8 @@ const ALONE = { minIntervalMs: 5 };
  */
 const BESIDE = { minIntervalMs: 100, waitMs: 100 };
 
+/** Clients without a token are refused at this multiple of ALERT_MEMORY_MB. */
+const FULL_SHARE = 2;
 /** The doorbell is rung as a test after this time of silence. */
 export const SELF_TEST_MS = 15_000;
 
@@ -89,6 +92,10 @@ export interface ServiceOptions {
   assets: ReadonlyMap<string, Asset>;
   /** Marks how far the store came; absent in tests. */
   continuity?: Continuity | undefined;
+  /** How many instances share the process; 1 when absent. */
+  instances?: number | undefined;
+  /** Resident memory of the process, in bytes; the machine's own when absent. */
+  memoryUsage?: (() => number) | undefined;
   /** Traces events from publish to delivery; none when absent. */
   tracing?: Tracing | undefined;
   /** Exports measurements, besides the routes. */
@@ -140,6 +147,7 @@ export interface Service extends AsyncDisposable {
  */
 export function createService(options: ServiceOptions): Service {
   const { settings, kv, clock, logger } = options;
+  const memoryUsage = options.memoryUsage ?? (() => Deno.memoryUsage().rss);
   const report = (
     error: unknown,
     about: Readonly<Record<string, unknown>> = {},
@@ -157,7 +165,7 @@ export function createService(options: ServiceOptions): Service {
     clock,
     sessions,
     behind: () => hub.pace.size,
-    memoryUsage: () => Deno.memoryUsage().rss,
+    memoryUsage,
     standings: () => hub.standings(),
     guards: () => securityLog,
     more: () => vitals.readings(),
@@ -264,7 +272,16 @@ export function createService(options: ServiceOptions): Service {
     audience: settings.JWT_AUDIENCE,
     clock,
   });
+  const memoryGuard = new MemoryGuard({
+    clock,
+    sessions,
+    instances: options.instances ?? 1,
+    memoryUsage,
+    limitBytes: settings.ALERT_MEMORY_MB * 2 ** 20 * FULL_SHARE,
+    logger,
+  });
   const gate = new Gate({
+    isMemoryFull: () => memoryGuard.isFull,
     clientIp: createClientIp({ trustedProxies: settings.TRUSTED_PROXIES }),
     blocks,
     revocations,
@@ -368,6 +385,7 @@ export function createService(options: ServiceOptions): Service {
     async [Symbol.asyncDispose]() {
       await log.settled();
       samples[Symbol.dispose]();
+      memoryGuard[Symbol.dispose]();
       await leave();
       await webhook?.[Symbol.asyncDispose]();
       gate[Symbol.dispose]();

@@ -26,6 +26,8 @@ export interface TestServiceOptions {
   readonly assets?: ReadonlyMap<string, Asset>;
   /** Time; the machine's own when omitted. */
   readonly clock?: Clock;
+  /** Resident memory, in bytes; the machine's own when omitted. */
+  readonly memoryUsage?: () => number;
 }
 
 /** A service that a test owns. */
@@ -58,7 +60,8 @@ export function tokenOf(
 export function serviceOn(
   kv: Store,
   bugs: unknown[],
-  { env, assets = new Map(), clock = systemClock }: TestServiceOptions,
+  { env, assets = new Map(), clock = systemClock, memoryUsage }:
+    TestServiceOptions,
 ): Service {
   const all: Readonly<Record<string, string>> = {
     JWT_SECRET: SECRET,
@@ -74,6 +77,7 @@ export function serviceOn(
     kv,
     clock,
     assets,
+    memoryUsage,
     logger: {
       error: (_event, fields) => void bugs.push(fields),
       warn: silent,
