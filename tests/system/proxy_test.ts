@@ -60,6 +60,11 @@ class Proxy implements AsyncDisposable {
             .join("\n"),
       );
     assert.notEqual(site, shipped);
+    const impatient = site.replace(
+      "client_header_timeout 5s;",
+      "client_header_timeout 1s;",
+    );
+    assert.notEqual(impatient, site, "no deadline for unfinished requests");
     const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
       .map((name) => `${name}_temp_path ${directory}/${name};`).join(" ");
     await Deno.writeTextFile(
@@ -68,7 +73,7 @@ class Proxy implements AsyncDisposable {
 error_log ${directory}/error.log warn;
 events { worker_connections 512; }
 http { access_log off; ${scratch}
-${site}
+${impatient}
 }`,
     );
     const process = new Deno.Command(nginx!, {
@@ -121,6 +126,26 @@ Deno.test({
       );
       assert.deepEqual(bad, []);
       assert(findings.length > 10);
+    });
+
+    await t.step("requests that never end do not stay", async () => {
+      const half = new TextEncoder().encode("GET /ws HTTP/1.1\r\nHost: x\r\n");
+      const open = await Promise.all(
+        Array.from({ length: 100 }, async () => {
+          const connection = await Deno.connect({ port: proxy.port });
+          await connection.write(half);
+          return connection;
+        }),
+      );
+      let ended = 0;
+      const reads = open.map(async (connection) => {
+        const buffer = new Uint8Array(1_024);
+        while (await connection.read(buffer).catch(() => null) !== null);
+        ended++;
+        connection.close();
+      });
+      await until(() => ended === open.length, "nginx ends them all");
+      await Promise.all(reads);
     });
 
     await t.step(
