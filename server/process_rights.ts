@@ -4,6 +4,7 @@
  * @module
  */
 import { bellsOf, isDatabase, witnessOf } from "../store/open.ts";
+import { journalOf } from "../store/store_file.ts";
 import type { Settings } from "./settings.ts";
 
 /** Files that the process reads: built pages, and the code of its workers. */
@@ -51,10 +52,13 @@ export function rightsFor(
   const store = isFile
     ? [KV_PATH, bellsOf(KV_PATH), witnessOf(KV_PATH)].filter((path) => path)
     : [];
+  const journal = isFile ? [journalOf(KV_PATH)] : [];
   return [
     "--no-prompt",
     hosts ? `--allow-net=${hosts.join(",")}` : "--allow-net",
-    `--allow-read=${[...OWN_FILES, ...store, ...secretFiles].join(",")}`,
+    `--allow-read=${
+      [...OWN_FILES, ...store, ...journal, ...secretFiles].join(",")
+    }`,
     ...store.length > 0 ? [`--allow-write=${store.join(",")}`] : [],
     // The client of the database looks for what nobody set.
     ...isDatabase(KV_PATH) ? ["--ignore-env"] : [],

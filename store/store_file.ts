@@ -133,12 +133,14 @@ export class StoreFile {
     }
     const disk = await this.#disk(this.#path);
     if (disk) {
+      // What stands in the journal will be written to the database as well.
+      const free = disk.free - await sizeOf(journalOf(this.#path));
       const floor = Math.min(FLOOR_BYTES, disk.size * FLOOR_PART);
-      if (disk.free < floor) {
+      if (free < floor) {
         throw new StoreUnusable(
-          `the disk of the store has ${inMib(disk.free)} MiB free, and ${
-            inMib(floor)
-          } MiB are kept free`,
+          `the disk of the store has room for ${
+            inMib(Math.max(0, free))
+          } MiB, and ${inMib(floor)} MiB are kept free`,
         );
       }
     }
@@ -191,6 +193,20 @@ async function identityOf(path: string): Promise<string | undefined> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
+  }
+}
+
+/** The journal of SQLite beside its database. */
+export function journalOf(path: string): string {
+  return `${path}-wal`;
+}
+
+/** @returns 0 where there is no file, or where it may not be looked at. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await Deno.stat(path)).size;
+  } catch {
+    return 0;
   }
 }
 

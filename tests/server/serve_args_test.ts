@@ -31,7 +31,7 @@ const RIGHTS: readonly [Record<string, string>, readonly string[]][] = [
   ]],
   [{ KV_PATH: "/data/log.db", HOST: "::1", PORT: "80" }, [
     "--allow-net=[::1]:80",
-    `${READ},/data/log.db,/data/log.db.bells,/data/log.db.witness`,
+    `${READ},/data/log.db,/data/log.db.bells,/data/log.db.witness,/data/log.db-wal`,
     "--allow-write=/data/log.db,/data/log.db.bells,/data/log.db.witness",
   ]],
   [{
@@ -98,7 +98,7 @@ Deno.test("the service may read the files that hold its secrets", async () => {
     });
     assert.deepEqual(args.filter((arg) => arg.startsWith("--allow")), [
       "--allow-net=0.0.0.0:3000",
-      `${READ},/data/log.db,/data/log.db.bells,/data/log.db.witness,${file}`,
+      `${READ},/data/log.db,/data/log.db.bells,/data/log.db.witness,/data/log.db-wal,${file}`,
       "--allow-write=/data/log.db,/data/log.db.bells,/data/log.db.witness",
     ]);
   } finally {
