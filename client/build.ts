@@ -1,5 +1,5 @@
 /**
- * Makes everything a browser is sent, in `client/dist`: the bundles, their
+ * Makes everything that a browser loads, in `client/dist`: the bundles, their
  * types, the live page, and a folder ready to publish as a package.
  *
  * Needs permission to read, to write `client/dist`, to use `env` and `sys`
@@ -79,7 +79,7 @@ const here = new URL("./", import.meta.url);
  *
  * @param dist where to; its files of the same names are replaced.
  * @returns what was made, the package's copies left out.
- * @throws {Error} a bundle does not build, with what the bundler said.
+ * @throws {Error} a bundle does not build, with the output of the bundler.
  */
 export async function build(
   dist: URL = new URL("dist/", here),
@@ -159,8 +159,8 @@ async function bundled(
     stderr: "piped",
     env: { NO_COLOR: "1" },
   }).output();
-  const said = new TextDecoder().decode(stderr).trim();
-  if (!success) throw new Error(`${name} does not build:\n${said}`);
+  const output = new TextDecoder().decode(stderr).trim();
+  if (!success) throw new Error(`${name} does not build:\n${output}`);
   return new TextDecoder().decode(stdout)
     .replaceAll(`"./client.ts"`, `"./client.js"`);
 }
@@ -301,8 +301,8 @@ if (import.meta.main) {
   const made = await buildIfStale();
   const versions =
     `styles of uPlot ${uplot.version}, fonts Geist ${geist.version}, Geist Mono ${geistMono.version}`;
-  const said = made
+  const summary = made
     ? `${report(made)}\n${versions}\n`
     : "client/dist is up to date\n";
-  await Deno.stdout.write(new TextEncoder().encode(said));
+  await Deno.stdout.write(new TextEncoder().encode(summary));
 }

@@ -81,7 +81,7 @@ export function connect(url?: string, options: Options = {}): Client {
     cursors: new Map(),
     generation: 0,
   } as unknown as Parts;
-  const { beat, hears, ...verbs } = connectionOf(parts);
+  const { beat, replies, ...verbs } = connectionOf(parts);
 
   function receive(data: string): void {
     const mine = parts.generation;
@@ -126,7 +126,7 @@ export function connect(url?: string, options: Options = {}): Client {
       if (type === "error") {
         answer?.reject(new RequestError("INTERNAL", payload));
       } else answer?.resolve(payload);
-      hears[type as ReplyType]?.(payload as never, ref as string | undefined);
+      replies[type as ReplyType]?.(payload as never, ref as string | undefined);
     }
     call(handlers.get(type), frame as never);
     if (isNews) changed(parts);

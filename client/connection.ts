@@ -36,7 +36,7 @@ export const page = globalThis as {
 };
 
 /** What the client does about a reply. */
-export type Hears = {
+export type Replies = {
   [Type in ReplyType]?: (
     payload: ReplyPayload<Type>,
     ref: string | undefined,
@@ -54,7 +54,7 @@ export interface Connection {
   /** The frame was handled: pings when it is time. */
   beat(): void;
   /** What the connection does about replies. */
-  readonly hears: Hears;
+  readonly replies: Replies;
 }
 
 /** Makes a connection that is closed. */
@@ -205,7 +205,7 @@ export function connectionOf(
   }
 
   /**
-   * The shortest round trip says most about the clocks: what delays a frame
+   * The shortest round trip gives the best estimate of the clocks: what delays a frame
    * on one way shifts the estimate by half of the delay.
    */
   function roundTrip({ serverTime }: { readonly serverTime: string }): void {
@@ -250,7 +250,7 @@ export function connectionOf(
     retry();
   }
 
-  const hears: Hears = {
+  const replies: Replies = {
     connected(payload, ref) {
       // Without a `ref` it greets the anonymous, before it read our `connect`.
       if (ref !== greeting) return;
@@ -316,7 +316,7 @@ export function connectionOf(
   };
 
   return {
-    hears,
+    replies,
     connect() {
       if (parts.timers.has("retry")) return retry();
       if (core.status !== "closed") return;

@@ -1,6 +1,6 @@
 /**
- * Where the client stands in a channel, and what that makes of what arrives:
- * the application sees every number once and in order, or is told.
+ * The position of the client in a channel, and what follows from it for each
+ * event: the application receives every number once and in order, or a gap.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { ChannelState, Gap } from "./types.ts";
 
 /** What the client knows of a channel it joined. */
 export interface Cursor {
-  /** As asked for; canonical once the server said so. */
+  /** As asked for; canonical once the server answered. */
   name: string;
   /** As first asked for, if that was an alias. */
   alias?: string;
@@ -73,7 +73,7 @@ export function answered(
 /**
  * Takes a `gap`: moves on past what is lost.
  *
- * @returns whether the application is to be told; otherwise something before
+ * @returns whether to report the gap; otherwise something before
  * the gap is missing, too.
  */
 export function skip(

@@ -13,7 +13,7 @@ import "zod";
 
 /** Name under which any JSON value goes in the declarations. */
 const JSON_VALUE = "JsonValue";
-const JSON_DECLARATION = `/** Anything JSON can say. */
+const JSON_DECLARATION = `/** Any JSON value. */
 type ${JSON_VALUE} = string | number | boolean | null | ${JSON_VALUE}[] | { [key: string]: ${JSON_VALUE} };`;
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -177,10 +177,11 @@ class Module {
 
   text(): string {
     for (const symbol of this.#exportsOf(this.#root)) this.#declare(symbol);
-    const said = [...this.#declared.values()].map(({ text }) => text).join();
+    const declared = [...this.#declared.values()].map(({ text }) => text)
+      .join();
     const header = [...this.#imports].flatMap(([from, names]) => {
       const used = [...names].filter((name) =>
-        new RegExp(`\\b${name}\\b`).test(said)
+        new RegExp(`\\b${name}\\b`).test(declared)
       ).sort();
       return used.length === 0
         ? []
@@ -386,7 +387,7 @@ class Module {
       ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.InTypeAlias,
     );
     if (/\bany\b|\bz\.|import\(/.test(text)) {
-      throw new Error(`a declaration would say ${text}`);
+      throw new Error(`a declaration would contain ${text}`);
     }
     return text;
   }

@@ -10,7 +10,7 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 export const REQUEST_TIMEOUT_MS = 10_000;
 /** Longest silence after a ping. */
 export const HEARTBEAT_GRACE_MS = 5_000;
-/** A timer this much behind says that the machine slept, not the server. */
+/** A timer this late means that the machine slept, not that the server is gone. */
 export const LATE_MS = 1_000;
 /** How often traffic alone notifies of a new state. */
 export const TRAFFIC_MS = 1_000;
@@ -20,9 +20,9 @@ export const MAX_RESEND_MS = 300_000;
 export const MAX_PENDING = 1_000;
 /** Most messages in one frame of `sendBatch`. */
 export const MAX_BATCH_MESSAGES = 100;
-/** Least size of a message that servers take, until one says what it takes. */
+/** Least size of a message that servers take, until one states its limit. */
 export const DEFAULT_MESSAGE_BYTES = 65_536;
-/** First close code that means "do not come back". */
+/** First close code that means "do not reconnect". */
 export const FINAL_CLOSE = 4500;
 /** How much one event moves the average latency. */
 export const LATENCY_WEIGHT = 1 / 8;

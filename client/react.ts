@@ -259,7 +259,7 @@ function sharedFor({ url = "/ws", ...options }: Options): Shared {
 
 /**
  * Whose a token is: its subject, unchecked. Tokens that cannot be read, and
- * functions, count as one user's; what they turn out to be, the server says.
+ * functions, count as one user's; the server decides whose they are.
  */
 function userOf(token: Auth["token"]): string {
   if (!token) return "anonymous";

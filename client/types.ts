@@ -34,7 +34,7 @@ export interface Options {
   readonly reconnectInterval?: number;
   /**
    * Tries in a row without success before the client gives up; tries while
-   * the browser says that it is offline do not count. Default `Infinity`.
+   * the browser reports that it is offline do not count. Default `Infinity`.
    */
   readonly maxReconnectAttempts?: number;
   /**
@@ -233,7 +233,7 @@ export interface Gap {
 export interface JoinOptions {
   /** Replay what came after this position. */
   readonly after?: Position;
-  /** Replay the last so many events, 0 to 1,000. */
+  /** Replay this many of the newest events, 0 to 1,000. */
   readonly last?: number;
 }
 
@@ -254,7 +254,7 @@ export type Outgoing<Type extends MessageType = MessageType> = Type extends
   MessageType ? {
     /** Which message. */
     readonly type: Type;
-    /** What it says. */
+    /** Its content, by type. */
     readonly payload: Readonly<KnownFields<PayloadOf<Type>>>;
     /** Idempotency key; a new unique one when absent. */
     readonly id?: string;

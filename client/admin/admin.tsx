@@ -7,8 +7,8 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import { render } from "preact";
-import { Door } from "./door.tsx";
+import { SignIn } from "./sign_in.tsx";
 
 const root = document.getElementById("admin")!;
 root.replaceChildren();
-render(<Door />, root);
+render(<SignIn />, root);

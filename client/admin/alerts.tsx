@@ -1,5 +1,5 @@
 /**
- * What fires, what is kept silent, and what was said.
+ * Alerts that fire, rules that are silenced, and the newest alerts.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { span } from "./model.ts";
 import { Sure } from "./sure.tsx";
 import type { View } from "./watch.ts";
 
-/** Alerts that have not ended, and rules that are silent. */
+/** Alerts that have not ended, and silenced rules. */
 export function Active(
-  { view, onSilence, onSpeak }: {
+  { view, onSilence, onUnsilence }: {
     readonly view: View;
     readonly onSilence: (alert: ActiveAlert) => void;
-    readonly onSpeak: (silence: Silence) => void;
+    readonly onUnsilence: (silence: Silence) => void;
   },
 ): VNode {
   return (
@@ -28,7 +28,7 @@ export function Active(
           <span>
             {it.message}{" "}
             <span class="sub">
-              for {span(view.heardAt - it.startedAt)}
+              for {span(view.asOf - it.startedAt)}
             </span>
           </span>
           <Sure word="Silence 1 h" onSure={() => onSilence(it)} />
@@ -36,24 +36,24 @@ export function Active(
       ))}
       {view.silences.map((it) => (
         <li key={it.type}>
-          <span class="chip">silent</span>
+          <span class="chip">silenced</span>
           <span>
             {it.type}{" "}
             <span class="sub">
-              by {it.by}, {span(it.until - view.heardAt)} left
+              by {it.by}, {span(it.until - view.asOf)} left
             </span>
           </span>
-          <Sure word="Let it speak" onSure={() => onSpeak(it)} />
+          <Sure word="Unsilence" onSure={() => onUnsilence(it)} />
         </li>
       ))}
     </ul>
   );
 }
 
-/** What the channel `alerts` said, newest first. */
+/** Events of the channel `alerts`, newest first. */
 export function Alerts({ view }: { readonly view: View }): VNode {
   if (view.alerts.length === 0 && view.active.length === 0) {
-    return <p class="empty">All quiet.</p>;
+    return <p class="empty">No alerts.</p>;
   }
   return (
     <ol>
@@ -69,7 +69,7 @@ export function Alerts({ view }: { readonly view: View }): VNode {
               {status === "resolved" ? "resolved" : payload.severity}
             </span>
             <span class="sub">
-              {span(view.heardAt - Date.parse(timestamp))} ago
+              {span(view.asOf - Date.parse(timestamp))} ago
             </span>
             <span class="message">
               {payload.message}{" "}

@@ -1,12 +1,12 @@
 /**
- * What the operator's page asks the service. The token lives in this object
+ * What the operator's page requests from the service. The token lives in this object
  * and nowhere else: not in storage, not in a URL, gone with the tab.
  *
  * @module
  */
 /// <reference lib="dom" />
 
-/** An isolate, as `/api/channels` lists it. */
+/** An instance, as `/api/channels` lists it. */
 export interface InstanceInfo {
   readonly id: string;
   readonly startedAt: number;
@@ -65,7 +65,7 @@ export interface RevocationInfo {
   readonly reason: string;
 }
 
-/** What happened at the guards. */
+/** A security event. */
 export interface SecurityEvent {
   readonly kind: string;
   readonly reason: string;
@@ -77,7 +77,7 @@ export interface SecurityEvent {
   readonly count: number;
 }
 
-/** How one part of the service is. */
+/** The result of one readiness check. */
 export interface Check {
   readonly ok: boolean;
   readonly degraded?: boolean;
@@ -107,14 +107,14 @@ export interface ActiveAlert {
   readonly startedAt: number;
 }
 
-/** A rule that an operator keeps silent. */
+/** A rule that an operator silenced. */
 export interface Silence {
   readonly type: string;
   readonly until: number;
   readonly by: string;
 }
 
-/** What an isolate measures of itself and of all; what is not there is not shown. */
+/** What an instance measures of itself and of all; absent fields are not shown. */
 export interface MetricsInfo {
   readonly uptime?: number;
   readonly eventDeliveryTime?: { readonly p95: number };
@@ -188,14 +188,17 @@ export class OperatorApi {
     } catch (error) {
       throw new ApiError("UNREACHABLE", `No answer: ${error}`);
     }
-    const said = await response.json().catch(() => ({}));
+    const answer = await response.json().catch(() => ({}));
     // Not ready is an answer, not a refusal.
-    if (response.ok || path === "/ready") return said;
-    throw new ApiError(said.code ?? String(response.status), sentenceOf(said));
+    if (response.ok || path === "/ready") return answer;
+    throw new ApiError(
+      answer.code ?? String(response.status),
+      sentenceOf(answer),
+    );
   }
 }
 
-/** What a refusal says, with the first of its issues. */
+/** The message of a refusal, with the first of its issues. */
 function sentenceOf(
   { message = "The service refused", issues: [issue] = [] }: {
     readonly message?: string;

@@ -1,5 +1,5 @@
 /**
- * The channels: how far each is, how fast it grows, who lags behind.
+ * The channels: position, rate and lag of each.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { Memory } from "./model.ts";
 import { Table } from "./panel.tsx";
 import type { View } from "./watch.ts";
 
-/** A row a channel. */
+/** One row for each channel. */
 export function Channels(
   { view, memory }: { readonly view: View; readonly memory: Memory },
 ): VNode {
@@ -41,7 +41,7 @@ export function Channels(
             </td>
             <td class="number">{rate === undefined ? "–" : few(rate)}</td>
             <td class="number">
-              {last === undefined ? "–" : `${span(view.heardAt - last)} ago`}
+              {last === undefined ? "–" : `${span(view.asOf - last)} ago`}
             </td>
             <td class="number">{it.subscribers}</td>
             <td class={`number${lag >= SLOW_LAG ? " late" : ""}`}>{lag}</td>

@@ -1,5 +1,5 @@
 /**
- * How all isolates together are: ready, how loaded, how fast.
+ * The state of all instances together: readiness, load, speed.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export function State(
   const [tone, label, detail] = fault
     ? ["bad", "No answer", fault]
     : !view
-    ? ["busy", "Looking", ""]
+    ? ["busy", "Loading", ""]
     : !view.ready
     ? ["bad", "Not ready", "see Health"]
     : poor
@@ -31,7 +31,7 @@ export function State(
       "good",
       "Ready",
       `${view.instances.length} ${
-        view.instances.length === 1 ? "isolate" : "isolates"
+        view.instances.length === 1 ? "instance" : "instances"
       }`,
     ];
   return (
@@ -45,7 +45,7 @@ export function State(
 
 /** The numbers that matter most. */
 export function Tiles({ view }: { readonly view: View }): VNode {
-  const now = sampleOf(view.heardAt, view.instances, undefined);
+  const now = sampleOf(view.asOf, view.instances, undefined);
   const { sessions, metrics } = view;
   const behind = sessions.filter((it) => lagOf(it) >= SLOW_LAG).length;
   const head = view.latest["blocks"];
@@ -59,13 +59,13 @@ export function Tiles({ view }: { readonly view: View }): VNode {
     ["Delivered", few(now.delivered), "a second"],
     [
       "Newest block",
-      head === undefined ? "–" : span(view.heardAt - head),
+      head === undefined ? "–" : span(view.asOf - head),
       head === undefined ? "none yet" : "ago",
     ],
     [
       "Commit",
       metrics.log ? `${metrics.log.commitTimeMs.toFixed(1)} ms` : "–",
-      metrics.log ? `${metrics.log.failures} failed, this isolate` : "",
+      metrics.log ? `${metrics.log.failures} failed, this instance` : "",
     ],
     ["Memory", bytes(now.memory), "largest process"],
   ];
@@ -122,7 +122,7 @@ export function Charts({ memory }: { readonly memory: Memory }): VNode {
   );
 }
 
-/** What each part says of itself. */
+/** The result of each readiness check. */
 export function Checks(
   { checks }: { readonly checks: View["checks"] },
 ): VNode {
@@ -133,7 +133,7 @@ export function Checks(
           <span
             class={`chip ${ok ? degraded ? "warning" : "online" : "error"}`}
           >
-            {ok ? degraded ? "poorly" : "well" : "down"}
+            {ok ? degraded ? "degraded" : "ok" : "down"}
           </span>
           <strong>{name}</strong>
           <span class="sub">{detail}</span>
@@ -143,16 +143,16 @@ export function Checks(
   );
 }
 
-/** Who serves. */
-export function Isolates({ view }: { readonly view: View }): VNode {
+/** The instances that serve. */
+export function Instances({ view }: { readonly view: View }): VNode {
   return (
     <Table
-      label="Isolates"
+      label="Instances"
       columns={[
-        "Isolate",
+        "Instance",
         "Up",
         "Connections",
-        "Ever",
+        "Total",
         "Published/s",
         "Delivered/s",
         "Frames in/s",
@@ -162,7 +162,7 @@ export function Isolates({ view }: { readonly view: View }): VNode {
       {view.instances.toSorted((a, b) => a.id < b.id ? -1 : 1).map((it) => (
         <tr key={it.id}>
           <th scope="row" class="mono" title={it.id}>{sourceOf(it.id)}</th>
-          <td class="number">{span(view.heardAt - it.startedAt)}</td>
+          <td class="number">{span(view.asOf - it.startedAt)}</td>
           <td class="number">{it.connections}</td>
           <td class="number">{it.totalConnections}</td>
           <td class="number">{few(it.throughput.broadcastsPerSecond)}</td>
@@ -175,7 +175,7 @@ export function Isolates({ view }: { readonly view: View }): VNode {
   );
 }
 
-/** The part of a name that tells isolates apart. */
+/** The part of a name in which instances differ. */
 function sourceOf(id: string): string {
   return id.length === 26 ? id.slice(10, 18) : id;
 }

@@ -14,7 +14,7 @@ export const HISTORY_MS = 3_600_000;
 export const MAX_SAMPLES = HISTORY_MS / LOOK_MS;
 /** A channel's rate is taken over so long, in milliseconds. */
 export const RATE_MS = 10_000;
-/** From so many events behind on, a client is marked as slow. */
+/** A client that is this many events behind is marked as slow. */
 export const SLOW_LAG = 100;
 /** Most looks remembered for rates. */
 const MAX_MARKS = 64;
@@ -23,7 +23,7 @@ const MAX_MARKS = 64;
 export interface Sample {
   /** Epoch milliseconds. */
   readonly at: number;
-  /** Clients connected to any isolate. */
+  /** Clients connected to any instance. */
   readonly connections: number;
   /** Events committed a second. */
   readonly published: number;
@@ -35,7 +35,7 @@ export interface Sample {
   readonly memory: number;
 }
 
-/** Adds up isolates. Those of one process share its memory, so the most counts. */
+/** Adds up instances. Those of one process share its memory, so the largest counts. */
 export function sampleOf(
   at: number,
   instances: readonly InstanceInfo[],
@@ -93,7 +93,7 @@ export class Memory {
    * How fast a channel grows.
    *
    * @returns events a second over about {@link RATE_MS}; nothing when it was
-   * seen only once, or was begun anew meanwhile.
+   * seen only once, or was reset meanwhile.
    */
   rate({ channel, epoch, seq }: ChannelInfo): number | undefined {
     const last = this.#marks.at(-1);
@@ -147,9 +147,13 @@ export function found(
   }).sort((a, b) => lagOf(b) - lagOf(a) || a.since - b.since);
 }
 
-/** A span of time in words: `12 s`, `5 min`, `3 h`, `2 d`. */
+/**
+ * A span of time in words: `12 s`, `5 min`, `3 h`, `2 d`; negative, as `−3 s`,
+ * when the clock of the page and the service's disagree.
+ */
 export function span(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 0) return `−${span(-ms)}`;
   if (seconds < 100) return `${seconds} s`;
   if (seconds < 100 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 72 * 3_600) return `${Math.round(seconds / 3_600)} h`;
@@ -175,7 +179,7 @@ export function whole(count: number): string {
   return count.toLocaleString("en-US");
 }
 
-/** A sample as the service keeps it, of one isolate. */
+/** A sample as the service keeps it, of one instance. */
 export interface PastSample {
   readonly at: number;
   readonly activeConnections: number;
@@ -184,7 +188,7 @@ export interface PastSample {
   readonly throughput: InstanceInfo["throughput"];
 }
 
-/** An isolate's own samples, as if it were the whole cluster. */
+/** An instance's own samples, as if it were the whole cluster. */
 export function recalled(samples: readonly PastSample[]): Sample[] {
   return samples.map((it) => ({
     at: it.at,

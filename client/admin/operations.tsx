@@ -1,6 +1,6 @@
 /**
- * The page once a token was accepted: it looks every few seconds, and does what
- * the operator asks.
+ * The page of an operator who is signed in: it refreshes every few seconds and
+ * carries out orders.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { Active, Alerts } from "./alerts.tsx";
 import { ApiError, textOf } from "./api.ts";
 import type { OperatorApi } from "./api.ts";
 import { Channels } from "./channels.tsx";
-import { Charts, Checks, Isolates, State, Tiles } from "./cluster.tsx";
+import { Charts, Checks, Instances, State, Tiles } from "./cluster.tsx";
 import { LOOK_MS } from "./model.ts";
 import { Panel } from "./panel.tsx";
 import {
@@ -27,9 +27,9 @@ import { Sessions, short } from "./sessions.tsx";
 import { Watch } from "./watch.ts";
 import type { View } from "./watch.ts";
 
-/** How long the last deed is told, in milliseconds. */
+/** How long the result of an order is shown, in milliseconds. */
 const NOTICE_MS = 6_000;
-/** How long a press blocks or silences, in milliseconds. */
+/** How long a button blocks or silences, in milliseconds. */
 const HOUR_MS = 3_600_000;
 
 interface PageState {
@@ -39,9 +39,9 @@ interface PageState {
   readonly sought: string;
 }
 
-/** The page once a token was accepted. */
+/** The page of an operator who is signed in. */
 export class Operations extends Component<
-  { readonly api: OperatorApi; readonly onLeave: (why: string) => void },
+  { readonly api: OperatorApi; readonly onSignOut: (why: string) => void },
   PageState
 > {
   /** What is shown besides the props. */
@@ -73,7 +73,7 @@ export class Operations extends Component<
     try {
       await this.#watch.recall();
     } catch {
-      // The charts then begin now.
+      // Without history the charts begin now.
     }
   }
 
@@ -85,7 +85,7 @@ export class Operations extends Component<
     } catch (error) {
       if (!this.#open) return;
       if (error instanceof ApiError && isAboutToken(error)) {
-        return this.props.onLeave(error.message);
+        return this.props.onSignOut(error.message);
       }
       this.setState({ fault: textOf(error) });
     }
@@ -94,7 +94,7 @@ export class Operations extends Component<
     }
   }
 
-  /** Does something, tells what became of it, and looks again. */
+  /** Carries out an order, shows its result, and refreshes. */
   #act = async (done: string, work: () => Promise<unknown>): Promise<void> => {
     let notice = done;
     try {
@@ -116,7 +116,7 @@ export class Operations extends Component<
 
   /** The elements; called by Preact. */
   render(): VNode {
-    const { api, onLeave } = this.props;
+    const { api, onSignOut } = this.props;
     const { view, fault, notice, sought } = this.state;
     const act = this.#act;
     const block = (ip: string, reason: string, forMs: number) =>
@@ -136,13 +136,13 @@ export class Operations extends Component<
           </p>
           <div class="right">
             <State view={view} fault={fault} />
-            <button type="button" onClick={() => onLeave("")}>
-              Leave
+            <button type="button" onClick={() => onSignOut("")}>
+              Sign out
             </button>
           </div>
         </header>
         <p class={`notice${notice ? " shown" : ""}`} role="status">{notice}</p>
-        {!view ? <p class="empty">{fault || "Looking…"}</p> : (
+        {!view ? <p class="empty">{fault || "Loading…"}</p> : (
           <main id="main">
             <h1 class="hidden">KALDRIX operations</h1>
             <Tiles view={view} />
@@ -156,15 +156,15 @@ export class Operations extends Component<
               </Panel>
               <Panel
                 name="full"
-                title="Isolates"
+                title="Instances"
                 note={`${view.instances.length} serving`}
               >
-                <Isolates view={view} />
+                <Instances view={view} />
               </Panel>
               <Panel
                 name="full"
                 title="Sessions"
-                note={view.isComplete ? "" : "not all isolates have answered"}
+                note={view.isComplete ? "" : "not all instances have answered"}
               >
                 <Sessions
                   view={view}
@@ -172,10 +172,10 @@ export class Operations extends Component<
                   onSeek={(text) => this.setState({ sought: text })}
                   onDisconnect={({ id }) =>
                     void act(
-                      `Told ${short(id)} to go`,
+                      `Disconnected ${short(id)}`,
                       () => api.delete(`/api/admin/sessions/${id}`),
                     )}
-                  onBlock={({ ip }) => block(ip, "by hand", HOUR_MS)}
+                  onBlock={({ ip }) => block(ip, "by an operator", HOUR_MS)}
                 />
               </Panel>
               <Panel name="half" title="Blocked addresses">
@@ -214,9 +214,9 @@ export class Operations extends Component<
                         type,
                         forMs: HOUR_MS,
                       }))}
-                  onSpeak={({ type }) =>
+                  onUnsilence={({ type }) =>
                     void act(
-                      `${type} may speak again`,
+                      `Unsilenced ${type}`,
                       () => api.delete(`/api/admin/alerts/silences/${type}`),
                     )}
                 />

@@ -52,7 +52,7 @@ export function Table(
                 scope="col"
                 class={NUMBERS.has(name) ? "number" : ""}
               >
-                {name || <span class="hidden">Deeds {i}</span>}
+                {name || <span class="hidden">Actions {i}</span>}
               </th>
             ))}
           </tr>
@@ -72,7 +72,7 @@ const NUMBERS: ReadonlySet<string> = new Set([
   "Lag",
   "Up",
   "Connections",
-  "Ever",
+  "Total",
   "Published/s",
   "Delivered/s",
   "Frames in/s",

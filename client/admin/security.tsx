@@ -1,5 +1,5 @@
 /**
- * Who is kept out, and what the guards saw.
+ * Blocked addresses, revoked tokens and security events.
  *
  * @module
  */
@@ -22,7 +22,7 @@ const LENGTHS: readonly (readonly [string, number])[] = [
   ["30 days", 30 * 86_400_000],
 ];
 
-/** Whom to keep out, why and for how long. */
+/** A form that blocks an address. */
 export function BlockForm(
   { onBlock }: {
     readonly onBlock: (ip: string, reason: string, forMs: number) => void;
@@ -66,7 +66,9 @@ export function Blocks(
     readonly onUnblock: (block: BlockInfo) => void;
   },
 ): VNode {
-  if (view.blocks.length === 0) return <p class="empty">Nobody is blocked.</p>;
+  if (view.blocks.length === 0) {
+    return <p class="empty">No address is blocked.</p>;
+  }
   return (
     <Table
       label="Blocked addresses"
@@ -78,8 +80,8 @@ export function Blocks(
           <td class="wrap">
             {it.reason} <span class="sub">by {it.by}</span>
           </td>
-          <td class="number">{span(it.until - view.heardAt)}</td>
-          <td class="deeds">
+          <td class="number">{span(it.until - view.asOf)}</td>
+          <td class="actions">
             <Sure word="Unblock" onSure={() => onUnblock(it)} />
           </td>
         </tr>
@@ -88,7 +90,7 @@ export function Blocks(
   );
 }
 
-/** Whose tokens to revoke, and why. */
+/** A form that revokes tokens. */
 export function RevokeForm(
   { onRevoke }: {
     readonly onRevoke: (body: Record<string, string>) => void;
@@ -131,7 +133,7 @@ export function RevokeForm(
 /** Tokens and users that are revoked. */
 export function Revocations({ view }: { readonly view: View }): VNode {
   if (view.revocations.length === 0) {
-    return <p class="empty">Nothing is revoked.</p>;
+    return <p class="empty">No token is revoked.</p>;
   }
   return (
     <Table label="Revoked tokens" columns={["What", "Why", "Since"]}>
@@ -143,16 +145,16 @@ export function Revocations({ view }: { readonly view: View }): VNode {
           <td class="wrap">
             {it.reason} <span class="sub">by {it.by}</span>
           </td>
-          <td class="number">{span(view.heardAt - it.at)}</td>
+          <td class="number">{span(view.asOf - it.at)}</td>
         </tr>
       ))}
     </Table>
   );
 }
 
-/** What the guards saw, newest first. */
+/** Security events, newest first. */
 export function Events({ view }: { readonly view: View }): VNode {
-  if (view.events.length === 0) return <p class="empty">Nothing happened.</p>;
+  if (view.events.length === 0) return <p class="empty">No security events.</p>;
   return (
     <Table label="Security events" columns={["What", "Who", "Times", "Last"]}>
       {view.events.map((it, i) => (
@@ -163,7 +165,7 @@ export function Events({ view }: { readonly view: View }): VNode {
           </th>
           <td class="mono">{it.ip ?? it.user ?? it.by ?? "–"}</td>
           <td class="number">{it.count}</td>
-          <td class="number">{span(view.heardAt - it.lastAt)} ago</td>
+          <td class="number">{span(view.asOf - it.lastAt)} ago</td>
         </tr>
       ))}
     </Table>

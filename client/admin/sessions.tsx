@@ -1,5 +1,5 @@
 /**
- * Who is connected, to be searched, sent away and blocked.
+ * The sessions: search, disconnect, block.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { View } from "./watch.ts";
 /** Most sessions drawn; the search reaches all. */
 const MAX_DRAWN = 200;
 
-/** The sessions that are sought, the furthest behind first. */
+/** The sessions that match the search, the furthest behind first. */
 export function Sessions(
   { view, sought, onSeek, onDisconnect, onBlock }: {
     readonly view: View;
@@ -45,7 +45,7 @@ export function Sessions(
             : `${all.length} sessions`}
         </span>
       </div>
-      {drawn.length === 0 ? <p class="empty">Nobody.</p> : (
+      {drawn.length === 0 ? <p class="empty">No sessions match</p> : (
         <Table
           label="Sessions"
           columns={["Who", "Address", "Client", "For", "Follows", "Lag", ""]}
@@ -55,19 +55,19 @@ export function Sessions(
             return (
               <tr key={it.id}>
                 <th scope="row">
-                  {it.user ?? "stranger"} <span class="sub">{it.role}</span>
+                  {it.user ?? "anonymous"} <span class="sub">{it.role}</span>
                   <span class="sub mono block" title={it.id}>
                     {short(it.id)}
                   </span>
                 </th>
                 <td class="mono">{it.ip}</td>
                 <td class="cut">{it.client ?? "–"}</td>
-                <td class="number">{span(view.heardAt - it.since)}</td>
+                <td class="number">{span(view.asOf - it.since)}</td>
                 <td class="cut">
                   {it.channels.map(({ channel }) => channel).join(", ") || "–"}
                 </td>
                 <td class={`number${lag >= SLOW_LAG ? " late" : ""}`}>{lag}</td>
-                <td class="deeds">
+                <td class="actions">
                   <Sure word="Disconnect" onSure={() => onDisconnect(it)} />
                   <Sure word="Block 1 h" onSure={() => onBlock(it)} />
                 </td>
@@ -80,7 +80,7 @@ export function Sessions(
   );
 }
 
-/** The end of a long name, which tells it from others. */
+/** The end of a long id, in which ids differ. */
 export function short(id: string): string {
   return id.length > 12 ? `…${id.slice(-10)}` : id;
 }

@@ -1,5 +1,5 @@
 /**
- * A button for what cannot be taken back.
+ * A button for what cannot be undone.
  *
  * @module
  */
@@ -9,10 +9,10 @@
 import { Component } from "preact";
 import type { VNode } from "preact";
 
-/** How long a button asks whether one is sure, in milliseconds. */
+/** How long a button asks for confirmation, in milliseconds. */
 const SURE_MS = 4_000;
 
-/** A button that does its deed at the second press. */
+/** A button that acts at the second press. */
 export class Sure extends Component<
   { readonly word: string; readonly onSure: () => void },
   { readonly isAsking: boolean }

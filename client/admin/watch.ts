@@ -1,5 +1,5 @@
 /**
- * What the operator's page asks the service, and how often.
+ * What the operator's page reads from the service, and how often.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import type {
 import { Memory, recalled, sampleOf } from "./model.ts";
 import type { PastSample } from "./model.ts";
 
-/** Sessions, blocks and events are looked at every so many looks. */
+/** Sessions, blocks and events are read at every third refresh. */
 const SLOW_LOOKS = 3;
 /** Alerts shown. */
 const MAX_ALERTS = 12;
 /** Security events shown. */
 const MAX_EVENTS = 40;
 
-/** What is asked at every look. */
+/** What every refresh reads. */
 interface Pulse {
   readonly instances: readonly InstanceInfo[];
   readonly channels: readonly ChannelInfo[];
@@ -35,13 +35,13 @@ interface Pulse {
   readonly checks: Readonly<Record<string, Check>>;
   readonly metrics: MetricsInfo;
   /** When that was, in epoch milliseconds. */
-  readonly heardAt: number;
+  readonly asOf: number;
 }
 
-/** What is asked now and then. */
+/** What only some refreshes read. */
 interface Rest {
   readonly sessions: readonly SessionInfo[];
-  /** Whether all isolates told of their sessions. */
+  /** Whether all instances reported their sessions. */
   readonly isComplete: boolean;
   readonly blocks: readonly BlockInfo[];
   readonly revocations: readonly RevocationInfo[];
@@ -49,16 +49,16 @@ interface Rest {
   /** Those that have not ended. */
   readonly active: readonly ActiveAlert[];
   readonly silences: readonly Silence[];
-  /** What the channel `alerts` said, newest first. */
+  /** Events of the channel `alerts`, newest first. */
   readonly alerts: readonly AlertEvent[];
   /** When each channel last had an event, in epoch milliseconds. */
   readonly latest: Readonly<Record<string, number>>;
 }
 
-/** Everything that was last heard. */
+/** Everything that was read last. */
 export interface View extends Pulse, Rest {}
 
-/** Looks at the service, and remembers what the charts need. */
+/** Reads from the service, and keeps what the charts need. */
 export class Watch {
   /** Samples of the last hour. */
   readonly memory = new Memory();
@@ -67,7 +67,7 @@ export class Watch {
   #looks = 0;
 
   /**
-   * Asks nothing yet.
+   * Prepares; nothing is requested yet.
    *
    * @param api of an operator.
    */
@@ -75,29 +75,29 @@ export class Watch {
     this.#api = api;
   }
 
-  /** Looks; at everything every {@link SLOW_LOOKS} looks. @throws {ApiError} */
+  /** Refreshes; everything every {@link SLOW_LOOKS} looks. @throws {ApiError} */
   async look(): Promise<View> {
     const isWhole = this.#looks++ % SLOW_LOOKS === 0;
     const pulse = await this.#pulse();
-    const { heardAt, instances, channels, metrics } = pulse;
+    const { asOf, instances, channels, metrics } = pulse;
     const { p95 } = metrics.cluster?.eventDeliveryTime ??
       metrics.eventDeliveryTime ?? {};
-    this.memory.take(sampleOf(heardAt, instances, p95));
-    this.memory.mark(heardAt, channels);
+    this.memory.take(sampleOf(asOf, instances, p95));
+    this.memory.mark(asOf, channels);
     const rest = !isWhole && this.#view
       ? this.#view
       : await this.#rest(channels);
     return this.#view = { ...rest, ...pulse };
   }
 
-  /** Lets the next look be at everything. */
+  /** Makes the next refresh read everything. */
   expectChange(): void {
     this.#looks = 0;
   }
 
-  /** Takes over what an isolate that is alone remembers. @throws {ApiError} */
+  /** Loads the history of an instance that is alone. @throws {ApiError} */
   async recall(): Promise<void> {
-    // One isolate's past is the cluster's only where it is alone.
+    // The history of one instance is the cluster's only if it is alone.
     if (this.#view?.instances.length !== 1) return;
     const { samples } = await this.#api.get<
       { samples: readonly PastSample[] }
@@ -115,7 +115,7 @@ export class Watch {
       ),
       this.#api.get<MetricsInfo>("/api/metrics"),
     ]);
-    return { ...listed, ...ready, metrics, heardAt: Date.now() };
+    return { ...listed, ...ready, metrics, asOf: Date.now() };
   }
 
   async #rest(channels: readonly ChannelInfo[]): Promise<Rest> {

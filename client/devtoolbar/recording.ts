@@ -79,7 +79,7 @@ export class Recording {
   /**
    * Reads what {@link Recording.export} gave, as JSON.
    *
-   * @throws {TypeError} it is something else, is too long, or says of a message
+   * @throws {TypeError} it is something else, is too long, or states of a message
    * what cannot be; the text is for a person.
    */
   static read(json: string): Recording {

@@ -31,15 +31,15 @@ export function replay(
   messages: readonly Recorded[],
   { speed, play, done }: ReplayOptions,
 ): () => void {
-  const heard = messages.filter(({ direction }) => direction === "in");
+  const received = messages.filter(({ direction }) => direction === "in");
   let next = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const turn = (): void => {
     for (let played = 0; played < MAX_PER_TURN; played++) {
-      const message = heard[next++];
+      const message = received[next++];
       if (!message) return done();
       play(message);
-      const following = heard[next];
+      const following = received[next];
       if (!following) continue;
       const pause = Math.min(MAX_PAUSE_MS, following.at - message.at) / speed;
       if (pause >= 1) {

@@ -133,9 +133,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
                 reference={reference}
               />
             ))}
-            {sections.length === 0 && (
-              <p class="empty">Nothing here is called that.</p>
-            )}
+            {sections.length === 0 && <p class="empty">No entries match.</p>}
             {words.length === 0 && <Refusals reference={reference} />}
           </main>
         </div>
@@ -174,10 +172,10 @@ client.joinChannel("blocks", { last: 10 });`}
         text={`curl -N '${origin}/sse?channels=blocks&last=3'`}
       />
       <p>
-        Every event of a channel has a number. Come back with the last{" "}
+        Every event of a channel has a number. Connect again with the last{" "}
         <code>epoch</code> and <code>seq</code>{" "}
-        you saw, to any instance, and what you missed comes first, in order;
-        when it is no longer kept, you are told so.
+        you received, to any instance, and you receive what you missed first, in
+        order; when it is no longer kept, a gap reports it.
       </p>
     </section>
   );
@@ -226,9 +224,9 @@ function Refusals({ reference }: { readonly reference: Reference }): VNode {
     <section id="refusals" class="chapter">
       <h1>Refusals</h1>
       <p class="lead">
-        One table for all doors: <code>code</code>{" "}
-        is what to switch on. After a close code below 4500 come back with your
-        positions; from 4500 on, do not.
+        One table for HTTP and WebSocket: <code>code</code>{" "}
+        is what to switch on. After a close code below 4500 connect again with
+        your positions; from 4500 on, do not.
       </p>
       <div class="scroll" tabIndex={0} role="region" aria-label="Refusals">
         <table>
@@ -259,7 +257,7 @@ function Refusals({ reference }: { readonly reference: Reference }): VNode {
 
 const root = document.getElementById("docs")!;
 try {
-  const [wire, doors] = await Promise.all(
+  const [asyncapi, openapi] = await Promise.all(
     ["/asyncapi.json", "/openapi.json"].map(async (path) => {
       const response = await fetch(path);
       if (!response.ok) throw new Error(`${path} answered ${response.status}`);
@@ -267,17 +265,17 @@ try {
     }),
   );
   const reference = referenceOf(
-    wire as AsyncDocument,
-    doors as OpenDocument,
+    asyncapi as AsyncDocument,
+    openapi as OpenDocument,
     location.origin,
   );
   root.replaceChildren();
   render(<Docs reference={reference} />, root);
 } catch (error) {
-  const said = document.createElement("p");
-  said.className = "noscript";
-  said.textContent = `The documents cannot be read: ${
+  const failure = document.createElement("p");
+  failure.className = "noscript";
+  failure.textContent = `The documents cannot be read: ${
     error instanceof Error ? error.message : error
   }`;
-  root.replaceChildren(said);
+  root.replaceChildren(failure);
 }

@@ -5,7 +5,7 @@
  */
 import type { Schema } from "./schema.ts";
 
-/** A channel, as the AsyncAPI document tells of it. */
+/** A channel, as the AsyncAPI document describes it. */
 export interface ChannelRow {
   readonly summary: string;
   readonly aliases: readonly string[];
@@ -15,7 +15,7 @@ export interface ChannelRow {
   readonly messages: readonly string[];
 }
 
-/** A refusal, likewise. */
+/** A refusal, as the AsyncAPI document describes it. */
 export interface RefusalRow {
   readonly text: string;
   readonly http: number;

@@ -20,7 +20,7 @@ export interface Part {
   readonly title: string;
   /** What it means. */
   readonly note?: string | undefined;
-  /** Its shape; none when there is nothing to say. */
+  /** Its shape; none when there is none to show. */
   readonly schema?: Schema | undefined;
   /** Texts to copy, by name. */
   readonly examples: readonly {
@@ -82,35 +82,38 @@ const EVERYWHERE: ReadonlySet<string> = new Set([
 /**
  * Reads both documents.
  *
- * @param wire the AsyncAPI document.
- * @param doors the OpenAPI document.
+ * @param asyncapi the AsyncAPI document.
+ * @param openapi the OpenAPI document.
  * @param origin where they came from, such as `https://api.example.com`.
  */
 export function referenceOf(
-  wire: AsyncDocument,
-  doors: OpenDocument,
+  asyncapi: AsyncDocument,
+  openapi: OpenDocument,
   origin: string,
 ): Reference {
   const socket = `${origin.replace(/^http/, "ws")}/ws`;
-  const schemas = { ...wire.components.schemas, ...doors.components.schemas };
-  const operations = Object.entries(wire.operations);
+  const schemas = {
+    ...asyncapi.components.schemas,
+    ...openapi.components.schemas,
+  };
+  const operations = Object.entries(asyncapi.operations);
   const tagged = (tag: string) =>
     operations.filter(([, { tags }]) => tags[0]?.name === tag)
-      .map(([id, operation]) => frameEntry(id, operation, wire));
+      .map(([id, operation]) => frameEntry(id, operation, asyncapi));
   const channels = operations.filter(([id]) => /^(follow|publish)\./.test(id))
-    .map(([id, operation]) => frameEntry(id, operation, wire));
-  const http = Object.entries(doors.paths).flatMap(([path, methods]) =>
+    .map(([id, operation]) => frameEntry(id, operation, asyncapi));
+  const http = Object.entries(openapi.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({
       tag: operation.tags[0]!,
-      entry: doorEntry(method, path, operation, origin),
+      entry: endpointEntry(method, path, operation, origin),
     }))
   );
   return {
-    version: wire.info.version,
-    description: wire.info.description,
+    version: asyncapi.info.version,
+    description: asyncapi.info.description,
     socket,
-    channels: wire["x-channels"],
-    refusals: wire["x-refusals"],
+    channels: asyncapi["x-channels"],
+    refusals: asyncapi["x-refusals"],
     resolve: (schema) =>
       schema.$ref === undefined
         ? schema
@@ -126,16 +129,16 @@ export function referenceOf(
         id: "events",
         title: "Channels and events",
         note:
-          "What each channel carries, as subscribers receive it and as publishers send it. Clients that said batch: true get events that are due together as one BATCH_UPDATE.",
+          "What each channel carries, as subscribers receive it and as publishers send it. Clients that connect with batch: true receive events that are due together as one BATCH_UPDATE.",
         entries: channels,
       },
       {
         id: "answers",
-        title: "What the server says of itself",
+        title: "Notices of the server",
         note: "Unasked, or when something went wrong.",
         entries: tagged("answers"),
       },
-      ...doors.tags.map(({ name, description }) => ({
+      ...openapi.tags.map(({ name, description }) => ({
         id: `http-${name}`,
         title: `HTTP: ${name}`,
         note: `${description}.`,
@@ -149,12 +152,12 @@ export function referenceOf(
 function frameEntry(
   id: string,
   operation: Operation,
-  wire: AsyncDocument,
+  asyncapi: AsyncDocument,
 ): Entry {
   const { action, title, summary, description, messages, reply } = operation;
   const part = (word: string) => ({ $ref }: Ref): Part[] => {
     const key = $ref.slice($ref.lastIndexOf("/") + 1);
-    const message = wire.components.messages[key];
+    const message = asyncapi.components.messages[key];
     if (!message || EVERYWHERE.has(key) && messages.length > 1) return [];
     if (word === "Receive" && key === "error" && reply) return [];
     return [{
@@ -181,7 +184,7 @@ function frameEntry(
   };
 }
 
-function doorEntry(
+function endpointEntry(
   method: string,
   path: string,
   operation: HttpOperation,

@@ -345,7 +345,7 @@ function Tiles(
       <Tile
         name="Nodes online"
         value={`${online}/${nodes}`}
-        more={online === nodes ? "all well" : `${nodes - online} not online`}
+        more={online === nodes ? "all online" : `${nodes - online} not online`}
       />
       <Tile
         name="Events received"

@@ -1,5 +1,5 @@
 /**
- * Says in words how fresh the page is: live, behind, catching up, cut off.
+ * How fresh the page is, in words: live, behind, catching up, disconnected.
  *
  * @module
  */
@@ -11,12 +11,15 @@ export const REPLAY_QUIET_MS = 400;
 /** How long a finished catch-up stays announced, in milliseconds. */
 export const ANNOUNCE_MS = 8000;
 
-/** How worried to look. */
+/** How far estimates of a clock may be off, in milliseconds. */
+const NOISE_MS = 1_000;
+
+/** How serious it is. */
 export type Tone = "good" | "busy" | "bad";
 
 /** Freshness in words. */
 export interface FreshnessView {
-  /** How worried to look. */
+  /** How serious it is. */
   readonly tone: Tone;
   /** One or two words: the state. Read out when it changes. */
   readonly label: string;
@@ -119,8 +122,9 @@ export class Freshness {
   }
 }
 
-/** Milliseconds as a person says them: `0.4 s`, `12 s`, `3 min`. */
+/** A duration: `0.4 s`, `12 s`, `3 min`; negative when a clock is wrong. */
 export function seconds(ms: number): string {
+  if (ms <= -NOISE_MS) return `−${seconds(-ms)}`;
   if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
   if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
   return `${Math.round(ms / 60_000)} min`;

@@ -48,7 +48,7 @@ export class Line {
     this.#sockets.clear();
   }
 
-  /** Lets connections through again, and says so as a browser does. */
+  /** Lets connections through again, and reports it as a browser does. */
   mend(): void {
     this.#isCut = false;
     for (const fail of this.#tries) fail();

@@ -177,7 +177,7 @@ export class ChainModel {
   tick(now: number, isConnected = true): void {
     const second = Math.floor(now / 1000);
     if (this.#second === 0 || second < this.#second) this.#second = second;
-    // A tab that slept for an hour has nothing to say about most of it.
+    // A tab that slept for an hour measured nothing most of the time.
     const from = Math.max(this.#second, second - MAX_SAMPLES);
     for (let each = from; each < second; each++) {
       this.#samples.push({

@@ -331,7 +331,7 @@ export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
 export function Alerts(
   { rows, now }: { readonly rows: readonly AlertRow[]; readonly now: number },
 ): VNode {
-  if (rows.length === 0) return <Empty>No alerts. Quiet is good.</Empty>;
+  if (rows.length === 0) return <Empty>No alerts</Empty>;
   return (
     <ol class="alerts-list">
       {rows.slice(0, SHOWN_ALERTS).map((row) => (

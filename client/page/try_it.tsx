@@ -1,5 +1,5 @@
 /**
- * A panel to try the connection: an echo, a room, a break on purpose.
+ * A panel to try the connection: an echo, a room, a deliberate break.
  *
  * @module
  */
@@ -12,21 +12,21 @@ import type { Client, Event } from "../types.ts";
 import { seconds } from "./freshness.ts";
 import type { Line } from "./line.ts";
 
-/** Lines kept of what was said. */
+/** Lines kept of the transcript. */
 export const MAX_LINES = 30;
-/** How long a break on purpose lasts, in milliseconds. */
+/** How long a deliberate break lasts, in milliseconds. */
 export const BREAK_MS = 6000;
 /** What a room may be called after `room:`. */
 const ROOM_PATTERN = "[A-Za-z0-9_.:\\-]{1,64}";
 
-interface Said {
+interface Entry {
   readonly key: number;
-  readonly tone: "said" | "heard" | "wrong";
+  readonly tone: "sent" | "received" | "failed";
   readonly text: string;
 }
 
 interface TryState {
-  readonly lines: readonly Said[];
+  readonly lines: readonly Entry[];
   readonly room: string | null;
   /** When a break ends, epoch milliseconds; `null` outside of one. */
   readonly breakEnds: number | null;
@@ -51,7 +51,9 @@ export class TryIt extends Component<TryItProps, TryState> {
 
   /** Starts; called by Preact. */
   override componentDidMount(): void {
-    this.#undo.push(this.props.client.subscribe("ROOM_MESSAGE", this.#heard));
+    this.#undo.push(
+      this.props.client.subscribe("ROOM_MESSAGE", this.#received),
+    );
   }
 
   /** Ends; called by Preact. */
@@ -75,7 +77,7 @@ export class TryIt extends Component<TryItProps, TryState> {
     return (
       <div class="try">
         <form onSubmit={this.#echo}>
-          <label for="try-text">Send a TEST and hear its echo</label>
+          <label for="try-text">Send a TEST and receive its echo</label>
           <div class="field">
             <input
               id="try-text"
@@ -88,7 +90,7 @@ export class TryIt extends Component<TryItProps, TryState> {
           </div>
         </form>
         <form onSubmit={this.#enter}>
-          <label for="try-room">Join a room and listen</label>
+          <label for="try-room">Join a room and receive its messages</label>
           <div class="field">
             <span class="prefix mono" aria-hidden="true">room:</span>
             <input
@@ -126,9 +128,11 @@ export class TryIt extends Component<TryItProps, TryState> {
           ref={this.#log}
           tabIndex={0}
           role="log"
-          aria-label="What was sent and heard"
+          aria-label="What was sent and received"
         >
-          {lines.length === 0 && <p class="sub">Nothing sent or heard yet.</p>}
+          {lines.length === 0 && (
+            <p class="sub">Nothing sent or received yet.</p>
+          )}
           {lines.map(({ key, tone, text }) => (
             <p key={key} class={tone}>{text}</p>
           ))}
@@ -137,7 +141,7 @@ export class TryIt extends Component<TryItProps, TryState> {
     );
   }
 
-  #say(tone: Said["tone"], text: string): void {
+  #write(tone: Entry["tone"], text: string): void {
     this.setState(({ lines }) => ({
       lines: [...lines, { key: this.#key++, tone, text }].slice(-MAX_LINES),
     }));
@@ -147,7 +151,7 @@ export class TryIt extends Component<TryItProps, TryState> {
     submitted.preventDefault();
     const form = new FormData(submitted.currentTarget as HTMLFormElement);
     const message = String(form.get("text"));
-    this.#say("said", `TEST ${JSON.stringify(message)}`);
+    this.#write("sent", `TEST ${JSON.stringify(message)}`);
     const sentAt = performance.now();
     try {
       const echo = await this.props.client.sendMessage({
@@ -155,9 +159,12 @@ export class TryIt extends Component<TryItProps, TryState> {
         payload: { message },
       });
       const took = performance.now() - sentAt;
-      this.#say("heard", `${JSON.stringify(echo)} in ${took.toFixed(1)} ms`);
+      this.#write(
+        "received",
+        `${JSON.stringify(echo)} in ${took.toFixed(1)} ms`,
+      );
     } catch (error) {
-      this.#say("wrong", String(error));
+      this.#write("failed", String(error));
     }
   };
 
@@ -166,34 +173,37 @@ export class TryIt extends Component<TryItProps, TryState> {
     const { client } = this.props;
     if (this.state.room !== null) {
       client.leaveChannel(this.state.room);
-      this.#say("said", `left ${this.state.room}`);
+      this.#write("sent", `left ${this.state.room}`);
       this.setState({ room: null });
       return;
     }
     const form = new FormData(submitted.currentTarget as HTMLFormElement);
     const room = `room:${form.get("room")}`;
     client.joinChannel(room, { last: 10 });
-    this.#say("said", `joined ${room}; its last 10 messages follow`);
+    this.#write("sent", `joined ${room}; its last 10 messages follow`);
     this.setState({ room });
   };
 
-  #heard = (message: Event<"ROOM_MESSAGE">): void => {
+  #received = (message: Event<"ROOM_MESSAGE">): void => {
     const { event, data } = message.payload;
-    this.#say("heard", `${message.channel} ${event} ${JSON.stringify(data)}`);
+    this.#write(
+      "received",
+      `${message.channel} ${event} ${JSON.stringify(data)}`,
+    );
   };
 
   #break = (): void => {
     const breakEnds = Date.now() + BREAK_MS;
     const { line } = this.props;
     line.cut();
-    this.#say("said", `the network is cut for ${seconds(BREAK_MS)}`);
+    this.#write("sent", `the network is cut for ${seconds(BREAK_MS)}`);
     this.setState({ breakEnds });
     this.#timer = setInterval(() => {
       if (Date.now() < breakEnds) return this.forceUpdate();
       clearInterval(this.#timer);
       this.setState({ breakEnds: null });
       line.mend();
-      this.#say("said", "the network is back");
+      this.#write("sent", "the network is back");
     }, 250);
   };
 }

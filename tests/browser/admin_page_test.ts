@@ -114,7 +114,7 @@ Deno.test("a channel's rate is of its own log, over the last seconds", () => {
   assert.equal(memory.rate(channel(null)), undefined);
 });
 
-Deno.test("isolates are added up, the memory of their process is not", () => {
+Deno.test("instances are added up, the memory of their process is not", () => {
   const throughput = {
     messagesPerSecond: 1,
     eventsPerSecond: 20,
@@ -153,13 +153,19 @@ Deno.test("sessions are found by any of their words, the slowest first", () => {
   assert.equal(lags(all).get("blocks"), 900);
 });
 
-Deno.test("numbers are told in few words", () => {
+Deno.test("numbers are written in few words", () => {
   assert.deepEqual([0, 99_400, 600_000, 7_200_000, 40 * 86_400_000].map(span), [
     "0 s",
     "99 s",
     "10 min",
     "2 h",
     "40 d",
+  ]);
+  // A clock that was set back shows as what it is, not as "just now".
+  assert.deepEqual([-400, -3_000, -3_600_000].map(span), [
+    "0 s",
+    "−3 s",
+    "−60 min",
   ]);
   assert.deepEqual([0, 0.42, 12.5, 1250].map(few), ["0", "0.4", "13", "1,250"]);
   assert.deepEqual([5_000, 144_891_904, 2.5e9].map(bytes), [
@@ -169,7 +175,7 @@ Deno.test("numbers are told in few words", () => {
   ]);
 });
 
-Deno.test("the API page tells of every message, verb, door and refusal", async () => {
+Deno.test("the API page shows every message, verb, endpoint and refusal", async () => {
   await using service = await openTestService();
   const endpoints = service.endpoints();
   const reference = referenceOf(
@@ -195,7 +201,7 @@ Deno.test("the API page tells of every message, verb, door and refusal", async (
   assert.match(call!.text, /authorization: Bearer \$TOKEN/);
 });
 
-Deno.test("a schema is told in words", () => {
+Deno.test("a schema is shown in words", () => {
   assert.equal(
     typeOf({ type: "array", items: { type: "integer" } }),
     "integer[]",
@@ -228,7 +234,7 @@ async function enter(page: Page, server: TestServer): Promise<string> {
   const token = await server.token("admin");
   await page.goto(`${server.url}/admin`);
   await page.getByLabel("Token with the role admin").fill(token);
-  await page.getByRole("button", { name: "Enter" }).click();
+  await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator(".tiles").waitFor();
   return token;
 }
@@ -254,10 +260,10 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.goto(`${server.url}/admin`);
         const field = page.getByLabel("Token with the role admin");
         await field.fill("nonsense");
-        await page.getByRole("button", { name: "Enter" }).click();
+        await page.getByRole("button", { name: "Sign in" }).click();
         await page.getByRole("alert").getByText("Token is malformed").waitFor();
         await field.fill(await server.token("publisher"));
-        await page.getByRole("button", { name: "Enter" }).click();
+        await page.getByRole("button", { name: "Sign in" }).click();
         await page.getByRole("alert").getByText("needs the role admin")
           .waitFor();
         assert.equal(
@@ -293,7 +299,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
           .getByRole("row", { name: /^alerts/ });
         assert.match(await row.innerText(), /alerts\s+1\s/);
         await page.locator(".checks li", { hasText: "store" })
-          .getByText("well").waitFor();
+          .getByText("ok", { exact: true }).waitFor();
         assert.equal(await page.locator(".line canvas").count(), 4);
         await page.locator(".freshness strong", { hasText: "Ready" }).waitFor();
       }),
@@ -317,7 +323,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await row.getByRole("button", { name: "Disconnect" }).click();
         await row.getByRole("button", { name: "Sure?" }).click();
         assert(await closed >= 4_500, "it may come back by itself");
-        await page.getByText("Nobody.", { exact: true }).waitFor();
+        await page.getByText("No sessions match", { exact: true }).waitFor();
       }),
   );
 
@@ -338,7 +344,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await row.getByText("scraping").waitFor();
         await row.getByRole("button", { name: "Unblock" }).click();
         await row.getByRole("button", { name: "Sure?" }).click();
-        await page.getByText("Nobody is blocked.").waitFor();
+        await page.getByText("No address is blocked.").waitFor();
         const { blocks } = await server.json("/api/admin/blocks", {
           headers: { authorization: `Bearer ${await server.token("admin")}` },
         });
@@ -362,9 +368,9 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await firing.first().getByRole("button", { name: "Silence 1 h" })
           .click();
         await firing.first().getByRole("button", { name: "Sure?" }).click();
-        const silent = page.locator(".active li", { hasText: "silent" });
+        const silent = page.locator(".active li", { hasText: "silenced" });
         await silent.getByText("memory").waitFor();
-        await silent.getByRole("button", { name: "Let it speak" }).click();
+        await silent.getByRole("button", { name: "Unsilence" }).click();
         await silent.getByRole("button", { name: "Sure?" }).click();
         await silent.waitFor({ state: "detached" });
       }),
@@ -398,7 +404,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.goto(`${server.url}/docs#refusals`);
         await page.getByRole("cell", { name: "4008" }).waitFor();
         await page.keyboard.press("/");
-        await page.keyboard.type("block address");
+        await page.keyboard.type("block an address or a network");
         await page.getByText("POST", { exact: true }).first().waitFor();
         await until(
           async () => await page.locator("article").count() < 8,
@@ -410,7 +416,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.locator("article#subscribe").waitFor();
         await page.keyboard.press("/");
         await page.keyboard.type("no such thing");
-        await page.getByText("Nothing here is called that.").waitFor();
+        await page.getByText("No entries match.").waitFor();
       }),
   );
 
@@ -438,10 +444,10 @@ browserTest("the operator's page, in Chromium", async (t) => {
     () =>
       withPage(async ({ page }) => {
         await enter(page, server);
-        const table = page.getByRole("region", { name: "Isolates, table" });
+        const table = page.getByRole("region", { name: "Instances, table" });
         const row = table.getByRole("row").nth(1);
         await page.evaluate(
-          `document.querySelector('[aria-label="Isolates, table"]').scrollLeft = 999`,
+          `document.querySelector('[aria-label="Instances, table"]').scrollLeft = 999`,
         );
         const box = await table.boundingBox();
         const name = await row.getByRole("rowheader").boundingBox();

@@ -9,6 +9,7 @@ import {
   ANNOUNCE_MS,
   Freshness,
   REPLAY_QUIET_MS,
+  seconds,
 } from "../../client/page/freshness.ts";
 import {
   ChainModel,
@@ -106,7 +107,7 @@ Deno.test("the model counts every event and bounds what it keeps", () => {
   assert.equal(model.alerts.length, MAX_ALERTS);
 });
 
-Deno.test("a transaction settles once, whoever tells of it first", () => {
+Deno.test("a transaction settles once, whichever event reports it first", () => {
   const model = new ChainModel();
   model.take(event("TX_RECEIVED", transaction("t", "pending")));
   assert.deepEqual(model.transactionCounts, {
@@ -178,6 +179,15 @@ const CONNECTED = {
   reconnectAttempts: 0,
   clockOffsetMs: 0,
 } as unknown as ClientState;
+
+Deno.test("a duration of a clock that was set back is negative", () => {
+  assert.deepEqual([-20, 400, -3_000, -3_600_000].map(seconds), [
+    "0.0 s",
+    "0.4 s",
+    "−3.0 s",
+    "−60 min",
+  ]);
+});
 
 Deno.test("freshness says connecting, loaded, behind, caught up", () => {
   const t0 = Date.parse(AT);

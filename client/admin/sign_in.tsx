@@ -12,8 +12,8 @@ import { OperatorApi, textOf } from "./api.ts";
 import { filled } from "./form.ts";
 import { Operations } from "./operations.tsx";
 
-/** Asks for a token, and keeps it as long as the tab shows the page. */
-export class Door extends Component<
+/** Asks for a token, and keeps it in memory while the page is open. */
+export class SignIn extends Component<
   Record<never, never>,
   { readonly api: OperatorApi | undefined; readonly why: string }
 > {
@@ -23,11 +23,11 @@ export class Door extends Component<
     readonly why: string;
   } = { api: undefined, why: "" };
 
-  /** Takes the token that `deno task dev` puts behind its link. */
+  /** Takes the token that the link of `deno task dev` carries. */
   override componentDidMount(): void {
     const [, token] = /^#token=([\w.-]+)$/.exec(location.hash) ?? [];
     if (token === undefined) return;
-    // It stays in no history and no bookmark.
+    // Keeps it out of the history and of bookmarks.
     history.replaceState(null, "", location.pathname);
     void this.#signIn(token);
   }
@@ -52,18 +52,18 @@ export class Door extends Component<
       return (
         <Operations
           api={api}
-          onLeave={(reason) => this.setState({ api: undefined, why: reason })}
+          onSignOut={(reason) => this.setState({ api: undefined, why: reason })}
         />
       );
     }
     return (
-      <main class="door">
+      <main class="sign-in">
         <form onSubmit={this.#submit}>
           <p class="brand">
             <img src="/icon.svg" alt="" width={26} height={26} />
             KALDRIX <span>operations</span>
           </p>
-          <h1>An operator's token, please</h1>
+          <h1>Sign in</h1>
           <label for="token">Token with the role admin</label>
           <input
             id="token"
@@ -74,10 +74,9 @@ export class Door extends Component<
             spellcheck={false}
           />
           {why && <p class="wrong" role="alert">{why}</p>}
-          <button type="submit">Enter</button>
+          <button type="submit">Sign in</button>
           <p class="sub">
-            It stays in this tab's memory, and is gone when you leave. Make one:
-            {" "}
+            The token is kept in this tab's memory only. Create one:{" "}
             <code class="mono">
               deno task token --user you --role admin --expires 1h
             </code>
