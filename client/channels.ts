@@ -29,7 +29,7 @@ export function join(
     tries: 0,
     view: { status: "joining", recovered: null, caughtUp: 0 },
   };
-  parts.cursors.set(name, cursor);
+  parts.channels.set(name, cursor);
   ask(parts, [cursor]);
   changed(parts);
 }
@@ -38,16 +38,16 @@ export function join(
 export function leave(parts: Parts, alias: string): void {
   const name = cursorOf(parts, alias)?.name;
   if (name === undefined) return;
-  parts.cursors.delete(name);
+  parts.channels.delete(name);
   stop(parts, `#${name}`);
   if (parts.welcome) transmit(parts, "unsubscribe", { channels: [name] });
   changed(parts);
 }
 
 /** The joined channel of a name or alias. */
-function cursorOf({ cursors }: Parts, name: string): Cursor | undefined {
-  return cursors.get(name) ??
-    [...cursors.values()].find(({ alias }) => alias === name);
+function cursorOf({ channels }: Parts, name: string): Cursor | undefined {
+  return channels.get(name) ??
+    [...channels.values()].find(({ alias }) => alias === name);
 }
 
 /** Asks for channels from where each stands. */
@@ -83,7 +83,7 @@ export function subscribeRefused(
   ref: string,
   failure: Failure,
 ): void {
-  const hit = [...parts.cursors.values()]
+  const hit = [...parts.channels.values()]
     .filter((cursor) => cursor.ref === ref);
   for (const cursor of hit) {
     // Not all may be at fault.
@@ -116,20 +116,17 @@ export function subscribed(
   { channels, rejected }: ReplyPayload<"subscribed">,
   ref: string | undefined,
 ): void {
-  const { cursors } = parts;
+  const cursors = parts.channels;
   for (const answer of channels) {
     const { channel, requested = channel } = answer;
     const cursor = cursors.get(requested);
     if (!cursor || cursor.ref !== ref) continue;
     if (requested !== channel) {
       cursors.delete(requested);
-      const other = cursors.get(channel);
-      if (other) {
-        other.alias = requested;
-        continue;
-      }
+      const known = cursors.get(channel);
+      (known ?? cursor).alias = requested;
+      if (known) continue;
       cursors.set(cursor.name = channel, cursor);
-      cursor.alias = requested;
     }
     answered(cursor, answer);
   }
@@ -141,9 +138,9 @@ export function subscribed(
 
 /** Events are lost for good: notifies, unless some before them are missing. */
 export function gap(parts: Parts, lost: Gap): void {
-  const cursor = parts.cursors.get(lost.channel);
+  const cursor = parts.channels.get(lost.channel);
   if (!cursor) return;
   if (!skip(cursor, lost)) return askAgain(parts, cursor);
   parts.core.gaps++;
-  parts.call(parts.gapListeners, lost);
+  parts.call(parts.onGap, lost);
 }

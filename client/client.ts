@@ -72,26 +72,26 @@ export function connect(url?: string, options: Options = {}): Client {
     call,
     address,
     receive,
-    listeners: new Set(),
-    gapListeners: new Set(),
-    taps: new Set(),
+    onState: new Set(),
+    onGap: new Set(),
+    onFrame: new Set(),
     timers: new Map(),
     pending: new Map(),
     inFlight: 0,
-    cursors: new Map(),
-    generation: 0,
+    channels: new Map(),
+    turn: 0,
   } as unknown as Parts;
   const { beat, replies, ...verbs } = connectionOf(parts);
 
   function receive(data: string): void {
-    const mine = parts.generation;
+    const mine = parts.turn;
     parts.isHeard = true;
     try {
       const frame = JSON.parse(data);
       tap(parts, "in", data, frame);
       const isBatch = frame.type === "BATCH_UPDATE";
       for (const each of isBatch ? frame.payload.updates : [frame]) {
-        if (mine !== parts.generation) return;
+        if (mine !== parts.turn) return;
         const { type, payload } = each;
         if (!type || Object(payload) !== payload) throw each;
         handle(each);
@@ -107,7 +107,7 @@ export function connect(url?: string, options: Options = {}): Client {
     const { type, channel, ref, payload } = frame;
     let isNews = false;
     if (typeof channel === "string") {
-      const cursor = parts.cursors.get(channel);
+      const cursor = parts.channels.get(channel);
       const verdict = cursor && take(cursor, frame);
       if (verdict === "hole") askAgain(parts, cursor!);
       if (verdict !== true) return;
@@ -189,9 +189,9 @@ export function connect(url?: string, options: Options = {}): Client {
     get state() {
       return stateOf(parts);
     },
-    onState: (listener) => add(parts.listeners, listener),
-    onGap: (listener) => add(parts.gapListeners, listener),
-    onFrame: (listener) => add(parts.taps, listener),
+    onState: (listener) => add(parts.onState, listener),
+    onGap: (listener) => add(parts.onGap, listener),
+    onFrame: (listener) => add(parts.onFrame, listener),
     ...verbs,
     sendMessage,
     sendBatch,

@@ -91,7 +91,7 @@ export function connectionOf(
   let bestMs = Infinity;
 
   function open(): void {
-    parts.generation++;
+    parts.turn++;
     after(parts, "beat", CONNECT_TIMEOUT_MS, () => {
       lose(new RequestError("TIMEOUT"));
     });
@@ -102,14 +102,14 @@ export function connectionOf(
   async function withToken(
     use: (token: string | undefined) => void,
   ): Promise<void> {
-    const mine = parts.generation;
+    const mine = parts.turn;
     try {
       const source = auth?.token;
       const fresh = await (typeof source === "function" ? source() : source);
-      if (mine === parts.generation) use(fresh);
+      if (mine === parts.turn) use(fresh);
     } catch (error) {
       const failure = failed(parts, "CONNECT_FAILED", `${error}`);
-      if (mine === parts.generation && !parts.welcome) lose(failure);
+      if (mine === parts.turn && !parts.welcome) lose(failure);
     }
   }
 
@@ -142,7 +142,7 @@ export function connectionOf(
    * tries again or ends.
    */
   function lose(error: Failure | null, isFinal = false): void {
-    parts.generation++;
+    parts.turn++;
     stop(parts);
     const { socket } = parts;
     if (socket) {
@@ -156,7 +156,7 @@ export function connectionOf(
       // An expired token that cannot be renewed is refused for ever.
       error?.code === "TOKEN_EXPIRED" && typeof auth?.token === "string";
     core.status = isFinal ? "closed" : "reconnecting";
-    for (const cursor of parts.cursors.values()) {
+    for (const cursor of parts.channels.values()) {
       cursor.ref = undefined;
       cursor.view.status = "joining";
     }
@@ -261,7 +261,7 @@ export function connectionOf(
       if (auth && !token) failed(parts, "NO_TOKEN");
       begin("connected");
       roundTrip(payload);
-      ask(parts, [...parts.cursors.values()]);
+      ask(parts, [...parts.channels.values()]);
       flush(parts);
       after(parts, "beat", payload.heartbeatMs, probe);
     },
@@ -304,7 +304,7 @@ export function connectionOf(
     unsubscribed({ channels }, ref) {
       // Unasked: a refreshed token gives fewer rights.
       for (const name of ref ? [] : channels) {
-        refuse(parts, parts.cursors.get(name), new RequestError("FORBIDDEN"));
+        refuse(parts, parts.channels.get(name), new RequestError("FORBIDDEN"));
       }
     },
 

@@ -34,7 +34,7 @@ export interface Pending {
   readonly max: number;
   /** Milliseconds since it was first sent; absent until then. */
   age?: () => number;
-  /** The generation whose socket was given it. */
+  /** The turn whose socket was given it. */
   sentIn?: number;
 }
 
@@ -51,25 +51,25 @@ export interface Parts extends Timed {
   /** What applications see; `changed` or `stirred` follows each writing. */
   readonly core: Core;
   /** The present snapshot, until something changes. */
-  snapshot?: ClientState | undefined;
+  state?: ClientState | undefined;
   /** Calls listeners. */
   readonly call: Call;
   /** Listeners to the state. */
-  readonly listeners: Listeners<ClientState>;
+  readonly onState: Listeners<ClientState>;
   /** Listeners to gaps. */
-  readonly gapListeners: Listeners<Gap>;
+  readonly onGap: Listeners<Gap>;
   /** Listeners to frames. */
-  readonly taps: Listeners<TappedFrame>;
+  readonly onFrame: Listeners<TappedFrame>;
   /** Messages and requests that wait, by id. */
   readonly pending: Map<string, Pending>;
   /** How many of them the server has not answered. */
   inFlight: number;
   /** The joined channels, by canonical name. */
-  readonly cursors: Map<string, Cursor>;
+  readonly channels: Map<string, Cursor>;
   /** The present socket, from dialling to losing it. */
   socket?: WebSocket | undefined;
-  /** Grows when a socket is given up: what began before is void. */
-  generation: number;
+  /** Grows when a socket is given up: what began in an earlier turn is void. */
+  turn: number;
   /** What the server welcomed us with; nothing unless connected. */
   welcome?: ReplyPayload<"connected"> | undefined;
   /** Whether a frame arrived since the last ping. */
@@ -90,12 +90,12 @@ export function nextId(): string {
 
 /** The snapshot: the same object until something changes. */
 export function stateOf(parts: Parts): ClientState {
-  return parts.snapshot ??= {
+  return parts.state ??= {
     ...parts.core,
     isConnected: !!parts.welcome,
     pending: parts.pending.size,
     channels: Object.fromEntries(
-      [...parts.cursors].map(([name, { view, alias, position }]) => [
+      [...parts.channels].map(([name, { view, alias, position }]) => [
         name,
         { ...view, alias, epoch: null, seq: null, ...position },
       ]),
@@ -105,17 +105,17 @@ export function stateOf(parts: Parts): ClientState {
 
 /** Notifies of a new state at once. */
 export function changed(parts: Parts): void {
-  const { core, self, call, listeners } = parts;
-  parts.snapshot = undefined;
+  const { core, self, call, onState } = parts;
+  parts.state = undefined;
   stop(parts, "state");
   open[core.status === "closed" ? "delete" : "add"](self);
-  call(listeners, stateOf(parts));
+  call(onState, stateOf(parts));
 }
 
 /** Notifies soon: changes that come with every message are collected. */
 export function stirred(parts: Parts): void {
   const { enableThrottle, throttleTime = 100 } = parts.options;
-  parts.snapshot = undefined;
+  parts.state = undefined;
   if (parts.timers.has("state")) return;
   const ms = enableThrottle ? throttleTime : TRAFFIC_MS;
   after(parts, "state", ms, () => changed(parts));
@@ -139,7 +139,7 @@ function veil(key: string, value: unknown): unknown {
 /** Hands a frame to the socket. */
 export function send(parts: Parts, text: string, reviver?: typeof veil): void {
   parts.socket!.send(text);
-  if (parts.taps.size) tap(parts, "out", text, JSON.parse(text, reviver));
+  if (parts.onFrame.size) tap(parts, "out", text, JSON.parse(text, reviver));
 }
 
 /** Sends a command; returns its id. */
@@ -163,10 +163,10 @@ export function isTooLong(
 
 /** Shows a frame to those who watch. */
 export function tap(
-  { call, taps }: Parts,
+  { call, onFrame }: Parts,
   direction: "in" | "out",
   text: string,
   frame: TappedFrame["frame"],
 ): void {
-  call(taps, { direction, frame, at: Date.now(), length: text.length });
+  call(onFrame, { direction, frame, at: Date.now(), length: text.length });
 }

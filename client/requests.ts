@@ -16,8 +16,6 @@ interface Frame {
   readonly [field: string]: unknown;
 }
 
-const INVALID = "INVALID_MESSAGE";
-
 /** A promise with its two ends, whose failure may be ignored. */
 export function deferred(): Answer {
   const answer = Promise.withResolvers<unknown>();
@@ -43,12 +41,12 @@ export function enqueue(
   let message: string | undefined;
   try {
     const text = JSON.stringify({ ...frame, id });
-    if (!frame) reason = INVALID;
+    if (!frame) reason = "INVALID_MESSAGE";
     else if (!most) reason = "OFFLINE";
     else if (pending.size >= most) reason = "QUEUE_FULL";
     else pending.set(id, { text, answer, max });
   } catch (error) {
-    reason = INVALID;
+    reason = "INVALID_MESSAGE";
     message = `${error}`;
   }
   if (reason) answer.reject(failed(parts, reason, message));
@@ -63,14 +61,14 @@ export function flush(parts: Parts): void {
     const limits = parts.welcome?.limits;
     // The other half is for the client's own commands.
     if (!limits || parts.inFlight >= limits.maxCommandsInFlight / 2) return;
-    if (each.sentIn === parts.generation) continue;
-    const bytes = new TextEncoder().encode(each.text).length;
+    if (each.sentIn === parts.turn) continue;
+    const bytes = new Blob([each.text]).size;
     const most = limits.maxMessageBytes;
     if (bytes > most) {
       refuse(parts, id, "MESSAGE_TOO_LARGE", `${bytes} bytes`);
       continue;
     }
-    each.sentIn = parts.generation;
+    each.sentIn = parts.turn;
     each.age ??= stopwatch();
     parts.inFlight++;
     after(parts, `@${id}`, REQUEST_TIMEOUT_MS, () => {
@@ -86,7 +84,7 @@ export function settle(parts: Parts, id: unknown): Answer | undefined {
   if (!each) return;
   parts.pending.delete(id as string);
   stop(parts, `@${id}`);
-  if (each.sentIn === parts.generation) parts.inFlight--;
+  if (each.sentIn === parts.turn) parts.inFlight--;
   flush(parts);
   return each.answer;
 }
