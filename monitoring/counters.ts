@@ -50,7 +50,7 @@ export class Spread {
   #sum = 0;
   #count = 0;
 
-  /** @param bounds upper bounds of the buckets, ascending; each is inclusive. */
+  /** An empty histogram. @param bounds upper bounds of the buckets, ascending; each is inclusive. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds;
     this.#counts = new Float64Array(bounds.length + 1);

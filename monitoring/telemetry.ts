@@ -32,7 +32,7 @@ export class Spans implements Tracing {
   readonly #clock: Pick<Clock, "now">;
   readonly #tracer: Tracer = tracers.getTracer(SCOPE);
 
-  /** @param clock gives the instants of spans. */
+  /** Spans of the service. @param clock gives the instants of spans. */
   constructor(clock: Pick<Clock, "now">) {
     this.#clock = clock;
   }

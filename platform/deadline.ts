@@ -11,6 +11,8 @@ export class TimedOut extends Error {
   override readonly name = "TimedOut";
 
   /**
+   * Names what did not answer.
+   *
    * @param what subject of the sentence, such as `The store`.
    * @param ms the time it had, in milliseconds.
    */

@@ -56,7 +56,7 @@ export class SseCodec implements Codec {
     return `${retry}event: ${name}\n${id}data: ${data}\n\n`;
   }
 
-  /** @throws {Refusal} always: the format goes one way. */
+  /** Refuses what a client sends. @throws {Refusal} always: the format goes one way. */
   decode(): never {
     throw new Refusal("INVALID_MESSAGE", "This connection only receives");
   }

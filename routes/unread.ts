@@ -30,7 +30,7 @@ export class Unread {
   readonly #byAddress = new Map<string, number>();
   #bytes = 0;
 
-  /** @param clock paces readers. */
+  /** Nothing is unread yet. @param clock paces readers. */
   constructor(clock: Pick<Clock, "after">) {
     this.#clock = clock;
   }

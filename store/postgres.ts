@@ -138,7 +138,7 @@ export class NewerStore extends Error {
   /** Lets the start tell it from bugs. */
   override readonly name = "NewerStore";
 
-  /** @param version of the tables, counted from 1. */
+  /** Names both versions. @param version of the tables, counted from 1. */
   constructor(version: number) {
     super(
       `The tables in the database are of version ${version}, and this program knows ${MIGRATIONS.length}: run the later version of the program`,
@@ -395,6 +395,7 @@ export class PostgresStore implements Store {
     await this.#sql.end({ timeout: 1 });
   }
 
+  /** Closes it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -51,6 +51,8 @@ export class RowReader {
   readonly #reported = new Set<string>();
 
   /**
+   * Reads rows of one store.
+   *
    * @param store stays the caller's to close.
    * @param observer receives damage.
    */

@@ -218,7 +218,7 @@ export class StoreBusy extends Error {
   /** Lets a log line say what kind of error it is. */
   override readonly name = "StoreBusy";
 
-  /** @param cause what the store said. */
+  /** Keeps the cause. @param cause what the store said. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
@@ -229,7 +229,7 @@ export class StoreDamaged extends Error {
   /** Lets a log line say what kind of error it is. */
   override readonly name = "StoreDamaged";
 
-  /** @param cause what the store said. */
+  /** Keeps the cause. @param cause what the store said. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }

@@ -56,6 +56,8 @@ export class PlaceError extends Error {
   override readonly name = "PlaceError";
 
   /**
+   * Names the place and what is wrong.
+   *
    * @param path the place.
    * @param reason what is wrong with it.
    * @param options the usual `cause`.
