@@ -678,6 +678,16 @@ Deno.test("an isolate follows so many channels, forgets the idle for new ones, a
   assert(!hub.holds(streams[4]!));
 });
 
+Deno.test("channels that are opened at once count before they are open", async () => {
+  const bench = new Bench();
+  using hub = bench.isolate();
+  const opened = await Promise.allSettled(
+    range(0, MAX_STREAMS).map((i) => hub.open(channelNamed(`room:${i}`)!)),
+  );
+  const refused = opened.filter(({ status }) => status === "rejected");
+  assert.equal(refused.length, 1);
+});
+
 Deno.test("two who read the same page of the log share the reading", async () => {
   const bench = new Bench();
   let reads = 0;

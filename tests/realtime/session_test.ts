@@ -381,6 +381,23 @@ Deno.test("a token that allows less ends what it does not allow", async () => {
   assert.equal(at.hub.subscribers("room:members"), 0);
 });
 
+Deno.test("a refresh with a token that allows less ends what it does not allow", async () => {
+  using at = bench();
+  at.session.open();
+  await at.say(subscribe("room:members", "blocks"));
+  await at.say({
+    type: "refresh",
+    id: "r",
+    payload: { token: "anonymous:alice:100000" },
+  });
+  assert.equal(at.peer.of("refreshed")[0]!.ref, "r");
+  assert.deepEqual(at.peer.of("unsubscribed")[0]!.payload.channels, [
+    "room:members",
+  ]);
+  assert.equal(at.hub.subscribers("room:members"), 0);
+  assert.equal(at.hub.subscribers("blocks"), 1);
+});
+
 Deno.test("an answer that comes after the end brings nothing back to life", async () => {
   for (
     const frame of [

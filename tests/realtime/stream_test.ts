@@ -12,7 +12,7 @@ import {
 } from "../../realtime/stream.ts";
 import type { Cursor } from "../../realtime/stream.ts";
 import { REPLAY } from "../../realtime/codec.ts";
-import type { Frame } from "../../realtime/codec.ts";
+import type { Codec, Frame } from "../../realtime/codec.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { entryOf } from "../fakes/entry.ts";
 
@@ -214,6 +214,16 @@ Deno.test("a frame is joined once for all who stand at the same place", () => {
     5,
     6,
   ]);
+});
+
+Deno.test("a frame is shared within one codec only", () => {
+  const stream = streamAt(0);
+  for (const seq of [1, 2]) stream.offer(entryOf("e", seq, text(seq)));
+  const other: Codec = { ...JSON_CODEC, batch: () => "of another codec" };
+  const frame = stream.frameAfter(JSON_CODEC, 0, 0);
+  assert.equal(stream.frameAfter(other, 0, 0).frame, "of another codec");
+  assert.equal(stream.frameAfter(JSON_CODEC, 0, 0), frame);
+  assert.deepEqual(seqsIn(frame.frame), [1, 2]);
 });
 
 Deno.test("a frame ends where history ends, and marks what is history", () => {

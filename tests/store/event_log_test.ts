@@ -113,6 +113,22 @@ Deno.test("Log.append() accepts nothing that KV would refuse for its size", asyn
   }
 });
 
+Deno.test("Log.append() counts the keys of all that go in one commit", async () => {
+  await using kv = await openStore(":memory:");
+  const log = logOn(kv);
+  // Each alone is small; together their keys are more than a commit takes.
+  const positions = await Promise.all(
+    Array.from({ length: 400 }, (_, i) =>
+      log.append([
+        draft(i, {
+          channel: `room:${"r".repeat(59)}`,
+          id: `${i}-${"i".repeat(120)}`,
+        }),
+      ])),
+  );
+  assert.equal(positions.flat().length, 400);
+});
+
 Deno.test("Log.append() refuses beyond the bytes of a commit and takes what is just below", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);

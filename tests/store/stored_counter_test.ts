@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Key, Store } from "../../store/store.ts";
 import { StoredCounter } from "../../store/stored_counter.ts";
 import type { StoredCounterOptions } from "../../store/stored_counter.ts";
 import {
@@ -91,4 +92,36 @@ Deno.test("StoredCounter keeps a group at its bound from crowding out others", a
   assert.equal(counter.size, 99);
   counter.add("single", 1);
   assert.equal(counter.look("single").current, 1);
+});
+
+Deno.test("StoredCounter lowers no count by what it reads back", async () => {
+  const opened = await STORES.MemoryKv!();
+  let isStale = false;
+  const store = opened.connect();
+  // A store that answers from before, as one that was restored does.
+  const kv: Store = new Proxy(store, {
+    get(target, name) {
+      if (name === "getMany" && isStale) {
+        return (keys: Key[]) =>
+          Promise.resolve(
+            keys.map((key) => ({ key, value: 1n, versionstamp: "0" })),
+          );
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using counter = new StoredCounter({
+    kv,
+    clock: opened.clock,
+    name: "test",
+    windowMs: COUNTER_WINDOW_MS,
+    maxUnshared: COUNTER_MAX_UNSHARED,
+  });
+  counter.add("a", 5);
+  await counter.share();
+  isStale = true;
+  counter.add("a", 2);
+  await counter.share();
+  assert.equal(counter.look("a").current, 7);
 });

@@ -1,0 +1,227 @@
+/**
+ * The mutations, by file. A text must stand in its file exactly once; when the
+ * code changes, the list has to follow.
+ *
+ * @module
+ */
+import type { Mutation } from "./mutation.ts";
+
+const SECURITY: readonly Mutation[] = [
+  {
+    fault: "a role may do what needs a higher one",
+    file: "security/rights.ts",
+    find: "return ROLES.indexOf(role) >= ROLES.indexOf(least);",
+    replace: "return ROLES.indexOf(role) >= 0 || least === role;",
+    tests: ["tests/security/rights_test.ts"],
+  },
+  {
+    fault: "measurements need no right to read them",
+    file: "security/rights.ts",
+    find: 'if (right.covers === "metrics") requireReading(principal, METRICS);',
+    replace: "",
+    tests: ["tests/security/rights_test.ts", "tests/routes/rights_test.ts"],
+  },
+  {
+    fault: "names of rooms are shown without a token",
+    file: "security/rights.ts",
+    find:
+      'return channel.kind !== "room" || principal.identity.isAuthenticated;',
+    replace: "return true;",
+    tests: ["tests/security/rights_test.ts", "tests/routes/rights_test.ts"],
+  },
+  {
+    fault: "a star between colons covers an empty segment",
+    file: "security/patterns.ts",
+    find: "if (at === start) return false;",
+    replace: "",
+    tests: ["tests/security/rights_test.ts"],
+  },
+  {
+    fault: "one that is always allowed can be blocked automatically",
+    file: "security/block_list.ts",
+    find:
+      "if (!address || !this.#allowed.holding(address).next().done) {\n      return undefined;\n    }\n    const bucket",
+    replace: "if (!address) return undefined;\n    const bucket",
+    tests: ["tests/security/block_list_test.ts"],
+  },
+  {
+    fault: "of several blocks the one that ends first counts",
+    file: "security/block_list.ts",
+    find: "if (!last || block.until > last.until) last = block;",
+    replace: "if (!last || block.until < last.until) last = block;",
+    tests: ["tests/security/block_list_test.ts"],
+  },
+  {
+    fault: "an automatic block is not longer the second time",
+    file: "security/block_list.ts",
+    find: "(this.#set.get(bucket)?.level ?? 0) + 1",
+    replace: "1",
+    tests: ["tests/security/block_list_test.ts"],
+  },
+];
+
+const STORE: readonly Mutation[] = [
+  {
+    fault: "what was read back lowers a count",
+    file: "store/stored_counter.ts",
+    find: "count.known = Math.max(count.known, value);",
+    replace: "count.known = value;",
+    tests: [
+      "tests/security/rate_limit_test.ts",
+      "tests/store/stored_counter_test.ts",
+    ],
+  },
+  {
+    fault: "an older read undoes what is not stored yet",
+    file: "store/stored_set.ts",
+    find: "      this.#meanwhile.set(key, value);\n    }\n    this.#loading",
+    replace: "      void [key, value];\n    }\n    this.#loading",
+    tests: ["tests/store/stored_set_test.ts"],
+  },
+  {
+    fault: "keys of a group are not counted",
+    file: "store/commit_size.ts",
+    find: "keyBytes: this.#load.keyBytes + keyBytes,",
+    replace: "keyBytes,",
+    tests: ["tests/store/event_log_test.ts"],
+  },
+  {
+    fault: "channels of a group are not counted",
+    file: "store/commit_size.ts",
+    find: "channels: new Set([...this.#load.channels, ...channels]),",
+    replace: "channels: new Set(channels),",
+    tests: ["tests/store/event_log_test.ts"],
+  },
+  {
+    fault: "the trim runs once and never again",
+    file: "store/log_retention.ts",
+    find:
+      "    this.#running = this.#run().finally(() => {\n      this.#running = undefined;\n      this.#start();\n    });",
+    replace: "    this.#running = this.#run();",
+    tests: ["tests/store/event_log_test.ts"],
+  },
+  {
+    fault: "an id is another publisher's, too",
+    file: "store/id_memory.ts",
+    find: "return JSON.stringify([channel, publisher?.subject, id]);",
+    replace: "return JSON.stringify([channel, publisher && 1, id]);",
+    tests: ["tests/store/event_log_contract_test.ts"],
+  },
+  {
+    fault: "an id is remembered beyond its time",
+    file: "store/id_memory.ts",
+    find: "if (!value || value.until <= clock.now()) continue;",
+    replace: "if (!value) continue;",
+    tests: ["tests/store/event_log_test.ts"],
+  },
+  {
+    fault: "a lease is taken from one who renews it",
+    file: "store/stored_lease.ts",
+    find: "this.#seen = { versionstamp, since: now };",
+    replace: "this.#seen ??= { versionstamp, since: now };",
+    tests: ["tests/store/stored_lease_test.ts"],
+  },
+  {
+    fault: "a holder goes on until others may begin",
+    file: "store/stored_lease.ts",
+    find: "until - this.#ttlMs * GUARD_PART - this.#clock.monotonic()",
+    replace: "until - this.#clock.monotonic()",
+    tests: ["tests/store/stored_lease_test.ts"],
+  },
+  {
+    fault: "a busy store is one that failed",
+    file: "store/deno_kv.ts",
+    find: 'error.message.includes("locked")',
+    replace: 'error.message.includes("unlocked")',
+    tests: ["tests/store/deno_kv_test.ts"],
+  },
+];
+
+const REALTIME: readonly Mutation[] = [
+  {
+    fault: "channels being opened do not count as open",
+    file: "realtime/streams.ts",
+    find: "this.#open.size + this.#opening.size >= MAX_STREAMS",
+    replace: "this.#open.size >= MAX_STREAMS",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "a refresh with a narrower token ends nothing",
+    file: "realtime/session.ts",
+    find:
+      'this.#reply("refreshed", { expiresAt: expiresAt! }, ref);\n    this.#leaveForbidden();',
+    replace: 'this.#reply("refreshed", { expiresAt: expiresAt! }, ref);',
+    tests: ["tests/realtime/session_test.ts"],
+  },
+  {
+    fault: "a refresh may change the user",
+    file: "realtime/session.ts",
+    find: "if (principal.identity.user !== this.identity.user) {",
+    replace: "if (principal.identity.user === undefined) {",
+    tests: ["tests/realtime/session_test.ts"],
+  },
+  {
+    fault: "an event that came early is lost",
+    file: "realtime/stream.ts",
+    find: "if (this.#held.size < MAX_HELD) this.#held.set(seq, entry);",
+    replace: "",
+    tests: ["tests/realtime/stream_test.ts"],
+  },
+  {
+    fault: "subscribers at other places share a frame",
+    file: "realtime/stream.ts",
+    find: "shared.after === seq && shared.codec === codec",
+    replace: "shared.codec === codec",
+    tests: ["tests/realtime/stream_test.ts"],
+  },
+  {
+    fault: "codecs share a frame",
+    file: "realtime/stream.ts",
+    find: "shared.after === seq && shared.codec === codec &&",
+    replace: "shared.after === seq &&",
+    tests: ["tests/realtime/stream_test.ts", "tests/realtime/codec_test.ts"],
+  },
+  {
+    fault: "a position in another log is taken for one in this",
+    file: "realtime/subscribe.ts",
+    find: "if (after.epoch !== epoch && !isBorn) {",
+    replace: "if (after.epoch === undefined && !isBorn) {",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "what retention took is not told",
+    file: "realtime/subscribe.ts",
+    find: "if (after.seq >= floor) {",
+    replace: "if (after.seq >= 0) {",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "a client that stalls is never closed",
+    file: "realtime/outbox.ts",
+    find: "if (now - this.#progressAt >= STALL_MS) {",
+    replace: "if (now - this.#progressAt >= Infinity) {",
+    tests: ["tests/realtime/outbox_test.ts"],
+  },
+  {
+    fault: "a full socket is fed on",
+    file: "realtime/outbox.ts",
+    find:
+      "      if (peer.bufferedAmount >= HIGH_WATER_BYTES) return false;\n      if (this.#replies",
+    replace: "      if (this.#replies",
+    tests: ["tests/realtime/outbox_test.ts"],
+  },
+  {
+    fault: "a lost post is not noticed",
+    file: "realtime/broadcast_link.ts",
+    find: "data.number !== before + 1",
+    replace: "data.number === undefined",
+    tests: ["tests/realtime/link_test.ts"],
+  },
+];
+
+/** All of them. */
+export const MUTATIONS: readonly Mutation[] = [
+  ...SECURITY,
+  ...STORE,
+  ...REALTIME,
+];
