@@ -105,7 +105,7 @@ const STORE: readonly Mutation[] = [
     file: "store/id_memory.ts",
     find: "return JSON.stringify([channel, publisher?.subject, id]);",
     replace: "return JSON.stringify([channel, publisher && 1, id]);",
-    tests: ["tests/store/event_log_contract_test.ts"],
+    tests: ["tests/store/event_log_test.ts"],
   },
   {
     fault: "an id is remembered beyond its time",
