@@ -30,7 +30,7 @@ function print(text: string): void {
   }
 }
 
-function tell(text: string): void {
+function note(text: string): void {
   Deno.stderr.writeSync(encoder.encode(text));
 }
 
@@ -39,13 +39,13 @@ function progressBar(isTerminal: boolean): (progress: Progress) => void {
   let last = "";
   return ({ phase, done }) => {
     if (!isTerminal) {
-      if (phase !== last) tell(`${phase}\n`);
+      if (phase !== last) note(`${phase}\n`);
       last = phase;
       return;
     }
     const full = Math.round(done * BAR);
     const bar = "█".repeat(full) + "░".repeat(BAR - full);
-    tell(`\r\x1b[K${bar} ${Math.round(done * 100)}% ${phase}`);
+    note(`\r\x1b[K${bar} ${Math.round(done * 100)}% ${phase}`);
   };
 }
 
@@ -76,12 +76,12 @@ export async function main(args: readonly string[]): Promise<number> {
     options = readOptions(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    (error.exitCode === 0 ? print : tell)(`${error.message}\n`);
+    (error.exitCode === 0 ? print : note)(`${error.message}\n`);
     return error.exitCode;
   }
   const token = Deno.env.get("BENCH_TOKEN") || undefined;
   if (options.url !== undefined && token === undefined) {
-    tell(
+    note(
       "error: --url needs a publisher's token in BENCH_TOKEN: deno task token --user bench --role publisher\n",
     );
     return 2;
@@ -90,12 +90,12 @@ export async function main(args: readonly string[]): Promise<number> {
   const benchmark = createWebSocketBenchmark(options, token);
   try {
     const metrics = await benchmark.run(progressBar(isTerminal));
-    if (isTerminal) tell("\r\x1b[K");
-    if (options.logLevel === "detailed") tell(details(metrics));
+    if (isTerminal) note("\r\x1b[K");
+    if (options.logLevel === "detailed") note(details(metrics));
     print(write(metrics, options));
     return 0;
   } catch (error) {
-    tell(`\nerror: ${(error as Error).message}\n`);
+    note(`\nerror: ${(error as Error).message}\n`);
     return 1;
   }
 }

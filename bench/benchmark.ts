@@ -6,7 +6,7 @@
 import { Fleet } from "./fleet.ts";
 import type { Loader } from "./fleet.ts";
 import { PERCENTILES, Times } from "./histogram.ts";
-import type { Finished, Opened, Sent, Word } from "./job.ts";
+import type { Finished, LoaderMessage, Opened, Sent } from "./job.ts";
 import type { BenchMetrics, StressStep } from "./metrics.ts";
 import { DEFAULTS } from "./options.ts";
 import type { BenchOptions } from "./options.ts";
@@ -28,13 +28,13 @@ export const STEP_MS = 3_000;
 export const MAX_STEPS = 16;
 /** How much more each step asks. */
 export const STEP_FACTOR = 1.5;
-/** A step holds while its 99th percentile is at most so many milliseconds. */
+/** A step holds while its 99th percentile is at most this many milliseconds. */
 export const HOLD_P99_MS = 100;
-/** A load process that uses more of a core says nothing about the server. */
+/** A load process that uses more of a core makes the figures meaningless. */
 export const BUSY_PERCENT = 85;
 /** Nor does one whose timers are so late, in milliseconds (99th percentile). */
 export const LATE_MS = 20;
-/** Most processes of subscribers that nobody asked for. */
+/** Most processes of subscribers unless a number is given. */
 const MAX_LOADERS = 8;
 
 /** How far a run has come. */
@@ -252,7 +252,7 @@ class Run {
         Math.round(i * share),
         Math.round((i + 1) * share),
       );
-      await loader.tell({
+      await loader.send({
         kind: "open",
         url,
         room,
@@ -260,9 +260,9 @@ class Run {
         tokens,
         follows: true,
       });
-      return await loader.hear("opened");
+      return await loader.receive("opened");
     });
-    await publisher.tell({
+    await publisher.send({
       kind: "open",
       url,
       room,
@@ -270,7 +270,7 @@ class Run {
       tokens: [token],
       follows: false,
     });
-    const { connected, why } = await publisher.hear("opened");
+    const { connected, why } = await publisher.receive("opened");
     if (connected === 0) throw new Error(`The publisher was refused: ${why}`);
     return await Promise.all(opening);
   }
@@ -295,12 +295,12 @@ class Run {
     );
     const events = new Times();
     const echoes = new Times();
-    const hear = (word: Word) => {
-      if (word.kind !== "sample") return;
-      const times = new Times(word.events);
-      samples[word.index]?.merge(times);
+    const collect = (message: LoaderMessage) => {
+      if (message.kind !== "sample") return;
+      const times = new Times(message.events);
+      samples[message.index]?.merge(times);
       events.merge(times);
-      echoes.merge(new Times(word.echoes));
+      echoes.merge(new Times(message.echoes));
     };
     const ticking = setInterval(() => {
       const done = Math.max(0, preciseNow() - startAt) / ms;
@@ -309,7 +309,7 @@ class Run {
     const cpu = cpuBetween(this.#target, startAt, endAt);
     try {
       await Promise.all(all.map((each) =>
-        each.tell({
+        each.send({
           kind: "run",
           warmAt,
           startAt,
@@ -320,11 +320,11 @@ class Run {
         })
       ));
       const sent = await Promise.all(
-        all.map((each) => each.hear("sent", hear)),
+        all.map((each) => each.receive("sent", collect)),
       );
       const broadcasts = sum(sent, (each) => each.broadcasts);
       const finished = await Promise.all(
-        all.map((each) => this.#finish(each, broadcasts, hear)),
+        all.map((each) => this.#finish(each, broadcasts, collect)),
       );
       const late = new Times();
       for (const each of finished) late.merge(new Times(each.late));
@@ -353,11 +353,11 @@ class Run {
   async #finish(
     loader: Loader,
     broadcasts: number,
-    hear: (word: Word) => void,
+    collect: (message: LoaderMessage) => void,
   ): Promise<Finished> {
     const expected = loader === this.#fleet.publisher ? 0 : broadcasts;
-    await loader.tell({ kind: "finish", expected, drainMs: DRAIN_MS });
-    return await loader.hear("finished", hear);
+    await loader.send({ kind: "finish", expected, drainMs: DRAIN_MS });
+    return await loader.receive("finished", collect);
   }
 
   /** Raises the rate, step by step, until something gives. */

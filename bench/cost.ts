@@ -1,6 +1,6 @@
 /**
  * `deno run -A bench/cost.ts`: what a connection, a channel, a delivery and a
- * commit cost one isolate, as a curve over the number of connections or, with
+ * commit cost one instance, as a curve over the number of connections or, with
  * `--channels`, of channels with ten subscribers each. Reads the server's CPU
  * time and memory from Linux, not from the server.
  *

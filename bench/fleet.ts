@@ -4,16 +4,16 @@
  * @module
  */
 import { jsonLines } from "./job.ts";
-import type { Job, Word } from "./job.ts";
+import type { Job, LoaderMessage } from "./job.ts";
 
-/** One process that makes load: it is given tasks, and says how they go. */
+/** One process that makes load: it receives tasks and reports on them. */
 export class Loader<
   Task = Job,
-  Said extends { readonly kind: string } = Word,
+  Message extends { readonly kind: string } = LoaderMessage,
 > implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-  readonly #words: AsyncGenerator<Said>;
+  readonly #messages: AsyncGenerator<Message>;
   readonly #encoder = new TextEncoder();
 
   /**
@@ -34,29 +34,29 @@ export class Loader<
       stderr: "inherit",
     }).spawn();
     this.#writer = this.#process.stdin.getWriter();
-    this.#words = jsonLines<Said>(this.#process.stdout);
+    this.#messages = jsonLines<Message>(this.#process.stdout);
   }
 
-  /** Gives it something to do. */
-  async tell(task: Task): Promise<void> {
+  /** Sends it a task. */
+  async send(task: Task): Promise<void> {
     await this.#writer.write(this.#encoder.encode(`${JSON.stringify(task)}\n`));
   }
 
   /**
-   * Waits for a word of one kind.
+   * Waits for a message of one kind.
    *
-   * @param hear is told of those that come before it.
+   * @param other receives those that come before it.
    * @throws {Error} when the process ends first.
    */
-  async hear<Kind extends Said["kind"]>(
+  async receive<Kind extends Message["kind"]>(
     kind: Kind,
-    hear: (word: Said) => void = () => {},
-  ): Promise<Extract<Said, { kind: Kind }>> {
+    other: (message: Message) => void = () => {},
+  ): Promise<Extract<Message, { kind: Kind }>> {
     for (;;) {
-      const { value, done } = await this.#words.next();
+      const { value, done } = await this.#messages.next();
       if (done) throw new Error("A process that makes load ended early");
-      if (value.kind === kind) return value as Extract<Said, { kind: Kind }>;
-      hear(value);
+      if (value.kind === kind) return value as Extract<Message, { kind: Kind }>;
+      other(value);
     }
   }
 
@@ -67,7 +67,7 @@ export class Loader<
     } catch {
       // It is gone already.
     }
-    for await (const _ of this.#words);
+    for await (const _ of this.#messages);
     await this.#process.status;
   }
 }

@@ -10,7 +10,7 @@ import {
 } from "hdr-histogram-js";
 import type { Histogram } from "hdr-histogram-js";
 
-/** Longest time told apart, in microseconds: one minute. */
+/** Longest time distinguished, in microseconds: one minute. */
 export const HIGHEST_US = 60_000_000;
 
 /** What percentiles are drawn at. */

@@ -1,5 +1,5 @@
 /**
- * What the command and its load processes say to each other: a line of JSON
+ * Messages between the command and its load processes: a line of JSON
  * each.
  *
  * @module
@@ -14,7 +14,7 @@ export interface OpenJob {
   readonly batch: boolean;
   /** Whether to follow the channel, rather than publish to it. */
   readonly follows: boolean;
-  /** A client for each: its token, or `null` for a stranger. */
+  /** A client for each: its token, or `null`: anonymous. */
   readonly tokens: readonly (string | null)[];
 }
 
@@ -35,7 +35,7 @@ export interface RunJob {
   readonly broadcastRate: number;
 }
 
-/** Wait for what is still owed, and say how it went. */
+/** Wait for what is still owed, and report the result. */
 export interface FinishJob {
   readonly kind: "finish";
   /** Events each client should have been given. */
@@ -44,7 +44,7 @@ export interface FinishJob {
   readonly drainMs: number;
 }
 
-/** What the command says. */
+/** What the command sends. */
 export type Job = OpenJob | RunJob | FinishJob;
 
 /** How connecting went. */
@@ -85,7 +85,7 @@ export interface Finished {
   readonly unanswered: number;
   /** Frames of kind `error`. */
   readonly refused: number;
-  /** What the first of them said. */
+  /** The message of the first of them. */
   readonly why?: string;
   /** Events that never came, over all clients. */
   readonly missing: number;
@@ -101,10 +101,10 @@ export interface Finished {
   readonly late: string;
 }
 
-/** What a load process says. */
-export type Word = Opened | LoadSample | Sent | Finished;
+/** What a load process sends. */
+export type LoaderMessage = Opened | LoadSample | Sent | Finished;
 
-/** Reads lines of JSON as they come. */
+/** Reads lines of JSON as they arrive. */
 export async function* jsonLines<Line>(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
 ): AsyncGenerator<Line> {

@@ -1,5 +1,5 @@
 /**
- * A process that makes load: `bench.ts` starts several, tells them what to do
+ * A process that makes load: `bench.ts` starts several, sends them tasks
  * on their standard input, and reads how it went from their standard output.
  *
  * @module
@@ -7,7 +7,7 @@
 import process from "node:process";
 import { Times } from "./histogram.ts";
 import { jsonLines } from "./job.ts";
-import type { FinishJob, Job, OpenJob, RunJob, Word } from "./job.ts";
+import type { FinishJob, Job, LoaderMessage, OpenJob, RunJob } from "./job.ts";
 import { Pacer, preciseNow } from "./pacer.ts";
 import { echoText, eventText, Receipts } from "./receipts.ts";
 import type { Place } from "./receipts.ts";
@@ -41,8 +41,8 @@ let sampleCount = 1;
 
 const encoder = new TextEncoder();
 
-function say(word: Word): void {
-  Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(word)}\n`));
+function report(message: LoaderMessage): void {
+  Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(message)}\n`));
 }
 
 function pause(ms: number): Promise<void> {
@@ -69,7 +69,7 @@ async function open(job: OpenJob): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: CONNECTING }, worker));
-  say({
+  report({
     kind: "opened",
     connected: clients.length,
     failed,
@@ -110,7 +110,7 @@ function connect(
   socket.onmessage = ({ data }) => {
     const { type, ref, payload } = JSON.parse(data);
     if (type === "error") fail(`${payload.code}: ${payload.message}`);
-    // An anonymous client is greeted before it has said anything.
+    // An anonymous client is greeted before it has sent anything.
     if (type === "connected" && ref === "bench") {
       if (!follows) return ready();
       const channels = [room];
@@ -190,7 +190,7 @@ async function run(job: RunJob): Promise<void> {
   const { user, system } = process.cpuUsage(cpu);
   cpuPercent = (user + system) / US / (preciseNow() - startAt) * 100;
   sent = events.count;
-  say({ kind: "sent", broadcasts, messages });
+  report({ kind: "sent", broadcasts, messages });
 }
 
 function send(client: Client | undefined, text: string): void {
@@ -199,7 +199,7 @@ function send(client: Client | undefined, text: string): void {
 
 function flushSample(index: number): void {
   const { events, echoes } = receipts;
-  say({
+  report({
     kind: "sample",
     index,
     events: events.encode(),
@@ -219,7 +219,7 @@ async function finish({ expected, drainMs }: FinishJob): Promise<void> {
   }
   flushSample(sampleCount - 1);
   const { lost, repeated } = receipts;
-  say({
+  report({
     kind: "finished",
     unanswered: unanswered(),
     refused,

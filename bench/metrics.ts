@@ -62,7 +62,7 @@ export interface BenchMetrics {
     readonly firstFailure: string | null;
   };
   readonly resourceUsage: {
-    /** Resident memory of the server, in bytes; `null`: it does not say. */
+    /** Resident memory of the server, in bytes; `null`: not reported. */
     readonly memoryUsage: number | null;
     /** Of one core, of the server; `null` for one that is not its own. */
     readonly cpuPercent: number | null;

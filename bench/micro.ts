@@ -23,7 +23,7 @@ export const FASTER = 1 / SLOWER;
 const BENCHES = new URL("../tests/bench/micro_bench.ts", import.meta.url);
 const BASELINE = new URL("micro_baseline.json", import.meta.url);
 
-/** What `deno bench --json` says. */
+/** The output of `deno bench --json`. */
 export interface BenchOutput {
   readonly runtime: string;
   readonly cpu: string;
@@ -44,7 +44,7 @@ export interface Baseline {
 }
 
 /**
- * Takes the figures out of what `deno bench` says.
+ * Takes the figures from the output of `deno bench`.
  *
  * @throws {Error} naming a benchmark that failed.
  */
@@ -120,10 +120,10 @@ async function measure(): Promise<Baseline> {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const say = (text: string) =>
+  const print = (text: string) =>
     Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
   if (args.some((arg) => arg !== "--save")) {
-    say("usage: deno task bench:micro [--save]");
+    print("usage: deno task bench:micro [--save]");
     return 2;
   }
   try {
@@ -137,13 +137,13 @@ async function main(args: readonly string[]): Promise<number> {
     const now = fastest(rounds);
     if (args.includes("--save")) {
       await Deno.writeTextFile(BASELINE, `${JSON.stringify(now, null, 2)}\n`);
-      say(`saved ${Object.keys(now.ns).length} figures`);
+      print(`saved ${Object.keys(now.ns).length} figures`);
       return 0;
     }
-    say(comparison(now, JSON.parse(await Deno.readTextFile(BASELINE))));
+    print(comparison(now, JSON.parse(await Deno.readTextFile(BASELINE))));
     return 0;
   } catch (error) {
-    say(`error: ${(error as Error).message}`);
+    print(`error: ${(error as Error).message}`);
     return 1;
   }
 }

@@ -22,7 +22,7 @@ export const MAX_SAMPLES = 10_000;
 
 /** How results are written. */
 export const OUTPUTS = ["text", "json", "html"] as const;
-/** How much is said on the way. */
+/** How much is printed during the run. */
 export const LOG_LEVELS = ["basic", "detailed"] as const;
 
 /** One run. */
@@ -37,13 +37,13 @@ export interface BenchOptions {
   readonly broadcastRate: number;
   /** Whether to look, after the run, for the highest rate that holds. */
   readonly stressTest: boolean;
-  /** Whether every client shows a token of its own, and strangers are refused. */
+  /** Whether every client has a token of its own, and anonymous clients are refused. */
   readonly security: boolean;
   /** Whether clients take several events in one frame, as the bundled one does. */
   readonly batch: boolean;
   /** How results are written. */
   readonly output: (typeof OUTPUTS)[number];
-  /** How much is said on the way. */
+  /** How much is printed during the run. */
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** A server that runs already; one of its own when absent. */
   readonly url?: string;
@@ -57,7 +57,7 @@ export interface BenchOptions {
   readonly maxSamples: number;
 }
 
-/** What a run does that nobody configured. */
+/** What a run does by default. */
 export const DEFAULTS: BenchOptions = {
   clients: 100,
   duration: 10,
@@ -75,7 +75,7 @@ export const DEFAULTS: BenchOptions = {
 
 /** A command line that cannot be followed, or that only asked for help. */
 export class UsageError extends Error {
-  /** Lets the command tell it from a bug. */
+  /** Lets the command distinguish it from a bug. */
   override readonly name = "UsageError";
   /** What the process should end with: 2, or 0 after `--help`. */
   readonly exitCode: number;
@@ -94,11 +94,11 @@ export class UsageError extends Error {
  * @throws {UsageError} with a sentence for the person who typed it.
  */
 export function readOptions(args: readonly string[]): BenchOptions {
-  let said = "";
-  const say = (text: string) => void (said += text);
+  let output = "";
+  const write = (text: string) => void (output += text);
   const program = command().configureOutput({
-    writeOut: say,
-    writeErr: say,
+    writeOut: write,
+    writeErr: write,
     // Asking about colours would take rights that nothing else here needs.
     getOutHasColors: () => false,
     getErrHasColors: () => false,
@@ -107,7 +107,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     program.parse([...args], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    throw new UsageError(said.trimEnd(), error.exitCode === 0 ? 0 : 2);
+    throw new UsageError(output.trimEnd(), error.exitCode === 0 ? 0 : 2);
   }
   return program.opts<BenchOptions>();
 }
@@ -147,7 +147,7 @@ function command(): Command {
     )
     .option(
       "--security <bool>",
-      "a token for every client; strangers refused",
+      "a token for every client; anonymous clients refused",
       flag,
       d.security,
     )

@@ -6,7 +6,7 @@
  *
  * The others are installed by npm into a directory that is removed again.
  * They are small servers as their documentation shows them: they validate
- * nothing, know nobody, limit nothing and keep nothing; this service does all
+ * nothing, know no users, limit nothing and keep nothing; this service does all
  * four.
  *
  * @module
@@ -26,13 +26,13 @@ const CALM_RATE = 20;
 const RUN_MS = 3_000;
 /** Load before it counts, in milliseconds. */
 const WARM_MS = 1_000;
-/** A rate holds while its 99th percentile is at most so many milliseconds. */
+/** A rate holds while its 99th percentile is at most this many milliseconds. */
 const HOLD_P99_MS = 100;
 /** First rate of the search for the highest, and how much more each asks. */
 const FIRST_RATE = 40;
 const RATE_FACTOR = 1.5;
 const MAX_RATES = 14;
-/** A load process that uses more of a core says nothing about the server. */
+/** A load process that uses more of a core makes the figures meaningless. */
 const BUSY_PERCENT = 90;
 /** Connections of the test of acknowledgements, and what each has under way. */
 const ECHO_CLIENTS = 100;
@@ -100,7 +100,7 @@ export interface PeerResult {
   readonly deliveries: number;
   /** Whether the load processes, not the server, ended the search. */
   readonly isSaturated: boolean;
-  /** Server CPU for one delivery at that rate, µs; `null`: not to be told. */
+  /** Server CPU for one delivery at that rate, µs; `null`: unknown. */
   readonly usPerDelivery: number | null;
   /** Acknowledgements a second. */
   readonly acks: number;
@@ -124,8 +124,8 @@ class PeerLoader extends Loader<PeerJob, PeerWord> {
     job: PeerJob,
     kind: Kind,
   ): Promise<Extract<PeerWord, { kind: Kind }>> {
-    await this.tell(job);
-    return await this.hear(kind);
+    await this.send(job);
+    return await this.receive(kind);
   }
 }
 
@@ -252,18 +252,18 @@ async function runAt(
   const before = await cpuSeconds(pid);
   await until(endAt);
   const after = await cpuSeconds(pid);
-  const [heard, sent] = await both;
+  const [subscribed, sent] = await both;
   const cpu = before === undefined || after === undefined
     ? null
     : after - before;
   return {
-    times: new Times(heard.times),
-    deliveries: heard.received / RUN_MS * 1_000,
-    missing: sent.published * clients - heard.received,
-    busiest: Math.max(heard.cpuPercent, sent.cpuPercent),
-    usPerDelivery: cpu === null || heard.received === 0
+    times: new Times(subscribed.times),
+    deliveries: subscribed.received / RUN_MS * 1_000,
+    missing: sent.published * clients - subscribed.received,
+    busiest: Math.max(subscribed.cpuPercent, sent.cpuPercent),
+    usPerDelivery: cpu === null || subscribed.received === 0
       ? null
-      : cpu * 1e6 / heard.received,
+      : cpu * 1e6 / subscribed.received,
   };
 }
 
@@ -274,7 +274,7 @@ function holds({ missing, times }: RunResult): boolean {
 async function measure(
   name: PeerName,
   directory: string,
-  { clients, hear }: { clients: number; hear: (text: string) => void },
+  { clients, report }: { clients: number; report: (text: string) => void },
 ): Promise<PeerResult> {
   await using server = await start(name, directory);
   const { url, pid, profile } = server;
@@ -291,7 +291,7 @@ async function measure(
     let run = await runAt(rate, clients, loaders);
     // Something else on this machine may have been in the way.
     if (!holds(run)) run = await runAt(rate, clients, loaders);
-    hear(
+    report(
       `${name}: ${Math.round(run.deliveries)} deliveries/s, 99 % within ${
         run.times.at(99).toFixed(1)
       } ms, missing ${run.missing}, load ${run.busiest.toFixed(0)} %`,
@@ -384,7 +384,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const encoder = new TextEncoder();
   const print = (text: string) =>
     void Deno.stdout.writeSync(encoder.encode(`${text}\n`));
-  const hear = (text: string) =>
+  const report = (text: string) =>
     void Deno.stderr.writeSync(encoder.encode(`${text}\n`));
   let flags: Flags;
   try {
@@ -400,15 +400,15 @@ export async function main(args: readonly string[]): Promise<number> {
     const results: PeerResult[] = [];
     for (const name of only) {
       try {
-        results.push(await measure(name, directory, { clients, hear }));
+        results.push(await measure(name, directory, { clients, report }));
       } catch (error) {
-        hear(`${name} could not be measured: ${(error as Error).message}`);
+        report(`${name} could not be measured: ${(error as Error).message}`);
       }
     }
     print(`${tableOf(results)}\n\n${method(clients)}`);
     return results.length > 0 ? 0 : 1;
   } catch (error) {
-    hear(`error: ${(error as Error).message}`);
+    report(`error: ${(error as Error).message}`);
     return 1;
   } finally {
     await Deno.remove(directory, { recursive: true });

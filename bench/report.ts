@@ -8,7 +8,7 @@ import type { BenchMetrics, Grade } from "./metrics.ts";
 /** Bounds of a grade, all of which a run must keep within. */
 export interface GradeBounds {
   readonly name: string;
-  /** Average delivery time is below so many milliseconds. */
+  /** Average delivery time is below this many milliseconds. */
   readonly belowMs: number;
   /** Messages and events a second are above that many. */
   readonly abovePerSecond: number;
@@ -148,7 +148,7 @@ function because(why: string | null): string[] {
   return why === null ? [] : [`First failure: ${why}`];
 }
 
-/** What the reference does not tell, and a reader has to know. */
+/** What the reference leaves out and a reader has to know. */
 function furtherOf(metrics: BenchMetrics): Section[] {
   const { roundTripTime: trip, integrity, generator, stress, grade } = metrics;
   return [
@@ -169,7 +169,7 @@ function furtherOf(metrics: BenchMetrics): Section[] {
       `Busiest: ${two(generator.cpuPercent)}% of one core`,
       `Timers late by (99th percentile): ${ms(generator.lateMs)}`,
       generator.isSaturated
-        ? "SATURATED: the load processes were at their end; these figures say more about them, or about other work on this machine, than about the server"
+        ? "SATURATED: the load processes were the bottleneck; these figures describe them, or other work on this machine, more than the server"
         : "Not saturated",
     ]],
     ...(stress ? [stressOf(stress)] : []),

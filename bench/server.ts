@@ -27,7 +27,7 @@ const MALLOC = {
   MALLOC_MMAP_THRESHOLD_: "33554432",
   MALLOC_TOP_PAD_: "16777216",
 };
-/** Processes report their CPU time in so many ticks a second. */
+/** Processes report their CPU time in this many ticks a second. */
 const TICKS_PER_SECOND = 100;
 /** What `deno` itself needs of the environment, and nothing of the service's. */
 export const PASSED_ON = [
@@ -47,7 +47,7 @@ export const PASSED_ON = [
 export interface ServerOptions {
   /** Signs the tokens of those who connect. */
   readonly secret: string;
-  /** Whether strangers may do nothing. */
+  /** Whether anonymous clients are refused. */
   readonly requireAuth: boolean;
   /** Isolates that share the port. */
   readonly isolates: number;
@@ -162,7 +162,7 @@ async function spawn(
 }
 
 /**
- * CPU time that a process has used, in seconds, where the system tells.
+ * CPU time that a process has used, in seconds, where the system reports it.
  *
  * @see {@link https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html}
  */
@@ -184,7 +184,7 @@ export async function cpuSeconds(pid: number): Promise<number | undefined> {
   }
 }
 
-/** A port of this machine that nobody uses. */
+/** A port of this machine that is free. */
 export function freePort(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;

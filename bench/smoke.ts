@@ -77,7 +77,7 @@ const HINTS: Readonly<Record<string, string>> = {
   resume: "Look at the log and RETENTION_EVENTS, RETENTION_MS.",
   sse: "Events are held back: switch response buffering off in the proxy.",
   history: "The log cannot be read: see store in GET /ready.",
-  limits: "Answers say nothing of limits: does a proxy strip the headers?",
+  limits: "Answers state no limits: does a proxy strip the headers?",
   idle:
     "A quiet connection was cut: raise the proxy's read timeout above 60 s.",
 };

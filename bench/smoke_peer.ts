@@ -11,7 +11,7 @@ export const STEP_MS = 10_000;
 export interface Frame {
   /** Which. */
   readonly type: string;
-  /** What it says. */
+  /** Its content. */
   // deno-lint-ignore no-explicit-any -- frames of any kind are looked into.
   readonly payload: any;
   /** Of events. */

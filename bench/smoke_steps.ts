@@ -48,7 +48,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
   idle,
 };
 
-/** How one part of the service says that it is. */
+/** The result of one readiness check. */
 interface Check {
   readonly ok: boolean;
   readonly degraded?: boolean;
@@ -63,7 +63,7 @@ async function health(site: Site): Promise<string> {
   throw new Error(`answered ${response.status}`);
 }
 
-/** The service says that it can serve. */
+/** The service reports that it can serve. */
 async function ready(site: Site): Promise<string> {
   const response = await site.ask("/ready");
   const { ready, degraded, checks } = await response.json();
@@ -225,7 +225,7 @@ async function sse(site: Site): Promise<string> {
       }
     };
     await arrives("event: subscribed");
-    if (!site.token) return "opens, and says where it begins";
+    if (!site.token) return "opens, and states where it begins";
     const since = performance.now();
     await site.publish("six", `${site.run}-6`);
     await arrives('"six"');

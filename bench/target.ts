@@ -52,7 +52,7 @@ export function sign(
     .sign(new TextEncoder().encode(secret));
 }
 
-/** Resident memory of the server in bytes, where it says so. */
+/** Resident memory of the server in bytes, where it reports it. */
 export async function memoryOf(
   { url, token }: Target,
 ): Promise<number | null> {
@@ -69,7 +69,7 @@ export async function memoryOf(
   }
 }
 
-/** Percent of one core that the server used, where the system says so. */
+/** Percent of one core that the server used, where the system reports it. */
 export async function cpuBetween(
   { server }: Target,
   startAt: number,

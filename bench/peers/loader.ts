@@ -1,6 +1,6 @@
 /**
- * A process that makes load on any server, spoken to as its profile says:
- * `bench/peers.ts` tells it what to do.
+ * A process that makes load on any server, in the protocol that its profile names:
+ * `bench/peers.ts` sends it tasks.
  *
  * @module
  */
@@ -90,8 +90,8 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function say(word: PeerWord): void {
-  const text = `${JSON.stringify(word)}\n`;
+function report(message: PeerWord): void {
+  const text = `${JSON.stringify(message)}\n`;
   Deno.stdout.writeSync(new TextEncoder().encode(text));
 }
 
@@ -147,7 +147,7 @@ async function open(url: string, count: number): Promise<void> {
     while (left-- > 0) sockets.push(await connect(url));
   };
   await Promise.all(Array.from({ length: CONNECTING }, worker));
-  say({ kind: "opened", ms: preciseNow() - began });
+  report({ kind: "opened", ms: preciseNow() - began });
 }
 
 function cpuSince(before: NodeJS.CpuUsage, at: number): number {
@@ -176,7 +176,7 @@ async function run(
   const cpuPercent = cpuSince(cpu, begun);
   await pause(DRAIN_MS);
   const encoded = times.encode();
-  say({ kind: "ran", published, received, times: encoded, cpuPercent });
+  report({ kind: "ran", published, received, times: encoded, cpuPercent });
 }
 
 async function echo(window: number, ms: number): Promise<void> {
@@ -192,7 +192,7 @@ async function echo(window: number, ms: number): Promise<void> {
   await pause(ms);
   const perSecond = count / (preciseNow() - begun) * 1_000;
   const cpuPercent = cpuSince(cpu, begun);
-  say({ kind: "echoed", perSecond, cpuPercent });
+  report({ kind: "echoed", perSecond, cpuPercent });
 }
 
 if (import.meta.main) {
