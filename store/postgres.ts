@@ -3,32 +3,36 @@
  *
  * @module
  */
-import postgres from "postgres";
+import type postgres from "postgres";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
 import { TimedOut, within } from "../platform/deadline.ts";
 import { systemRandom } from "../platform/random.ts";
+import { POSTGRES_LIMITS, PostgresCommit } from "./postgres_commit.ts";
+import type { CommitParts } from "./postgres_commit.ts";
+import {
+  BUSY,
+  codeOf,
+  connect,
+  DAMAGED,
+  migrate,
+  OPEN_DEADLINE_MS,
+  UNPREPARED,
+} from "./postgres_connection.ts";
+import type { Sql } from "./postgres_connection.ts";
 import {
   COUNTER_VALUE,
   decodeKey,
   decodeValue,
   encodeKey,
-  encodeValue,
 } from "./postgres_keys.ts";
 import type { ValueKind } from "./postgres_keys.ts";
-import {
-  CONFLICT,
-  isSchemaName,
-  MIGRATION_LOCK,
-  migrationFor,
-  MIGRATIONS,
-  NO_COUNTER,
-} from "./postgres_schema.ts";
+import { arrayOf, bytea, bytesOf, hexOf } from "./postgres_params.ts";
+import { CONFLICT, isSchemaName, NO_COUNTER } from "./postgres_schema.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Announcements,
   Check,
-  Commit,
   CommitResult,
   Found,
   Key,
@@ -37,36 +41,12 @@ import type {
   Selector,
   SetOptions,
   Store,
-  StoreLimits,
 } from "./store.ts";
-
-/**
- * What it accepts: as much as Deno KV, so that nothing above has to know which
- * store it is on.
- */
-export const POSTGRES_LIMITS: StoreLimits = {
-  keyBytes: 2_048,
-  valueBytes: 65_536,
-  commitBytes: 819_200,
-  commitKeyBytes: 81_920,
-  commitMutations: 1_000,
-  commitChecks: 100,
-  getManyKeys: 100,
-  watchKeys: 10,
-};
 
 /** Longest text of an announcement, in bytes. PostgreSQL allows 7,999. */
 export const MAX_ANNOUNCEMENT_BYTES = 7_000;
 /** Most rows that one batch of a list reads. */
 const LIST_BATCH = 500;
-/** Connections of one instance, besides the one that listens. */
-const CONNECTIONS = 4;
-/** How long the first connection and the tables may take, in milliseconds. */
-export const OPEN_DEADLINE_MS = 15_000;
-/** Longest try to connect, in seconds. */
-const CONNECT_TIMEOUT_S = 3;
-/** Ceilings of the wait before connecting again, in seconds. */
-const RECONNECT = { base: 0.05, cap: 1 };
 /** How often what has expired is deleted, in milliseconds. */
 const SWEEP_MS = 5_000;
 /** Most rows deleted at once. */
@@ -77,32 +57,6 @@ const WATCHED = "5 minutes";
 const WATCH_AGAIN_MS = 60_000;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
-
-/**
- * Codes of `data_corrupted` and `index_corrupted`.
- *
- * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
- */
-const DAMAGED: ReadonlySet<unknown> = new Set(["XX001", "XX002"]);
-/**
- * Errors after which nothing was done and the next try may pass: serialization
- * failure, deadlock, lock not available, and a read-only server after a
- * failover.
- * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
- */
-const BUSY: ReadonlySet<unknown> = new Set([
-  "40001",
-  "40P01",
-  "55P03",
-  "25006",
-]);
-/**
- * A pooler between transactions knows nothing of prepared statements: not
- * found, or there already.
- */
-const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
-
-type Sql = ReturnType<typeof postgres>;
 
 /** A row of the table. */
 interface Row {
@@ -133,19 +87,6 @@ export interface DatabaseState {
   readonly rows: number;
 }
 
-/** The tables were made by a later version of this program. */
-export class NewerStore extends Error {
-  /** Lets the start tell it from bugs. */
-  override readonly name = "NewerStore";
-
-  /** Names both versions. @param version of the tables, counted from 1. */
-  constructor(version: number) {
-    super(
-      `The tables in the database are of version ${version}, and this program knows ${MIGRATIONS.length}: run the later version of the program`,
-    );
-  }
-}
-
 /**
  * Opens a store; makes its tables, or brings them up to date, one instance at
  * a time.
@@ -171,55 +112,6 @@ export async function openPostgres(
     throw error;
   }
   return new PostgresStore(url, sql, schema, clock);
-}
-
-function connect(url: string, prepare: boolean): Sql {
-  return postgres(url, {
-    max: CONNECTIONS,
-    prepare,
-    // Arrays are passed as text: their types need not be known.
-    fetch_types: false,
-    onnotice: () => {},
-    connect_timeout: CONNECT_TIMEOUT_S,
-    // A connection serves until it breaks.
-    max_lifetime: null,
-    // A standby must not be taken for the primary; with one host there is no
-    // choice, and a pooler in front of it may not know the question.
-    ...(hostsOf(url) > 1 ? { target_session_attrs: "primary" as const } : {}),
-    backoff: (tries: number) =>
-      systemRandom() *
-      Math.min(RECONNECT.cap, RECONNECT.base * 2 ** Math.min(tries, 10)),
-    connection: { application_name: "kaldrix" },
-  });
-}
-
-function hostsOf(url: string): number {
-  const authority = url.replace(/^[a-z]+:(\/\/)?/, "").split(/[/?]/)[0]!;
-  return authority.split("@").at(-1)!.split(",").length;
-}
-
-async function migrate(sql: Sql, schema: string): Promise<void> {
-  await sql.begin(async (tx) => {
-    await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
-    const [there] = await tx`
-      select from pg_namespace where nspname = ${schema}`;
-    // Asked first: who may not make schemas may use one that is there.
-    if (!there) await tx.unsafe(`create schema ${schema}`);
-    await tx.unsafe(
-      `create table if not exists ${schema}.version (made integer not null)`,
-    );
-    const [row] = await tx.unsafe(`select made from ${schema}.version`);
-    const version = Number(row?.["made"] ?? 0);
-    if (version > MIGRATIONS.length) throw new NewerStore(version);
-    for (let next = version; next < MIGRATIONS.length; next++) {
-      await tx.unsafe(migrationFor(schema, next));
-    }
-    await tx.unsafe(
-      row
-        ? `update ${schema}.version set made = ${MIGRATIONS.length}`
-        : `insert into ${schema}.version values (${MIGRATIONS.length})`,
-    );
-  });
 }
 
 /** A {@link Store} in PostgreSQL, with what only a database can tell. */
@@ -528,130 +420,6 @@ export class PostgresStore implements Store {
   }
 }
 
-/** What a commit is made of. */
-interface CommitParts {
-  readonly checks: readonly Check[];
-  readonly sets: readonly {
-    readonly name: Uint8Array;
-    readonly bytes: Uint8Array;
-    readonly kind: ValueKind;
-    readonly ms: number | null;
-  }[];
-  readonly sums: readonly { readonly name: Uint8Array; readonly by: bigint }[];
-  readonly deletes: readonly Uint8Array[];
-  readonly announcement: string | null;
-}
-
-/** The last thing that a commit does with one key. */
-type Mutation =
-  | { readonly set: CommitParts["sets"][number] }
-  | { readonly sum: CommitParts["sums"][number] }
-  | { readonly delete: Uint8Array };
-
-/** A commit in the making, with an announcement. */
-export class PostgresCommit implements Commit {
-  readonly #make: (parts: CommitParts) => Promise<CommitResult>;
-  readonly #checks: Check[] = [];
-  readonly #mutations = new Map<string, Mutation>();
-  #announcement: string | null = null;
-  #bytes = 0;
-  #keyBytes = 0;
-  #count = 0;
-
-  /** Use {@link PostgresStore.atomic}. */
-  constructor(make: (parts: CommitParts) => Promise<CommitResult>) {
-    this.#make = make;
-  }
-
-  check(...checks: readonly Check[]): this {
-    this.#checks.push(...checks);
-    for (const { key } of checks) this.#named(key);
-    return this;
-  }
-
-  set(key: Key, value: unknown, { expireIn }: SetOptions = {}): this {
-    const [bytes, kind] = encodeValue(value);
-    if (bytes.byteLength > POSTGRES_LIMITS.valueBytes) {
-      throw new TypeError(
-        `Value too large (max ${POSTGRES_LIMITS.valueBytes} bytes)`,
-      );
-    }
-    const ms = expireIn === undefined ? null : Math.ceil(expireIn);
-    const name = this.#mutated(key);
-    this.#bytes += bytes.byteLength;
-    this.#mutations.set(hexOf(name), { set: { name, bytes, kind, ms } });
-    return this;
-  }
-
-  delete(key: Key): this {
-    const name = this.#mutated(key);
-    this.#mutations.set(hexOf(name), { delete: name });
-    return this;
-  }
-
-  sum(key: Key, by: bigint): this {
-    const name = this.#mutated(key);
-    const hex = hexOf(name);
-    const before = this.#mutations.get(hex);
-    if (before && !("sum" in before)) {
-      throw new TypeError("A key is set and added to in one commit");
-    }
-    this.#mutations.set(hex, {
-      sum: { name, by: BigInt.asUintN(64, by + (before?.sum.by ?? 0n)) },
-    });
-    return this;
-  }
-
-  /**
-   * Tells the listeners of all instances, this one too, when it takes effect.
-   *
-   * @param text at most {@link MAX_ANNOUNCEMENT_BYTES}.
-   */
-  announce(text: string): this {
-    this.#announcement = text;
-    return this;
-  }
-
-  async commit(): Promise<CommitResult> {
-    const { commitBytes, commitKeyBytes, commitMutations, commitChecks } =
-      POSTGRES_LIMITS;
-    if (this.#checks.length > commitChecks) {
-      throw new TypeError(`Too many checks (max ${commitChecks})`);
-    }
-    if (this.#count > commitMutations) {
-      throw new TypeError(`Too many mutations (max ${commitMutations})`);
-    }
-    if (this.#keyBytes > commitKeyBytes || this.#bytes > commitBytes) {
-      throw new TypeError(`Commit too large (max ${commitBytes} bytes)`);
-    }
-    const all = [...this.#mutations.values()];
-    return await this.#make({
-      checks: this.#checks,
-      sets: all.flatMap((it) => "set" in it ? [it.set] : []),
-      sums: all.flatMap((it) => "sum" in it ? [it.sum] : []),
-      deletes: all.flatMap((it) => "delete" in it ? [it.delete] : []),
-      announcement: this.#announcement,
-    });
-  }
-
-  #named(key: Key): Uint8Array {
-    const name = encodeKey(key);
-    if (name.byteLength > POSTGRES_LIMITS.keyBytes) {
-      throw new TypeError(
-        `Key too large (max ${POSTGRES_LIMITS.keyBytes} bytes)`,
-      );
-    }
-    this.#keyBytes += name.byteLength;
-    this.#bytes += name.byteLength;
-    return name;
-  }
-
-  #mutated(key: Key): Uint8Array {
-    this.#count++;
-    return this.#named(key);
-  }
-}
-
 function rangeOf(selector: Selector): [start: Uint8Array, end: Uint8Array] {
   const prefix = "prefix" in selector ? encodeKey(selector.prefix) : undefined;
   const start = "start" in selector
@@ -679,28 +447,4 @@ function versionstampOf(stamp: string): string {
 
 function stampOf({ versionstamp }: Check): bigint | null {
   return versionstamp === null ? null : BigInt(versionstamp);
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof postgres.PostgresError ? error.code : undefined;
-}
-
-function hexOf(bytes: Uint8Array): string {
-  // The client's bytes are Node's, whose `toHex` may be missing.
-  return new Uint8Array(bytes).toHex();
-}
-
-/** Bytes as a parameter. */
-function bytea(bytes: Uint8Array): string {
-  return `\\x${hexOf(bytes)}`;
-}
-
-/** An array of bytes as PostgreSQL reads it: the client writes none itself. */
-function bytesOf(all: readonly Uint8Array[]): string {
-  return `{${all.map((it) => `"\\\\x${hexOf(it)}"`).join()}}`;
-}
-
-/** An array of numbers as PostgreSQL reads it. */
-function arrayOf(all: readonly (number | bigint | null)[]): string {
-  return `{${all.map((it) => it ?? "NULL").join()}}`;
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { pause } from "../../platform/pause.ts";
 import { systemClock } from "../../platform/clock.ts";
-import { NewerStore, openPostgres } from "../../store/postgres.ts";
+import { openPostgres } from "../../store/postgres.ts";
+import { NewerStore } from "../../store/postgres_connection.ts";
 import { MIGRATIONS } from "../../store/postgres_schema.ts";
 import { isBusy } from "../../store/store.ts";
 import { testEventLog } from "../contracts/event_log_contract.ts";

@@ -1,0 +1,122 @@
+/**
+ * Connections to PostgreSQL, and the tables in it.
+ *
+ * @module
+ */
+import postgres from "postgres";
+import { systemRandom } from "../platform/random.ts";
+import { MIGRATION_LOCK, migrationFor, MIGRATIONS } from "./postgres_schema.ts";
+
+/** Connections, as the client hands them out. */
+export type Sql = ReturnType<typeof postgres>;
+
+/** Connections of one instance, besides the one that listens. */
+const CONNECTIONS = 4;
+/** How long the first connection and the tables may take, in milliseconds. */
+export const OPEN_DEADLINE_MS = 15_000;
+/** Longest try to connect, in seconds. */
+const CONNECT_TIMEOUT_S = 3;
+/** Ceilings of the wait before connecting again, in seconds. */
+const RECONNECT = { base: 0.05, cap: 1 };
+/**
+ * Errors after which nothing was done and the next try may pass: serialization
+ * failure, deadlock, lock not available, and a read-only server after a
+ * failover.
+ * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
+ */
+export const BUSY: ReadonlySet<unknown> = new Set([
+  "40001",
+  "40P01",
+  "55P03",
+  "25006",
+]);
+/**
+ * A pooler between transactions knows nothing of prepared statements: not
+ * found, or there already.
+ */
+export const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
+
+/**
+ * Codes of `data_corrupted` and `index_corrupted`.
+ *
+ * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
+ */
+export const DAMAGED: ReadonlySet<unknown> = new Set(["XX001", "XX002"]);
+/** The tables were made by a later version of this program. */
+export class NewerStore extends Error {
+  /** Lets the start tell it from bugs. */
+  override readonly name = "NewerStore";
+
+  /** Names both versions. @param version of the tables, counted from 1. */
+  constructor(version: number) {
+    super(
+      `The tables in the database are of version ${version}, and this program knows ${MIGRATIONS.length}: run the later version of the program`,
+    );
+  }
+}
+
+/**
+ * Connects as soon as something is asked.
+ *
+ * @param url one host or several; absent parts come from the environment.
+ * @param prepare whether statements are prepared.
+ */
+export function connect(url: string, prepare: boolean): Sql {
+  return postgres(url, {
+    max: CONNECTIONS,
+    prepare,
+    // Arrays are passed as text: their types need not be known.
+    fetch_types: false,
+    onnotice: () => {},
+    connect_timeout: CONNECT_TIMEOUT_S,
+    // A connection serves until it breaks.
+    max_lifetime: null,
+    // A standby must not be taken for the primary; with one host there is no
+    // choice, and a pooler in front of it may not know the question.
+    ...(hostsOf(url) > 1 ? { target_session_attrs: "primary" as const } : {}),
+    backoff: (tries: number) =>
+      systemRandom() *
+      Math.min(RECONNECT.cap, RECONNECT.base * 2 ** Math.min(tries, 10)),
+    connection: { application_name: "kaldrix" },
+  });
+}
+
+function hostsOf(url: string): number {
+  const authority = url.replace(/^[a-z]+:(\/\/)?/, "").split(/[/?]/)[0]!;
+  return authority.split("@").at(-1)!.split(",").length;
+}
+
+/**
+ * Makes the tables, or brings them up to date, one instance at a time.
+ *
+ * @param schema a plain name.
+ * @throws {NewerStore} when they are of a later version.
+ */
+export async function migrate(sql: Sql, schema: string): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+    const [there] = await tx`
+      select from pg_namespace where nspname = ${schema}`;
+    // Asked first: who may not make schemas may use one that is there.
+    if (!there) await tx.unsafe(`create schema ${schema}`);
+    await tx.unsafe(
+      `create table if not exists ${schema}.version (made integer not null)`,
+    );
+    const [row] = await tx.unsafe(`select made from ${schema}.version`);
+    const version = Number(row?.["made"] ?? 0);
+    if (version > MIGRATIONS.length) throw new NewerStore(version);
+    for (let next = version; next < MIGRATIONS.length; next++) {
+      await tx.unsafe(migrationFor(schema, next));
+    }
+    await tx.unsafe(
+      row
+        ? `update ${schema}.version set made = ${MIGRATIONS.length}`
+        : `insert into ${schema}.version values (${MIGRATIONS.length})`,
+    );
+  });
+}
+
+/** The code of an error of the database, if it is one. */
+export function codeOf(error: unknown): unknown {
+  return error instanceof postgres.PostgresError ? error.code : undefined;
+}
