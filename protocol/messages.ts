@@ -215,7 +215,7 @@ export const MESSAGES = {
   CHAIN_RESET: {
     summary: "All blocks above the one it keeps are void",
     channel: "blocks",
-    also: ["transactions", "logs"],
+    also: ["dag", "transactions", "logs"],
     stamp: "timestamp",
     about: null,
     payload: z.looseObject({

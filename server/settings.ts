@@ -63,6 +63,17 @@ function url(...schemes: string[]): z.ZodType<string> {
   );
 }
 
+/** URLs separated by commas, each of one of the schemes. */
+function urls(...schemes: string[]): z.ZodType<string> {
+  const one = url(...schemes);
+  return z.string().refine(
+    (text) => text.split(/,(?=\w+:)/).every((it) => one.safeParse(it).success),
+    `must be URLs, separated by commas, that begin with ${
+      schemes.map((s) => `${s}://`).join(" or ")
+    }`,
+  );
+}
+
 const Schema = z.object({
   PORT: integer(0, 65_535).default(3000),
   HOST: z.string().min(1).default("0.0.0.0"),
@@ -95,7 +106,7 @@ const Schema = z.object({
     ["none", "simulator", "evm"],
     "must be none, simulator or evm",
   ).default("none"),
-  EVM_RPC_URL: url("ws", "wss").optional(),
+  EVM_RPC_URL: urls("ws", "wss", "http", "https").optional(),
   ALERT_WEBHOOK_URL: url("https", "http").optional(),
   ALERT_MEMORY_MB: integer(64, 1_000_000).default(460),
 });

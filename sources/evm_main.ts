@@ -9,18 +9,23 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { evmSource } from "./evm.ts";
+import { evmSource, readRpcUrls } from "./evm.ts";
 import { HttpPublisher } from "./http_publisher.ts";
 import { describe } from "./source.ts";
 
-const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX server.
+const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX service.
 
-  deno task source:evm --rpc <url> --publish <url> [options]
+  deno task source:evm --rpc <url>[,<url>] --publish <url> [options]
 
-  --rpc <url>                node's JSON-RPC over WebSocket: ws://... or wss://...
-  --publish <url>            server to publish to: http://... or https://...
+  --rpc <url>[,<url>]        nodes' JSON-RPC: ws://, wss://, http:// or https://...;
+                             of several, the head that most agree on is followed
+  --publish <url>            service to publish to: http://... or https://...
+  --from <height>            first block, where none was published before;
+                             16 blocks before the head by default
+  --final-after <n>          blocks above one that make it final;
+                             as the node says by default
   --node-id <name>           node's name in NODE_STATUS; the host of --rpc by default
-  --max-message-bytes <n>    longest message the server takes; 65536 by default
+  --max-message-bytes <n>    longest message the service takes; 65536 by default
   --help                     says this
 
 The environment variable PUBLISH_TOKEN holds a publisher's token:
@@ -30,20 +35,27 @@ The environment variable PUBLISH_TOKEN holds a publisher's token:
 /** How long a request under way may take after a signal, in milliseconds. */
 const GRACE_MS = 2_000;
 
-/** What the command was told. */
+/** Highest number of blocks that `--final-after` takes. */
+const MAX_FINAL_AFTER = 1_000;
+
+/** What the command line asks for. */
 export interface Arguments {
-  /** The node. */
+  /** The nodes, separated by commas. */
   readonly rpcUrl: string;
-  /** The server. */
+  /** The service. */
   readonly publishUrl: string;
   /** The node's name. */
   readonly nodeId: string | undefined;
-  /** Longest message the server takes, in bytes. */
+  /** Longest message the service takes, in bytes. */
   readonly maxMessageBytes: number | undefined;
+  /** Height of the first block. */
+  readonly from: number | undefined;
+  /** Blocks above one that make it final. */
+  readonly finalAfter: number | undefined;
 }
 
 /**
- * Understands the command line.
+ * Reads the command line.
  *
  * @param args without the program's name.
  * @returns what was asked for; nothing when it was `--help`.
@@ -57,6 +69,8 @@ export function readArguments(args: string[]): Arguments | undefined {
       publish: { type: "string" },
       "node-id": { type: "string" },
       "max-message-bytes": { type: "string" },
+      from: { type: "string" },
+      "final-after": { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -66,11 +80,32 @@ export function readArguments(args: string[]): Arguments | undefined {
     throw new Error("--node-id must be 1 to 256 characters");
   }
   return {
-    rpcUrl: address("--rpc", values.rpc, ["ws:", "wss:"]),
+    rpcUrl: nodes(values.rpc),
     publishUrl: address("--publish", values.publish, ["http:", "https:"]),
     nodeId,
-    maxMessageBytes: bytes(values["max-message-bytes"]),
+    maxMessageBytes: number(
+      "--max-message-bytes",
+      values["max-message-bytes"],
+      [1_024, 2 ** 26],
+    ),
+    from: number("--from", values.from, [0, Number.MAX_SAFE_INTEGER]),
+    finalAfter: number(
+      "--final-after",
+      values["final-after"],
+      [0, MAX_FINAL_AFTER],
+    ),
   };
+}
+
+function nodes(value: string | undefined): string {
+  const example = "ws://..., wss://..., http://... or https://...";
+  if (value === undefined) throw new Error(`--rpc is missing: ${example}`);
+  try {
+    readRpcUrls(value);
+  } catch {
+    throw new Error(`--rpc must be one URL or several: ${example}`);
+  }
+  return value;
 }
 
 function address(
@@ -86,11 +121,15 @@ function address(
   return value;
 }
 
-function bytes(value: string | undefined): number | undefined {
+function number(
+  name: string,
+  value: string | undefined,
+  [least, most]: readonly [number, number],
+): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (!/^\d+$/.test(value) || number < 1024 || number > 2 ** 26) {
-    throw new Error("--max-message-bytes must be from 1024 to 67108864");
+  if (!/^\d+$/.test(value) || number < least || number > most) {
+    throw new Error(`${name} must be from ${least} to ${most}`);
   }
   return number;
 }
@@ -129,7 +168,7 @@ export async function main(
     console.log(USAGE);
     return 0;
   }
-  const { rpcUrl, publishUrl, nodeId, maxMessageBytes } = asked;
+  const { publishUrl, ...chain } = asked;
   using publisher = new HttpPublisher({ base: publishUrl, token });
   const stop = new AbortController();
   const onSignal = () => {
@@ -142,13 +181,7 @@ export async function main(
   Deno.addSignalListener("SIGINT", onSignal);
   Deno.addSignalListener("SIGTERM", onSignal);
   try {
-    await evmSource({
-      rpcUrl,
-      publisher,
-      log: print,
-      ...(nodeId === undefined ? {} : { nodeId }),
-      maxMessageBytes,
-    }).run(stop.signal);
+    await evmSource({ ...chain, publisher, log: print }).run(stop.signal);
     print("source_stopped", {});
     return 0;
   } catch (error) {

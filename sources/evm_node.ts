@@ -1,364 +1,313 @@
 /**
- * An EVM node over JSON-RPC on a WebSocket. All that is viem's is in here, so
- * that only those who follow such a node load it.
+ * One EVM node over JSON-RPC. Loaded only where such a node is followed.
  *
  * @module
  */
+import type { Clock } from "../platform/clock.ts";
 import {
-  formatBlock,
-  formatTransaction,
-  getContractAddress,
-  getSocketRpcClient,
-  hexToBigInt,
-  hexToNumber,
-  numberToHex,
-} from "viem/utils";
-import { systemClock } from "../platform/clock.ts";
+  readBlock,
+  readHash,
+  readHead,
+  readList,
+  readReceipt,
+  readTransaction,
+  readWhole,
+  withReceipt,
+} from "./evm_read.ts";
+import type { Receipt } from "./evm_read.ts";
 import { NodeFault } from "./evm_view.ts";
 import type {
   EvmBlock,
+  EvmHead,
   EvmNode,
   EvmTransaction,
   EvmVitals,
-  NodeOptions,
+  FinalityLevel,
+  NodeListener,
 } from "./evm_view.ts";
+import type { JsonRpc, OpenRpc } from "./json_rpc.ts";
 
-/** How long a node may take to open a socket, in milliseconds. */
-export const CONNECT_TIMEOUT_MS = 10_000;
-/** How long a node may take to answer, in milliseconds. */
-export const ANSWER_TIMEOUT_MS = 15_000;
-/** How long a node may take to close a socket, in milliseconds. */
-const CLOSE_TIMEOUT_MS = 1_000;
-/** Receipts asked for at once, where a node cannot give a whole block's. */
+/** Receipts requested at once, where a node does not give a whole block's. */
 const RECEIPTS_AT_ONCE = 25;
+/** Failures after which a whole block's receipts are not requested any more. */
+const MAX_WHOLE_FAILURES = 3;
+/** Time between two looks for pending transactions by polling, in milliseconds. */
+const FILTER_MS = 1_000;
 /** JSON-RPC codes of methods that a node does not have, or does not allow. */
-const NO_SUCH_METHOD: ReadonlySet<unknown> = new Set([-32601, -32004]);
+const NO_SUCH_METHOD: ReadonlySet<unknown> = new Set([
+  -32601,
+  -32004,
+  -32700,
+  -32600,
+]);
+const TAGS: Readonly<Record<FinalityLevel, string>> = {
+  safe: "safe",
+  final: "finalized",
+};
 
-type Client = Awaited<ReturnType<typeof getSocketRpcClient<WebSocket>>>;
-type Opened = Parameters<
-  Parameters<typeof getSocketRpcClient<WebSocket>>[0]["getSocket"]
->[0];
-type RpcBlock = Parameters<typeof formatBlock>[0];
-type RpcTransaction = Parameters<typeof formatTransaction>[0];
-type Transaction = ReturnType<typeof formatTransaction>;
-type Hex = `0x${string}`;
-
-/** What of a receipt is used. */
-interface Receipt {
-  readonly transactionHash: Hex;
-  readonly blockHash: Hex;
-  readonly contractAddress?: Hex | null;
-  readonly effectiveGasPrice?: Hex;
-  readonly gasUsed: Hex;
-  readonly status?: Hex;
+/** What connecting to a node needs. */
+export interface ConnectOptions extends NodeListener {
+  /** The node's address; may hold a provider's key. */
+  readonly url: string;
+  /** Ends connecting, and the connection's requests. */
+  readonly signal: AbortSignal;
+  /** Measures deadlines and durations. */
+  readonly clock: Clock;
+  /** Opens the connection. */
+  readonly open: OpenRpc;
 }
 
 /**
- * Connects to a node, and listens for new heads and pending transactions where
- * it offers that.
+ * Connects to a node, and listens for heads and pending transactions where the
+ * node offers that.
  *
- * @param options the node's address, and who hears of it.
+ * @param options the node's address, and who receives what it reports.
  * @throws when it cannot be reached, or is no EVM node.
  */
-export async function connect(options: NodeOptions): Promise<EvmNode> {
-  const client = await getSocketRpcClient<WebSocket>({
-    // viem shares one socket among all that name the same key and URL, and
-    // puts the URL into errors, where a provider's key has no business.
-    key: crypto.randomUUID(),
-    url: new URL(options.url).host,
-    keepAlive: false,
-    // What was missed meanwhile must be asked for, so this is the caller's.
-    reconnect: false,
-    getSocket: (handlers) => open(options, handlers),
+export async function connect(options: ConnectOptions): Promise<EvmNode> {
+  const { open, url, clock, signal, onClosed, onHead, onPending } = options;
+  const topics = new Map<string, (result: unknown) => void>();
+  const ended = new AbortController();
+  const rpc = await open({
+    url,
+    clock,
+    signal: AbortSignal.any([signal, ended.signal]),
+    onNotice: (subscription, result) => topics.get(subscription)?.(result),
+    onClosed: once(() => {
+      ended.abort(new Error("Connection to the node was lost"));
+      onClosed();
+    }),
   });
-  const rpc = new Rpc(client);
+  const node = { rpc, clock, signal: ended.signal, topics };
   try {
-    const chainId = hexToNumber(await rpc.ask("eth_chainId"));
-    await rpc.listen("newHeads", options.onHead);
-    await rpc.listen("newPendingTransactions", (hash) => {
-      if (typeof hash === "string") options.onPending(hash);
+    const chainId = readWhole(await rpc.ask("eth_chainId"));
+    if (chainId === undefined) throw new NodeFault("Node names no chain");
+    // Nothing waits for these: a node may never answer, and polling suffices.
+    void subscribe(node, ["newHeads"], () => onHead());
+    void listenForPending(node, onPending);
+    return new RpcNode(rpc, clock, chainId, () => {
+      ended.abort(new Error("Connection to the node was ended"));
+      return rpc.close();
     });
-    return new SocketNode(rpc, chainId);
   } catch (error) {
+    ended.abort(error);
     await rpc.close();
     throw error;
   }
 }
 
-/** Opens a socket as viem's client wants it. */
-function open(
-  { url, signal, onClosed }: NodeOptions,
-  { onClose, onError, onOpen, onResponse }: Opened,
-): ReturnType<
-  Parameters<typeof getSocketRpcClient<WebSocket>>[0]["getSocket"]
-> {
-  const socket = new WebSocket(url);
-  return new Promise((resolve, reject) => {
-    let opened = false;
-    const settle = () => {
-      timer[Symbol.dispose]();
-      signal.removeEventListener("abort", fail);
-    };
-    const fail = () => {
-      settle();
-      if (opened) return;
-      socket.close();
-      reject(new Error("Node cannot be reached"));
-    };
-    const timer = systemClock.after(CONNECT_TIMEOUT_MS, fail);
-    signal.addEventListener("abort", fail);
-    if (signal.aborted) fail();
-    const end = () => {
-      socket.removeEventListener("close", end);
-      fail();
-      if (!opened) return;
-      onClose();
-      onClosed();
-    };
-    socket.addEventListener("close", end);
-    socket.addEventListener("error", () => {
-      if (opened) onError(new Error("Connection to the node broke"));
-      fail();
-    });
-    socket.addEventListener("message", ({ data }) => {
-      let answer;
-      try {
-        answer = JSON.parse(data);
-      } catch {
-        return;
-      }
-      onResponse(answer);
-    });
-    socket.addEventListener("open", () => {
-      opened = true;
-      settle();
-      onOpen();
-      const close = socket.close.bind(socket);
-      resolve(Object.assign(socket, {
-        close() {
-          close();
-          end();
-        },
-        request({ body }: { body: unknown }) {
-          if (socket.readyState !== WebSocket.OPEN) {
-            throw new Error("Connection to the node is closed");
-          }
-          socket.send(JSON.stringify(body));
-        },
-      }));
-    });
-  });
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    work();
+  };
 }
 
-/** Requests and answers. */
-class Rpc {
-  readonly #client: Client;
+interface Listening {
+  readonly rpc: JsonRpc;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly topics: Map<string, (result: unknown) => void>;
+}
 
-  constructor(client: Client) {
-    this.#client = client;
+/** Subscribes to a topic. @returns whether the node accepted. Never throws. */
+async function subscribe(
+  { rpc, topics }: Listening,
+  params: readonly unknown[],
+  receive: (result: unknown) => void,
+): Promise<boolean> {
+  if (!rpc.pushes) return false;
+  try {
+    const id = await rpc.ask("eth_subscribe", ...params);
+    if (typeof id !== "string") return false;
+    topics.set(id, receive);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** By whole objects, else by hashes, else by polling a filter. Never throws. */
+async function listenForPending(
+  node: Listening,
+  onPending: NodeListener["onPending"],
+): Promise<void> {
+  const receive = (result: unknown) => {
+    const found = typeof result === "string"
+      ? readHash(result)
+      : readTransaction(result);
+    if (found !== undefined) onPending(found);
+  };
+  const topic = "newPendingTransactions";
+  if (await subscribe(node, [topic, true], receive)) return;
+  if (await subscribe(node, [topic], receive)) return;
+  const { rpc, clock, signal } = node;
+  try {
+    const filter = await rpc.ask("eth_newPendingTransactionFilter");
+    const look = async () => {
+      if (signal.aborted) return;
+      try {
+        const found = readList(await rpc.ask("eth_getFilterChanges", filter));
+        found?.forEach(receive);
+        timer = clock.after(FILTER_MS, () => void look());
+      } catch {
+        // The filter is gone; pending transactions are not promised.
+      }
+    };
+    let timer = clock.after(FILTER_MS, () => void look());
+    const stop = () => timer[Symbol.dispose]();
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  } catch {
+    // The node does not report pending transactions.
+  }
+}
+
+function hex(height: number): string {
+  return `0x${height.toString(16)}`;
+}
+
+class RpcNode implements EvmNode {
+  readonly chainId: number;
+  readonly close: () => Promise<void>;
+  readonly #rpc: JsonRpc;
+  readonly #clock: Clock;
+  #wholeFailures = 0;
+
+  constructor(
+    rpc: JsonRpc,
+    clock: Clock,
+    chainId: number,
+    close: () => Promise<void>,
+  ) {
+    this.#rpc = rpc;
+    this.#clock = clock;
+    this.chainId = chainId;
+    this.close = close;
   }
 
-  // deno-lint-ignore no-explicit-any -- what a node answers has no static type.
-  async ask(method: string, ...params: unknown[]): Promise<any> {
-    const { error, result } = await this.#client.requestAsync({
-      body: { method, params },
-      timeout: ANSWER_TIMEOUT_MS,
-    });
-    if (error) throw new NodeFault(`${method}: ${error.message}`, error.code);
-    return result;
+  async head(): Promise<EvmHead> {
+    const head = readHead(
+      await this.#rpc.ask("eth_getBlockByNumber", "latest", false),
+    );
+    if (!head) throw new NodeFault("Node has no newest block");
+    return head;
   }
 
-  /** As {@link ask}, but nothing when the node refuses. */
-  // deno-lint-ignore no-explicit-any -- as above.
-  async askIfItCan(method: string, ...params: unknown[]): Promise<any> {
+  async headAt(height: number): Promise<EvmHead | undefined> {
+    const head = readHead(
+      await this.#rpc.ask("eth_getBlockByNumber", hex(height), false),
+    );
+    return head?.height === height ? head : undefined;
+  }
+
+  async block(height: number, hash?: string): Promise<EvmBlock | undefined> {
+    // Both at once: the receipts are checked against the block.
+    const whole = this.#wholeReceipts(height);
+    let block = readBlock(
+      await this.#rpc.ask("eth_getBlockByNumber", hex(height), true),
+    );
+    if (!block && hash !== undefined) {
+      block = readBlock(
+        await this.#rpc.ask("eth_getBlockByHash", hash, true),
+      );
+    }
+    const receipts = await whole;
+    if (!block || block.height !== height) return undefined;
+    const { transactions } = block;
+    const found = await this.#receiptsOf(block, receipts);
+    const mined = transactions.map((tx) => withReceipt(tx, found.get(tx.hash)));
+    const isWhole = mined.every(({ hash }) => found.has(hash));
+    return {
+      ...block,
+      transactions: mined,
+      missing: isWhole ? block.missing : [...block.missing, "receipts"],
+    };
+  }
+
+  async level(level: FinalityLevel): Promise<EvmHead | undefined> {
     try {
-      return await this.ask(method, ...params);
+      return readHead(
+        await this.#rpc.ask("eth_getBlockByNumber", TAGS[level], false),
+      );
     } catch (error) {
       if (error instanceof NodeFault) return undefined;
       throw error;
     }
   }
 
-  /** Hears a subscription, if the node has it. */
-  listen(topic: string, heard: (result: unknown) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#client.request({
-        body: { method: "eth_subscribe", params: [topic] },
-        onError: () => reject(new Error("Connection to the node broke")),
-        // The first answer is the subscription itself, or its refusal.
-        onResponse: (response) => {
-          if (response.method === "eth_subscription") {
-            heard(
-              (response as { params?: { result?: unknown } }).params
-                ?.result,
-            );
-          } else resolve();
-        },
-      });
-    });
-  }
-
-  async close(): Promise<void> {
-    const { socket } = this.#client;
-    const closed = new Promise<void>((resolve) => {
-      if (socket.readyState === WebSocket.CLOSED) return resolve();
-      const timer = systemClock.after(CLOSE_TIMEOUT_MS, resolve);
-      socket.addEventListener("close", () => {
-        timer[Symbol.dispose]();
-        resolve();
-      });
-    });
-    this.#client.close();
-    await closed;
-  }
-}
-
-class SocketNode implements EvmNode {
-  readonly chainId: number;
-  readonly #rpc: Rpc;
-  #wholeReceipts = true;
-
-  constructor(rpc: Rpc, chainId: number) {
-    this.#rpc = rpc;
-    this.chainId = chainId;
-  }
-
-  async head(): Promise<Pick<EvmBlock, "height" | "hash" | "timestampMs">> {
-    const block = await this.#rpc.ask("eth_getBlockByNumber", "latest", false);
-    return {
-      height: hexToNumber(block.number),
-      hash: block.hash,
-      timestampMs: hexToNumber(block.timestamp) * 1000,
-    };
-  }
-
-  async hashAt(height: number): Promise<string | undefined> {
-    const block = await this.#rpc.ask(
-      "eth_getBlockByNumber",
-      numberToHex(height),
-      false,
+  async transaction(hash: string): Promise<EvmTransaction | undefined> {
+    return readTransaction(
+      await this.#rpc.ask("eth_getTransactionByHash", hash),
     );
-    return block?.hash ?? undefined;
-  }
-
-  async block(height: number): Promise<EvmBlock | undefined> {
-    const raw: RpcBlock | null = await this.#rpc.ask(
-      "eth_getBlockByNumber",
-      numberToHex(height),
-      true,
-    );
-    if (!raw?.hash) return undefined;
-    const block = formatBlock(raw);
-    const transactions = block.transactions as Transaction[];
-    const receipts = await this.#receipts(transactions, height);
-    const pairs = transactions.map((transaction) => ({
-      transaction,
-      receipt: receipts.get(transaction.hash),
-    }));
-    // A receipt of another block: the chain was reorganised in between.
-    if (pairs.some(({ receipt }) => receipt?.blockHash !== block.hash)) {
-      return undefined;
-    }
-    return {
-      hash: block.hash!,
-      parentHash: block.parentHash!,
-      height,
-      timestampMs: Number(block.timestamp) * 1000,
-      miner: block.miner ?? undefined,
-      size: block.size,
-      gasUsed: block.gasUsed,
-      gasLimit: block.gasLimit,
-      transactions: pairs.map(({ transaction, receipt }) =>
-        told(transaction, receipt)
-      ),
-    };
-  }
-
-  async pending(hash: string): Promise<EvmTransaction | undefined> {
-    const raw: RpcTransaction | null = await this.#rpc.askIfItCan(
-      "eth_getTransactionByHash",
-      hash,
-    );
-    if (!raw || raw.blockHash) return undefined;
-    return told(formatTransaction(raw), undefined);
   }
 
   async vitals(): Promise<EvmVitals> {
-    const version = await this.#rpc.askIfItCan("web3_clientVersion");
-    const peers = await this.#rpc.askIfItCan("net_peerCount");
-    const began = systemClock.monotonic();
-    const syncing = await this.#rpc.askIfItCan("eth_syncing");
+    const version = await this.#askIfItCan("web3_clientVersion");
+    const peers = await this.#askIfItCan("net_peerCount");
+    const began = this.#clock.monotonic();
+    const syncing = await this.#askIfItCan("eth_syncing");
     return {
       version: typeof version === "string" ? version : undefined,
-      peers: typeof peers === "string"
-        ? hexToNumber(peers as `0x${string}`)
-        : undefined,
-      syncing: syncing !== undefined && syncing !== false,
-      latencyMs: systemClock.monotonic() - began,
+      peers: readWhole(peers),
+      syncing: syncing === true ||
+        (typeof syncing === "object" && syncing !== null),
+      latencyMs: this.#clock.monotonic() - began,
     };
   }
 
-  close(): Promise<void> {
-    return this.#rpc.close();
+  /** `undefined` when the node refuses. */
+  async #askIfItCan(method: string, ...params: unknown[]): Promise<unknown> {
+    try {
+      return await this.#rpc.ask(method, ...params);
+    } catch (error) {
+      if (error instanceof NodeFault) return undefined;
+      throw error;
+    }
   }
 
-  /** Receipts by transaction; those that the node does not have are missing. */
-  async #receipts(
-    transactions: readonly Transaction[],
-    height: number,
+  /** A block's receipts in one answer, where the node gives them. */
+  async #wholeReceipts(height: number): Promise<readonly Receipt[]> {
+    if (this.#wholeFailures >= MAX_WHOLE_FAILURES) return [];
+    try {
+      const raw = await this.#rpc.ask("eth_getBlockReceipts", hex(height));
+      this.#wholeFailures = 0;
+      return (readList(raw) ?? []).map(readReceipt)
+        .filter((receipt) => receipt !== undefined);
+    } catch (error) {
+      // A lost connection fails the request for the block as well.
+      if (!(error instanceof NodeFault)) return [];
+      this.#wholeFailures = NO_SUCH_METHOD.has(error.code)
+        ? MAX_WHOLE_FAILURES
+        : this.#wholeFailures + 1;
+      return [];
+    }
+  }
+
+  /** Receipts by transaction: those given, the rest one by one. */
+  async #receiptsOf(
+    { hash: blockHash, transactions }: EvmBlock,
+    given: readonly Receipt[],
   ): Promise<Map<string, Receipt>> {
-    const raw: (Receipt | null)[] = [];
-    if (transactions.length > 0 && this.#wholeReceipts) {
-      try {
-        raw.push(
-          ...await this.#rpc.ask(
-            "eth_getBlockReceipts",
-            numberToHex(height),
-          ) ?? [],
-        );
-      } catch (error) {
-        if (!(error instanceof NodeFault)) throw error;
-        if (!NO_SUCH_METHOD.has(error.code)) throw error;
-        this.#wholeReceipts = false;
-      }
+    const found = new Map<string, Receipt>();
+    const take = (receipt: Receipt | undefined) => {
+      // One of another block: the chain was reorganised in between.
+      if (!receipt || (receipt.blockHash ?? blockHash) !== blockHash) return;
+      found.set(receipt.hash, receipt);
+    };
+    given.forEach(take);
+    const rest = transactions.filter(({ hash }) => !found.has(hash));
+    for (let at = 0; at < rest.length; at += RECEIPTS_AT_ONCE) {
+      const some = rest.slice(at, at + RECEIPTS_AT_ONCE);
+      const raw = await Promise.all(
+        some.map(({ hash }) =>
+          this.#askIfItCan("eth_getTransactionReceipt", hash)
+        ),
+      );
+      raw.forEach((receipt) => take(readReceipt(receipt)));
     }
-    if (!this.#wholeReceipts) {
-      for (let at = 0; at < transactions.length; at += RECEIPTS_AT_ONCE) {
-        const some = transactions.slice(at, at + RECEIPTS_AT_ONCE);
-        raw.push(
-          ...await Promise.all(
-            some.map(({ hash }) =>
-              this.#rpc.ask("eth_getTransactionReceipt", hash)
-            ),
-          ),
-        );
-      }
-    }
-    return new Map(
-      raw.filter((receipt) => receipt !== null)
-        .map((receipt) => [receipt.transactionHash, receipt]),
-    );
+    return found;
   }
-}
-
-/** A transaction with what its receipt, if there is one, says of it. */
-function told(tx: Transaction, receipt: Receipt | undefined): EvmTransaction {
-  const nonce = Number(tx.nonce);
-  return {
-    hash: tx.hash,
-    from: tx.from,
-    to: tx.to ?? receipt?.contractAddress ??
-      getContractAddress({ from: tx.from, nonce: BigInt(nonce) }),
-    value: tx.value,
-    gasPrice: receipt?.effectiveGasPrice
-      ? hexToBigInt(receipt.effectiveGasPrice)
-      : tx.gasPrice ?? tx.maxFeePerGas ?? 0n,
-    gas: tx.gas,
-    nonce,
-    input: tx.input,
-    outcome: receipt && {
-      succeeded: receipt.status !== "0x0",
-      gasUsed: hexToBigInt(receipt.gasUsed),
-    },
-  };
 }

@@ -1,36 +1,12 @@
 /**
- * A node of an EVM chain as the source sees it, whatever carries the questions.
+ * A node of an EVM chain as the source sees it, whatever carries the requests.
+ * What a node does not say, or says in a form that cannot be read, is absent.
  *
  * @module
  */
 
-/** A transaction, as a node tells it. */
-export interface EvmTransaction {
-  /** Its name. */
-  readonly hash: string;
-  /** Who signed it. */
-  readonly from: string;
-  /** Whom it calls, or the contract that it creates. */
-  readonly to: string;
-  /** Wei. */
-  readonly value: bigint;
-  /** Wei for each gas: as paid, or else as offered at most. */
-  readonly gasPrice: bigint;
-  /** Most gas it may use. */
-  readonly gas: bigint;
-  /** Which of its sender's it is. */
-  readonly nonce: number;
-  /** Call data, hexadecimal. */
-  readonly input: string;
-  /** What became of it; nothing while it is pending. */
-  readonly outcome: {
-    readonly succeeded: boolean;
-    readonly gasUsed: bigint;
-  } | undefined;
-}
-
-/** A block with its transactions and what became of them. */
-export interface EvmBlock {
+/** A block's place in the chain. Hashes are lower case. */
+export interface EvmHead {
   /** Its name. */
   readonly hash: string;
   /** The block before it. */
@@ -39,7 +15,75 @@ export interface EvmBlock {
   readonly height: number;
   /** Epoch milliseconds. */
   readonly timestampMs: number;
-  /** Who made it. */
+}
+
+/** An event that a contract wrote. */
+export interface EvmLog {
+  /** The contract, lower case. */
+  readonly address: string;
+  /** Up to four words, hexadecimal. */
+  readonly topics: readonly string[];
+  /** Hexadecimal. */
+  readonly data: string;
+  /** Its place in the block. */
+  readonly logIndex: number | undefined;
+}
+
+/** What became of a mined transaction, from its receipt. */
+export interface EvmOutcome {
+  /** `false` only when the node says so. */
+  readonly succeeded: boolean;
+  /** Gas it used. */
+  readonly gasUsed: bigint | undefined;
+  /** Wei for each gas, as paid. */
+  readonly gasPrice: bigint | undefined;
+  /** In their order. */
+  readonly logs: readonly EvmLog[];
+}
+
+/** A transaction. Addresses are lower case. */
+export interface EvmTransaction {
+  /** Its name. */
+  readonly hash: string;
+  /** Its sender. */
+  readonly from: string | undefined;
+  /** The account it calls, or the contract that it creates. */
+  readonly to: string | undefined;
+  /** The contract that it creates. */
+  readonly creates: string | undefined;
+  /** Wei. */
+  readonly value: bigint | undefined;
+  /** Wei for each gas: at most. */
+  readonly gasPrice: bigint | undefined;
+  /** Fee cap of EIP-1559, wei for each gas. */
+  readonly maxFeePerGas: bigint | undefined;
+  /** Tip cap of EIP-1559, wei for each gas. */
+  readonly maxPriorityFeePerGas: bigint | undefined;
+  /** Fee cap of EIP-4844, wei for each blob gas. */
+  readonly maxFeePerBlobGas: bigint | undefined;
+  /** Blobs of EIP-4844, by versioned hash. */
+  readonly blobVersionedHashes: readonly string[] | undefined;
+  /** Accounts that authorize code, EIP-7702: the code's addresses. */
+  readonly authorizations: readonly string[] | undefined;
+  /** Most gas it may use. */
+  readonly gas: bigint | undefined;
+  /** Its number among its sender's. */
+  readonly nonce: number | undefined;
+  /** Call data, hexadecimal. */
+  readonly input: string | undefined;
+  /** Type of EIP-2718. */
+  readonly kind: number | undefined;
+  /** The block that holds it; absent while it is pending. */
+  readonly blockHash: string | undefined;
+  /** What became of it; absent while it is pending or not known. */
+  readonly outcome: EvmOutcome | undefined;
+  /** Fields of the protocol that could not be read. */
+  readonly missing: readonly string[];
+}
+
+/** A block with its transactions and what became of them. */
+export interface EvmBlock extends EvmHead {
+  /** Its maker, lower case. */
   readonly miner: string | undefined;
   /** Bytes. */
   readonly size: bigint | undefined;
@@ -47,11 +91,17 @@ export interface EvmBlock {
   readonly gasUsed: bigint | undefined;
   /** Most gas that its transactions may use. */
   readonly gasLimit: bigint | undefined;
+  /** Wei for each gas. */
+  readonly baseFee: bigint | undefined;
   /** In their order. */
   readonly transactions: readonly EvmTransaction[];
+  /** How many the node listed, readable or not. */
+  readonly transactionCount: number;
+  /** Fields of the protocol that could not be read. */
+  readonly missing: readonly string[];
 }
 
-/** How a node fares; what it does not tell is absent. */
+/** How a node is doing. */
 export interface EvmVitals {
   /** Its program and version. */
   readonly version: string | undefined;
@@ -59,39 +109,48 @@ export interface EvmVitals {
   readonly peers: number | undefined;
   /** Whether it says that it has yet to catch up with its chain. */
   readonly syncing: boolean;
-  /** Milliseconds from a question to its answer. */
+  /** Milliseconds from a request to its answer. */
   readonly latencyMs: number;
 }
 
-/** A node, for as long as the connection to it lasts. */
+/** How sure a block is to stay. */
+export type FinalityLevel = "safe" | "final";
+
+/**
+ * A node, for as long as the connection to it lasts. Every method throws
+ * {@link NodeFault} when the node answers with an error or nonsense, and other
+ * errors when the connection is lost.
+ */
 export interface EvmNode {
   /** Which chain it follows. */
   readonly chainId: number;
   /** Its newest block. */
-  head(): Promise<Pick<EvmBlock, "height" | "hash" | "timestampMs">>;
-  /** The hash of a block; nothing when it has none of that height. */
-  hashAt(height: number): Promise<string | undefined>;
-  /** A whole block; nothing when it has none, or not all of it, just now. */
-  block(height: number): Promise<EvmBlock | undefined>;
-  /** A transaction that is pending; nothing when it is not, or no more. */
-  pending(hash: string): Promise<EvmTransaction | undefined>;
-  /** How it fares. */
+  head(): Promise<EvmHead>;
+  /** A block's place; `undefined` when the node has none of that height. */
+  headAt(height: number): Promise<EvmHead | undefined>;
+  /**
+   * A whole block; `undefined` when the node has none at that height.
+   *
+   * @param hash asked for where the node does not show the height.
+   */
+  block(height: number, hash?: string): Promise<EvmBlock | undefined>;
+  /** The newest block of a level; `undefined` when the node has no levels. */
+  level(level: FinalityLevel): Promise<EvmHead | undefined>;
+  /** A transaction, pending or mined; `undefined` when it is not known. */
+  transaction(hash: string): Promise<EvmTransaction | undefined>;
+  /** How it is doing. */
   vitals(): Promise<EvmVitals>;
-  /** Ends the connection; questions under way fail. */
+  /** Ends the connection; requests under way fail. */
   close(): Promise<void>;
 }
 
-/** What connecting to a node needs. */
-export interface NodeOptions {
-  /** `ws:` or `wss:`; may hold a provider's key. */
-  readonly url: string;
-  /** Gives up connecting. */
-  readonly signal: AbortSignal;
-  /** Called when there may be a new head. */
+/** Receives what a node reports by itself. */
+export interface NodeListener {
+  /** There may be a new head. */
   readonly onHead: () => void;
-  /** Called with the hash of a transaction that is pending. */
-  readonly onPending: (hash: string) => void;
-  /** Called once, when the connection is no more. */
+  /** A transaction is pending: its hash, or all of it where the node says it. */
+  readonly onPending: (found: string | EvmTransaction) => void;
+  /** The connection ended; called once. */
   readonly onClosed: () => void;
 }
 
@@ -99,10 +158,10 @@ export interface NodeOptions {
 export class NodeFault extends Error {
   /** Lets a log tell it from a lost connection. */
   override readonly name = "NodeFault";
-  /** What the node called it, when it said so. */
+  /** The node's own code, when it gave one. */
   readonly code: unknown;
 
-  /** Says what was asked, and what the node said of it. */
+  /** Names the request and the reason. */
   constructor(message: string, code?: unknown) {
     super(message);
     this.code = code;

@@ -667,7 +667,7 @@ Deno.test("a type of several channels goes to the first, or to the one it names"
   assert.equal(to("transactions"), "transactions");
   assert.equal(to("logs"), "logs");
   assert.equal(
-    refused({ type: "CHAIN_RESET", channel: "dag", payload }).code,
+    refused({ type: "CHAIN_RESET", channel: "nodes", payload }).code,
     "INVALID_MESSAGE",
   );
 });

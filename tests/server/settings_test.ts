@@ -92,7 +92,8 @@ Deno.test("a wrong value is named, with what it must be", () => {
     [{ SOURCE: "real" }, /SOURCE must be none, simulator or evm/],
     [{ JWKS_URL: "keys.example" }, /JWKS_URL must be a URL .* https:\/\//],
     [{ JWKS_URL: "ftp://keys.example" }, /JWKS_URL/],
-    [{ EVM_RPC_URL: "http://127.0.0.1:8545" }, /EVM_RPC_URL .* ws:\/\//],
+    [{ EVM_RPC_URL: "ftp://127.0.0.1:8545" }, /EVM_RPC_URL .* ws:\/\//],
+    [{ EVM_RPC_URL: "ws://a,nowhere://b" }, /EVM_RPC_URL .* commas/],
     [{ ALERT_WEBHOOK_URL: "nope" }, /ALERT_WEBHOOK_URL/],
     [
       { TRUSTED_PROXIES: "10.0.0.0/8,my-proxy" },

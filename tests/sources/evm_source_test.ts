@@ -1,38 +1,17 @@
 import assert from "node:assert/strict";
 import { decode } from "../../protocol/decode.ts";
-import type {
-  AnyEvent,
-  AnyMessage,
-  PayloadOf,
-} from "../../protocol/messages.ts";
+import type { AnyMessage, PayloadOf } from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
 import { evmSource } from "../../sources/evm.ts";
 import { HttpPublisher } from "../../sources/http_publisher.ts";
 import { Anvil, anvilTest, Relay } from "./anvil.ts";
+import { until } from "../until.ts";
 import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
+import { foldBlocks, foldDag } from "./chain_folds.ts";
 
-/** How long a test waits for what must come, in milliseconds. */
-const PATIENCE_MS = 20_000;
-
-/** What a subscriber of `blocks` and `dag` holds to be the chain. */
-function viewOf(events: readonly AnyEvent[]): string[] {
-  const chain: string[] = [];
-  const blocks = new Set<string>();
-  for (const event of events) {
-    if (event.type === "NEW_BLOCK") blocks.add(event.payload.blockId);
-    if (event.type !== "DAG_UPDATE") continue;
-    const { updateType, nodeId, relatedNodes } = event.payload;
-    if (updateType === "NODE_ADDED") {
-      assert.ok(blocks.has(nodeId), "a node is a block that was published");
-      if (chain.length > 0) assert.equal(relatedNodes[0], chain.at(-1));
-      chain.push(nodeId);
-    } else {
-      assert.equal(updateType, "NODE_REMOVED");
-      assert.equal(chain.pop(), nodeId, "the newest is taken back first");
-      blocks.delete(nodeId);
-    }
-  }
-  return chain;
+/** What a subscriber of `blocks` holds to be the chain; `dag` is the same. */
+function viewOf(publisher: MemoryPublisher): string[] {
+  return foldBlocks(publisher.of("blocks")).map(({ hash }) => hash);
 }
 
 /** Runs a source for as long as the test has it in scope. */
@@ -55,44 +34,35 @@ function follow(anvil: { url: string }, publisher: MemoryPublisher) {
   };
 }
 
-/** Waits for what must come. */
-async function until(done: () => boolean): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!done()) {
-    assert.ok(Date.now() < deadline, "it does not come");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** Waits until subscribers hold the node's own chain to be the chain. */
 async function untilSame(
   anvil: Anvil,
   publisher: MemoryPublisher,
 ): Promise<string[]> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
+  let view: string[] = [];
+  await until(async () => {
     const real = await anvil.hashes();
-    const view = viewOf(publisher.events);
-    if (real.at(-1) === view.at(-1)) {
-      assert.deepEqual(view, real.slice(-view.length));
-      return view;
-    }
-    assert.ok(Date.now() < deadline, `${view.length} of ${real.length}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    view = viewOf(publisher);
+    const dag = foldDag(publisher.of("dag"));
+    if (real.at(-1) !== view.at(-1) || dag.length < view.length) return false;
+    assert.deepEqual(view, real.slice(real.length - view.length));
+    assert.deepEqual(dag, view);
+    return true;
+  }, "subscribers hold the node's chain to be the chain");
+  return view;
 }
 
 function blocksOf(publisher: MemoryPublisher): PayloadOf<"NEW_BLOCK">[] {
-  return publisher.of("blocks").map(({ payload }) =>
-    payload as PayloadOf<"NEW_BLOCK">
+  return publisher.of("blocks").flatMap(({ type, payload }) =>
+    type === "NEW_BLOCK" ? [payload] : []
   );
 }
 
 function transactionsOf(
   publisher: MemoryPublisher,
 ): PayloadOf<"TX_RECEIVED">[] {
-  return publisher.of("transactions").map(({ payload }) =>
-    payload as PayloadOf<"TX_RECEIVED">
+  return publisher.of("transactions").flatMap(({ type, payload }) =>
+    type === "TX_RECEIVED" ? [payload] : []
   );
 }
 
@@ -125,7 +95,10 @@ anvilTest(
       data: "0x600a600c600039600a6000f3602a60005260206000f3",
       gas,
     });
-    await until(() => transactionsOf(publisher).length === 3);
+    await until(
+      () => transactionsOf(publisher).length === 3,
+      "the source published it",
+    );
     await anvil.mine();
     await untilSame(anvil, publisher);
 
@@ -142,19 +115,25 @@ anvilTest(
     assert.equal(end.get(failed)!.status, "failed");
     const receipt = await anvil.ask("eth_getTransactionReceipt", created);
     const pending = told.find(({ txId }) => txId === created)!;
-    assert.equal(
-      pending.to.toLowerCase(),
-      receipt.contractAddress.toLowerCase(),
-      "a contract is known before it is there",
-    );
-    assert.equal(end.get(created)!.to, receipt.contractAddress);
+    const contract = receipt.contractAddress.toLowerCase();
+    assert.equal(pending.to, contract, "it is known before it is there");
+    assert.equal(pending.creates, contract);
+    assert.equal(end.get(created)!.to, contract);
+    assert.equal(end.get(created)!.creates, contract);
+    assert.equal("creates" in end.get(paid)!, false);
+    assert.deepEqual(end.get(paid)!.transfers, [
+      { asset: "native", from: alice, to: bob, amount: "1000000000000000001" },
+    ]);
     const block = blocksOf(publisher).at(-1)!;
     assert.equal(block.height, 3);
     assert.deepEqual(block.transactions, told.slice(3));
     assert.equal(block.gasLimit, 30_000_000);
     assert.ok(block.size! > 500);
     assert.ok(block.gasUsed! > 21_000);
-    await until(() => publisher.of("nodes").length > 0);
+    await until(
+      () => publisher.of("nodes").length > 0,
+      "the source published it",
+    );
     const status = publisher.of("nodes")[0]!.payload as PayloadOf<
       "NODE_STATUS"
     >;
@@ -179,7 +158,10 @@ anvilTest("evmSource() misses no block while the node restarts", async () => {
     await using source = follow(relay, publisher);
     await first.mine(3);
     await untilSame(first, publisher);
-    await until(() => publisher.of("nodes").length > 0);
+    await until(
+      () => publisher.of("nodes").length > 0,
+      "the source published it",
+    );
     relay.target = undefined;
     await first.stop();
     {
@@ -320,11 +302,15 @@ anvilTest(
     const view = await untilSame(second, publisher);
 
     assert.equal(view.length, 1);
+    const resets = publisher.of("blocks").filter(({ type }) =>
+      type === "CHAIN_RESET"
+    );
     assert.deepEqual(
-      source.entries.filter(({ event }) => event === "source_reorg").map((
-        { fields },
-      ) => fields["depth"]),
-      [9],
+      resets.map(({ payload }) => [payload["keeps"], payload["reason"]]),
+      [[null, "deeper_than_kept"]],
+    );
+    assert.ok(
+      source.entries.some(({ event }) => event === "source_chain_reset"),
     );
   },
 );
@@ -421,7 +407,7 @@ Deno.test("evmSource() keeps trying a node that is not there, and stops when tol
   const publisher = new MemoryPublisher();
   {
     await using source = follow({ url: "ws://127.0.0.1:9" }, publisher);
-    await until(() => source.entries.length >= 3);
+    await until(() => source.entries.length >= 3, "the source published it");
     assert.ok(
       source.entries.every(({ event }) => event === "source_node_lost"),
     );
@@ -435,7 +421,7 @@ Deno.test("evmSource() keeps trying a node that is not there, and stops when tol
 
 Deno.test("evmSource() refuses an address that is none", () => {
   const publisher = new MemoryPublisher();
-  for (const rpcUrl of ["http://127.0.0.1", "nowhere", ""]) {
+  for (const rpcUrl of ["ftp://127.0.0.1", "nowhere", "", "ws://a,ftp://b"]) {
     assert.throws(
       () => evmSource({ rpcUrl, publisher, log: () => {} }),
       TypeError,
@@ -521,7 +507,9 @@ Deno.test("source:evm says what is wrong with how it was called", async () => {
   const token = { PUBLISH_TOKEN: "secret-token" };
   const wrong: [string[], Record<string, string>, RegExp][] = [
     [publish, token, /--rpc is missing/],
-    [["--rpc", "http://x", ...publish], token, /--rpc must be a URL: ws:/],
+    [["--rpc", "ftp://x", ...publish], token, /--rpc must be one URL or/],
+    [[...rpc, ...publish, "--from", "-1"], token, /--from/],
+    [[...rpc, ...publish, "--final-after", "x"], token, /--final-after must/],
     [[...rpc, "--publish", "nowhere"], token, /--publish must be a URL: http/],
     [[...rpc, ...publish], {}, /PUBLISH_TOKEN is missing/],
     [[...rpc, ...publish, "--token", "x"], token, /Unknown option/],

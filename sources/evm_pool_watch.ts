@@ -1,0 +1,104 @@
+/**
+ * Looks after the pool of a node: takes up what the node reports as pending,
+ * and asks again about what was published as pending.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import { Bell } from "./bell.ts";
+import type { EvmNode, EvmTransaction } from "./evm_view.ts";
+import type { ChainWriter } from "./evm_writer.ts";
+import { describe } from "./source.ts";
+import type { Log } from "./source.ts";
+
+/** Most reported transactions that wait to be looked at; the oldest give way. */
+export const MAX_QUEUE = 1_000;
+/** Transactions looked at together. */
+const AT_ONCE = 25;
+/** Time between two looks at what was published as pending, in milliseconds. */
+const LOOK_MS = 1_000;
+
+/** What a {@link PoolWatch} needs. */
+export interface PoolWatchOptions {
+  /** Paces looks. */
+  readonly clock: Clock;
+  /** Records faults. */
+  readonly log: Log;
+}
+
+/** What is watched. */
+export interface Watched {
+  /** Answers. */
+  readonly node: EvmNode;
+  /** Publishes. */
+  readonly writer: ChainWriter;
+  /** Whether what the node does not know is gone: not while it is behind. */
+  readonly isCurrent: () => boolean;
+}
+
+/** The pool of one connection. */
+export class PoolWatch {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #bell = new Bell();
+  readonly #queue: (string | EvmTransaction)[] = [];
+
+  /** Does nothing before {@link run}. */
+  constructor({ clock, log }: PoolWatchOptions) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** The node reports a pending transaction. */
+  add(found: string | EvmTransaction): void {
+    if (this.#queue.length === MAX_QUEUE) this.#queue.shift();
+    this.#queue.push(found);
+    this.#bell.ring();
+  }
+
+  /** Runs until aborted. Never throws. */
+  async run(watched: Watched, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#take(watched, signal);
+        await this.#check(watched, signal);
+      } catch (error) {
+        // Pending transactions are news, not history: these are let go.
+        if (signal.aborted) return;
+        this.#log("source_pending_failed", { ...describe(error) });
+      }
+      if (this.#queue.length > 0) continue;
+      await this.#bell.wait(this.#clock, LOOK_MS, signal);
+    }
+  }
+
+  async #take(
+    { node, writer }: Watched,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const some = this.#queue.splice(0, AT_ONCE);
+    if (some.length === 0) return;
+    const found = await Promise.all(some.map(async (it) => {
+      if (typeof it !== "string") return it;
+      return writer.pool.knows(it) ? undefined : await node.transaction(it);
+    }));
+    await writer.pending(
+      found.filter((tx) =>
+        tx !== undefined && tx.blockHash === undefined
+      ) as EvmTransaction[],
+      signal,
+    );
+  }
+
+  async #check(
+    { node, writer, isCurrent }: Watched,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!isCurrent()) return;
+    const due = writer.due(AT_ONCE);
+    const found = await Promise.all(due.map((hash) => node.transaction(hash)));
+    for (const [at, hash] of due.entries()) {
+      await writer.checked(hash, found[at], signal);
+    }
+  }
+}
