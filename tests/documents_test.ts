@@ -8,10 +8,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PACKAGE_VERSION } from "../client/build.ts";
 import { SERVICE_VERSION } from "../platform/version.ts";
+import { decode, decodePublications } from "../protocol/decode.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const IGNORED = new Set(["node_modules", "coverage", "dist", "tests"]);
 const MAX_README_LINES = 130;
+const MAX_MESSAGE_BYTES = 65_536;
 
 const { tasks } = JSON.parse(
   await Deno.readTextFile(join(ROOT, "deno.json")),
@@ -108,6 +110,31 @@ Deno.test("CONTRIBUTING.md has every task, and the steps of ok in order", () => 
     steps.map((step) => `deno task ${step}`).join(" && "),
     tasks["ok"]!.command,
   );
+});
+
+Deno.test("what a reader is to send is understood", () => {
+  let frames = 0;
+  let bodies = 0;
+  for (const [path, text] of documents) {
+    if (path === "PROTOCOL.md") continue;
+    const sent = [
+      ...text.matchAll(/^> (\{.*\})$/gm),
+      ...text.matchAll(/`(\{"type":"(?:connect|subscribe|query)".*?\})`/g),
+    ];
+    for (const [, frame] of sent) {
+      if (frame!.includes("...")) continue;
+      assert.doesNotThrow(() => decode(frame!, MAX_MESSAGE_BYTES), path);
+      frames++;
+    }
+    for (const [, body] of text.matchAll(/-d '(\{"type":.*?\})'/g)) {
+      assert.doesNotThrow(
+        () => decodePublications(body!, MAX_MESSAGE_BYTES),
+        path,
+      );
+      bodies++;
+    }
+  }
+  assert(frames >= 3 && bodies >= 1, `${frames} frames, ${bodies} bodies`);
 });
 
 Deno.test("every file that ARCHITECTURE.md names exists", async () => {
