@@ -325,7 +325,7 @@ export function pause(ms: number): Promise<void> {
 }
 
 /** This process's environment without anything the service would read. */
-function environment(): Record<string, string> {
+export function environment(): Record<string, string> {
   const env = Deno.env.toObject();
   for (const name of [...SETTING_NAMES, ...FILE_SETTING_NAMES]) {
     delete env[name];
