@@ -217,7 +217,7 @@ const STAMP = "stamp.json";
 interface Stamp {
   /** Fingerprint of everything that goes into a build. */
   readonly source: string;
-  /** Names of the files that came of it. */
+  /** Names of the files that it produced. */
   readonly names: readonly string[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * The joined channels: asked for after every connect from where each stands,
+ * The joined channels: subscribed after every connect from the position of each,
  * and again whenever something is missing.
  *
  * @module
@@ -50,7 +50,7 @@ function cursorOf({ channels }: Parts, name: string): Cursor | undefined {
     [...channels.values()].find(({ alias }) => alias === name);
 }
 
-/** Asks for channels from where each stands. */
+/** Subscribes to channels from the position of each. */
 export function ask(parts: Parts, wanted: readonly Cursor[]): void {
   if (!parts.welcome || !wanted.length) return;
   const channels = wanted.map(({ name: channel, position: after, last }) =>
@@ -68,7 +68,7 @@ export function ask(parts: Parts, wanted: readonly Cursor[]): void {
   });
 }
 
-/** Asks again, later each time that it did not help. */
+/** Subscribes again, later each time that it did not help. */
 export function askAgain(parts: Parts, cursor: Cursor, leastMs = 0): void {
   const key = `#${cursor.name}`;
   if (cursor.ref || parts.timers.has(key)) return;
@@ -86,7 +86,7 @@ export function subscribeRefused(
   const hit = [...parts.channels.values()]
     .filter((cursor) => cursor.ref === ref);
   for (const cursor of hit) {
-    // Not all may be at fault.
+    // Only one of them may be wrong.
     if (hit.length > 1) ask(parts, [cursor]);
     else refuse(parts, cursor, failure);
   }

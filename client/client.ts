@@ -1,5 +1,5 @@
 /**
- * The tiny client: one connection that keeps itself, resumes where it stood
+ * The tiny client: one connection that maintains itself, resumes at its positions
  * and reports what was lost. Runs in browsers, Deno and Node 22.
  *
  * @module
@@ -22,7 +22,7 @@ import type { Outgoing, OutgoingBatch, SendOptions } from "./types.ts";
 export { RequestError } from "./failure.ts";
 export type * from "./types.ts";
 
-/** What came off the wire: shape checked, meaning not. */
+/** A received frame: shape checked, content not. */
 interface Frame {
   readonly type: string;
   readonly payload: Record<string, unknown>;
@@ -30,11 +30,11 @@ interface Frame {
 }
 
 /**
- * Connects, and keeps the connection.
+ * Connects, and maintains the connection.
  *
  * @param url as `options.url`, which it overrides.
  * @param options how.
- * @returns at once; see `state` and `onState` for how it goes.
+ * @returns at once; see `state` and `onState` for its progress.
  * @throws {TypeError} the URL is none, or there is no page to complete it.
  */
 export function connect(url?: string, options: Options = {}): Client {

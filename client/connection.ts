@@ -23,7 +23,7 @@ import { after, monotonic, stop } from "./timers.ts";
 import type { ClientState, Failure } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
-/** What may end a wait, or a connection unseen. */
+/** Events after which a wait may be over, or the connection lost unnoticed. */
 const WAKING = ["online", "offline", "pageshow", "visibilitychange"];
 
 /** What a page has and other runtimes may not. */
@@ -192,7 +192,7 @@ export function connectionOf(
     parts.isHeard = false;
     pingAt = monotonic();
     pingId = transmit(parts, "ping", {});
-    // The wall clock goes on while the machine sleeps.
+    // The wall clock continues while the machine sleeps.
     const sentAt = Date.now();
     after(parts, "beat", HEARTBEAT_GRACE_MS, () => {
       const isLate = Date.now() - sentAt > HEARTBEAT_GRACE_MS + LATE_MS;
@@ -206,7 +206,7 @@ export function connectionOf(
 
   /**
    * The shortest round trip gives the best estimate of the clocks: what delays a frame
-   * on one way shifts the estimate by half of the delay.
+   * in one direction shifts the estimate by half of the delay.
    */
   function roundTrip({ serverTime }: { readonly serverTime: string }): void {
     const took = monotonic() - pingAt;
@@ -244,7 +244,7 @@ export function connectionOf(
     core.reconnectAttempts = retryAt = 0;
   }
 
-  /** Another connection at once, from where the channels stand. */
+  /** Another connection at once; the channels keep their positions. */
   function redial(reason: Failure | null = null): void {
     lose(reason);
     retry();

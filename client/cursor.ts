@@ -65,7 +65,7 @@ export function answered(
 ): void {
   cursor.view = { status: "joined", recovered, caughtUp: 0 };
   cursor.ref = undefined;
-  // What came while the answer was on its way may have moved us on.
+  // Events that arrived before the answer may have advanced the position.
   if (recovered && cursor.position?.epoch === epoch) return;
   cursor.position = epoch === null || seq === null ? undefined : { epoch, seq };
 }

@@ -208,7 +208,7 @@ class Module {
     return symbol ? this.#checker.getExportsOfModule(symbol) : [];
   }
 
-  /** Declares what `symbol` stands for, and all that it mentions. */
+  /** Declares what `symbol` means, and everything it refers to. */
   #declare(symbol: ts.Symbol): void {
     const [local] = symbol.declarations ?? [];
     const target = symbol.flags & ts.SymbolFlags.Alias
@@ -223,7 +223,7 @@ class Module {
       if (local && ts.isImportSpecifier(local)) this.#importForeign(local);
       return;
     }
-    // A schema and its type share a name; only the type leaves the house.
+    // A schema and its type share a name; only the type is declared.
     const node = nodes.find((each) => !ts.isVariableDeclaration(each)) ??
       nodes[0]!;
     const file = node.getSourceFile();

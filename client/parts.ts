@@ -1,6 +1,6 @@
 /**
- * What the parts of one client share: its state, from which the snapshots of
- * the application are made, and the way out for frames.
+ * What the parts of one client share: its state, of which the application gets
+ * snapshots, and the sending of frames.
  *
  * @module
  */
@@ -112,7 +112,7 @@ export function changed(parts: Parts): void {
   call(onState, stateOf(parts));
 }
 
-/** Notifies soon: changes that come with every message are collected. */
+/** Notifies soon: changes that every message causes are collected. */
 export function stirred(parts: Parts): void {
   const { enableThrottle, throttleTime = 100 } = parts.options;
   parts.state = undefined;
@@ -131,13 +131,17 @@ export function failed(
   return parts.core.lastError = new RequestError(code, { message });
 }
 
-/** Keeps secrets from those who watch frames. */
-function veil(key: string, value: unknown): unknown {
+/** Hides secrets from listeners to frames. */
+function hideSecrets(key: string, value: unknown): unknown {
   return /^(token|headers)$/.test(key) ? "*" : value;
 }
 
 /** Hands a frame to the socket. */
-export function send(parts: Parts, text: string, reviver?: typeof veil): void {
+export function send(
+  parts: Parts,
+  text: string,
+  reviver?: typeof hideSecrets,
+): void {
   parts.socket!.send(text);
   if (parts.onFrame.size) tap(parts, "out", text, JSON.parse(text, reviver));
 }
@@ -145,7 +149,7 @@ export function send(parts: Parts, text: string, reviver?: typeof veil): void {
 /** Sends a command; returns its id. */
 export function transmit(parts: Parts, type: string, payload: object): string {
   const id = nextId();
-  send(parts, JSON.stringify({ type, id, payload }), veil);
+  send(parts, JSON.stringify({ type, id, payload }), hideSecrets);
   return id;
 }
 
@@ -161,7 +165,7 @@ export function isTooLong(
     (welcome?.limits.maxMessageBytes ?? DEFAULT_MESSAGE_BYTES);
 }
 
-/** Shows a frame to those who watch. */
+/** Shows a frame to listeners. */
 export function tap(
   { call, onFrame }: Parts,
   direction: "in" | "out",

@@ -64,7 +64,7 @@ interface Holder {
   auth?: Auth | undefined;
   /** Whether the server may not know that token yet. */
   isRenewed?: boolean;
-  /** Where it stood on the connection of another user. */
+  /** Its positions on the connection of another user. */
   positions?: ClientState["channels"] | undefined;
 }
 
@@ -166,7 +166,7 @@ class Shared {
     this.#holders.add(holder);
   }
 
-  /** No longer counts it; it remembers where it stood. */
+  /** No longer counts it; it keeps its positions. */
   remove(holder: Holder): void {
     this.#holders.delete(holder);
     this.#away.delete(holder);
@@ -237,7 +237,7 @@ class Shared {
 
 const shared = new Map<string, Shared>();
 
-/** Where a component stood in a channel before its user changed. */
+/** The position of a component in a channel before its user changed. */
 function positionIn(
   { positions = {} }: Holder,
   channel: string,
@@ -281,7 +281,7 @@ function userOf(token: Auth["token"]): string {
  *
  * Another token of the same user is given to the server on the same
  * connection. Another user gets another connection, in which the component's
- * channels continue from where it stood; `state` is then that connection's.
+ * channels continue from its positions; `state` is then that connection's.
  *
  * @param options as of the client. The user is read from the token; all token
  * functions count as one user's, and the latest given is used.

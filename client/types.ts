@@ -59,7 +59,7 @@ export interface Options {
   readonly debounceTime?: number;
   /** Who we are; anonymous when absent. */
   readonly auth?: Auth;
-  /** Whether events due together may come in one frame. Default `true`. */
+  /** Whether events due together may share a frame. Default `true`. */
   readonly batch?: boolean;
   /**
    * What happens to messages and requests made while not connected: up to
@@ -70,7 +70,7 @@ export interface Options {
   /** Name and version of the program, for the operator, 1 to 128 characters. */
   readonly client?: string;
   /**
-   * Told what a handler threw, once a handler. Default: `reportError` in a
+   * Receives what a handler threw, once for each handler. Default: `reportError` in a
    * page, the console elsewhere.
    */
   readonly onError?: (error: unknown) => void;
@@ -114,7 +114,7 @@ export interface Auth {
 }
 
 /**
- * How a connection stands. `connecting`: the first try; `reconnecting`: later
+ * State of a connection. `connecting`: the first try; `reconnecting`: later
  * ones and the waits between; `closed`: not without another `connect()`.
  */
 export type Status = "connecting" | "connected" | "reconnecting" | "closed";
@@ -152,16 +152,16 @@ export interface Failure {
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** How one joined channel stands. */
+/** State of one joined channel. */
 export interface ChannelState {
   /**
-   * `joining`: asked for; `joined`: events come; `rejected`: the server
+   * `joining`: asked for; `joined`: events arrive; `rejected`: the server
    * refused, see `code`; asked again with the next connection.
    */
   readonly status: "joining" | "joined" | "rejected";
   /** Identity of its log; `null` until known and without retention. */
   readonly epoch: string | null;
-  /** Number of the last event delivered; `null` likewise. */
+  /** Number of the last event delivered; `null` as for `epoch`. */
   readonly seq: number | null;
   /** Whether the last join or resume missed nothing; `null` until known. */
   readonly recovered: boolean | null;
@@ -175,13 +175,13 @@ export interface ChannelState {
 
 /** A snapshot of a connection; never changes, a new one takes its place. */
 export interface ClientState {
-  /** How the connection stands. */
+  /** State of the connection. */
   readonly status: Status;
   /** Whether `status` is `connected`: welcomed by the server. */
   readonly isConnected: boolean;
-  /** Why the connection was lost or refused; `null` once it stands. */
+  /** Why the connection was lost or refused; `null` while connected. */
   readonly connectionError: Failure | null;
-  /** Tries since the connection was lost; 0 once it stands. */
+  /** Tries since the connection was lost; 0 while connected. */
   readonly reconnectAttempts: number;
   /** When the next try begins, in epoch milliseconds; `null` unless waiting. */
   readonly nextRetryAt: number | null;
@@ -231,7 +231,7 @@ export interface Gap {
 
 /** Where to begin in a channel; live from now on when neither is given. */
 export interface JoinOptions {
-  /** Replay what came after this position. */
+  /** Replay the events after this position. */
   readonly after?: Position;
   /** Replay this many of the newest events, 0 to 1,000. */
   readonly last?: number;
@@ -258,7 +258,7 @@ export type Outgoing<Type extends MessageType = MessageType> = Type extends
     readonly payload: Readonly<KnownFields<PayloadOf<Type>>>;
     /** Idempotency key; a new unique one when absent. */
     readonly id?: string;
-    /** Where to, when the type leaves a choice, as in rooms. */
+    /** The channel, where the type allows several, as in rooms. */
     readonly channel?: string;
     /** ISO 8601; the server replaces it. */
     readonly timestamp?: string;
@@ -307,7 +307,7 @@ export type Handler<Type extends MessageType = MessageType> = (
   message: Type extends MessageType ? Extract<AnyEvent, Event<Type>> : never,
 ) => void;
 
-/** A connection that keeps itself. Its methods need no `this`. */
+/** A connection that maintains itself. Its methods need no `this`. */
 export interface Client {
   /** The present state; the same object until something changes. */
   readonly state: ClientState;
@@ -329,7 +329,7 @@ export interface Client {
   /**
    * Asks for the token again, now. Another one is given to the server on the
    * same connection; one of another user makes another connection, which
-   * continues the channels from where they stand and refuses with `CLOSED`
+   * continues the channels from their positions and refuses with `CLOSED`
    * what waits.
    */
   refresh(): void;
@@ -375,7 +375,7 @@ export interface Client {
   /** The same as `subscribe`. */
   on<Type extends MessageType>(type: Type, handler: Handler<Type>): () => void;
   /**
-   * Joins a channel, now and after every reconnect, from where it stood.
+   * Joins a channel, now and after every reconnect, from its position.
    * Joining again changes nothing.
    *
    * @param channel its name or alias.

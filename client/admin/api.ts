@@ -21,7 +21,7 @@ export interface InstanceInfo {
   };
 }
 
-/** A channel, likewise. */
+/** A channel, as `/api/channels` lists it. */
 export interface ChannelInfo {
   readonly channel: string;
   readonly summary: string;

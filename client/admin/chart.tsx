@@ -20,7 +20,7 @@ export interface LineProps {
   readonly colour: string;
   /** Oldest first. */
   readonly samples: readonly Sample[];
-  /** The number shown; nothing leaves a hole. */
+  /** The number shown; absent: a hole in the line. */
   readonly value: (sample: Sample) => number | undefined;
   /** The number in words. */
   readonly words: (value: number) => string;

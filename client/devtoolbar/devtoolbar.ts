@@ -35,7 +35,7 @@ const own = new WeakSet<Client>();
 
 /** What `replay` events carry. */
 export interface ReplayDetail {
-  /** The message, as it came when it was recorded. */
+  /** The message, as it was recorded. */
   readonly message: Recorded;
 }
 
@@ -100,7 +100,7 @@ export class KaldrixDevtoolbar extends HTMLElement {
 
   /**
    * Shows a recording that was exported before, in place of what is being
-   * recorded, which goes on meanwhile; {@link replay} plays it.
+   * recorded, which continues meanwhile; {@link replay} plays it.
    *
    * @param json as exported; `null` goes back to the connection's own.
    * @throws {TypeError} that is no recording; the text is for a person.
@@ -112,7 +112,7 @@ export class KaldrixDevtoolbar extends HTMLElement {
     this.#draw?.();
   }
 
-  /** What was recorded, with how the connection stands. */
+  /** What was recorded, with the state of the connection. */
   export(): Exported {
     return this.#recording.export(this.#client?.state ?? null, Date.now());
   }

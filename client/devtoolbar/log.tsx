@@ -38,7 +38,7 @@ export interface LogParts {
 export interface LogView {
   /** Which messages. */
   readonly filter: Filter;
-  /** What a paused log goes on showing. */
+  /** What a paused log continues to show. */
   readonly frozen: readonly Recorded[] | null;
   /** `total` when the log was paused. */
   readonly frozenAt: number;
@@ -163,7 +163,7 @@ export class Log extends Component<
           <p class="notice">
             <span>
               Showing <b>{file}</b>, {imported.messages.length}{" "}
-              messages; recording goes on.
+              messages; recording continues.
             </span>
             <button type="button" onClick={() => this.#show(null, "")}>
               Back to the connection

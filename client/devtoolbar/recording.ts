@@ -1,6 +1,6 @@
 /**
  * What the toolbar remembers of a connection: the last frames, and how many
- * came when. Pure; the element draws it.
+ * arrived when. Pure; the element draws it.
  *
  * @module
  */
@@ -50,7 +50,7 @@ export interface Second {
   sent: number;
   /** Characters of JSON, both ways. */
   characters: number;
-  /** Latencies of live events, in milliseconds, as they came. */
+  /** Latencies of live events, in milliseconds, in order of arrival. */
   readonly latencies: number[];
 }
 
@@ -58,7 +58,7 @@ export interface Second {
 export interface Filter {
   /** Must be part of the type, the channel or the JSON; case does not matter. */
   readonly text: string;
-  /** Which way. */
+  /** Received or sent. */
   readonly direction: "in" | "out" | "both";
 }
 
@@ -68,7 +68,7 @@ export interface Exported {
   readonly format: typeof FORMAT;
   /** ISO 8601. */
   readonly exportedAt: string;
-  /** How the connection stood. */
+  /** State of the connection. */
   readonly state: unknown;
   /** The messages, oldest first. */
   readonly messages: readonly Recorded[];
@@ -201,7 +201,7 @@ export class Recording {
     return { p50: rank(0.5), p95: rank(0.95), max: all.at(-1)! };
   }
 
-  /** The recording as JSON, with how the connection stood. */
+  /** The recording as JSON, with the state of the connection. */
   export(state: unknown, now: number): Exported {
     return {
       format: FORMAT,

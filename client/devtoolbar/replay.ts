@@ -1,5 +1,5 @@
 /**
- * Plays recorded messages again, in the rhythm in which they came.
+ * Plays recorded messages again, in the rhythm in which they arrived.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * The live page: the chain as it happens, fed by the public client alone.
- * Every event is taken the moment it comes; drawing waits for a frame.
+ * Every event is taken the moment it arrives; drawing waits for a frame.
  *
  * @module
  */

@@ -15,7 +15,7 @@ const MARGIN_PX = 26;
 const MAX_LANES = 9;
 /** Time a new vertex takes to appear, in milliseconds. */
 const APPEAR_MS = 420;
-/** Share of the remaining way that the view moves each 60th of a second. */
+/** Share of the remaining distance that the view moves each 60th of a second. */
 const GLIDE = 0.11;
 /** How many layers the view may be behind the newest. */
 const MAX_LAG = 0.6;

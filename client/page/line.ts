@@ -1,5 +1,5 @@
 /**
- * The page's way to the server, with a place to cut it: the client is not
+ * The page's path to the server, with a place to cut it: the client is not
  * asked, and learns of it as it would of a broken network.
  *
  * The server's end is closed properly, since a page cannot leave a socket
@@ -40,7 +40,7 @@ export class Line {
     this.#isCut = true;
     for (const socket of this.#sockets) {
       const { onclose } = socket;
-      // Nothing that is still on its way arrives.
+      // Nothing that is in transit arrives.
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
       onclose?.call(socket, new CloseEvent("close", ABNORMAL));

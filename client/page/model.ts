@@ -34,7 +34,7 @@ export const MAX_PARENTS = 16;
 export const MAX_SAMPLES = 120;
 /** Latencies considered for one second. */
 export const MAX_LATENCIES_PER_SAMPLE = 256;
-/** Steps remembered of a node's way, `SYNCING` to `ONLINE`. */
+/** Earlier states kept of a node, `SYNCING` to `ONLINE`. */
 export const MAX_NODE_STEPS = 4;
 
 /** The parts of the model, each with its own revision. */
@@ -172,7 +172,7 @@ export class ChainModel {
    * Closes the seconds that ended before `now` into samples.
    *
    * @param now epoch milliseconds.
-   * @param isConnected whether events can come.
+   * @param isConnected whether events can arrive.
    */
   tick(now: number, isConnected = true): void {
     const second = Math.floor(now / 1000);
@@ -224,7 +224,7 @@ export class ChainModel {
         ? Math.min(1, gasUsed / gasLimit)
         : undefined,
     };
-    // A block that came again after a reorganisation replaces its like.
+    // A block that returns after a reorganisation replaces its earlier row.
     this.#blocks = [row, ...this.#blocks.filter(({ id }) => id !== row.id)]
       .slice(0, MAX_BLOCKS);
     for (const transaction of block.transactions ?? []) {

@@ -214,7 +214,7 @@ function settling(row: TransactionRow, now: number): string {
     : "in a block";
 }
 
-/** How many transactions stand where, as one bar. */
+/** How many transactions have which status, as one bar. */
 export function Flow({ model }: { readonly model: ChainModel }): VNode {
   const { pending, confirmed, failed } = model.transactionCounts;
   const all = Math.max(1, pending + confirmed + failed);
@@ -294,7 +294,7 @@ export function Validators(
   );
 }
 
-/** The network's nodes, with the way each came. */
+/** The network's nodes, with the earlier states of each. */
 export function Nodes({ rows }: { readonly rows: readonly NodeRow[] }): VNode {
   if (rows.length === 0) return <Empty>No node has reported yet</Empty>;
   return (

@@ -25,10 +25,10 @@ export interface BlockRow {
   readonly fullness: number | undefined;
 }
 
-/** How far a transaction has come. */
+/** Status of a transaction. */
 export type TransactionStatus = PayloadOf<"TX_RECEIVED">["status"];
 
-/** A transaction on its way. */
+/** A transaction. */
 export interface TransactionRow {
   /** Its `txId`. */
   readonly id: string;
@@ -38,7 +38,7 @@ export interface TransactionRow {
   readonly to: string;
   /** Decimal string. */
   readonly amount: string;
-  /** How far it has come. */
+  /** Its status. */
   readonly status: TransactionStatus;
   /** When it was first seen, epoch milliseconds. */
   readonly since: number;

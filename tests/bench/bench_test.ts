@@ -73,9 +73,9 @@ Deno.test("a wrong argument is named, and ends with 2", () => {
     [["7"], /too many arguments/],
   ];
   for (const [args, message] of wrong) {
-    const { message: said, exitCode } = refusal(args);
-    assert.match(said, message);
-    assert.equal(exitCode, 2, said);
+    const { message: text, exitCode } = refusal(args);
+    assert.match(text, message);
+    assert.equal(exitCode, 2, text);
   }
   assert.equal(readOptions(["--clients", `${MAX_CLIENTS}`]).clients, 20_000);
 });
@@ -158,7 +158,7 @@ Deno.test("a hole and a repetition are both seen", () => {
   assert.equal(receipts.repeated, 1);
 });
 
-Deno.test("echoes are told from events", () => {
+Deno.test("echoes are distinguished from events", () => {
   const receipts = new Receipts();
   receipts.begin(0);
   const echo = encodeReply({
@@ -367,7 +367,7 @@ Deno.test("peers stand in one table, with ratios to socket.io", () => {
   ]);
 });
 
-Deno.test("peers that nobody knows are refused with 2", async () => {
+Deno.test("unknown peers are refused with 2", async () => {
   assert.equal(await comparePeers(["--only", "carrier-pigeon"]), 2);
   assert.equal(await comparePeers(["--clients", "0"]), 2);
 });

@@ -51,7 +51,7 @@ Deno.test("smoke is green before a service that is well", async (t) => {
   });
 });
 
-Deno.test("smoke says so when another service answers", async () => {
+Deno.test("smoke fails when another service answers", async () => {
   await using other = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     () => Response.json({ status: "ok", ready: true, checks: {} }),
@@ -77,7 +77,7 @@ Deno.test("smoke looks no further where nothing answers, and ends with 1", async
   assert.match(text, /0 ok, 1 failed/);
 });
 
-Deno.test("an idle connection is tried for longer than the proxy's timeout, as the documents say", async () => {
+Deno.test("an idle connection is tried for longer than the proxy's timeout, as the documents state", async () => {
   const nginx = await Deno.readTextFile(`${ROOT}deploy/nginx.conf`);
   const [, timeout] = /proxy_read_timeout (\d+)s/.exec(nginx)!;
   assert(IDLE_S > Number(timeout));
@@ -88,9 +88,9 @@ Deno.test("an idle connection is tried for longer than the proxy's timeout, as t
     ),
   );
   for (const document of [text, ...documents]) {
-    const told = [...document.matchAll(/--idle (\d+)/g)];
-    assert(told.length > 0);
-    for (const [, seconds] of told) assert.equal(Number(seconds), IDLE_S);
+    const stated = [...document.matchAll(/--idle (\d+)/g)];
+    assert(stated.length > 0);
+    for (const [, seconds] of stated) assert.equal(Number(seconds), IDLE_S);
   }
 });
 
@@ -102,7 +102,7 @@ for (
     "no number": ["--url", "http://127.0.0.1:3000", "--idle", "long"],
   })
 ) {
-  Deno.test(`smoke called with ${what} says how to, and ends with 2`, async () => {
+  Deno.test(`smoke called with ${what} prints its usage, and ends with 2`, async () => {
     const { code, text } = await task(args);
     assert.equal(code, 2);
     assert.match(text, /Usage: deno task smoke/);

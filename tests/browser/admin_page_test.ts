@@ -254,7 +254,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
   }]);
 
   await t.step(
-    "lets only admins in, and says why not",
+    "admits only admins, and shows why not",
     () =>
       withPage(async ({ page }) => {
         await page.goto(`${server.url}/admin`);
@@ -290,7 +290,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
   );
 
   await t.step(
-    "shows channels, health, isolates and alerts",
+    "shows channels, health, instances and alerts",
     () =>
       withPage(async ({ page }) => {
         await enter(page, server);
@@ -385,7 +385,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
     }));
 
   await t.step(
-    "says so while the service is away, and goes on after",
+    "shows that the service is away, and continues after",
     () =>
       withPage(async ({ page }) => {
         await enter(page, server);

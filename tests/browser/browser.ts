@@ -32,7 +32,7 @@ const choice = whichBrowser({
   exists: fs.existsSync,
 });
 if (choice.kind === "none") {
-  // deno-lint-ignore no-console -- a test run must say what it leaves out.
+  // deno-lint-ignore no-console -- a test run must report what it leaves out.
   console.warn(`Browser tests ignored: ${choice.reason}`);
 }
 
@@ -69,7 +69,7 @@ export interface StageOptions extends BrowserContextOptions {
  * @param act the test.
  * @param options size, colours, offline and the like; defaults to 1280 x 800.
  * @returns what `act` returned.
- * @throws {AssertionError} when the page reported an error nobody expected.
+ * @throws {AssertionError} when the page reported an unexpected error.
  */
 export async function withPage<Result>(
   act: (stage: Stage) => Promise<Result>,
@@ -84,9 +84,9 @@ export async function withPage<Result>(
     });
     context.setDefaultTimeout(STEP_TIMEOUT_MS);
     const errors: string[] = [];
-    context.on("console", (said) => {
-      if (said.type() === "error") {
-        errors.push(`${said.text()} (${said.location().url})`);
+    context.on("console", (message) => {
+      if (message.type() === "error") {
+        errors.push(`${message.text()} (${message.location().url})`);
       }
     });
     context.on("weberror", (thrown) => {
@@ -189,7 +189,7 @@ async function unpacked(): Promise<string> {
 
   const staging = await Deno.makeTempDir({ prefix: "kaldrix-chromium-" });
   const before = Deno.env.get("TMPDIR");
-  // The only way to tell the package where to unpack.
+  // The only way to choose where the package unpacks.
   Deno.env.set("TMPDIR", staging);
   try {
     const { inflate } = await import("@sparticuz/chromium");
@@ -216,7 +216,7 @@ async function unpacked(): Promise<string> {
   return home;
 }
 
-/** Whether `home` is there and nobody else could have put a program in it. */
+/** Whether `home` is there and no other user could have put a program in it. */
 async function isOurs(home: string): Promise<boolean> {
   try {
     const { isDirectory, uid } = await Deno.lstat(home);

@@ -68,7 +68,7 @@ class Tab<Server extends Service> {
     return this.page.evaluate("heights");
   }
 
-  async heard(count: number): Promise<void> {
+  async received(count: number): Promise<void> {
     await until(
       async () => await this.page.evaluate("heights.length") as number >= count,
       `${count} blocks`,
@@ -122,7 +122,7 @@ browserTest(
     withTab(async (tab, { context }, url) => {
       await tab.open(url);
       await tab.server.publish(blocks(1, 3));
-      await tab.heard(3);
+      await tab.received(3);
 
       await context.setOffline(true);
       await tab.server.publish(blocks(4, 5));
@@ -138,11 +138,11 @@ browserTest(
 
       const since = performance.now();
       await context.setOffline(false);
-      await tab.heard(8);
+      await tab.received(8);
       // Not a whole interval of 5 s, which the wait had grown to.
       assert.ok(performance.now() - since < 3_000);
       await tab.server.publish(blocks(9, 1));
-      await tab.heard(9);
+      await tab.received(9);
       await tab.assertComplete(9);
       assert.equal((await tab.state()).reconnects, 1);
     }, { expectedErrors: LOST_SOCKET }),
@@ -163,7 +163,7 @@ browserTest(
       } }`,
       );
       await tab.server.publish(blocks(1, 1));
-      await tab.heard(1);
+      await tab.received(1);
       const { sessionId } = await tab.state();
 
       // The debugger holds the page's thread; sockets and time go on.
@@ -182,9 +182,9 @@ browserTest(
       assert.equal(result.value, 1, "a held page runs nothing");
       await devtools.send("Debugger.disable");
 
-      await tab.heard(51);
+      await tab.received(51);
       await tab.server.publish(blocks(52, 1));
-      await tab.heard(52);
+      await tab.received(52);
       await tab.assertComplete(52);
       // As long as a server that does not answer would be given, and more.
       await pause(6_500);
@@ -206,7 +206,7 @@ browserTest(
         // What Chromium does to pages hidden for long: timers wait for the full
         // minute, messages do not.
         await tab.server.publish(blocks(1 + minute * 2, 2));
-        await tab.heard(2 + minute * 2);
+        await tab.received(2 + minute * 2);
         await page.clock.fastForward(MINUTE_MS);
         await pause(100);
       }
@@ -226,7 +226,7 @@ browserTest(
       await page.clock.install();
       await tab.open(url);
       await tab.server.publish(blocks(1, 1));
-      await tab.heard(1);
+      await tab.received(1);
       tab.server.signal("SIGSTOP");
       try {
         for (let minute = 0; minute < 4; minute++) {
@@ -240,13 +240,13 @@ browserTest(
       await page.clock.fastForward(MINUTE_MS);
       await until(async () => (await tab.state()).isConnected, "connected");
       await tab.server.publish(blocks(2, 1));
-      await tab.heard(2);
+      await tab.received(2);
       await tab.assertComplete(2);
     }, { expectedErrors: LOST_SOCKET }),
 );
 
 browserTest(
-  "a page that takes 50 ms an event slows nobody else, and misses nothing",
+  "a page that takes 50 ms an event slows no other page, and misses nothing",
   () =>
     withTab(async (fast, _, url) => {
       const { server } = fast;
@@ -263,13 +263,13 @@ browserTest(
         for (let i = 0; i < 12; i++) {
           await server.publish(blocks(1 + i * 5, 5, { padding }));
         }
-        await fast.heard(60);
+        await fast.received(60);
         const handled = await page.evaluate("heights.length") as number;
         assert.ok(handled < 40, `the slow page had handled ${handled}`);
         await fast.assertComplete(60);
         const { messageLatency } = await fast.state();
         assert.ok(messageLatency! < 1_000, `${messageLatency} ms`);
-        await slow.heard(60);
+        await slow.received(60);
         await slow.assertComplete(60);
       });
     }),
@@ -286,7 +286,7 @@ browserTest(
         await server.stop(round === 1 ? "SIGTERM" : "SIGKILL");
         await server.begin();
         await server.publish(blocks(21 + round * 40, 20));
-        await tab.heard(40 + round * 40);
+        await tab.received(40 + round * 40);
       }
       await tab.assertComplete(80);
       assert.equal((await tab.state()).reconnects, 2);
@@ -342,12 +342,12 @@ browserTest(
 
       await pause(LIFE_S * 1_000 + 500);
       await publish(1, 1);
-      await tab.heard(1);
+      await tab.received(1);
       const renewed = await tab.state();
       assert.equal(renewed.sessionId, opened.sessionId);
       assert.ok(
         Date.parse(renewed.identity!.expiresAt!) > Date.now() - CLOCK_SKEW_MS,
-        "the identity tells of the new token",
+        "the identity is of the new token",
       );
       assert.ok(given >= 3 && given <= 9, `${given} tokens`);
 
@@ -355,7 +355,7 @@ browserTest(
       await until(async () => !(await tab.state()).isConnected, "ended");
       await publish(2, 3);
       isLoginDown = false;
-      await tab.heard(4);
+      await tab.received(4);
       await tab.assertComplete(4);
       assert.equal((await tab.state()).reconnects, 1);
     }, { expectedErrors: /WebSocket/ });

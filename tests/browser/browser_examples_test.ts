@@ -10,7 +10,7 @@ import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
 const examples = new URL("../../docs/examples/", import.meta.url);
-/** The address that the page tells its readers to change. */
+/** The address that readers are asked to change. */
 const ADDRESS = "http://localhost:3000";
 
 function block(height: number) {
@@ -34,7 +34,7 @@ async function nodeReadsTypeScript(): Promise<boolean> {
   }
 }
 
-/** Runs a program until it said `wanted`, and ends it. */
+/** Runs a program until it printed `wanted`, and ends it. */
 async function saysWhileRunning(
   command: string,
   args: readonly string[],
@@ -47,17 +47,17 @@ async function saysWhileRunning(
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  let said = "";
+  let output = "";
   const reading = (async () => {
     for await (const chunk of process.stdout) {
-      said += new TextDecoder().decode(chunk);
+      output += new TextDecoder().decode(chunk);
     }
   })();
   try {
     await until(async () => {
       await meanwhile();
-      return wanted.test(said);
-    }, `${command} says ${wanted}`);
+      return wanted.test(output);
+    }, `${command} prints ${wanted}`);
   } finally {
     process.kill("SIGKILL");
     await process.status;
@@ -99,7 +99,7 @@ browserTest("the examples in docs/examples run", async (t) => {
     ] as const
   ) {
     await t.step({
-      name: `bot.ts says what it sees, on ${name}`,
+      name: `bot.ts prints what it receives, on ${name}`,
       ignore: command === "node" && !await nodeReadsTypeScript(),
       fn: () =>
         saysWhileRunning(

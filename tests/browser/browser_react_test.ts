@@ -113,7 +113,7 @@ browserTest("the React hook, in Chromium", async (t) => {
         }
         await show(page, ["Blocks"], options);
         await page.getByText("joined", { exact: true }).waitFor();
-        // Longer than what nobody holds is kept.
+        // Longer than a channel without holders is kept.
         await page.waitForTimeout(1_500);
         assert.equal(await page.evaluate(OPEN), 1);
         await server.publish([block(3)]);

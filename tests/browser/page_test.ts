@@ -189,7 +189,7 @@ Deno.test("a duration of a clock that was set back is negative", () => {
   ]);
 });
 
-Deno.test("freshness says connecting, loaded, behind, caught up", () => {
+Deno.test("freshness is connecting, loaded, behind, caught up", () => {
   const t0 = Date.parse(AT);
   const freshness = new Freshness();
   assert.equal(freshness.describe(t0).label, "Connecting");

@@ -72,7 +72,7 @@ Deno.test("what is built", async (t) => {
       assert.equal(said, "");
     });
 
-    await t.step("tells users of their mistakes", async () => {
+    await t.step("reports mistakes of users", async () => {
       await Deno.writeTextFile(new URL("mistake.ts", dist), MISTAKES);
       const said = await check(new URL("mistake.ts", dist));
       assert.match(said, /Property 'hight' does not exist/);
@@ -167,7 +167,7 @@ client.sendMessage({ type: "NODE_STATUS", payload: {
   nodeId: "n", status: "PAUSED", lastUpdate: "" } });
 `;
 
-/** What the type checker says, "" when it is content. */
+/** Output of the type checker, "" without errors. */
 async function check(file: URL): Promise<string> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [

@@ -165,7 +165,7 @@ const joined = (epoch: string, seq: number, recovered = true) => ({
 
 // Connecting
 
-Deno.test("the client says connect and is connected once welcomed", async () => {
+Deno.test("the client sends connect and is connected once welcomed", async () => {
   using parts = await setup({
     auth: { token: "secret", headers: { "X-Version": "1" } },
     client: "test/1",
@@ -243,7 +243,7 @@ Deno.test("after maxReconnectAttempts tries in a row it gives up", async () => {
   assert.equal(peers.length, 4);
 });
 
-Deno.test("autoReconnect: false means what it says", async () => {
+Deno.test("autoReconnect: false never reconnects", async () => {
   using parts = await live({ autoReconnect: false });
   parts.peer().drop();
   await tick(60_000);
@@ -702,7 +702,7 @@ Deno.test("a reconnect resumes after the last event delivered", async () => {
   assert.deepEqual(gaps, []);
 });
 
-Deno.test("what retention lost is told, and the rest goes on after it", async () => {
+Deno.test("what retention lost is reported, and the rest follows", async () => {
   using parts = await live();
   const { client, heights, gaps, peer } = parts;
   const gap = {
@@ -833,7 +833,7 @@ Deno.test("a left channel delivers nothing more, even in the same batch", async 
   assert.deepEqual(client.state.channels, {});
 });
 
-Deno.test("a refused channel says why; a passing refusal is tried again", async () => {
+Deno.test("a refused channel shows why; a temporary refusal is tried again", async () => {
   using parts = await setup();
   const { client, peer } = parts;
   peer().welcome();
@@ -1025,7 +1025,7 @@ Deno.test("of messages with one key the newest is sent, the others reject with R
   assert.equal(await outcome(other), "fulfilled");
 });
 
-Deno.test("in rooms the event tells messages apart", async () => {
+Deno.test("in rooms the event distinguishes messages", async () => {
   using parts = await live({ enableThrottle: true });
   const { client, peer } = parts;
   const events = ["hello", "how", "are", "you", "typing"];
@@ -1277,7 +1277,7 @@ Deno.test("a batch keeps its order, its size and an id for each", async () => {
 
 // Listeners
 
-Deno.test("a handler that throws is reported once and harms nobody", async () => {
+Deno.test("a handler that throws is reported once and affects no other", async () => {
   const errors: unknown[] = [];
   using parts = await setup({ onError: (error) => errors.push(error) });
   const { client, heights, peer } = parts;
@@ -1372,7 +1372,7 @@ const deeds = fc.array(
   { maxLength: 30 },
 );
 
-Deno.test("whatever the way does, each number comes once, in order, or is told lost", async () => {
+Deno.test("whatever the network does, each number arrives once, in order, or is reported lost", async () => {
   await fc.assert(
     fc.asyncProperty(deeds, async (plan: Deed[]) => {
       using parts = await live();
@@ -1445,12 +1445,12 @@ Deno.test("whatever the way does, each number comes once, in order, or is told l
         await tick(6_000);
         serve();
       }
-      const told = gaps.flatMap(({ from, to }) =>
+      const lost = gaps.flatMap(({ from, to }) =>
         Array.from({ length: to - from + 1 }, (_, i) => from + i)
       );
       assert.deepEqual(heights, [...new Set(heights)].sort((a, b) => a - b));
       assert.deepEqual(
-        [...heights, ...told].sort((a, b) => a - b),
+        [...heights, ...lost].sort((a, b) => a - b),
         Array.from({ length: head - 10 }, (_, i) => 11 + i),
       );
     }),

@@ -31,12 +31,12 @@ function tapped(
   return { frame, at, direction, length };
 }
 
-function heard(channel: string, travelledMs: number, at = T0) {
+function received(channel: string, travelledMs: number, at = T0) {
   const timestamp = new Date(at - travelledMs).toISOString();
   return { type: "NEW_BLOCK", payload: {}, channel, timestamp };
 }
 
-Deno.test("grades begin and end where the thresholds say", () => {
+Deno.test("grades begin and end at the thresholds", () => {
   const at = [0, 9.99, 10, 49.9, 50, 99.9, 100, 5000];
   assert.deepEqual(at.map(gradeOf), [
     "Excellent",
@@ -75,7 +75,7 @@ Deno.test("a recording is bounded by length, too", () => {
 
 Deno.test("a batch is recorded as the messages in it", () => {
   const recording = new Recording();
-  const updates = [heard("blocks", 4), heard("dag", 6)];
+  const updates = [received("blocks", 4), received("dag", 6)];
   recording.add(tapped({ type: "BATCH_UPDATE", payload: { updates } }));
   assert.deepEqual(
     recording.messages.map(({ type, channel }) => [type, channel]),
@@ -86,9 +86,9 @@ Deno.test("a batch is recorded as the messages in it", () => {
 
 Deno.test("latency leaves replays out and corrects the clock", () => {
   const recording = new Recording();
-  recording.add(tapped({ ...heard("blocks", 9000), replay: true }));
+  recording.add(tapped({ ...received("blocks", 9000), replay: true }));
   assert.equal(recording.latency(T0), undefined);
-  recording.add(tapped(heard("blocks", 40)), -30);
+  recording.add(tapped(received("blocks", 40)), -30);
   assert.deepEqual(recording.latency(T0), { p50: 10, p95: 10, max: 10 });
 });
 
@@ -126,15 +126,15 @@ Deno.test("a filter looks at type, channel and content, newest first", () => {
 
 Deno.test("what was exported is read again, anything else is refused", () => {
   const recording = new Recording();
-  recording.add(tapped(heard("blocks", 4)));
+  recording.add(tapped(received("blocks", 4)));
   recording.add(tapped({ type: "ping", payload: {} }, { direction: "out" }));
   const exported = recording.export(null, T0);
   const read = Recording.read(JSON.stringify(exported));
-  const told = ({ messages }: Recording) =>
+  const contentOf = ({ messages }: Recording) =>
     messages.map(({ at, direction, type, channel, frame }) => (
       { at, direction, type, channel, frame }
     ));
-  assert.deepEqual(told(read), told(recording));
+  assert.deepEqual(contentOf(read), contentOf(recording));
 
   const [message] = exported.messages;
   const having = (messages: unknown) =>
@@ -425,7 +425,7 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
       onPage(async (page) => {
         const recording = new Recording();
         for (let i = 1; i <= 3; i++) {
-          const frame = { ...heard("blocks", 5), seq: i };
+          const frame = { ...received("blocks", 5), seq: i };
           recording.add(tapped(frame, { at: T0 + i }));
         }
         const exported = JSON.stringify(recording.export(null, T0));
@@ -464,7 +464,7 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
   );
 
   await t.step(
-    "is worked by keys that the page does not hear",
+    "is operated by keys that the page does not receive",
     () =>
       onPage(async (page) => {
         await page.goto(url);

@@ -152,7 +152,7 @@ Deno.test("under StrictMode components share one connection, one handler each", 
   assert.equal(renders, 0, "no render for a message");
 });
 
-Deno.test("one of two leaves: the channel stays until nobody holds it", async () => {
+Deno.test("one of two leaves: the channel stays until no component holds it", async () => {
   await using parts = setup();
   await parts.render([
     createElement(Blocks, { key: 1 }),
@@ -173,7 +173,7 @@ function Connected() {
   return null;
 }
 
-Deno.test("the connection ends a moment after the last unmount, and begins anew", async () => {
+Deno.test("the connection ends a moment after the last unmount, and starts again", async () => {
   await using parts = setup();
   await parts.render(createElement(Blocks));
   await parts.render(null);
@@ -348,7 +348,7 @@ Deno.test("two users on one page have two connections", async () => {
   assert.equal(peers.length, 2);
 });
 
-Deno.test("disconnect() is counted: the last component to say so ends the connection", async () => {
+Deno.test("disconnect() is counted: the last component ends the connection", async () => {
   await using parts = setup();
   const hooks = new Map<string, WebSocketHook>();
   const Named = ({ name }: { name: string }) => {
