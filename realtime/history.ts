@@ -26,6 +26,8 @@ export const MAX_ANSWER_BYTES = 768 * 1024;
 export const MAX_PAGES_AT_ONCE = 4;
 /** Most pages that wait to be read. */
 export const MAX_PAGES_WAITING = 1_000;
+/** Most pages that wait to be read for one address. */
+export const MAX_PAGES_WAITING_PER_ADDRESS = 64;
 
 /** Most latest states kept in memory. */
 export const MAX_CACHED_STATES = 1_000;
@@ -59,6 +61,7 @@ export class History {
   readonly #turns = new Turns({
     atOnce: MAX_PAGES_AT_ONCE,
     waiting: MAX_PAGES_WAITING,
+    waitingEach: MAX_PAGES_WAITING_PER_ADDRESS,
   });
 
   /** Reads through `hub`. */
@@ -71,13 +74,15 @@ export class History {
    * else the newest, or those before a position.
    *
    * @param query checked already.
-   * @param caller whose right to read counts.
+   * @param principal whose right to read counts.
+   * @param address whose share of the line to the log it takes.
    * @throws {Refusal} `UNKNOWN_CHANNEL`, `FORBIDDEN`, `INVALID_PAYLOAD` for
    * positions of another epoch, `STORE_UNAVAILABLE`.
    */
   async query(
     { channel: asked, after, before, limit }: CommandPayload<"query">,
     principal: Principal,
+    address = "",
   ): Promise<ReplyPayload<"query_result">> {
     const channel = requireChannel(asked);
     requireReading(principal, channel);
@@ -85,8 +90,9 @@ export class History {
     if (!isLogged(channel)) {
       throw new Refusal("INVALID_PAYLOAD", `${name} keeps no history`);
     }
-    return await this.#turns.run(() =>
-      this.#page(name, { after, before, limit })
+    return await this.#turns.run(
+      address,
+      () => this.#page(name, { after, before, limit }),
     );
   }
 
@@ -137,17 +143,23 @@ export class History {
    *
    * @param key `block:<height or id>`, `transaction:<id>`, `validator:<id>`,
    * `node:<id>` or `channel:<name>`.
-   * @param caller whose right to read counts.
+   * @param principal whose right to read counts.
+   * @param address whose share of the line to the log it takes.
    * @returns the event, or `null` when none is known.
    * @throws {Refusal} `INVALID_PAYLOAD` for a key of no known kind,
    * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `STORE_UNAVAILABLE`.
    */
-  async latest(key: string, principal: Principal): Promise<Data | null> {
+  async latest(
+    key: string,
+    principal: Principal,
+    address = "",
+  ): Promise<Data | null> {
     const [kind, rest] = split(key);
     if (kind === "channel") {
       const { events } = await this.query(
         { channel: rest, limit: 1 },
         principal,
+        address,
       );
       return events[0] ?? null;
     }

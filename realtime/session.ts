@@ -61,6 +61,8 @@ export interface SessionParts extends VerbParts {
 
 /** Admits the frames of one connection and authenticates its tokens. */
 export interface SessionGuard {
+  /** The client's address or network, whose share of common bounds it takes. */
+  readonly address: string;
   /**
    * Milliseconds until the caller's next frame is admitted; 0: now.
    *
@@ -136,6 +138,7 @@ export class Session implements Connection {
     });
     this.#verbs = new Verbs(parts, {
       principal: () => this.#principal,
+      address: options.guard.address,
       outbox: this.#outbox,
       isOpen: () => this.#state !== "closed",
       reply: (type, payload, ref) => this.#reply(type, payload, ref),

@@ -14,12 +14,20 @@ export interface TurnsOptions {
   readonly atOnce: number;
   /** Most work that waits. */
   readonly waiting: number;
+  /** Most work of one caller that waits. */
+  readonly waitingEach: number;
+}
+
+/** Work that waits. */
+interface Waiting {
+  readonly caller: string;
+  readonly begin: () => void;
 }
 
 /** Runs so much work at once; the rest waits in the order of arrival. */
 export class Turns {
   readonly #options: TurnsOptions;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Waiting[] = [];
   #running = 0;
 
   /** Nothing runs yet. */
@@ -30,28 +38,33 @@ export class Turns {
   /**
    * Runs `work` when it is its turn.
    *
+   * @param caller whose share of the line it takes.
    * @throws {Refusal} `STORE_UNAVAILABLE` when too much waits; what `work`
    * throws.
    */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    const { atOnce, waiting } = this.#options;
-    if (this.#running < atOnce) this.#running++;
-    else if (this.#waiting.length < waiting) {
-      await new Promise<void>((begin) => this.#waiting.push(begin));
-    } else {
+  async run<T>(caller: string, work: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#options.atOnce) this.#running++;
+    else await this.#wait(caller);
+    try {
+      return await work();
+    } finally {
+      // A turn is handed on, so that none who comes now overtakes.
+      const next = this.#waiting.shift();
+      if (next) next.begin();
+      else this.#running--;
+    }
+  }
+
+  async #wait(caller: string): Promise<void> {
+    const { waiting, waitingEach } = this.#options;
+    const own = this.#waiting.filter((it) => it.caller === caller).length;
+    if (this.#waiting.length >= waiting || own >= waitingEach) {
       throw new Refusal(
         "STORE_UNAVAILABLE",
         "Too many pages are asked for at once; try again",
         { retryAfterMs: RETRY_MS },
       );
     }
-    try {
-      return await work();
-    } finally {
-      // A turn is handed on, so that none who comes now overtakes.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
-    }
+    await new Promise<void>((begin) => this.#waiting.push({ caller, begin }));
   }
 }

@@ -39,6 +39,8 @@ export interface VerbParts {
 export interface Caller {
   /** Whose rights count now. */
   principal(): Principal;
+  /** Its address, whose share of common bounds it takes. */
+  readonly address: string;
   /** Holds its subscriptions. */
   readonly outbox: Outbox;
   /** Whether it is still open, after waiting for the log. */
@@ -147,8 +149,9 @@ export class Verbs {
   }
 
   async #requestData(key: string, ref: string | undefined): Promise<void> {
+    const { address } = this.#caller;
     const principal = this.#caller.principal();
-    const data = await this.#parts.history.latest(key, principal);
+    const data = await this.#parts.history.latest(key, principal, address);
     this.#caller.reply("data_response", { key, data }, ref);
   }
 
@@ -156,8 +159,9 @@ export class Verbs {
     query: CommandPayload<"query">,
     ref: string | undefined,
   ): Promise<void> {
+    const { address } = this.#caller;
     const principal = this.#caller.principal();
-    const result = await this.#parts.history.query(query, principal);
+    const result = await this.#parts.history.query(query, principal, address);
     this.#caller.reply("query_result", result, ref);
   }
 }

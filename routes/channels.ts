@@ -102,12 +102,16 @@ export function channelRoutes(
           seq: at.seq,
         });
         return c.json(
-          await history.query({
-            channel: name,
-            limit,
-            ...(after ? { after: await whole(after) } : {}),
-            ...(before ? { before: await whole(before) } : {}),
-          }, principal),
+          await history.query(
+            {
+              channel: name,
+              limit,
+              ...(after ? { after: await whole(after) } : {}),
+              ...(before ? { before: await whole(before) } : {}),
+            },
+            principal,
+            c.get("visitor")!.bucket,
+          ),
         );
       },
     }),

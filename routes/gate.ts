@@ -219,6 +219,7 @@ export class Gate implements Disposable {
   guard(visitor: Visitor): SessionGuard {
     const wait = this.#budgets.ofConnection(visitor);
     return {
+      address: visitor.bucket,
       admit: (principal, count = 1) => isTrusted(principal) ? 0 : wait(count),
       authenticate: (token) => this.#identify(token, visitor),
       refused: (code, isFinal) => {

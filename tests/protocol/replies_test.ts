@@ -122,6 +122,7 @@ async function serve(
     principal: principalOf("anonymous"),
     codec: JSON_CODEC,
     guard: {
+      address: "192.0.2.1",
       admit: () => 0,
       refused: () => {},
       authenticate: (token) => {

@@ -86,6 +86,7 @@ function bench(
     principal: principalOf(as, clock.now()),
     codec: JSON_CODEC,
     guard: {
+      address: "192.0.2.1",
       admit: () => fate.admit,
       authenticate: async (token) => {
         if (fate.tokenMs > 0) {

@@ -213,6 +213,7 @@ class Client {
       principal: ANYBODY,
       codec: JSON_CODEC,
       guard: {
+        address: "192.0.2.1",
         admit: () => 0,
         authenticate: () => Promise.resolve(ANYBODY),
         refused: () => {},
