@@ -32,15 +32,20 @@ export const POSTGRES_LIMITS: StoreLimits = {
 
 /** What a commit is made of. */
 export interface CommitParts {
+  /** What must not have changed. */
   readonly checks: readonly Check[];
+  /** What is written; `ms` is the lifetime, `null` for good. */
   readonly sets: readonly {
     readonly name: Uint8Array;
     readonly bytes: Uint8Array;
     readonly kind: ValueKind;
     readonly ms: number | null;
   }[];
+  /** What is added to counters. */
   readonly sums: readonly { readonly name: Uint8Array; readonly by: bigint }[];
+  /** Encoded keys that are deleted. */
   readonly deletes: readonly Uint8Array[];
+  /** What listeners of all instances receive with the commit. */
   readonly announcement: string | null;
 }
 
