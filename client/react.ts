@@ -64,8 +64,8 @@ interface Holder {
   auth?: Auth | undefined;
   /** Whether the server may not know that token yet. */
   isRenewed?: boolean;
-  /** Its positions on the connection of another user. */
-  positions?: ClientState["channels"] | undefined;
+  /** Its positions on the connection of another user, until it joins again. */
+  readonly positions: Map<string, Position>;
 }
 
 /** One connection and the components that hold it. */
@@ -161,16 +161,23 @@ class Shared {
     };
   };
 
-  /** Counts a mounted component. */
+  /** Counts a mounted component; it is not bound by what others ended. */
   add(holder: Holder): void {
     this.#holders.add(holder);
+    const { status, connectionError } = this.client.state;
+    const isAllAway = this.#away.size > 0 && status === "closed";
+    if (isAllAway && !connectionError) this.client.connect();
   }
 
   /** No longer counts it; it keeps its positions. */
   remove(holder: Holder): void {
     this.#holders.delete(holder);
     this.#away.delete(holder);
-    holder.positions = this.#client?.state.channels;
+    const channels = this.#client?.state.channels ?? {};
+    for (const [name, holders] of this.#joins) {
+      const position = positionIn(channels, name);
+      if (position && holders.has(holder)) holder.positions.set(name, position);
+    }
     this.leave(holder);
     this.#endIfUnused();
   }
@@ -196,7 +203,8 @@ class Shared {
   join(holder: Holder, channel: string, options?: JoinOptions): void {
     const holders = this.#joins.get(channel) ?? new Set();
     this.#joins.set(channel, holders.add(holder));
-    const after = positionIn(holder, channel);
+    const after = holder.positions.get(channel);
+    holder.positions.delete(channel);
     this.client.joinChannel(channel, options ?? (after && { after }));
   }
 
@@ -237,13 +245,13 @@ class Shared {
 
 const shared = new Map<string, Shared>();
 
-/** The position of a component in a channel before its user changed. */
+/** The position in a channel that is named by its name or alias. */
 function positionIn(
-  { positions = {} }: Holder,
-  channel: string,
+  channels: ClientState["channels"],
+  name: string,
 ): Position | undefined {
-  const { epoch = null, seq = null } = positions[channel] ??
-    Object.values(positions).find(({ alias }) => alias === channel) ?? {};
+  const { epoch = null, seq = null } = channels[name] ??
+    Object.values(channels).find(({ alias }) => alias === name) ?? {};
   return epoch === null || seq === null ? undefined : { epoch, seq };
 }
 
@@ -287,7 +295,7 @@ function userOf(token: Auth["token"]): string {
  * functions count as one user's, and the latest given is used.
  */
 export function useWebSocket(options: Options = {}): WebSocketHook {
-  const [holder] = useState((): Holder => ({}));
+  const [holder] = useState((): Holder => ({ positions: new Map() }));
   const latest = sharedFor(options);
   latest.render(holder, options);
   const state = useSyncExternalStore(

@@ -38,16 +38,19 @@ class Peer {
     const frame = JSON.parse(text);
     this.sent.push(frame);
     if (frame.type !== "subscribe") return;
-    const [{ channel = frame.payload.channels[0], after }] =
-      frame.payload.channels;
-    const seq = after?.seq ?? 0;
-    const joined = { channel, epoch: "e", seq, recovered: true };
+    const channels = frame.payload.channels.map(
+      (each: string | { channel: string; after?: { seq: number } }) =>
+        typeof each === "string"
+          ? { channel: each, epoch: "e", seq: 0, recovered: true }
+          : {
+            channel: each.channel,
+            epoch: "e",
+            seq: each.after?.seq ?? 0,
+            recovered: true,
+          },
+    );
     queueMicrotask(() =>
-      this.say(
-        "subscribed",
-        { channels: [joined], rejected: [] },
-        frame.id,
-      )
+      this.say("subscribed", { channels, rejected: [] }, frame.id)
     );
   }
   close(): void {
@@ -333,6 +336,58 @@ Deno.test("another user is another connection, which continues where the compone
   await act(() => parts.peer().block(2));
   assert.deepEqual(heights, [1, 2]);
   await tick(LINGER_MS);
+  assert.equal(parts.open(), 1);
+});
+
+Deno.test("positions are handed over once, and only of channels that the component joined", async () => {
+  await using parts = setup();
+  const Other = ({ user }: { user: string }) => {
+    const { joinChannel } = hook = useWebSocket({
+      ...options,
+      auth: { token: token(user, 1) },
+    });
+    useEffect(() => joinChannel("nodes"), [joinChannel]);
+    return null;
+  };
+  const all = (user: string) => [
+    createElement(Chosen, {
+      key: 1,
+      of: { auth: { token: token("alice", 1) } },
+    }),
+    createElement(Other, { key: 2, user }),
+  ];
+  await parts.render(all("alice"));
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  await act(() => parts.peer().block(1));
+  await parts.render(all("bob"));
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  const asked = () =>
+    parts.peer().of("subscribe").map(({ payload }) => payload.channels);
+  const nodes = { channel: "nodes", after: { epoch: "e", seq: 0 } };
+  assert.deepEqual(asked(), [[nodes]]);
+  await act(async () => await hook.joinChannel("blocks"));
+  await act(() => hook.leaveChannel("nodes"));
+  await tick(LINGER_MS);
+  await act(async () => await hook.joinChannel("nodes"));
+  await tick(0);
+  assert.deepEqual(asked(), [[nodes], ["blocks"], ["nodes"]]);
+});
+
+Deno.test("a component that mounts while all others are disconnected connects", async () => {
+  await using parts = setup();
+  await parts.render([createElement(Chosen, { key: 1 })]);
+  await act(async () => await parts.peer().welcome());
+  await act(() => hook.disconnect());
+  assert.equal(parts.open(), 0);
+  await parts.render([
+    createElement(Chosen, { key: 1 }),
+    createElement(Connected, { key: 2 }),
+  ]);
+  await tick(0);
   assert.equal(parts.open(), 1);
 });
 
