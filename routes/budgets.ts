@@ -4,6 +4,7 @@
  * @module
  */
 import type { Context } from "hono";
+import type { Clock } from "../platform/clock.ts";
 import { systemRandom } from "../platform/random.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { Budget } from "../security/budget.ts";
@@ -37,8 +38,8 @@ export interface BudgetsParts {
   limits: Readonly<Record<LimitName, RateLimit>>;
   /** Length of their window, in milliseconds. */
   windowMs: number;
-  /** Reads the time, in epoch milliseconds. */
-  now: () => number;
+  /** Time: when blocks end, and how fast budgets fill. */
+  clock: Pick<Clock, "now" | "monotonic">;
   /** Uniform in [0, 1), for {@link VIOLATIONS_PER_LIMIT}. */
   random?: () => number;
 }
@@ -108,7 +109,7 @@ export class Budgets {
    * admitted; 0 when they are now.
    */
   ofConnection({ bucket }: Visitor): (count: number) => number {
-    const { limits, windowMs, now } = this.#parts;
+    const { limits, windowMs, clock } = this.#parts;
     // Where an address may send more, each of its connections may.
     const ofAddress = limits.messages.peek(bucket).limit * 1_000 / windowMs;
     const perSecond = Math.max(
@@ -116,6 +117,7 @@ export class Budgets {
       ofAddress / CONNECTION_SHARE,
     );
     const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
+    const now = () => clock.monotonic();
     const own = new Budget({ burst, perSecond, now });
     return (count) => own.take(count) || limits.messages.take(bucket, count);
   }

@@ -281,7 +281,7 @@ export class Gate implements Disposable {
   }
 
   #blocked(block: Block): Refusal {
-    const retryAfterMs = Math.max(1, block.until - this.#parts.now());
+    const retryAfterMs = Math.max(1, block.until - this.#parts.clock.now());
     return new Refusal("IP_BLOCKED", sentenceOf(block), { retryAfterMs });
   }
 

@@ -6,7 +6,9 @@
 import { z } from "zod";
 import { isReady } from "../monitoring/readiness.ts";
 import type { Readiness } from "../monitoring/readiness.ts";
+import type { Clock } from "../platform/clock.ts";
 import { SERVICE_VERSION } from "../platform/version.ts";
+import { Budget } from "../security/budget.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -14,10 +16,19 @@ import type { Route } from "./route.ts";
 export interface HealthParts {
   /** Judges whether the instance is ready. */
   readiness: Pick<Readiness, "check">;
+  /** Paces the looks at the parts. */
+  clock: Pick<Clock, "monotonic">;
 }
 
+/**
+ * Most looks at the parts in a second: each writes to the store, and `/ready`
+ * refuses no caller. More callers get the newest answer.
+ */
+export const MAX_LOOKS_PER_SECOND = 10;
+
 /** Declares `GET /health` and `GET /ready`. */
-export function healthRoutes({ readiness }: HealthParts): Route[] {
+export function healthRoutes({ readiness, clock }: HealthParts): Route[] {
+  const look = paced(clock, () => readiness.check());
   return [
     route({
       method: "get",
@@ -57,11 +68,28 @@ export function healthRoutes({ readiness }: HealthParts): Route[] {
         };
       },
       async handle(c) {
-        const checks = await readiness.check();
+        const checks = await look();
         const ready = isReady(checks);
         const degraded = Object.values(checks).some((it) => it.degraded);
         return c.json({ ready, degraded, checks }, ready ? 200 : 503);
       },
     }),
   ];
+}
+
+/** Does `work` so often; callers in between get the newest result. */
+function paced<T>(
+  clock: HealthParts["clock"],
+  work: () => Promise<T>,
+): () => Promise<T> {
+  const budget = new Budget({
+    burst: MAX_LOOKS_PER_SECOND,
+    perSecond: MAX_LOOKS_PER_SECOND,
+    now: () => clock.monotonic(),
+  });
+  let newest: Promise<T> | undefined;
+  return () => {
+    if (!newest || budget.take() === 0) newest = work();
+    return newest;
+  };
 }

@@ -295,7 +295,7 @@ export function createService(options: ServiceOptions): Service {
     identify: identifier(tokens, revocations),
     inService: (what) => drain.admit(what),
     securityLog,
-    now: () => clock.now(),
+    clock,
   });
 
   const writeProbe = new WriteProbe(kv, clock);

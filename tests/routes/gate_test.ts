@@ -340,6 +340,11 @@ Deno.test("one connection may send a burst, then so much a second; a batch costs
   }
   assert.equal(guard.admit(user, 100), 0);
   assert.equal(guard.admit(user), 10);
+  // A step of the wall clock fills no budget, and empties none.
+  clock.stepWall(3_600_000);
+  assert.equal(guard.admit(user), 10);
+  clock.stepWall(-7_200_000);
+  assert.equal(guard.admit(user), 10);
   assert.equal(guard.admit(principal("publisher"), 1_000), 0);
   clock.advance(10);
   assert.equal(guard.admit(user), 0);

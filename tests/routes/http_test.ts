@@ -4,7 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { connect as dial } from "node:net";
+import { Hono } from "hono";
+import { healthRoutes, MAX_LOOKS_PER_SECOND } from "../../routes/health.ts";
 import type { Env } from "../../routes/http.ts";
+import { mount } from "../../routes/route.ts";
+import { Unread } from "../../routes/unread.ts";
+import { ManualClock } from "../fakes/clock.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -534,4 +539,28 @@ Deno.test("a publisher's or admin's token passes an automatic block, no other, a
   await blocks.blockIP(ip, { by: "operator" });
   assert.equal(await ask("/api/channels", await tokenOf("publisher")), 403);
   assert.equal(await ask("/api/admin/blocks", await tokenOf("admin")), 200);
+});
+
+Deno.test("however often readiness is asked for, its parts are looked at so often", async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const check = () =>
+    Promise.resolve({ store: { ok: true, detail: `look ${++looks}` } });
+  const app = new Hono<Env>();
+  await using service = await openTestService();
+  mount(app, healthRoutes({ readiness: { check }, clock } as never), {
+    gate: service.gate,
+    unread: new Unread(clock),
+  });
+  const ask = async () => {
+    const response = await app.request("/ready");
+    assert.equal(response.status, 200);
+    return (await response.json()).checks.store.detail;
+  };
+  const seen: string[] = [];
+  for (let i = 0; i < 100; i++) seen.push(await ask());
+  assert.equal(looks, MAX_LOOKS_PER_SECOND + 1);
+  assert.equal(seen.at(-1), `look ${looks}`);
+  clock.advance(1_000 / MAX_LOOKS_PER_SECOND);
+  assert.equal(await ask(), `look ${MAX_LOOKS_PER_SECOND + 2}`);
 });
