@@ -3,6 +3,7 @@
  * right code, and the service goes on serving everybody else.
  */
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import {
   exportJWK,
   exportSPKI,
@@ -672,6 +673,43 @@ browserTest(
     }
   },
 );
+
+/** Requests for connections that stay. */
+const STAYING = {
+  handshakes: [
+    "GET /ws HTTP/1.1",
+    "Host: 127.0.0.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "",
+    "",
+  ].join("\r\n"),
+  "event streams": [
+    "GET /sse?channels=blocks HTTP/1.1",
+    "Host: 127.0.0.1",
+    "",
+    "",
+  ].join("\r\n"),
+};
+
+for (const [what, request] of Object.entries(STAYING)) {
+  Deno.test(`${what} that are reset at once leave nothing behind`, async () => {
+    await using server = await TestServer.start();
+    await using witness = await Witness.call(server);
+    for (let i = 0; i < 200; i++) {
+      const socket = connect(server.port, "127.0.0.1");
+      socket.on("error", () => {});
+      await new Promise((resolve) => socket.on("connect", resolve));
+      socket.write(request);
+      await pause(i % 3);
+      socket.resetAndDestroy();
+    }
+    await gone(server, 1);
+    await witness.serves();
+  });
+}
 
 const HTML = { "content-type": "text/html" };
 
