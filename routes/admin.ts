@@ -261,6 +261,10 @@ function eventRoute({ securityLog, instances }: AdminParts): Route {
         description: "Most events answered",
         example: 50,
       }),
+      orders: z.enum(["true", "false"]).default("false").meta({
+        description: "Whether to answer operators' orders only",
+        example: "true",
+      }),
     }),
     describe: () => ({
       tag: "admin",
@@ -273,8 +277,9 @@ function eventRoute({ securityLog, instances }: AdminParts): Route {
       }],
       refuses: ["INVALID_PAYLOAD"],
     }),
-    async handle(c, { query: { limit } }) {
-      const events = await securityLog.latest(limit);
+    async handle(c, { query: { limit, orders } }) {
+      const ordersOnly = orders === "true";
+      const events = await securityLog.latest(limit, { ordersOnly });
       // Events are of all instances; counts begin and end with one.
       const { id: instance } = instances;
       return c.json({ events, instance, counts: securityLog.counts() });

@@ -59,10 +59,15 @@ export function refusedOrders(
     securityLog.record({
       kind: "refused",
       reason: Refusal.of(c.error).code,
-      by: nameOf(principal),
+      // An order of someone who may not give any is noise.
+      [isOperator(principal) ? "by" : "user"]: nameOf(principal),
       detail: `${method} ${path}`,
     });
   };
+}
+
+function isOperator({ identity }: Principal): boolean {
+  return identity.role === "admin";
 }
 
 /** The operator, as the security log names it. */

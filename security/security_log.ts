@@ -1,20 +1,29 @@
 /**
- * What happened at the guards: kept for operators, bounded, and never waited
- * for.
+ * What happened at the guards, and what operators ordered: kept for operators,
+ * bounded, and never waited for. Orders have a ring of their own, which no
+ * caller can fill.
  *
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import { retryWhileBusy } from "../platform/retry.ts";
-import { isBusy } from "../store/store.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { CommitResult, Key, Selector, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import { AUTOMATIC } from "./block_list.ts";
+import { bucketOf } from "./client_ip.ts";
+import { EventRing, RING_BATCH } from "./event_ring.ts";
 
-/** Most events kept, by all isolates together; the oldest make room. */
+/** Most events kept besides orders; the oldest make room. */
 export const MAX_SECURITY_EVENTS = 10_000;
 /** How long an event is kept at most, in milliseconds. */
 export const SECURITY_EVENT_LIFE_MS = 30 * 24 * 3_600_000;
-/** Most different events that wait to be written; more are only counted. */
+/**
+ * Most orders kept: so many that they are kept by time, unless an operator's
+ * token is misused.
+ */
+export const MAX_ORDERS = 100_000;
+/** How long an order is kept, in milliseconds: a year. */
+export const ORDER_LIFE_MS = 366 * 24 * 3_600_000;
+/** Most different events, and most orders, that wait to be written. */
 export const MAX_WAITING_EVENTS = 1_000;
 /** Most events that {@link SecurityLog.latest} returns. */
 export const MAX_LATEST_EVENTS = 1_000;
@@ -24,10 +33,6 @@ export const MAX_COUNTED_REASONS = 200;
 export const LOG_FLUSH_MS = 500;
 /** Longest text in an event, in characters; more is cut off. */
 export const MAX_EVENT_TEXT_LENGTH = 200;
-/** Most events of one commit: well below KV's 800 KiB and 1,000 mutations. */
-const BATCH = 100;
-/** Tries in a row when isolates write at once. */
-const TRIES = 10;
 
 /** What can happen. */
 export type SecurityEventKind =
@@ -51,7 +56,7 @@ export interface SecurityReport {
   readonly ip?: string | undefined;
   /** The user concerned, when known. */
   readonly user?: string | undefined;
-  /** Who did it, for what operators do. */
+  /** The operator whose order it was; {@link AUTOMATIC} for the service itself. */
   readonly by?: string | undefined;
   /** A sentence for a person. */
   readonly detail?: string | undefined;
@@ -67,7 +72,7 @@ export interface SecurityEvent extends SecurityReport {
   readonly count: number;
 }
 
-/** How often something happened on this isolate since its start. */
+/** How often something happened on this instance since its start. */
 export interface SecurityCount {
   /** What happened. */
   readonly kind: SecurityEventKind;
@@ -81,108 +86,111 @@ export interface SecurityCount {
 export interface SecurityLogOptions {
   /** Holds the events; stays the caller's to close. */
   readonly kv: Store;
-  /** Tells the time and paces the writing. */
+  /** Instants of events, pace of the writing. */
   readonly clock: Clock;
-  /** Most events kept; the same on all isolates. */
+  /** Most events kept besides orders; the same on all instances. */
   readonly maxEvents?: number;
   /** How often events are written, in milliseconds. */
   readonly flushMs?: number;
 }
 
-/**
- * The log of security events, shared by all isolates: a ring of numbered
- * places in KV, so that its size is bounded by construction.
- */
-export class SecurityLog {
-  readonly #kv: Store;
+/** The log of security events, shared by all instances. */
+export class SecurityLog implements AsyncDisposable {
   readonly #clock: Clock;
-  readonly #maxEvents: number;
   readonly #flushMs: number;
-  readonly #waiting = new Map<string, SecurityEvent>();
+  readonly #events: Recorder;
+  readonly #orders: Recorder;
   readonly #counts = new Map<string, SecurityCount & { count: number }>();
-  #dropped = 0;
   #order = 0;
-  #flushing: Promise<void> | undefined;
-  #isAway = false;
   #timer: Disposable | undefined;
   #isDisposed = false;
 
   /** Prepares to write; nothing runs while nothing happens. */
   constructor(options: SecurityLogOptions) {
-    this.#kv = options.kv;
-    this.#clock = options.clock;
-    this.#maxEvents = options.maxEvents ?? MAX_SECURITY_EVENTS;
+    const { kv, clock } = options;
+    this.#clock = clock;
     this.#flushMs = options.flushMs ?? LOG_FLUSH_MS;
+    this.#events = new Recorder(
+      new EventRing({
+        kv,
+        clock,
+        name: "security",
+        maxEvents: options.maxEvents ?? MAX_SECURITY_EVENTS,
+        lifeMs: SECURITY_EVENT_LIFE_MS,
+      }),
+    );
+    this.#orders = new Recorder(
+      new EventRing({
+        kv,
+        clock,
+        name: "operator",
+        maxEvents: MAX_ORDERS,
+        lifeMs: ORDER_LIFE_MS,
+      }),
+    );
   }
 
   /** `degraded` while events cannot be written. */
   get state(): "ok" | "degraded" {
-    return this.#isAway ? "degraded" : "ok";
+    return this.#events.isAway || this.#orders.isAway ? "degraded" : "ok";
   }
 
   /** How many events were counted but will never be in the log. */
   get dropped(): number {
-    return this.#dropped;
+    return this.#events.dropped + this.#orders.dropped;
   }
 
   /**
-   * Notes an event, at once; it is written within {@link LOG_FLUSH_MS}. The
-   * same report repeated meanwhile becomes one event with a count; what
-   * operators do is noted each time.
+   * Records an event, at once; it is written within {@link LOG_FLUSH_MS}. What
+   * one caller (IPv6: one /64) repeats meanwhile becomes one event with a
+   * count; every order of an operator is one of its own.
    *
    * @param report what happened; texts beyond {@link MAX_EVENT_TEXT_LENGTH}
    * are cut off.
    */
   record(report: SecurityReport): void {
     const now = this.#clock.now();
-    const said = trimmed(report);
-    this.#count(said);
-    const key = JSON.stringify([
-      said.kind,
-      said.reason,
-      said.ip,
-      said.user,
-      said.by,
-      said.by === undefined ? "" : this.#order++,
-    ]);
-    const same = this.#waiting.get(key);
-    if (same) {
-      this.#waiting.set(key, { ...same, lastAt: now, count: same.count + 1 });
-    } else if (this.#waiting.size >= MAX_WAITING_EVENTS) {
-      this.#dropped++;
-    } else {
-      this.#waiting.set(key, { ...said, at: now, lastAt: now, count: 1 });
+    const isOrder = report.by !== undefined && report.by !== AUTOMATIC;
+    const { ip } = report;
+    // An order names what it is about to the letter.
+    const caller = isOrder || ip === undefined ? {} : { ip: bucketOf(ip) };
+    const event = trimmed({ ...report, ...caller });
+    this.#count(event);
+    if (isOrder) this.#orders.add(String(this.#order++), event, now);
+    else {
+      const { kind, reason, ip, user, by } = event;
+      this.#events.add(
+        JSON.stringify([kind, reason, ip, user, by]),
+        event,
+        now,
+      );
     }
     this.#plan();
   }
 
-  /** How often each thing happened on this isolate since its start, at once. */
+  /** How often each thing happened on this instance since its start, at once. */
   counts(): SecurityCount[] {
     return [...this.#counts.values()].map((count) => ({ ...count }));
   }
 
   /**
-   * The latest events of all isolates, latest first.
+   * The latest events of all instances, orders among them, latest first.
    *
    * @param limit how many at most, 1 to {@link MAX_LATEST_EVENTS}.
-   * @throws {Refusal} `STORE_UNAVAILABLE` when KV is away.
+   * @param options `ordersOnly`: leaves out all but operators' orders.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when the store is away.
    */
-  async latest(limit = 100): Promise<SecurityEvent[]> {
+  async latest(
+    limit = 100,
+    { ordersOnly = false }: { readonly ordersOnly?: boolean } = {},
+  ): Promise<SecurityEvent[]> {
     const most = Math.max(1, Math.min(Math.floor(limit), MAX_LATEST_EVENTS));
     try {
       await this.flush();
-      const { value } = await this.#kv.get<number>(HEAD);
-      const next = (value ?? 0) % this.#maxEvents;
-      const newer = await this.#read(
-        { prefix: RING, end: [...RING, next] },
-        most,
-      );
-      const older = newer.length === most ? [] : await this.#read(
-        { prefix: RING, start: [...RING, next] },
-        most - newer.length,
-      );
-      const oldest = this.#clock.now() - SECURITY_EVENT_LIFE_MS;
-      return [...newer, ...older].filter(({ lastAt }) => lastAt > oldest);
+      const orders = await this.#orders.latest(most);
+      if (ordersOnly) return orders;
+      const events = await this.#events.latest(most);
+      return merged(orders, events).slice(0, most);
     } catch (cause) {
       throw new Refusal(
         "STORE_UNAVAILABLE",
@@ -194,9 +202,8 @@ export class SecurityLog {
 
   /** Writes what waits; done by itself. Never rejects. */
   async flush(): Promise<void> {
-    this.#flushing ??= this.#writeWaiting()
-      .finally(() => this.#flushing = undefined);
-    await this.#flushing;
+    await this.#orders.flush();
+    await this.#events.flush();
   }
 
   /** Writes what waits, and stops. */
@@ -212,7 +219,7 @@ export class SecurityLog {
     this.#timer = this.#clock.after(this.#flushMs, () => {
       this.#timer = undefined;
       void this.flush().then(() => {
-        if (this.#waiting.size > 0) this.#plan();
+        if (this.#orders.isWaiting || this.#events.isWaiting) this.#plan();
       });
     });
   }
@@ -231,14 +238,58 @@ export class SecurityLog {
     if (count) count.count++;
     else this.#counts.set(key, { kind, reason, count: 1 });
   }
+}
+
+/** Events on their way to a ring, at most {@link MAX_WAITING_EVENTS}. */
+class Recorder {
+  readonly #ring: EventRing<SecurityEvent>;
+  readonly #waiting = new Map<string, SecurityEvent>();
+  #flushing: Promise<void> | undefined;
+  #isAway = false;
+  #dropped = 0;
+
+  constructor(ring: EventRing<SecurityEvent>) {
+    this.#ring = ring;
+  }
+
+  /** Whether the latest events could not be written. */
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** @param key the same for what is one event. */
+  add(key: string, report: SecurityReport, now: number): void {
+    const same = this.#waiting.get(key);
+    if (same) {
+      this.#waiting.set(key, { ...same, lastAt: now, count: same.count + 1 });
+    } else if (this.#waiting.size >= MAX_WAITING_EVENTS) this.#dropped++;
+    else this.#waiting.set(key, { ...report, at: now, lastAt: now, count: 1 });
+  }
+
+  latest(most: number): Promise<SecurityEvent[]> {
+    return this.#ring.latest(most);
+  }
+
+  async flush(): Promise<void> {
+    this.#flushing ??= this.#writeWaiting()
+      .finally(() => this.#flushing = undefined);
+    await this.#flushing;
+  }
 
   async #writeWaiting(): Promise<void> {
     while (this.#waiting.size > 0) {
-      const batch = [...this.#waiting.entries().take(BATCH)];
+      const batch = [...this.#waiting.entries().take(RING_BATCH)];
       // What repeats from now on is another event.
       for (const [key] of batch) this.#waiting.delete(key);
-      const events = batch.map(([, event]) => event);
-      if (await this.#write(events)) continue;
+      if (await this.#ring.write(batch.map(([, event]) => event))) continue;
       this.#isAway = true;
       this.#putBack(batch);
       return;
@@ -260,54 +311,15 @@ export class SecurityLog {
       }
     }
   }
-
-  async #write(events: readonly SecurityEvent[]): Promise<boolean> {
-    try {
-      for (let i = 0; i < TRIES; i++) {
-        const { ok } = await retryWhileBusy(
-          { clock: this.#clock, isBusy },
-          () => this.#commit(events),
-        );
-        if (ok) return true;
-      }
-    } catch {
-      // They are kept and written when KV is back.
-    }
-    return false;
-  }
-
-  async #commit(
-    events: readonly SecurityEvent[],
-  ): Promise<CommitResult> {
-    const head = await this.#kv.get<number>(HEAD);
-    const first = head.value ?? 0;
-    const commit = this.#kv.atomic().check(head)
-      .set(HEAD, first + events.length);
-    events.forEach((event, n) => {
-      commit.set([...RING, (first + n) % this.#maxEvents], event, {
-        expireIn: SECURITY_EVENT_LIFE_MS,
-      });
-    });
-    return await commit.commit();
-  }
-
-  async #read(
-    where: Selector,
-    limit: number,
-  ): Promise<SecurityEvent[]> {
-    const entries = this.#kv.list<SecurityEvent>(where, {
-      reverse: true,
-      limit,
-      batchSize: 500,
-    });
-    return await Array.fromAsync(entries, ({ value }) => value);
-  }
 }
 
-/** How many events were ever written: the number of the next one. */
-const HEAD: Key = ["security", "head"];
-/** Where they are: at their number modulo the size of the ring. */
-const RING: Key = ["security", "ring"];
+/** Two lists, each latest first, as one; orders count as older at equal times. */
+function merged(
+  orders: readonly SecurityEvent[],
+  events: readonly SecurityEvent[],
+): SecurityEvent[] {
+  return [...events, ...orders].sort((a, b) => b.lastAt - a.lastAt);
+}
 
 function trimmed({ kind, ...texts }: SecurityReport): SecurityReport {
   const { reason, ip, user, by, detail } = texts;

@@ -344,14 +344,23 @@ Deno.test("orders that are not understood, or of others, are on record as refuse
   // Noise of callers without a token is no order.
   const noise = await isolates.ask("/api/admin/blocks", { method: "POST" });
   await noise.body?.cancel();
-  const { body } = await ask(isolates, "GET", "events?limit=100");
-  assert.deepEqual(
-    body.events.map((event: Record<string, unknown>) => [
+  const facts = async (query: string) => {
+    const { body } = await ask(isolates, "GET", `events?${query}`);
+    return body.events.map((event: Record<string, unknown>) => [
       event["kind"],
       event["reason"],
-      event["by"],
+      event["by"] ?? event["user"],
       event["detail"],
-    ]).reverse(),
+    ]).reverse();
+  };
+  const all = await facts("limit=100");
+  // A caller who may give no orders cannot fill the record of those who may.
+  assert.deepEqual(
+    await facts("orders=true"),
+    all.filter(([, , who]: string[]) => who === "admin"),
+  );
+  assert.deepEqual(
+    all,
     [
       ["refused", "INVALID_PAYLOAD", "admin", "POST /api/admin/blocks"],
       ["admin", "done", "admin", "silence memory for 1000 ms"],

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { Refusal } from "../../protocol/refusals.ts";
+import { AUTOMATIC } from "../../security/block_list.ts";
 import {
   LOG_FLUSH_MS,
   MAX_COUNTED_REASONS,
   MAX_EVENT_TEXT_LENGTH,
   MAX_LATEST_EVENTS,
   MAX_WAITING_EVENTS,
+  ORDER_LIFE_MS,
   SECURITY_EVENT_LIFE_MS,
   SecurityLog,
   type SecurityLogOptions,
@@ -90,6 +92,63 @@ Deno.test("what operators do is noted each time", async () => {
   s.log.record(action);
   s.log.record(action);
   assert.equal((await s.log.latest()).length, 2);
+});
+
+Deno.test("no flood of events pushes out an operator's order, nor keeps one from being written", async () => {
+  await using s = await setup({ maxEvents: 5 });
+  const order = (detail: string) =>
+    ({ kind: "admin", reason: "done", by: "root", detail }) as const;
+  s.log.record(order("before"));
+  await s.log.flush();
+  s.store.isAway = true;
+  for (let i = 0; i < 2 * MAX_WAITING_EVENTS; i++) {
+    s.log.record({ ...failed, ip: `10.1.${i >> 8}.${i & 255}` });
+  }
+  s.log.record(order("during"));
+  await s.log.flush();
+  assert.equal(s.log.state, "degraded");
+  s.store.isAway = false;
+  await s.log.flush();
+  s.log.record(order("after"));
+  for (let i = 0; i < 100; i++) s.log.record({ ...failed, ip: `10.0.0.${i}` });
+  const orders = await s.log.latest(10, { ordersOnly: true });
+  assert.deepEqual(
+    orders.map(({ detail }) => detail),
+    ["after", "during", "before"],
+  );
+  assert.equal((await s.log.latest(1_000)).length, 3 + 5);
+  assert.equal(s.log.dropped, MAX_WAITING_EVENTS, "events only");
+});
+
+Deno.test("orders are kept for a year, other events for a month, whoever made them", async () => {
+  await using s = await setup();
+  s.log.record({ kind: "blocked", reason: "loud", by: AUTOMATIC });
+  s.log.record({ kind: "refused", reason: "FORBIDDEN", user: "mallory" });
+  s.log.record({ kind: "refused", reason: "INVALID_PAYLOAD", by: "root" });
+  assert.equal((await s.log.latest()).length, 3);
+  s.clock.advance(SECURITY_EVENT_LIFE_MS);
+  assert.deepEqual((await s.log.latest()).map(({ by }) => by), ["root"]);
+  s.clock.advance(ORDER_LIFE_MS - SECURITY_EVENT_LIFE_MS);
+  assert.deepEqual(await s.log.latest(), []);
+});
+
+Deno.test("what one IPv6 network does is one event, whatever address it uses", async () => {
+  await using s = await setup();
+  for (let i = 0; i < 1_000; i++) {
+    s.log.record({ ...failed, ip: `2001:db8:1:2::${i.toString(16)}` });
+  }
+  s.log.record({ ...failed, ip: "2001:db8:1:3::1" });
+  const order = { kind: "blocked", reason: "done", by: "root" } as const;
+  s.log.record({ ...order, ip: "2001:db8:1:2::7" });
+  const events = await s.log.latest();
+  assert.deepEqual(
+    events.map(({ ip, count }) => [ip, count]).sort(),
+    [
+      ["2001:db8:1:2::/64", 1_000],
+      ["2001:db8:1:2::7", 1],
+      ["2001:db8:1:3::/64", 1],
+    ],
+  );
 });
 
 Deno.test("counts per reason can be read at once, whatever happens to the log", async () => {
