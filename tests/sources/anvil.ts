@@ -56,6 +56,8 @@ export async function anvilPath(): Promise<string> {
 export interface AnvilOptions {
   /** Seconds between blocks; without it, only {@link Anvil.mine} makes them. */
   readonly blockTime?: number;
+  /** Blocks of an epoch: so many are safe, twice as many make final. */
+  readonly slotsInEpoch?: number;
   /** File that holds the chain from one start to the next. */
   readonly state?: string;
 }
@@ -79,7 +81,7 @@ export class Anvil implements AsyncDisposable {
 
   /** Starts a node, and waits until it listens. */
   static async start(
-    { blockTime, state }: AnvilOptions = {},
+    { blockTime, slotsInEpoch, state }: AnvilOptions = {},
   ): Promise<Anvil> {
     const process = new Deno.Command(await anvilPath(), {
       args: [
@@ -87,6 +89,9 @@ export class Anvil implements AsyncDisposable {
         ...(blockTime === undefined
           ? ["--no-mining"]
           : ["--block-time", String(blockTime)]),
+        ...(slotsInEpoch === undefined
+          ? []
+          : ["--slots-in-an-epoch", String(slotsInEpoch)]),
         ...(state === undefined ? [] : ["--state", state]),
       ],
       stdin: "null",

@@ -1,21 +1,41 @@
 import assert from "node:assert/strict";
+import { systemClock } from "../../platform/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { decode } from "../../protocol/decode.ts";
-import type { AnyMessage, PayloadOf } from "../../protocol/messages.ts";
+import type {
+  AnyEvent,
+  AnyMessage,
+  PayloadOf,
+} from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
 import { evmSource } from "../../sources/evm.ts";
 import { HttpPublisher } from "../../sources/http_publisher.ts";
 import { Anvil, anvilTest, Relay } from "./anvil.ts";
 import { until } from "../until.ts";
 import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
-import { foldBlocks, foldDag } from "./chain_folds.ts";
+import { foldBlocks, foldDag, foldTransactions } from "./chain_folds.ts";
+import { startGanache } from "./ganache.ts";
 
 /** What a subscriber of `blocks` holds to be the chain; `dag` is the same. */
 function viewOf(publisher: MemoryPublisher): string[] {
   return foldBlocks(publisher.of("blocks")).map(({ hash }) => hash);
 }
 
+/** Real time, so many times as fast for the source. */
+function hurried(times: number): Clock {
+  return {
+    ...systemClock,
+    monotonic: () => systemClock.monotonic() * times,
+    after: (ms, work) => systemClock.after(ms / times, work),
+  };
+}
+
 /** Runs a source for as long as the test has it in scope. */
-function follow(anvil: { url: string }, publisher: MemoryPublisher) {
+function follow(
+  anvil: { url: string },
+  publisher: MemoryPublisher,
+  clock: Clock = systemClock,
+) {
   const { log, entries } = keptLog();
   const stop = new AbortController();
   const running = evmSource({
@@ -23,6 +43,7 @@ function follow(anvil: { url: string }, publisher: MemoryPublisher) {
     publisher,
     log,
     nodeId: "anvil",
+    clock,
     pollMs: 200,
   }).run(stop.signal);
   return {
@@ -356,6 +377,151 @@ anvilTest(
   },
 );
 
+/** Whether `transactions` alone tells what the node holds of each. */
+async function isTruth(
+  anvil: Anvil,
+  publisher: MemoryPublisher,
+  hashes: readonly string[],
+): Promise<boolean> {
+  const told = foldTransactions(publisher.of("transactions"));
+  for (const hash of hashes) {
+    const status = told.get(hash);
+    const receipt = await anvil.ask("eth_getTransactionReceipt", hash);
+    const found = await anvil.ask("eth_getTransactionByHash", hash);
+    if (receipt) {
+      const expected = receipt.status === "0x1" ? "confirmed" : "failed";
+      if (status?.status !== expected) return false;
+      if (status.blockId !== receipt.blockHash) return false;
+    } else if (found) {
+      if (status?.status !== "pending") return false;
+    } else if (status?.status !== "dropped" && status?.status !== "replaced") {
+      return false;
+    }
+  }
+  return true;
+}
+
+anvilTest(
+  "evmSource() tells the truth about every transaction of a real node after reorganisations of any depth",
+  async () => {
+    await using anvil = await Anvil.start({ slotsInEpoch: 100 });
+    const publisher = new MemoryPublisher();
+    const [alice, bob, carol] = await anvil.ask("eth_accounts");
+    const hashes: string[] = [];
+    const send = async (from: string) =>
+      hashes.push(
+        await anvil.ask("eth_sendTransaction", {
+          from,
+          to: carol,
+          value: "0x1",
+          gas: "0x5208",
+        }),
+      );
+    await anvil.mine(1);
+    await using _source = follow(anvil, publisher, hurried(10));
+    for (let made = 0; made < 6; made++) {
+      await send(alice);
+      await send(bob);
+      await anvil.mine(20);
+    }
+    await untilSame(anvil, publisher);
+    for (const depth of [1, 3, 20, 100]) {
+      // One that the other branch holds, with a nonce taken before.
+      await anvil.ask("anvil_reorg", depth, [
+        [{ from: alice, to: bob, value: "0x2" }, 0],
+      ]);
+      await send(bob);
+      await anvil.mine();
+
+      await untilSame(anvil, publisher);
+      await until(
+        () => isTruth(anvil, publisher, hashes),
+        `the truth about all transactions after a reorganisation of ${depth}`,
+      );
+    }
+    assert.ok(!publisher.events.some(({ type }) => type === "CHAIN_RESET"));
+  },
+);
+
+anvilTest(
+  "evmSource() tells of a real node's rollback, replaced and dropped transactions, and finality",
+  async () => {
+    await using anvil = await Anvil.start({ slotsInEpoch: 4 });
+    const publisher = new MemoryPublisher();
+    const [alice, bob] = await anvil.ask("eth_accounts");
+    await anvil.mine(20);
+    await using _source = follow(anvil, publisher, hurried(10));
+    await untilSame(anvil, publisher);
+    await until(
+      () =>
+        publisher.of("blocks").some(({ type, payload }) =>
+          type === "FINALITY" && payload.level === "final" &&
+          payload.height === 12
+        ),
+      "block 12 is final",
+    );
+    const pay = (gasPrice: string, nonce: string) =>
+      anvil.ask("eth_sendTransaction", {
+        ...{ from: alice, to: bob, value: "0x1", gasPrice, nonce },
+        gas: "0x5208",
+      });
+    const cheap = await pay("0x77359400", "0x0");
+    await until(
+      () => transactionsOf(publisher).length === 1,
+      "the first is pending",
+    );
+    const dear = await pay("0x87359400", "0x0");
+    const next = await pay("0x77359400", "0x1");
+    await until(
+      () => transactionsOf(publisher).length === 4,
+      "the others are pending",
+    );
+    await anvil.ask("anvil_dropTransaction", next);
+    const all = [cheap, dear, next];
+    await until(
+      () => isTruth(anvil, publisher, all),
+      "one is replaced, one dropped",
+    );
+    const told = foldTransactions(publisher.of("transactions"));
+    assert.equal(told.get(cheap)!.replacedBy, dear);
+    assert.equal(told.get(next)!.status, "dropped");
+
+    await anvil.mine();
+    await untilSame(anvil, publisher);
+    await anvil.ask("anvil_rollback", 1);
+    await untilSame(anvil, publisher);
+
+    await until(
+      () => isTruth(anvil, publisher, all),
+      "the mined one is no longer confirmed",
+    );
+  },
+);
+
+Deno.test("evmSource() follows another kind of node, which gives receipts one by one", async () => {
+  await using ganache = await startGanache();
+  const publisher = new MemoryPublisher();
+  const [alice, bob] = await ganache.ask("eth_accounts");
+  await ganache.ask("evm_mine");
+  await using _source = follow(ganache, publisher);
+  const hash = await ganache.ask("eth_sendTransaction", {
+    from: alice,
+    to: bob,
+    value: "0x1",
+  });
+  await ganache.ask("evm_mine");
+  await until(
+    () => transactionsOf(publisher).at(-1)?.status === "confirmed",
+    "the transaction is confirmed",
+  );
+
+  const mined = transactionsOf(publisher).at(-1)!;
+  assert.equal(mined.txId, hash);
+  assert.equal(mined.status, "confirmed");
+  assert.equal(mined.to, bob);
+  assert.equal(mined["missing"], undefined);
+});
+
 /** A node that offers no subscriptions, and no receipts but one by one. */
 function plain(anvil: Anvil) {
   const lacks = new Set(["eth_subscribe", "eth_getBlockReceipts"]);
@@ -446,7 +612,9 @@ function served(publisher: MemoryPublisher, token: string) {
       }
       const channel = /^\/api\/channels\/(\w+)\/history$/.exec(url.pathname);
       const limit = Number(url.searchParams.get("limit"));
-      const events = await publisher.page(channel![1]!, { limit });
+      const seq = url.searchParams.get("before")?.split(":")[1];
+      const before = seq ? { seq: Number(seq) } as AnyEvent : undefined;
+      const events = await publisher.page(channel![1]!, { limit, before });
       return Response.json({ channel: channel![1], events, more: false });
     } catch (error) {
       const refusal = Refusal.of(error);
