@@ -98,10 +98,10 @@ class App extends Component<
       this.#undo.push(client.subscribe(type, this.#take));
     }
     this.#undo.push(client.onState((state) => {
-      this.#freshness.sawState(state, Date.now());
+      this.#freshness.sawState(state, performance.now());
       this.#draw();
     }));
-    this.#freshness.sawState(client.state, Date.now());
+    this.#freshness.sawState(client.state, performance.now());
     for (const [channel, last] of Object.entries(HISTORY)) {
       client.joinChannel(channel, { last });
     }
@@ -124,7 +124,7 @@ class App extends Component<
     const { clockOffsetMs } = this.props.client.state;
     const travelled = now + clockOffsetMs - Date.parse(event.timestamp);
     this.#model.take(event, Math.max(0, travelled));
-    this.#freshness.sawEvent(event, now);
+    this.#freshness.sawEvent(event, performance.now());
     this.#draw();
   };
 
@@ -290,7 +290,10 @@ function Bar(
     readonly freshness: Freshness;
   },
 ): VNode {
-  const { tone, label, detail } = freshness.describe(Date.now());
+  const { tone, label, detail } = freshness.describe(
+    performance.now(),
+    Date.now(),
+  );
   const { state } = client;
   const waiting = state.status === "reconnecting";
   return (

@@ -41,7 +41,7 @@ export class Freshness {
   /**
    * Notes the connection's state.
    *
-   * @param now epoch milliseconds of this clock, as everywhere here.
+   * @param now milliseconds of a monotonic clock, as everywhere here.
    */
   sawState(state: ClientState, now: number): void {
     const was = this.#state?.isConnected ?? false;
@@ -64,20 +64,24 @@ export class Freshness {
     this.#replayStamp = Date.parse(event.timestamp);
   }
 
-  /** Milliseconds that what is shown lags behind the chain, as far as known. */
-  behindMs(now: number): number {
+  /**
+   * Milliseconds that what is shown lags behind the chain, as far as known.
+   *
+   * @param wall epoch milliseconds of this machine, to compare with events'.
+   */
+  behindMs(now: number, wall: number = now): number {
     if (!this.#state?.isConnected) {
       return this.#everConnected ? now - this.#lostAt : 0;
     }
     return now - this.#replayAt < REPLAY_QUIET_MS
-      ? Math.max(0, now + this.#state.clockOffsetMs - this.#replayStamp)
+      ? Math.max(0, wall + this.#state.clockOffsetMs - this.#replayStamp)
       : 0;
   }
 
-  /** Freshness in words, as of `now`. */
-  describe(now: number): FreshnessView {
+  /** Freshness in words, as of `now`; `wall` as for {@link behindMs}. */
+  describe(now: number, wall: number = now): FreshnessView {
     const state = this.#state;
-    const behind = `${seconds(this.behindMs(now))} behind`;
+    const behind = `${seconds(this.behindMs(now, wall))} behind`;
     if (!state || state.status === "connecting") {
       return {
         tone: "busy",

@@ -28,7 +28,7 @@ interface Entry {
 interface TryState {
   readonly lines: readonly Entry[];
   readonly room: string | null;
-  /** When a break ends, epoch milliseconds; `null` outside of one. */
+  /** When a break ends, by `performance.now()`; `null` outside of one. */
   readonly breakEnds: number | null;
 }
 
@@ -120,7 +120,9 @@ export class TryIt extends Component<TryItProps, TryState> {
           >
             {breakEnds === null
               ? "Break it"
-              : `Back in ${Math.ceil((breakEnds - Date.now()) / 1000)} s`}
+              : `Back in ${
+                Math.ceil((breakEnds - performance.now()) / 1000)
+              } s`}
           </button>
         </div>
         <div
@@ -193,13 +195,13 @@ export class TryIt extends Component<TryItProps, TryState> {
   };
 
   #break = (): void => {
-    const breakEnds = Date.now() + BREAK_MS;
+    const breakEnds = performance.now() + BREAK_MS;
     const { line } = this.props;
     line.cut();
     this.#write("sent", `the network is cut for ${seconds(BREAK_MS)}`);
     this.setState({ breakEnds });
     this.#timer = setInterval(() => {
-      if (Date.now() < breakEnds) return this.forceUpdate();
+      if (performance.now() < breakEnds) return this.forceUpdate();
       clearInterval(this.#timer);
       this.setState({ breakEnds: null });
       line.mend();

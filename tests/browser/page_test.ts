@@ -180,6 +180,20 @@ const CONNECTED = {
   clockOffsetMs: 0,
 } as unknown as ClientState;
 
+Deno.test("a wall clock that is set back does not prolong a catch-up", () => {
+  const freshness = new Freshness();
+  const HOUR_MS = 3_600_000;
+  freshness.sawState(CONNECTED, 0);
+  const replayed = event("NEW_BLOCK", block(1), { replay: true });
+  freshness.sawEvent(replayed, 1_000);
+  const wall = Date.parse(replayed.timestamp) - HOUR_MS;
+  assert.equal(freshness.describe(1_000, wall).label, "Catching up");
+  assert.equal(
+    freshness.describe(1_000 + REPLAY_QUIET_MS, wall).label,
+    "Live",
+  );
+});
+
 Deno.test("a duration of a clock that was set back is negative", () => {
   assert.deepEqual([-20, 400, -3_000, -3_600_000].map(seconds), [
     "0.0 s",

@@ -321,6 +321,10 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
           document.querySelector("kaldrix-devtoolbar").client = hook;
         })()`);
         assert.ok(await isShown("window.other"));
+        await until(
+          () => page.evaluate<boolean>("window.other.state.isConnected"),
+          "the other is connected",
+        );
         assert.equal(sockets, 2);
       }),
   );
