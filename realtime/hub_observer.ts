@@ -13,8 +13,8 @@ export interface HubObserver {
    */
   delivered?(events: number, deliveries: number, ms: number): void;
   /**
-   * A channel's share of that: so many new events for so many subscribers,
-   * the newest of them as `newest`.
+   * A channel's share of that: the number of new events and of subscribers, and
+   * the newest event.
    */
   flushed?(
     channel: string,

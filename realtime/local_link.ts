@@ -9,7 +9,7 @@ import type { Entry } from "../store/entry.ts";
 import type { Hint, Link, LinkObserver } from "./link.ts";
 import { Ringer } from "./ringer.ts";
 
-/** At most one ring in so many milliseconds. */
+/** Shortest time between two rings, in milliseconds. */
 const MIN_INTERVAL_MS = 5;
 /** A bell that was not rung for so long belongs to a dead instance. */
 export const STALE_BELL_MS = 24 * 3_600_000;
@@ -36,8 +36,8 @@ export interface LocalLinkOptions {
 }
 
 /**
- * Whether this process may read and write `directory`: without that right the
- * other processes are found out about by the poll alone.
+ * Whether this process may read and write `directory`: without that right,
+ * commits of other processes are noticed by the poll alone.
  */
 export function mayRing(directory: string): boolean {
   return (["read", "write"] as const).every((name) =>
@@ -55,7 +55,7 @@ export class LocalLink implements Link {
   readonly #ringer: Ringer;
   readonly #others = new Set<string>();
   readonly #ready: Promise<void>;
-  /** Whether it rang for nobody: a newcomer may have begun before that. */
+  /** Whether a ring was skipped: a newcomer may have begun before that. */
   #hasSkipped = false;
   #watcher: Deno.FsWatcher | undefined;
   #rewatching: Disposable | undefined;

@@ -15,7 +15,7 @@ import type { Stream } from "./stream.ts";
 import { Subscription } from "./subscription.ts";
 import type { Sender, StreamPosition } from "./subscription.ts";
 
-/** Nothing more is sent to a socket that holds so many bytes. */
+/** Nothing more is sent to a socket that holds this many unsent bytes. */
 export const HIGH_WATER_BYTES = 256 * 1024;
 /** Replies alone may fill a socket up to here; then its client is too slow. */
 export const MAX_REPLY_BACKLOG_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 /**
- * Publishing from inside the process, the way strangers do: encoded, decoded,
- * committed.
+ * Publishing from inside the process, through the same validation as from
+ * outside: encoded, decoded, committed.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export const ITSELF: Principal = {
   mayPublish: () => true,
 };
 
-/** Where a source in this process publishes, and looks what it published. */
+/** Publishes for a source in this process, and reads what it published. */
 export class HubPublisher {
   readonly #hub: Hub;
   readonly #history: History;
@@ -39,7 +39,7 @@ export class HubPublisher {
    * Publishes messages, in order, all or none.
    *
    * @param messages 1 to 100.
-   * @throws {Refusal} as a publisher over HTTP would be told.
+   * @throws {Refusal} as for a publisher over HTTP.
    */
   async publish(messages: readonly AnyMessage[]): Promise<void> {
     await this.#hub.publish(

@@ -14,7 +14,7 @@ import type { Streams } from "./streams.ts";
 export const HOLD_MS = 10;
 /** How often all heads are compared with the log, in milliseconds. */
 export const POLL_MS = 1_000;
-/** Comparing may take at most one part in so many of the time. */
+/** Comparing may take at most this fraction of the time: one part in 20. */
 const POLL_SHARE = 20;
 /** But heads are compared at least this often, however slow the log is. */
 export const MAX_REST_MS = 5_000;

@@ -7,7 +7,7 @@ import type { Clock } from "../platform/clock.ts";
 
 /** How a {@link Ringer} is paced. */
 export interface Pacing {
-  /** At most one ring in so many milliseconds. */
+  /** Shortest time between two rings, in milliseconds. */
   readonly minIntervalMs: number;
   /** How long a ring waits for more to announce, in milliseconds; 0 if absent. */
   readonly waitMs?: number;

@@ -1,12 +1,12 @@
 /**
- * The sessions of one isolate.
+ * The connections of one instance.
  *
  * @module
  */
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity } from "../protocol/replies.ts";
 
-/** A client, whichever way it is connected. */
+/** A connected client, on a socket or an event stream. */
 export interface Connection {
   /** Unique name. */
   readonly id: string;
@@ -16,26 +16,26 @@ export interface Connection {
   readonly identity: Identity;
   /** Name and version of the client program, as it said itself. */
   readonly client: string | undefined;
-  /** The channels it follows, where it stands in them and how far behind. */
+  /** Its channels, with its position in each and how far it is behind. */
   readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
   /** Whether its token was revoked since. */
   readonly isRevoked: boolean;
-  /** Tells the client to come back in so many milliseconds. */
+  /** Asks the client to come back in `retryInMs` milliseconds. */
   drain(retryInMs: number): void;
-  /** Says `why`, if given, and ends the connection with the code's close. */
+  /** Sends `why`, if given, and ends the connection with the code's close. */
   disconnect(code: RefusalCode, why?: string): void;
   /**
-   * Names who hears, once, that the connection has ended, and why: a refusal,
-   * or the close code of a client that left.
+   * Registers the listener that is called, once, when the connection has ended,
+   * with the reason: a refusal, or the close code of a client that left.
    */
   onEnd(listener: (why?: RefusalCode | number) => void): void;
 }
 
-/** Hears of those who come and go. */
+/** Called when connections begin and end. */
 export interface SessionsObserver {
-  /** Somebody is connected. */
+  /** A connection began. */
   opened?(listed: Listed): void;
-  /** Somebody is no longer. */
+  /** A connection ended. */
   closed?(listed: Listed, why: RefusalCode | number | undefined): void;
 }
 
@@ -55,7 +55,7 @@ export interface Origin {
   readonly bucket: string;
 }
 
-/** Knows who is connected here, in all and by address. */
+/** Lists the connections of this instance, in all and by address. */
 export class Sessions {
   readonly #observer: SessionsObserver;
   readonly #listed = new Map<string, Listed>();
@@ -63,7 +63,7 @@ export class Sessions {
   #held = 0;
   #total = 0;
 
-  /** Nobody yet; `observer` hears of those who come and go. */
+  /** Empty; `observer` is called when connections begin and end. */
   constructor(observer: SessionsObserver = {}) {
     this.#observer = observer;
   }
@@ -73,17 +73,17 @@ export class Sessions {
     return this.#listed.size;
   }
 
-  /** How many were ever connected here. */
+  /** How many have connected since the start. */
   get total(): number {
     return this.#total;
   }
 
-  /** Those connected now, oldest first. */
+  /** The present connections, oldest first. */
   [Symbol.iterator](): IterableIterator<Listed> {
     return this.#listed.values();
   }
 
-  /** The session of that name, if it is here. */
+  /** The connection of that name, if it is here. */
   get(id: string): Listed | undefined {
     return this.#listed.get(id);
   }
@@ -94,8 +94,8 @@ export class Sessions {
   }
 
   /**
-   * Sockets held by one caller, those included that the server has closed but
-   * whose peer has not let go: they still cost memory.
+   * Sockets held by one caller, including those that the server has closed but
+   * whose peer has not: they still cost memory.
    */
   socketsOf(bucket: string): number {
     return this.#sockets.get(bucket) ?? 0;
@@ -104,7 +104,7 @@ export class Sessions {
   /**
    * Lists a connection from its beginning until it ends.
    *
-   * @returns to be called, once or more, when its socket is really gone.
+   * @returns to be called, once or more, when its socket is closed by both.
    */
   add(session: Connection, { ip, bucket }: Origin): () => void {
     const listed = { session, ip };
@@ -127,7 +127,7 @@ export class Sessions {
   /**
    * Ends connections, with the close code of `code`.
    *
-   * @param whyOf a sentence for the client, or nothing to leave it be.
+   * @param whyOf a sentence for the client, or nothing to keep it connected.
    * @returns how many were ended.
    */
   disconnect(

@@ -1,5 +1,5 @@
 /**
- * One channel in one isolate.
+ * One channel in one instance.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Codec, Frame, MarkedEntry } from "./codec.ts";
 export const RING_EVENTS = 1_024;
 /** Newest events a stream keeps in memory, in UTF-16 units of their JSON. */
 export const RING_LENGTH = 4 * 1024 * 1024;
-/** Most events held back while an earlier one is missing. */
+/** Most events held while an earlier one is missing. */
 export const MAX_HELD = 2_048;
 /** Most events joined into one frame. */
 export const FRAME_EVENTS = 256;
