@@ -4,14 +4,15 @@
  *
  * One channel: `epoch:seq`. Up to {@link NAMED_CHANNELS}:
  * `name=epoch:seq,name=epoch:seq`. More, packed: `~`, a digest of the names,
- * then for each name, in alphabetical order, `.` for no position or a digest of
- * the epoch and the number. The names are in the URL of the request, so the
+ * then for each name, in alphabetical order, `.` for no position, `!` for a
+ * channel that has had no event, or a digest of the epoch and the number. The names are in the URL of the request, so the
  * packed form leaves them out; it stays below 2 KB for 256 channels.
  *
  * @module
  */
 import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
 import { digestOf, digitsOf, EPOCH_DIGEST, numberIn } from "./digest.ts";
 
 /** Most channels whose `id` writes names and epochs out. */
@@ -23,6 +24,9 @@ const PACKED = "~";
 const MAX_POSITIONS = 256;
 /** In the packed form: a channel without a position. */
 const NO_POSITION = ".";
+
+/** In the packed form: a channel that has had no event. */
+const NO_EVENT = "!";
 
 /** Positions by channel; `undefined` where there is none yet. */
 type Positions = Map<string, Position | undefined>;
@@ -78,10 +82,7 @@ export class SseCursor {
   #packedOf(name: string): string {
     const known = this.#packed.get(name);
     if (known !== undefined) return known;
-    const position = this.#positions.get(name);
-    const text = position
-      ? digestOf(position.epoch) + digitsOf(position.seq)
-      : NO_POSITION;
+    const text = packedPosition(this.#positions.get(name));
     this.#packed.set(name, text);
     return text;
   }
@@ -117,6 +118,13 @@ export function positionsIn(
   return positions;
 }
 
+function packedPosition(position: Position | undefined): string {
+  if (!position) return NO_POSITION;
+  const { epoch, seq } = position;
+  if (epoch === UNBORN_EPOCH && seq === 0) return NO_EVENT;
+  return digestOf(epoch) + digitsOf(seq);
+}
+
 function unpack(
   id: string,
   names: readonly string[],
@@ -126,8 +134,10 @@ function unpack(
   const positions = new Map<string, Position>();
   let at = PACKED.length + digest.length;
   for (const name of names) {
-    if (id[at] === NO_POSITION) {
-      at++;
+    if (id[at] === NO_POSITION || id[at] === NO_EVENT) {
+      if (id[at++] === NO_EVENT) {
+        positions.set(name, { epoch: UNBORN_EPOCH, seq: 0 });
+      }
       continue;
     }
     const epoch = id.slice(at, at + digest.length);

@@ -7,8 +7,11 @@ import type { Clock } from "../platform/clock.ts";
 
 /** How long before its end a token's holder is warned, in milliseconds. */
 export const TOKEN_WARNING_MS = 60_000;
-/** Longest wait of one timer, in milliseconds; longer ones are made of many. */
-const MAX_TIMER_MS = 24 * 3_600_000;
+/**
+ * Longest wait of one timer, in milliseconds: the end is an instant of the wall
+ * clock, so one that was stepped is noticed after this time at most.
+ */
+export const MAX_TIMER_MS = 60_000;
 
 /** What is called on the way to a token's end. */
 export interface TokenWatcher {

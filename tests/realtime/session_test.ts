@@ -20,7 +20,7 @@ import {
   MAX_FAULTS,
   Session,
 } from "../../realtime/session.ts";
-import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
+import { MAX_TIMER_MS, TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
@@ -354,6 +354,26 @@ for (const id of ["c", undefined]) {
     assert.equal(at.peer.of("token_expiring").length, 1);
   });
 }
+
+Deno.test("a token ends by the wall clock, soon after that was stepped", async () => {
+  for (const stepMs of [-1_800_000, 7_200_000]) {
+    using at = bench({ as: "user:bob:3600000" });
+    at.session.open();
+    at.clock.stepWall(stepMs);
+    await pass(at.clock, MAX_TIMER_MS);
+    const isOver = stepMs > 3_600_000;
+    assert.equal(at.peer.closed !== undefined, isOver);
+    if (isOver) continue;
+    await pass(at.clock, 3_600_000 - MAX_TIMER_MS);
+    assert.equal(
+      at.peer.closed,
+      undefined,
+      "the end is half an hour later now",
+    );
+    await pass(at.clock, 1_800_000);
+    assert.equal(at.peer.closed!.reason, "TOKEN_EXPIRED");
+  }
+});
 
 Deno.test("a token is refreshed in place, by the same user only", async () => {
   using at = bench({ as: "anonymous" });
