@@ -1,6 +1,6 @@
 /**
  * The file that a store is kept in, as other programs change it: they move it,
- * replace it, fill its disk. Deno KV notices none of these: it goes on writing
+ * replace it, cut it off, fill its disk. Deno KV notices none of these: it goes on writing
  * to a file that nobody will find, and ends the process on a full disk.
  *
  * @module
@@ -73,6 +73,8 @@ export class StoreFile {
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #disk: (path: string) => Promise<Disk | undefined>;
   readonly #identity: string;
+  /** In bytes; a database never becomes smaller by itself. */
+  #size = 0;
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
 
@@ -125,14 +127,20 @@ export class StoreFile {
   }
 
   async #look(): Promise<void> {
-    const identity = await identityOf(this.#path);
-    if (identity !== this.#identity) {
+    const found = await findFile(this.#path);
+    if (found?.identity !== this.#identity) {
       throw new StoreUnusable(
-        identity === undefined
+        found === undefined
           ? "the store's file was moved or deleted while it was in use; put it back, or restart"
           : "the store's file was replaced while it was in use; restart",
       );
     }
+    if (found.size < this.#size) {
+      throw new StoreUnusable(
+        "the store's file was cut off while it was in use; restore a copy",
+      );
+    }
+    this.#size = found.size;
     const disk = await this.#disk(this.#path);
     if (disk) {
       // What stands in the journal will be written to the database as well.
@@ -172,7 +180,7 @@ async function openable(path: string): Promise<string> {
     if (error instanceof PlaceError) throw error;
     throw new PlaceError(path, reasonOf(error), { cause: error });
   }
-  return await identityOf(path) ?? "";
+  return (await findFile(path))?.identity ?? "";
 }
 
 function reasonOf(error: unknown): string {
@@ -187,11 +195,13 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @returns nothing when no file is there; the same for all where unknown. */
-async function identityOf(path: string): Promise<string | undefined> {
+/** @returns nothing when no file is there. */
+async function findFile(
+  path: string,
+): Promise<{ identity: string; size: number } | undefined> {
   try {
-    const { dev, ino } = await Deno.stat(path);
-    return `${dev}:${ino}`;
+    const { dev, ino, size } = await Deno.stat(path);
+    return { identity: `${dev}:${ino}`, size };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

@@ -179,6 +179,20 @@ for (const [name, write] of Object.entries(WRITES)) {
   });
 }
 
+Deno.test("a store whose file was cut off takes nothing any more", async () => {
+  await using all = await setup();
+  const { store, path, later } = all;
+  await store.set(["a"], 1);
+  later();
+  await store.set(["a"], 2);
+  await Deno.truncate(path, 1_000);
+  later();
+  await assert.rejects(store.set(["a"], 3), {
+    name: "StoreUnusable",
+    message: /was cut off/,
+  });
+});
+
 Deno.test("a deleted store takes no event, and its publisher knows at once", async () => {
   await using all = await setup();
   const { store, path, clock, later } = all;
