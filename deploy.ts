@@ -6,5 +6,5 @@
  */
 import main from "./main.ts";
 
-// The host says where to listen: nothing here may say otherwise.
+// The host decides where to listen.
 Deno.serve({ onListen: main.onListen }, main.fetch);

@@ -137,7 +137,7 @@ async function loadSource(): Promise<Source> {
 /**
  * Where instances share a process, an exit of the first ends them all, so each
  * waits for the slowest. The code is 0 also when a part failed to end: the end
- * was asked for, it is in time, and a line says what failed.
+ * was asked for, it is in time, and a line reports what failed.
  */
 async function end(signal: string): Promise<void> {
   const { isolate: instance, sessions, drain } = service;

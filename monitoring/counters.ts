@@ -9,7 +9,7 @@ import type { DeliveryTime } from "./report.ts";
 
 /** Rates are averaged over this many whole seconds. */
 export const RATE_SECONDS = 10;
-/** Longest time told apart, in microseconds: one minute. */
+/** Longest duration counted exactly, in microseconds: one minute. */
 const HIGHEST_US = 60_000_000;
 /** Microseconds in a millisecond. */
 const US_PER_MS = 1_000;

@@ -27,13 +27,13 @@ export interface GuardCounts {
   readonly dropped: number;
 }
 
-/** Where the numbers come from. */
+/** What {@link Metrics} measures. */
 export interface MetricsOptions {
   /** Time, for rates and uptime. */
   clock: Clock;
   /** Clients connected here. */
   sessions: Sessions;
-  /** How many clients are behind. */
+  /** How many clients read too slowly. */
   behind: () => number;
   /** Resident memory of the process, in bytes. */
   memoryUsage: () => number;

@@ -1,5 +1,5 @@
 /**
- * How an isolate's measurements went, for charts.
+ * Samples of the measurements of an instance, for charts.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import type { DeliveryTime, MetricsReport } from "./report.ts";
 
 /** Time between samples, in milliseconds. */
 export const SAMPLING_INTERVAL_MS = 5_000;
-/** Most samples kept; the oldest make room. */
+/** Most samples kept; beyond it the oldest is dropped. */
 export const MAX_SAMPLES = 1_000;
 
-/** One isolate at one moment. */
+/** One instance at one moment. */
 export interface Sample {
   /** When, in epoch milliseconds. */
   readonly at: number;
@@ -22,13 +22,13 @@ export interface Sample {
   readonly throughput: MetricsReport["throughput"];
   /** Clients connected. */
   readonly activeConnections: number;
-  /** Clients that read more slowly than events come. */
+  /** Clients that read more slowly than events arrive. */
   readonly slowConnections: number;
   /** Resident memory of the process, in bytes. */
   readonly memoryUsage: number;
 }
 
-/** What sampling needs. */
+/** What {@link MetricsHistory} needs. */
 export interface SamplesOptions {
   /** Time between samples. */
   clock: Clock;
@@ -40,7 +40,7 @@ export interface SamplesOptions {
   maxSamples?: number;
 }
 
-/** The last samples of one isolate. */
+/** The last samples of one instance. */
 export class MetricsHistory implements Disposable {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
@@ -50,7 +50,7 @@ export class MetricsHistory implements Disposable {
   #onSample: () => void = () => {};
   #timer: Disposable;
 
-  /** Begins to sample. */
+  /** Starts to sample. */
   constructor(options: SamplesOptions) {
     this.#clock = options.clock;
     this.#metrics = options.metrics;
@@ -75,7 +75,7 @@ export class MetricsHistory implements Disposable {
   }
 
   /**
-   * Names who hears of each sample.
+   * Sets the listener that is called after each sample.
    *
    * @param listener must not throw.
    */

@@ -246,7 +246,7 @@ export class Monitor implements AsyncDisposable {
       headAgeMs: { value: head ? stillMs(head) : 0, subject: "blocks" },
       linkSilentMs: worst((it) => it.linkSilentMs),
       memoryBytes: worst((it) => it.memoryUsage),
-      // An instance that was reported as lost stays so until it is heard of.
+      // An instance that was reported as lost stays so until its heartbeat changes.
       lostIsolates: [
         ...lost.map(({ id }) => id)
           .filter((id) => isSure || isKnownLost(active, id)),
@@ -269,7 +269,7 @@ export class Monitor implements AsyncDisposable {
       if (!ok) return;
     }
     if (look === watch.looks) watch.since = judged.memory.since;
-    for (const change of judged.changes) this.#tell(change);
+    for (const change of judged.changes) this.#report(change);
     await this.#publish();
   }
 
@@ -289,7 +289,7 @@ export class Monitor implements AsyncDisposable {
       if (!this.#unreachable && ms >= FIRE_AFTER_MS) {
         const now = clock.now();
         this.#unreachable = unreachable(nextId(now), now, ms);
-        this.#tell({ status: "firing", alert: this.#unreachable, at: now });
+        this.#report({ status: "firing", alert: this.#unreachable, at: now });
       }
       await pause(clock, LOOK_MS, signal);
     }
@@ -297,11 +297,11 @@ export class Monitor implements AsyncDisposable {
     this.#unreachable = undefined;
     if (!alert || signal.aborted) return;
     const ended = { ...alert, value: clock.monotonic() - began };
-    this.#tell({ status: "resolved", alert: ended, at: clock.now() });
+    this.#report({ status: "resolved", alert: ended, at: clock.now() });
     await this.#publish();
   }
 
-  #tell(change: Change): void {
+  #report(change: Change): void {
     const { warn, info, webhook } = this.#options;
     const payload = toPayload(change);
     const isFiring = change.status === "firing";

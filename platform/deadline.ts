@@ -7,7 +7,7 @@ import type { Clock } from "./clock.ts";
 
 /** Work did not settle in time; it may still take effect. */
 export class TimedOut extends Error {
-  /** Lets a caller tell a missed deadline from other errors. */
+  /** Distinguishes a missed deadline from other errors. */
   override readonly name = "TimedOut";
 
   /**

@@ -1,6 +1,6 @@
 /**
- * What the service tells its operators: JSON lines in production, readable
- * lines in `dev`.
+ * The log that operators read: JSON lines in production, readable lines in
+ * `dev`.
  *
  * @module
  */
@@ -30,7 +30,7 @@ const LEVELS: Readonly<Record<Level, LogLevel>> = {
 export const MAX_LINES_PER_SECOND = 50;
 /** Most events whose lines are counted apart; the rest count together. */
 export const MAX_COUNTED_EVENTS = 200;
-/** How long what was left out is counted before that is said, in milliseconds. */
+/** How long omitted lines are counted before a line reports them, in milliseconds. */
 const COUNT_MS = 1_000;
 /** Longest text of a field, in characters; more is cut off. */
 export const MAX_FIELD_LENGTH = 4_096;
@@ -59,24 +59,24 @@ export type Write = (
 
 /** Where lines go, by how much they matter. */
 export interface Logger {
-  /** Something broke. */
+  /** Something failed. */
   readonly error: Write;
-  /** Something may break. */
+  /** Something may fail. */
   readonly warn: Write;
   /** Something an operator wants to know. */
   readonly info: Write;
-  /** Something for whoever looks for a fault. */
+  /** Something that helps to find a fault. */
   readonly debug: Write;
   /**
-   * Every request and command; absent when nobody reads that, so that it need
-   * not be put into words.
+   * Every request and command; absent at other levels, so that no text is made
+   * for it.
    */
   readonly verbose?: Write | undefined;
 }
 
-/** How a journal is kept. */
+/** How the log is written. */
 export interface LoggerOptions {
-  /** For people rather than programs. */
+  /** For people instead of programs. */
   readable: boolean;
   /** Time, for bounding lines; the machine's own when omitted. */
   clock?: Clock;
@@ -86,11 +86,11 @@ export interface LoggerOptions {
 
 /**
  * Sets logging up, for the whole isolate. Of each event at most
- * {@link MAX_LINES_PER_SECOND} lines are written; `leftOut` says how many were
- * not.
+ * {@link MAX_LINES_PER_SECOND} lines are written; `leftOut` counts the
+ * others.
  *
  * @param level least level written.
- * @param options how it is kept.
+ * @param options how it is written.
  */
 export function openLogger(
   level: Level,
@@ -145,11 +145,11 @@ interface Count {
   second: number;
   lines: number;
   leftOut: number;
-  /** Says how many were left out, when no further line does. */
+  /** Reports how many were left out, when no further line does. */
   timer: Disposable | undefined;
 }
 
-/** Keeps an event that happens all the time from drowning the others. */
+/** Bounds the lines of an event that happens all the time. */
 class Bounds {
   readonly #clock: Clock;
   readonly #counts = new Map<string, Count>();
@@ -161,7 +161,7 @@ class Bounds {
   /** @param write is handed how many lines before this one were left out. */
   pass(event: string, write: (leftOut: number) => void): void {
     const count = this.#count(event);
-    const second = Math.floor(this.#clock.now() / 1_000);
+    const second = Math.floor(this.#clock.monotonic() / 1_000);
     if (second !== count.second) {
       count.second = second;
       count.lines = 0;
@@ -197,7 +197,7 @@ class Bounds {
   }
 }
 
-/** A last look: what has no business in a log does not get there. */
+/** Removes what must not be in a log. */
 function cleaned(
   fields: Readonly<Record<string, unknown>>,
   depth = 0,

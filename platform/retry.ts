@@ -1,5 +1,5 @@
 /**
- * Trying again while somebody else holds what is needed.
+ * Retrying while another writer holds what is needed.
  *
  * @module
  */
@@ -18,15 +18,15 @@ const GROWTH: Growth = { baseMs: 4, capMs: 512 };
 export interface RetryOptions {
   /** Paces the tries. */
   readonly clock: Pick<Clock, "after">;
-  /** Whether an error says that nothing was done and the next try may pass. */
+  /** Whether an error means that nothing was done and the next try may pass. */
   readonly isBusy: (error: unknown) => boolean;
   /** Uniform in [0, 1), for jitter. */
   readonly random?: Random;
 }
 
 /**
- * Does some work, again with jitter while the error says that the resource is
- * busy: that is no failure, and over in a moment.
+ * Does some work, and retries it with jitter while the error means that the
+ * resource is busy, which is no failure and ends soon.
  *
  * @param options the clock, and which errors mean busy.
  * @param work called once for each of at most {@link MAX_TRIES} tries.

@@ -1,5 +1,5 @@
 /**
- * What the machine tells of a publish on its way, when someone traces it.
+ * Hooks for tracing an event from its publish to its deliveries.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 /** Where Deno puts its exporters when they are on. */
 const EXPORTERS = Symbol.for("opentelemetry.js.api.1");
 
-/** Whether anyone listens: then it is worth loading `telemetry.ts`. */
+/** Whether an exporter is set up: then `telemetry.ts` is worth loading. */
 export function isExported(): boolean {
   return EXPORTERS in globalThis;
 }
@@ -22,7 +22,7 @@ export interface FannedOut {
   readonly ms: number;
 }
 
-/** Hears of the way of an event: publish -> commit -> fan-out. */
+/** Traces an event: publish -> commit -> fan-out. */
 export interface Tracing {
   /**
    * Does the work of one publish.

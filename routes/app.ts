@@ -257,6 +257,8 @@ const SECURE_HEADERS = {
 function setHeaders(c: Context<Env>, { session, gate }: AppParts): void {
   const { headers } = c.res;
   headers.set("x-request-id", requestIdOf(c, session));
+  // The platform's own stands still when the wall clock is set back.
+  headers.set("date", new Date(session.clock.now()).toUTCString());
   for (const [name, value] of Object.entries(SECURE_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
   }

@@ -47,8 +47,10 @@ export function readCommandLine(args: readonly string[]): CommandLine {
         files: { type: "string" },
       },
     });
-    if (values.help) return { ...nothing, answer: said(USAGE) };
-    if (values.version) return { ...nothing, answer: said(SERVICE_VERSION) };
+    if (values.help) return { ...nothing, answer: answerOf(USAGE) };
+    if (values.version) {
+      return { ...nothing, answer: answerOf(SERVICE_VERSION) };
+    }
     const files = Number(values.files);
     return {
       dev: values.dev ?? false,
@@ -62,6 +64,6 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   }
 }
 
-function said(text: string): { text: string; isError: boolean } {
+function answerOf(text: string): { text: string; isError: boolean } {
   return { text, isError: false };
 }

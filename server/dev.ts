@@ -1,6 +1,6 @@
 /**
- * `deno task dev`: builds the pages, serves with the simulated chain, says where
- * to look, and starts again when a file changes.
+ * `deno task dev`: builds the pages, serves with the simulated chain, prints
+ * where to look, and starts again when a file changes.
  *
  * @module
  */
@@ -109,7 +109,7 @@ async function announce(): Promise<void> {
   const base = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   while (!await isReady(`http://${base}/ready`)) {
     if (isEnding) return;
-    // It has said why.
+    // It has printed why.
     if (ended) Deno.exit(ended.code || 1);
     await pause(clock, LOOK_MS);
   }

@@ -16,7 +16,7 @@ export interface Member {
   ready(): void;
 }
 
-/** What two members say to each other. */
+/** What the two ends of a worker send each other. */
 type Word = "built" | "listen" | "listening" | "ready";
 
 /** Either end of a worker. */

@@ -31,8 +31,8 @@ export function connectionsFor(files: number, instances: number): number {
 }
 
 /**
- * The limit of descriptors of a process started from here, as the shell tells
- * it. Deno raises its own to the hard limit, and so do its children inherit it.
+ * The limit of descriptors of a process started from here, by the shell.
+ * Deno raises its own to the hard limit, and so do its children inherit it.
  *
  * @returns nothing where there is no such shell or no limit.
  */

@@ -60,7 +60,7 @@ export function rightsFor(
       [...OWN_FILES, ...store, ...journal, ...secretFiles].join(",")
     }`,
     ...store.length > 0 ? [`--allow-write=${store.join(",")}`] : [],
-    // The client of the database looks for what nobody set.
+    // The client of the database looks for variables that are not set.
     ...isDatabase(KV_PATH) ? ["--ignore-env"] : [],
   ];
 }

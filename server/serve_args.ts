@@ -35,7 +35,7 @@ const args = Deno.build.os === "linux"
   : ["serve", "--parallel", ...flags, ...address, "main.ts", ...about];
 await Deno.stdout.write(new TextEncoder().encode(args.join(" ")));
 
-/** Nothing where a setting is wrong: the service itself says what is. */
+/** Nothing where a setting is wrong: the service itself reports it. */
 function bySettings(): { rights: string[]; address: string[] } {
   try {
     const settings = readSettings((name) => Deno.env.get(name), {

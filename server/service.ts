@@ -17,11 +17,6 @@ import { Webhook, webhookKey } from "../monitoring/webhook.ts";
 import { History } from "../realtime/history.ts";
 import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
-import { BroadcastLink } from "../realtime/broadcast_link.ts";
-import { DoorbellLink } from "../realtime/doorbell_link.ts";
-import type { Link } from "../realtime/link.ts";
-import { LocalLink, mayRing } from "../realtime/local_link.ts";
-import { NotifyLink } from "../realtime/notify_link.ts";
 import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
@@ -35,7 +30,6 @@ import { MetricsHistory } from "../monitoring/metrics_history.ts";
 import { Readiness } from "../monitoring/readiness.ts";
 import { Vitals } from "../monitoring/vitals.ts";
 import { Sessions } from "../realtime/sessions.ts";
-import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
 import type { App } from "../routes/app.ts";
 import { MESSAGES_PER_REQUEST } from "../routes/budgets.ts";
@@ -49,32 +43,16 @@ import { RateLimit } from "../security/rate_limit.ts";
 import { Revocations } from "../security/revocations.ts";
 import { SecurityLog } from "../security/security_log.ts";
 import { createTokens } from "../security/tokens.ts";
+import { openLinks } from "./links.ts";
 import type { Settings } from "./settings.ts";
+import { visits } from "./visits.ts";
 import type { Store } from "../store/store.ts";
 import { WriteProbe } from "../store/write_probe.ts";
-
-/** How the doorbell rings, in milliseconds, when it is the only link. */
-const ALONE = { minIntervalMs: 5 };
-/**
- * Beside a faster link: delayed, because each ring is itself a commit. It only
- * finds what that link lost.
- */
-const BESIDE = { minIntervalMs: 100, waitMs: 100 };
 
 /** Clients without a token are refused at this multiple of ALERT_MEMORY_MB. */
 const FULL_SHARE = 2;
 /** The doorbell is rung as a test after this time of silence. */
 export const SELF_TEST_MS = 15_000;
-
-/** Reasons to end that are ordinary: their lines are written at `debug`. */
-const QUIET_ENDS: ReadonlySet<unknown> = new Set([
-  undefined,
-  1000,
-  1001,
-  1005,
-  1006,
-  "DRAINING",
-]);
 
 /** What a service is made of. */
 export interface ServiceOptions {
@@ -128,7 +106,7 @@ export interface Service extends AsyncDisposable {
   readonly publisher: HubPublisher;
   /** Takes it out of service. */
   readonly drain: Drain;
-  /** Judges whether it is ready, once told that it listens. */
+  /** Judges whether it is ready; not before its `listening()` is called. */
   readonly readiness: Readiness;
   /**
    * Makes it known to the other instances. To be called once it listens: one
@@ -143,7 +121,7 @@ export interface Service extends AsyncDisposable {
  * Puts an instance together; it serves once its `app` is asked, and takes part
  * in the cluster once {@link Service.register} is called.
  *
- * @param options settings and what they cannot say.
+ * @param options settings, and the parts that they do not describe.
  */
 export function createService(options: ServiceOptions): Service {
   const { settings, kv, clock, logger } = options;
@@ -176,9 +154,15 @@ export function createService(options: ServiceOptions): Service {
     events: settings.RETENTION_EVENTS,
     ms: settings.RETENTION_MS,
   };
-  const linkName = settings.LINK ??
-    (kv.announcements ? "notify" : "broadcast");
-  const notify = openNotify();
+  const links = openLinks({
+    link: settings.LINK,
+    bells: bellsOf(settings.KV_PATH),
+    store: kv,
+    clock,
+    id: isolate,
+    observer: metrics.link,
+  });
+  const { notify, doorbell } = links;
   const log = new StoredEventLog({
     store: kv,
     clock,
@@ -195,11 +179,9 @@ export function createService(options: ServiceOptions): Service {
     continuity: options.continuity,
     announcement: notify && ((heads, most) => notify.announcement(heads, most)),
   });
-  const doorbell = openDoorbell();
-  const links = openLinks();
   const hub = new Hub({
     log,
-    links,
+    links: links.all,
     clock,
     nextId,
     observer: metrics.hub,
@@ -302,7 +284,7 @@ export function createService(options: ServiceOptions): Service {
   const readiness = new Readiness({
     probe: () => Promise.all([log.heads(["blocks"]), writeProbe.run()]),
     freshness,
-    link: linkName,
+    link: links.name,
     linkSilentMs: () => doorbell.silentMs,
     guards: { blocks, revocations, securityLog, ...limits },
     isKeyServerAway: () => tokens.keyServer === "away",
@@ -390,8 +372,7 @@ export function createService(options: ServiceOptions): Service {
       await webhook?.[Symbol.asyncDispose]();
       gate[Symbol.dispose]();
       hub[Symbol.dispose]();
-      for (const link of links) link[Symbol.dispose]();
-      doorbell[Symbol.dispose]();
+      links[Symbol.dispose]();
       const parts = [clusterSessions, revocations, blocks, securityLog];
       for (const part of [...parts, ...Object.values(limits)]) {
         await part[Symbol.asyncDispose]();
@@ -399,46 +380,7 @@ export function createService(options: ServiceOptions): Service {
     },
   };
 
-  function openDoorbell(): DoorbellLink {
-    return new DoorbellLink(kv, {
-      clock,
-      ...(linkName === "doorbell" ? ALONE : BESIDE),
-      observer: metrics.link,
-    });
-  }
-
-  function openNotify(): NotifyLink | undefined {
-    if (linkName !== "notify" || !kv.announcements) return undefined;
-    return new NotifyLink(kv.announcements, isolate, metrics.link);
-  }
-
-  function openLinks(): Link[] {
-    const broadcast = linkName === "doorbell"
-      ? undefined
-      : new BroadcastLink("kaldrix", isolate, metrics.link);
-    // What notifies with each commit needs no ring that is a commit itself.
-    if (broadcast && notify) return [broadcast, notify];
-    const local = openLocal((from) => broadcast?.reaches(from) ?? false);
-    return [broadcast, local, doorbell].filter((link) => link !== undefined);
-  }
-
-  /** Other processes on the same file learn of commits in milliseconds. */
-  function openLocal(
-    isReachable: (from: string) => boolean,
-  ): LocalLink | undefined {
-    const directory = bellsOf(settings.KV_PATH);
-    if (directory === undefined || !mayRing(directory)) return undefined;
-    const observer = metrics.link;
-    return new LocalLink({
-      directory,
-      from: isolate,
-      clock,
-      isReachable,
-      observer,
-    });
-  }
-
-  /** A budget by address; one isolate may grant all of it before it asks. */
+  /** A budget by address; one instance may grant all of it before it asks. */
   function limit(name: string, times: number): RateLimit {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
@@ -453,29 +395,4 @@ export function createService(options: ServiceOptions): Service {
     const key = secret === undefined ? undefined : webhookKey(secret);
     return new Webhook({ url, key, clock, log: logger.warn });
   }
-}
-
-/** Writes a line for each session; at `info` when the service ended it. */
-function visits(logger: Logger, clock: Clock): SessionsObserver {
-  /** When each began, on the monotonic clock. */
-  const began = new WeakMap<Listed["session"], number>();
-  const facts = ({ session, ip }: Listed) => ({
-    session: session.id,
-    ip,
-    user: session.identity.user,
-    role: session.identity.role,
-  });
-  return {
-    opened: (listed) => {
-      began.set(listed.session, clock.monotonic());
-      logger.debug("session_opened", facts(listed));
-    },
-    closed: (listed, why) => {
-      const level = QUIET_ENDS.has(why) ? "debug" : "info";
-      const now = clock.monotonic();
-      const ms = Math.round(now - (began.get(listed.session) ?? now));
-      const code = why ?? null;
-      logger[level]("session_closed", { ...facts(listed), code, ms });
-    },
-  };
 }

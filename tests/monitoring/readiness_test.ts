@@ -168,3 +168,17 @@ Deno.test("GET /metrics and /health say which version, whether ready, and what f
   const { version, status } = await (await service.request("/health")).json();
   assert.deepEqual([version, status], [SERVICE_VERSION, "ok"]);
 });
+
+Deno.test("answers bear the time of now, also after the wall clock was set back", async () => {
+  const clock = new ManualClock();
+  await using service = await openTestService({ clock });
+  const dateOf = async () => {
+    const response = await service.request("/health");
+    await response.body?.cancel();
+    return Date.parse(response.headers.get("date")!);
+  };
+  const before = await dateOf();
+  assert.equal(before, clock.now());
+  clock.stepWall(-3_600_000);
+  assert.equal(await dateOf(), before - 3_600_000);
+});
