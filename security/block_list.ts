@@ -15,7 +15,7 @@ import type { Store } from "../store/store.ts";
 
 /** Most blocks kept, ended ones that are still remembered included. */
 export const MAX_BLOCKS = 10_000;
-/** How long a block by hand lasts when nothing is said, in milliseconds. */
+/** How long a block by hand lasts by default, in milliseconds. */
 export const DEFAULT_BLOCK_MS = 24 * 3_600_000;
 /** Longest block, in milliseconds. */
 export const MAX_BLOCK_MS = 366 * 24 * 3_600_000;
@@ -32,12 +32,12 @@ export const AUTOMATIC_BLOCK_MS: readonly number[] = [
   3_600_000,
   24 * 3_600_000,
 ];
-/** So long after its last block's end an address starts afresh, in milliseconds. */
+/** How long after the end of its last block an address starts again at the first level, in milliseconds. */
 export const FORGIVE_MS = 24 * 3_600_000;
 /** Longest reason and name, in characters; more is cut off. */
 const MAX_TEXT_LENGTH = 200;
 
-/** Who `by` names when the service blocked by itself. */
+/** The value of `by` when the service blocked by itself. */
 export const AUTOMATIC = "automatic";
 
 /** One block. */
@@ -52,11 +52,11 @@ export interface Block {
   readonly since: number;
   /** When it ends, in epoch milliseconds. */
   readonly until: number;
-  /** 0 for a block by hand, else the how-manieth automatic block it is. */
+  /** 0 for a block by hand, 1 for the first automatic block, 2 for the second. */
   readonly level: number;
 }
 
-/** What a block by hand may say. */
+/** Options of a block by hand. */
 export interface BlockOptions {
   /** Why, for people. */
   readonly reason?: string | undefined;
@@ -70,19 +70,19 @@ export interface BlockOptions {
 export interface BlockListOptions {
   /** Holds the blocks; stays the caller's to close. */
   readonly kv: Store;
-  /** Tells the time and paces the polls. */
+  /** Decides which blocks have ended, and paces the polls. */
   readonly clock: Clock;
   /** Addresses and CIDR that can never be blocked. */
   readonly allow?: readonly string[];
   /** Most blocks kept. */
   readonly maxBlocks?: number;
-  /** How often KV is asked for changes that no watch rang for, in milliseconds. */
+  /** How often the store is asked for changes that the watch did not report, in milliseconds. */
   readonly pollMs?: number;
 }
 
 /**
- * Blocked addresses, the same on all isolates. Questions are answered from
- * memory; while KV is away, what was last known holds.
+ * Blocked addresses, the same on all instances. Look-ups are answered from
+ * memory; while the store is away, what was last known stays in force.
  */
 export class BlockList {
   readonly #clock: Clock;
@@ -133,7 +133,7 @@ export class BlockList {
     this.ready = this.#set.ready;
   }
 
-  /** `degraded` while KV is away: the last known blocks hold. */
+  /** `degraded` while the store is away: the last known blocks stay in force. */
   get state(): "ok" | "degraded" {
     return this.#set.state === "ok" ? this.#violations.state : "degraded";
   }
@@ -143,11 +143,11 @@ export class BlockList {
    *
    * @param ip an address or a CIDR, IPv4 or IPv6.
    * @param options why, how long, who.
-   * @returns the block, once every isolate can know of it.
+   * @returns the block, once every instance can know of it.
    * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither, too wide, or
    * `forMs` out of range; `FORBIDDEN` when it lies on the allow-list or the
    * list is full of blocks by hand; `STORE_UNAVAILABLE` when the block holds
-   * on this instance only, until KV is back.
+   * on this instance only, until the store is back.
    */
   async blockIP(ip: string, options: BlockOptions = {}): Promise<Block> {
     const { forMs = DEFAULT_BLOCK_MS } = options;
@@ -181,7 +181,7 @@ export class BlockList {
   }
 
   /**
-   * Ends a block and forgets how often the address was blocked before.
+   * Ends a block, and forgets how often the address was blocked before.
    *
    * @param ip as it was blocked: a block of a network is not lifted for one
    * of its addresses.
@@ -234,12 +234,12 @@ export class BlockList {
 
   /**
    * Counts a violation. More than {@link MAX_VIOLATIONS} within
-   * {@link VIOLATION_WINDOW_MS}, on all isolates together, block the address
+   * {@link VIOLATION_WINDOW_MS}, on all instances together, block the address
    * (IPv6: its /64), each time for longer.
    *
    * @param ip of the caller.
    * @param reason what it did, for people.
-   * @returns the block, when the address is blocked now.
+   * @returns the block, if the address is blocked now.
    */
   violation(ip: string, reason: string): Block | undefined {
     const address = parseAddress(ip);
@@ -264,17 +264,17 @@ export class BlockList {
       until: since + forMs,
       level,
     };
-    // It holds here at once; if KV is away, it is told when it is back.
+    // It holds here at once, and elsewhere when the store is back.
     this.#set.put(bucket, block).catch(() => {});
     return block;
   }
 
   /**
-   * Listens for blocks that come into force, here or on another isolate, so
+   * Registers for blocks that come into force, here or on another instance, so
    * that open sockets can be closed.
    *
-   * @param listener given the new blocks; must not throw.
-   * @returns ends the listening when disposed.
+   * @param listener receives the new blocks; must not throw.
+   * @returns ends the registration when disposed.
    */
   onBlocked(listener: (blocks: readonly Block[]) => void): Disposable {
     this.#listeners.add(listener);
@@ -301,8 +301,8 @@ export class BlockList {
   }
 
   /**
-   * Gives up what matters least when the list is full: of the automatic
-   * blocks the one that ends first. Blocks by hand are never given up.
+   * Makes room in a full list: drops the automatic block that ends first.
+   * Blocks by hand are never dropped.
    */
   #makeRoom(ip: string): boolean {
     if (!this.#set.isFull || this.#set.get(ip)) return true;

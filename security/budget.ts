@@ -1,5 +1,5 @@
 /**
- * How fast one connection may talk.
+ * How fast one connection may send.
  *
  * @module
  */
@@ -10,16 +10,16 @@ export interface BudgetOptions {
   readonly burst: number;
   /** How much comes back in a second; above 0. */
   readonly perSecond: number;
-  /** Reads the time, in epoch milliseconds. */
+  /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
 }
 
-/** A token bucket for one connection, kept in this isolate alone. */
+/** A token bucket for one connection, kept in this instance alone. */
 export class Budget {
   readonly #burst: number;
   readonly #msEach: number;
   readonly #now: () => number;
-  /** When all will be back, in epoch milliseconds. */
+  /** When it will be full, on the clock. */
   #fullAt: number;
 
   /**
@@ -47,8 +47,7 @@ export class Budget {
   take(cost = 1): number {
     const now = this.#now();
     const wholeMs = this.#burst * this.#msEach;
-    // A clock set back makes nobody wait for longer than an empty budget does.
-    const owedMs = Math.min(Math.max(0, this.#fullAt - now), wholeMs);
+    const owedMs = Math.max(0, this.#fullAt - now);
     const afterMs = owedMs + Math.min(cost, this.#burst) * this.#msEach;
     if (afterMs > wholeMs) return Math.ceil(afterMs - wholeMs);
     this.#fullAt = now + afterMs;

@@ -1,5 +1,5 @@
 /**
- * Tokens that count no more although they have not expired.
+ * Tokens that are refused although they have not expired.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import {
 } from "./tokens.ts";
 import type { Store } from "../store/store.ts";
 
-/** Most revocations kept; beyond, new ones are refused rather than old ones lost. */
+/** Most revocations kept; beyond that, new ones are refused and no old one is lost. */
 export const MAX_REVOCATIONS = 10_000;
 /** Longest reason and name, in characters; more is cut off. */
 const MAX_TEXT_LENGTH = 200;
@@ -36,7 +36,7 @@ export interface Revocation {
   readonly reason: string;
 }
 
-/** What a revocation may say. */
+/** Options of a revocation. */
 export interface RevokeOptions {
   /** Who does it. */
   readonly by?: string | undefined;
@@ -53,17 +53,17 @@ export interface RevokeOptions {
 export interface RevocationsOptions {
   /** Holds them; stays the caller's to close. */
   readonly kv: Store;
-  /** Tells the time and paces the polls. */
+  /** Decides which revocations have ended, and paces the polls. */
   readonly clock: Clock;
   /** Most revocations kept. */
   readonly maxRevocations?: number;
-  /** How often KV is asked for changes that no watch rang for, in milliseconds. */
+  /** How often the store is asked for changes that the watch did not report, in milliseconds. */
   readonly pollMs?: number;
 }
 
 /**
- * Revoked tokens, the same on all isolates. Questions are answered from
- * memory; while KV is away, what was last known holds.
+ * Revoked tokens, the same on all instances. Look-ups are answered from
+ * memory; while the store is away, what was last known stays in force.
  */
 export class Revocations {
   readonly #clock: Clock;
@@ -96,7 +96,7 @@ export class Revocations {
     this.ready = this.#set.ready;
   }
 
-  /** `degraded` while KV is away: the last known revocations hold. */
+  /** `degraded` while the store is away: the last known revocations stay in force. */
   get state(): "ok" | "degraded" {
     return this.#set.state;
   }
@@ -106,10 +106,10 @@ export class Revocations {
    *
    * @param tokenId its `jti`.
    * @param options who, why, when it expires anyway.
-   * @returns the revocation, once every isolate can know of it.
+   * @returns the revocation, once every instance can know of it.
    * @throws {Refusal} `INVALID_PAYLOAD` when `tokenId` cannot be one,
    * `FORBIDDEN` when there is no room, `STORE_UNAVAILABLE` when it holds on
-   * this instance only, until KV is back.
+   * this instance only, until the store is back.
    */
   revokeToken(tokenId: string, options?: RevokeOptions): Promise<Revocation> {
     return this.#revoke("token", tokenId, options);
@@ -117,11 +117,11 @@ export class Revocations {
 
   /**
    * Revokes all tokens a user holds: those issued up to now, to the second,
-   * and those that do not say when they were issued.
+   * and those without a time of issue.
    *
    * @param user the tokens' `sub`.
    * @param options who, why.
-   * @returns the revocation, once every isolate can know of it.
+   * @returns the revocation, once every instance can know of it.
    * @throws {Refusal} as {@link revokeToken}.
    */
   revokeUser(
@@ -134,7 +134,7 @@ export class Revocations {
   /**
    * Whether the token behind a grant is revoked, at once.
    *
-   * @param grant what its holder has shown to be.
+   * @param grant what its token says.
    */
   isRevoked(grant: Grant): boolean {
     const { user, tokenId, issuedAt = 0 } = grant;
@@ -152,11 +152,11 @@ export class Revocations {
   }
 
   /**
-   * Listens for revocations, here or on another isolate, so that open sockets
+   * Registers for revocations, here or on another instance, so that open sockets
    * can be closed.
    *
-   * @param listener given the new ones; must not throw.
-   * @returns ends the listening when disposed.
+   * @param listener receives the new ones; must not throw.
+   * @returns ends the registration when disposed.
    */
   onRevoked(
     listener: (revoked: readonly Revocation[]) => void,

@@ -46,7 +46,7 @@ export type SecurityEventKind =
   | "refused"
   | "admin";
 
-/** What is said of an event; never a token, never a whole frame. */
+/** What an event holds; never a token, never a whole frame. */
 export interface SecurityReport {
   /** What happened. */
   readonly kind: SecurityEventKind;

@@ -19,14 +19,14 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** Block lists of so many isolates over one store, with one clock. */
+/** Block lists of so many instances over one store, with one clock. */
 async function setup(
   options: Partial<BlockListOptions> = {},
-  isolates = 1,
+  instances = 1,
 ) {
   const kv = await openStore(":memory:");
   const clock = new ManualClock();
-  const stores = Array.from({ length: isolates }, () => flaky(kv));
+  const stores = Array.from({ length: instances }, () => flaky(kv));
   const make = (store = stores[0]!) =>
     new BlockList({ kv: store.kv, clock, ...options });
   const lists = stores.map(make);
@@ -181,7 +181,7 @@ Deno.test("an allow-list entry that is no address is named at the start", async 
   kv.close();
 });
 
-Deno.test("a block reaches the other isolate through the watch, with time standing still", async () => {
+Deno.test("a block reaches the other instance through the watch, with time standing still", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
   const heard: string[] = [];
@@ -214,7 +214,7 @@ Deno.test("where no watch rings, the poll brings blocks within a second", async 
   await deaf[Symbol.asyncDispose]();
 });
 
-Deno.test("blocks outlive the isolate that made them", async () => {
+Deno.test("blocks outlive the instance that made them", async () => {
   await using all = await setup();
   await all.list.blockIP("203.0.113.0/24", { reason: "kept" });
   const later = all.make();
@@ -282,7 +282,7 @@ Deno.test("an unblocking while KV is away is told when it is back", async () => 
   assert.equal(one.isBlocked("203.0.113.7"), false);
 });
 
-Deno.test("a file that another isolate holds for a moment is no failure", async () => {
+Deno.test("a file that another instance holds for a moment is no failure", async () => {
   await using all = await setup();
   all.store.lockedFor = MAX_TRIES - 1;
   let isDone = false;
@@ -366,7 +366,7 @@ Deno.test("each automatic block is longer, up to the longest, and good behaviour
   assert.equal(offend(list, "203.0.113.7")?.level, 1);
 });
 
-Deno.test("the isolates remember offenders together", async () => {
+Deno.test("the instances remember offenders together", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
   offend(one, "203.0.113.7");
@@ -406,7 +406,7 @@ Deno.test("a full list gives up automatic blocks, never those by hand", async ()
   await list.blockIP("10.0.0.4");
 });
 
-Deno.test("many blocks at once reach the other isolate", async () => {
+Deno.test("many blocks at once reach the other instance", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
   const ips = Array.from(

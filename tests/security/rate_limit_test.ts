@@ -11,15 +11,15 @@ import { openStore } from "../../store/deno_kv.ts";
 const WINDOW = 60_000;
 const START = Math.ceil(Date.UTC(2025, 7, 7, 10) / WINDOW) * WINDOW;
 
-/** `isolates` limits over one store, with one clock. */
+/** `instances` limits over one store, with one clock. */
 async function setup(
   options: Partial<RateLimitOptions> = {},
-  isolates = 1,
+  instances = 1,
 ) {
   const kv = await openStore(":memory:");
   const store = flaky(kv);
   const clock = new ManualClock(START);
-  const limits = Array.from({ length: isolates }, () =>
+  const limits = Array.from({ length: instances }, () =>
     new RateLimit({
       kv: store.kv,
       clock,
@@ -167,14 +167,14 @@ Deno.test("the numbers for the headers follow the budget", async () => {
   assert.equal(limit.size, 0);
 });
 
-Deno.test("one isolate asks the others before it admits more than its share", async () => {
+Deno.test("one instance asks the others before it admits more than its share", async () => {
   await using all = await setup({ limit: 100 });
   assert.equal(drain(all.limit), 25);
   assert.equal(all.limit.take("a"), 50);
   assert.equal(await drainFolding(all.limit), 75);
 });
 
-Deno.test("isolates share a budget, through folding alone", async () => {
+Deno.test("instances share a budget, through folding alone", async () => {
   await using all = await setup({ limit: 100 }, 2);
   const [one, two] = all.limits as [RateLimit, RateLimit];
   assert.equal(await drainFolding(one), 100);
@@ -185,7 +185,7 @@ Deno.test("isolates share a budget, through folding alone", async () => {
   assert.equal(two.peek("a").remaining, 0);
 });
 
-Deno.test("what was taken before the edge counts after it on every isolate", async () => {
+Deno.test("what was taken before the edge counts after it on every instance", async () => {
   await using all = await setup({ limit: 100 }, 2);
   const [one, two] = all.limits as [RateLimit, RateLimit];
   await drainFolding(one);
@@ -221,7 +221,7 @@ Deno.test("callers who do little cost KV nothing", async () => {
   assert.equal(all.store.operations, operations + 1);
 });
 
-Deno.test("while KV is away each isolate counts by itself, and says so", async () => {
+Deno.test("while KV is away each instance counts by itself, and says so", async () => {
   await using all = await setup({ limit: 100 }, 2);
   const [one, two] = all.limits as [RateLimit, RateLimit];
   all.store.isAway = true;
@@ -335,7 +335,7 @@ Deno.test("a limit or window that is no number is refused", async () => {
   }
 });
 
-Deno.test("two isolates never admit more than their documented bound, whatever the schedule", async () => {
+Deno.test("two instances never admit more than their documented bound, whatever the schedule", async () => {
   const step = fc.oneof(
     {
       weight: 6,
@@ -383,7 +383,7 @@ Deno.test("two isolates never admit more than their documented bound, whatever t
   );
 });
 
-Deno.test("one isolate by itself never exceeds the limit, whatever the schedule", async () => {
+Deno.test("one instance by itself never exceeds the limit, whatever the schedule", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -409,7 +409,7 @@ Deno.test("one isolate by itself never exceeds the limit, whatever the schedule"
   );
 });
 
-/** The bounds that {@link RateLimit} documents, for what two isolates admitted. */
+/** The bounds that {@link RateLimit} documents, for what two instances admitted. */
 function assertBounds(
   admitted: readonly number[],
   limit: number,

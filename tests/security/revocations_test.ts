@@ -18,16 +18,16 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** The revocations of so many isolates over one store, with one clock. */
+/** The revocations of so many instances over one store, with one clock. */
 async function setup(
   options: Partial<RevocationsOptions> = {},
-  isolates = 1,
+  instances = 1,
 ) {
   const kv = await openStore(":memory:");
   const clock = new ManualClock();
   const store = flaky(kv);
   const all = Array.from(
-    { length: isolates },
+    { length: instances },
     () => new Revocations({ kv: store.kv, clock, ...options }),
   );
   await Promise.all(all.map(({ ready }) => ready));
@@ -123,7 +123,7 @@ Deno.test("no revocation is kept longer than the longest token lives", async () 
   assert.equal(until - at, MAX_TOKEN_LIFE_MS + CLOCK_SKEW_MS);
 });
 
-Deno.test("a revocation reaches the other isolate through the watch, with time standing still", async () => {
+Deno.test("a revocation reaches the other instance through the watch, with time standing still", async () => {
   await using s = await setup({}, 2);
   const heard: Revocation[] = [];
   using _listening = s.two.onRevoked((revoked) => void heard.push(...revoked));

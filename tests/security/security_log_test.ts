@@ -17,16 +17,16 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** The logs of so many isolates over one store, with one clock. */
+/** The logs of so many instances over one store, with one clock. */
 async function setup(
   options: Partial<SecurityLogOptions> = {},
-  isolates = 1,
+  instances = 1,
 ) {
   const kv = await openStore(":memory:");
   const clock = new ManualClock();
   const store = flaky(kv);
   const logs = Array.from(
-    { length: isolates },
+    { length: instances },
     () => new SecurityLog({ kv: store.kv, clock, ...options }),
   );
   const stored = async () =>
@@ -216,7 +216,7 @@ Deno.test("events that are too old are not shown", async () => {
   assert.deepEqual(await s.log.latest(), []);
 });
 
-Deno.test("isolates that write at once lose nothing", async () => {
+Deno.test("instances that write at once lose nothing", async () => {
   await using s = await setup({}, 3);
   await Promise.all(s.logs.map(async (log, n) => {
     for (let i = 0; i < 30; i++) {
