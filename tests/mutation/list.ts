@@ -60,6 +60,125 @@ const SECURITY: readonly Mutation[] = [
   },
 ];
 
+const ROUTES: readonly Mutation[] = [
+  {
+    fault: "HEAD opens a stream",
+    file: "routes/route.ts",
+    find: 'if (streams !== undefined && c.req.raw.method === "HEAD") {',
+    replace: 'if (streams === "" && c.req.raw.method === "HEAD") {',
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "HEAD upgrades a socket",
+    file: "routes/socket.ts",
+    find: 'return c.req.raw.method === "GET" &&\n    ',
+    replace: "return ",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "an unknown argument is ignored",
+    file: "routes/input.ts",
+    find: "if (!known.includes(name)) {",
+    replace: 'if (name === "") {',
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "the last of two equal arguments counts",
+    file: "routes/input.ts",
+    find:
+      'if (values.has(name)) throw badArgument(code, name, "is there twice");',
+    replace: "",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "a host in the target is not checked",
+    file: "routes/http.ts",
+    find: "if ((!host || HOST.test(host)) && HOST.test(target)) return;",
+    replace: "if (!host || HOST.test(host)) return;",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "a malformed Authorization passes for none",
+    file: "routes/http.ts",
+    find: "if (token !== undefined) return token;\n  throw",
+    replace: "if (token !== undefined || header) return token;\n  throw",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "what a foreign page does counts against its visitor",
+    file: "routes/offences.ts",
+    find: "if (isCrossSite || isLoopback(ip)) return;",
+    replace: "if (isLoopback(ip) && isCrossSite !== null) return;",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "a user's token passes an automatic block",
+    file: "routes/gate.ts",
+    find: "return by === AUTOMATIC && isTrusted(caller);",
+    replace: "return by === AUTOMATIC && caller.identity.isAuthenticated;",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "a publisher's token passes a block by hand",
+    file: "routes/gate.ts",
+    find:
+      'if (block.by === AUTOMATIC && c.req.header("authorization")) {\n      const principal = await this.#known(c);\n      if (principal && passes(block, principal)) return principal;',
+    replace:
+      'if (c.req.header("authorization")) {\n      const principal = await this.#known(c);\n      if (principal && isTrusted(principal)) return principal;',
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "pages and paths that do not exist cost nothing",
+    file: "routes/gate.ts",
+    find: 'if (!passed) this.#budgets.take(c, "http", visitor);',
+    replace: "",
+    tests: ["tests/routes/http_test.ts"],
+  },
+  {
+    fault: "a route that asks for no right is open where a token is required",
+    file: "routes/gate.ts",
+    find:
+      "const { requireAuth } = this.#parts;\n    requireRight(name, principal, { requireAuth });\n    return principal;",
+    replace: "return principal;",
+    tests: ["tests/routes/rights_test.ts"],
+  },
+  {
+    fault: "an address leaves unread what it likes",
+    file: "routes/unread.ts",
+    find: "const isGreedy = own + bytes > MAX_UNREAD_BYTES_PER_ADDRESS;",
+    replace: "const isGreedy = false;",
+    tests: ["tests/routes/unread_test.ts"],
+  },
+  {
+    fault: "a reader that stopped keeps its answer",
+    file: "routes/unread.ts",
+    find: "      end();\n      controller.close();\n    });",
+    replace: "    });",
+    tests: ["tests/routes/unread_test.ts"],
+  },
+  {
+    fault: "a refused order is recorded as done",
+    file: "routes/operator.ts",
+    find: "securityLog.record({ ...action, ...refused, reason, by });",
+    replace: 'securityLog.record({ ...action, reason: "done", by });',
+    tests: ["tests/routes/admin_test.ts"],
+  },
+  {
+    fault: "made-up keys are fetched as often as they come",
+    file: "security/key_server.ts",
+    find: ": this.#unknown.take();",
+    replace: ": 0;",
+    tests: ["tests/security/tokens_test.ts"],
+  },
+  {
+    fault: "a short secret starts in production",
+    file: "server/settings.ts",
+    find: "if (!dev && JWT_SECRET.some(isWeak)) {",
+    replace: "if (dev && JWT_SECRET.some(isWeak)) {",
+    tests: ["tests/server/settings_test.ts"],
+  },
+];
+
 const STORE: readonly Mutation[] = [
   {
     fault: "what was read back lowers a count",
@@ -222,6 +341,7 @@ const REALTIME: readonly Mutation[] = [
 /** All of them. */
 export const MUTATIONS: readonly Mutation[] = [
   ...SECURITY,
+  ...ROUTES,
   ...STORE,
   ...REALTIME,
 ];
