@@ -19,6 +19,13 @@ Deno.test("readCommandLine() answers help, version and what it does not know", (
   assert.equal(readCommandLine(["--dev"]).dev, true);
 });
 
+Deno.test("service and package have one version", async () => {
+  const build = new URL("../../client/build.ts", import.meta.url);
+  const [, version] = /PACKAGE_VERSION = "([^"]+)"/
+    .exec(await Deno.readTextFile(build)) ?? [];
+  assert.equal(version, SERVICE_VERSION);
+});
+
 Deno.test("readCommandLine() takes the limit of descriptors, if it is one", () => {
   assert.equal(readCommandLine(["--files", "4096"]).files, 4_096);
   for (const text of ["0", "-1", "many", "1.5"]) {
