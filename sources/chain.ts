@@ -1,12 +1,13 @@
 /**
  * A KALDRIX chain that is made up, yet adds up: blocks of a DAG every second,
  * transactions from pending to confirmed or failed, validators, nodes, alerts.
- * The same seed and the same times give the same chain.
+ * Now and then the newest blocks are reverted and others take their place,
+ * transactions are replaced or dropped. The same seed and the same times give
+ * the same chain.
  *
  * Amounts, fees and stakes are whole grains, the chain's smallest unit. Besides
  * the fields of the protocol a block says `parents` (of the DAG, while
- * `previousHash` is the block before it in the total order), `layer`, `fees`;
- * a transaction in a block says `gasUsed`, `fee` and `blockId`.
+ * `previousHash` is the block before it in the total order), `layer`, `fees`.
  *
  * @module
  */
@@ -18,6 +19,14 @@ import { BLOCK_GAS_LIMIT, Ledger } from "./chain_ledger.ts";
 import { Nodes } from "./chain_nodes.ts";
 import { STEPS_PER_BLOCK, Story } from "./chain_story.ts";
 import { Validators } from "./chain_validators.ts";
+import type { Validator } from "./chain_validators.ts";
+
+/** Most blocks that are reverted at once. */
+export const MAX_REORG = 3;
+/** Blocks above one that make it safe, and final. */
+export const DEPTH = { safe: MAX_REORG, final: 2 * MAX_REORG } as const;
+/** How often a block is preceded by a reorganisation. */
+const REORG_CHANCE = 0.02;
 
 const ZERO_HASH = `0x${"0".repeat(64)}`;
 
@@ -54,11 +63,19 @@ export class Chain {
   readonly #validators: Validators;
   readonly #nodes: Nodes;
   readonly #dag: Dag;
+  readonly #tag: string;
+  /** The newest blocks of this life, oldest first: those that may yet leave. */
+  readonly #recent: Recent[] = [];
+  /** Blocks that were reverted and are not replaced yet. */
+  #behind = 0;
+  /** Height of the newest block of each level. */
+  readonly #floors = { safe: -1, final: -1 };
   #steps = 0;
 
   /** Makes the first block's chain, or takes up the one that was left. */
   constructor({ seed, past }: ChainOptions) {
     const tag = `sim:${digestOf("sha256", seed).slice(0, 8)}`;
+    this.#tag = tag;
     const own = past && ownOf(past, tag);
     const last = own?.blocks.at(-1);
     // Tells this life of the chain from the ones before it was resumed.
@@ -69,13 +86,14 @@ export class Chain {
       seed: life,
       now: own && last ? endOf(own, last.payload) : 0,
     });
-    this.#ledger = new Ledger(this.#story, life);
+    this.#ledger = new Ledger(this.#story, { life, chain: tag });
     this.#validators = new Validators(this.#story);
     this.#nodes = new Nodes(this.#story);
     this.#dag = new Dag(this.#story);
     if (!own || !last) return;
+    Object.assign(this.#floors, own.floors);
     this.#dag.resume(own.blocks, own.dag);
-    this.#ledger.resume(own.blocks, own.transactions);
+    this.#ledger.resume(own.blocks, own.transactions, own.complete);
     this.#validators.resume(own.validators);
     this.#nodes.resume(own.nodes, own.alerts, this.height);
   }
@@ -98,7 +116,13 @@ export class Chain {
    */
   step(now: number): AnyMessage[] {
     this.#story.begin(now);
-    if (this.#steps % STEPS_PER_BLOCK === 0) this.#addBlock();
+    if (this.#steps % STEPS_PER_BLOCK === 0) {
+      this.#reorganise();
+      this.#addBlock();
+    } else if (this.#behind > 0) {
+      this.#behind--;
+      this.#addBlock();
+    }
     this.#validators.move(this.height);
     this.#ledger.receive(this.#steps);
     this.#dag.move();
@@ -113,9 +137,11 @@ export class Chain {
     const parents = this.#dag.chooseParents();
     const { transactions, gasUsed, fees } = this.#ledger.execute();
     const content = {
+      chain: this.#tag,
       height,
       timestamp: this.#story.instant,
       previousHash: this.#dag.newest?.hash ?? ZERO_HASH,
+      transactionCount: transactions.length,
       transactions,
       validator: proposer.id,
       gasUsed,
@@ -132,10 +158,61 @@ export class Chain {
     this.#story.say("NEW_BLOCK", `block:${hash}`, block);
     this.#dag.add(block);
     this.#validators.credit(proposer, height);
-    this.#ledger.settle(transactions, hash);
-    this.#validators.follow(proposer, height, fees);
+    this.#ledger.settle(transactions, { blockId: hash, height });
+    this.#validators.follow(proposer, height);
     this.#dag.disturb(proposer.id);
+    this.#recent.push({ block, proposer, fees });
+    if (this.#recent.length <= MAX_REORG) return;
+    // It can no longer be reverted: its maker has earned the reward.
+    const safe = this.#recent.shift()!;
+    this.#ledger.forget();
+    this.#validators.reward(safe.proposer, safe.block.height, safe.fees);
+    this.#sayFinality(height);
   }
+
+  /** At times the newest blocks give way to others. */
+  #reorganise(): void {
+    if (this.#recent.length < MAX_REORG) return;
+    if (!this.#story.chance(REORG_CHANCE)) return;
+    const depth = this.#story.pick([1, 1, 1, 1, 2, 2, 3]);
+    for (let reverted = 0; reverted < depth; reverted++) {
+      const { block } = this.#recent.pop()!;
+      const { blockId, height, previousHash } = block;
+      this.#ledger.revert({ blockId, height });
+      this.#dag.remove(blockId);
+      this.#story.say("BLOCK_REVERTED", `reverted:${blockId}`, {
+        chain: this.#tag,
+        blockId,
+        height,
+        previousHash: previousHash!,
+        reason: "reorg",
+        timestamp: this.#story.instant,
+      });
+    }
+    this.#behind = depth;
+  }
+
+  #sayFinality(tip: number): void {
+    for (const level of ["safe", "final"] as const) {
+      const block = this.#dag.at(tip - DEPTH[level]);
+      if (!block || block.height <= this.#floors[level]) continue;
+      this.#floors[level] = block.height;
+      this.#story.say("FINALITY", `${level}:${block.hash}`, {
+        chain: this.#tag,
+        level,
+        blockId: block.hash,
+        height: block.height,
+        timestamp: this.#story.instant,
+      });
+    }
+  }
+}
+
+/** A block that may yet be reverted. */
+interface Recent {
+  readonly block: Block;
+  readonly proposer: Validator;
+  readonly fees: bigint;
 }
 
 /**
@@ -157,14 +234,19 @@ export function sealOf(
   };
 }
 
-/** A {@link Past} that a chain of one seed told. */
+/** A {@link Past} that a chain of one seed published. */
 interface OwnPast {
+  /** Those that stand. */
   readonly blocks: readonly Event<"NEW_BLOCK">[];
   readonly dag: readonly Event<"DAG_UPDATE">[];
   readonly transactions: readonly Event<"TX_RECEIVED">[];
   readonly validators: readonly Event<"VALIDATOR_EVENT">[];
   readonly nodes: readonly Event<"NODE_STATUS">[];
   readonly alerts: readonly Event<"ALERT_TRIGGERED">[];
+  /** Blocks of which all transactions were published. */
+  readonly complete: ReadonlySet<string>;
+  /** Heights of the newest block of each level. */
+  readonly floors: Readonly<Partial<Record<"safe" | "final", number>>>;
 }
 
 /** What of the past is this chain's; other sources publish too. */
@@ -176,19 +258,35 @@ function ownOf(past: Past, tag: string): OwnPast {
     events.filter((event) =>
       event.type === type && event.id.startsWith(`${tag}:`)
     ) as Event<Type>[];
+  const reverted = new Set(
+    own(past.blocks, "BLOCK_REVERTED").map(({ payload }) => payload.blockId),
+  );
+  const floors = own(past.blocks, "FINALITY").map(({ payload }) =>
+    [payload.level, payload.height] as const
+  );
   return {
-    blocks: own(past.blocks, "NEW_BLOCK"),
+    // A block that was reverted never comes back in this chain.
+    blocks: own(past.blocks, "NEW_BLOCK").filter(({ payload }) =>
+      !reverted.has(payload.blockId)
+    ),
     dag: own(past.dag, "DAG_UPDATE"),
     transactions: own(past.transactions, "TX_RECEIVED"),
     validators: own(past.validators, "VALIDATOR_EVENT"),
     nodes: own(past.nodes, "NODE_STATUS"),
     alerts: own(past.alerts, "ALERT_TRIGGERED"),
+    complete: new Set(
+      own(past.transactions, "BLOCK_COMPLETE").map(({ payload }) =>
+        payload.blockId
+      ),
+    ),
+    floors: Object.fromEntries(floors),
   };
 }
 
 /** When a past ended, in epoch milliseconds. */
 function endOf(own: OwnPast, last: Block): number {
-  const ends = Object.values(own).flatMap((events: readonly Event[]) =>
+  const { floors: _, complete: __, ...channels } = own;
+  const ends = Object.values(channels).flatMap((events: readonly Event[]) =>
     events.slice(-1).map(({ timestamp }) => Date.parse(timestamp))
   );
   return Math.max(

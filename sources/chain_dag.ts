@@ -61,6 +61,31 @@ export class Dag {
     return this.#blocks.at(-1);
   }
 
+  /** The block of a height, while it is remembered. */
+  at(height: number): DagBlock | undefined {
+    return this.#blocks.find((block) => block.height === height);
+  }
+
+  /**
+   * Takes the newest block out again, and before it what hangs on it.
+   *
+   * @param hash of the newest block.
+   */
+  remove(hash: string): void {
+    const block = this.#blocks.pop()!;
+    for (const rival of this.#rivals) {
+      if (rival.parents.includes(hash)) this.#sayRemoved(rival);
+    }
+    this.#rivals = this.#rivals.filter(({ parents }) =>
+      !parents.includes(hash)
+    );
+    for (const parent of this.#blocks) {
+      if (block.parents.includes(parent.hash)) parent.children--;
+    }
+    this.#sayRemoved(block);
+    this.#head = heaviest(this.#blocks);
+  }
+
   /**
    * Takes up the DAG that was left.
    *
@@ -89,8 +114,10 @@ export class Dag {
       } else if (updateType === "EDGE_REMOVED" && rival) {
         const cut = relatedNodes[0];
         rival.parents.splice(rival.parents.indexOf(cut ?? ""), 1);
-      } else if (updateType === "NODE_REMOVED") rivals.delete(nodeId);
-      else if (updateType === "EDGE_ADDED") {
+      } else if (updateType === "NODE_REMOVED") {
+        rivals.delete(nodeId);
+        known.delete(nodeId);
+      } else if (updateType === "EDGE_ADDED") {
         const node = this.#blocks.find(({ hash }) => hash === nodeId);
         node?.parents.push(...relatedNodes);
       }
@@ -159,17 +186,7 @@ export class Dag {
         this.#sayEdge("EDGE_REMOVED", rival, parent, 0);
         continue;
       }
-      this.#story.say("DAG_UPDATE", `dag:NODE_REMOVED:${rival.hash}`, {
-        updateType: "NODE_REMOVED",
-        nodeId: rival.hash,
-        relatedNodes: rival.parents,
-        timestamp: this.#story.instant,
-        metadata: {
-          layer: rival.layer,
-          parentCount: rival.parents.length,
-          childCount: 0,
-        },
-      });
+      this.#sayRemoved(rival);
     }
     this.#rivals = this.#rivals.filter(({ steps }) => steps > 0);
   }
@@ -195,6 +212,7 @@ export class Dag {
   }
 
   #addEdge(block: DagBlock): void {
+    if (!this.#blocks.includes(block)) return;
     const parent = this.#blocks.slice(-10).find(({ hash, layer }) =>
       layer < block.layer && !block.parents.includes(hash)
     );
@@ -212,6 +230,7 @@ export class Dag {
       steps: this.#story.between(15, 40),
     };
     this.#story.later(1, () => {
+      if (!this.#blocks.includes(block)) return;
       this.#sayAdded({ ...rival, weight: 1 }, { candidate: true });
       this.#rivals.push(rival);
     });
@@ -236,6 +255,18 @@ export class Dag {
         childCount: 0,
         ...extra,
       },
+    });
+  }
+
+  #sayRemoved(
+    { hash, layer, parents }: Pick<DagBlock, "hash" | "layer" | "parents">,
+  ): void {
+    this.#story.say("DAG_UPDATE", `dag:NODE_REMOVED:${hash}`, {
+      updateType: "NODE_REMOVED",
+      nodeId: hash,
+      relatedNodes: [...parents],
+      timestamp: this.#story.instant,
+      metadata: { layer, parentCount: parents.length, childCount: 0 },
     });
   }
 

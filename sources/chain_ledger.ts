@@ -14,6 +14,9 @@ export const BLOCK_GAS_LIMIT = 1_000_000;
 export const INITIAL_BALANCE = 1_000_000_000_000n;
 /** Most transactions that wait for a block. */
 const MAX_POOL = 400;
+/** How often a step replaces, and drops, a transaction that waits. */
+const REPLACE_CHANCE = 0.02;
+const DROP_CHANCE = 0.006;
 const ACCOUNTS = 48;
 const TRANSFER_GAS = 21_000;
 
@@ -38,19 +41,43 @@ export interface Executed {
   readonly fees: bigint;
 }
 
+/** A block by its name and place. */
+export interface Place {
+  /** Its name. */
+  readonly blockId: string;
+  /** Blocks above genesis. */
+  readonly height: number;
+}
+
+/** A transaction as it waited, and what became of it. */
+interface Done {
+  readonly waiting: Transaction;
+  readonly isFailed: boolean;
+  readonly fee: bigint;
+}
+
 /** All accounts, and what they are about to do. */
 export class Ledger {
   readonly #story: Story;
+  readonly #life: string;
+  readonly #chain: string;
+  /** What was done in the newest blocks, oldest first. */
+  readonly #blocks: Done[][] = [];
   readonly #accounts = new Map<string, Account>();
   readonly #pool: Transaction[] = [];
 
   /**
    * Opens the accounts; a chain that was resumed has others than before.
    *
-   * @param life names the accounts.
+   * @param names `life` names the accounts, `chain` the chain.
    */
-  constructor(story: Story, life: string) {
+  constructor(
+    story: Story,
+    { life, chain }: { life: string; chain: string },
+  ) {
     this.#story = story;
+    this.#life = digestOf("sha256", life).slice(0, 8);
+    this.#chain = chain;
     for (let i = 0; i < ACCOUNTS; i++) {
       const digest = digestOf("sha256", `${life}/account/${i}`);
       const address = `0x${digest.slice(0, 40)}`;
@@ -69,13 +96,15 @@ export class Ledger {
   }
 
   /**
-   * The pool is gone: what was pending is told as what became of it.
+   * The pool is gone: what was pending is in a block, or dropped.
    *
    * @param events of `transactions`, oldest first.
+   * @param complete blocks of which all transactions were published.
    */
   resume(
     blocks: readonly Event<"NEW_BLOCK">[],
     events: readonly Event<"TX_RECEIVED">[],
+    complete: ReadonlySet<string>,
   ): void {
     const open = new Map<string, Transaction>();
     for (const { payload } of events) {
@@ -83,20 +112,31 @@ export class Ledger {
       else open.delete(payload.txId);
     }
     const done = new Map(
-      blocks.flatMap(({ payload }) => payload.transactions ?? [])
-        .map((tx) => [tx.txId, tx]),
+      blocks.flatMap(({ payload }) =>
+        (payload.transactions ?? []).map((tx, at): [string, Transaction] => [
+          tx.txId,
+          mined(tx, payload, at),
+        ])
+      ),
     );
     for (const tx of open.values()) {
       this.#story.later(1, () =>
         this.#say(
           done.get(tx.txId) ?? {
             ...tx,
-            status: "failed",
+            status: "dropped",
             timestamp: this.#story.instant,
-            reason: "expired",
           },
+          this.#life,
         ));
     }
+    const newest = blocks.at(-1)?.payload;
+    if (!newest || complete.has(newest.blockId)) return;
+    // A block may have been published, and not all of its transactions.
+    this.#story.later(
+      1,
+      () => this.#sayComplete(newest, newest.transactions ?? []),
+    );
   }
 
   /**
@@ -111,11 +151,44 @@ export class Ledger {
       const tx = this.#newTransaction();
       if (tx) this.#say(tx);
     }
+    if (this.#story.chance(REPLACE_CHANCE)) this.#replace();
+    if (this.#story.chance(DROP_CHANCE)) this.#drop();
+  }
+
+  /**
+   * Takes the newest block back: balances as before, its transactions wait
+   * again.
+   *
+   * @param left the block, for the transactions to name.
+   */
+  revert(left: Place): void {
+    for (const { waiting, isFailed, fee } of this.#blocks.pop()!.reverse()) {
+      const from = this.#accounts.get(waiting.from)!;
+      from.balance += fee;
+      from.reserved += costOf(waiting);
+      if (!isFailed) {
+        from.balance += BigInt(waiting.amount);
+        this.#accounts.get(waiting.to)!.balance -= BigInt(waiting.amount);
+      }
+      this.#pool.unshift(waiting);
+      this.#say({
+        ...waiting,
+        timestamp: this.#story.instant,
+        cause: "reorg",
+        left: { ...left },
+      }, `reorg:${left.blockId.slice(2, 18)}`);
+    }
+  }
+
+  /** The oldest block that could be reverted no longer can. */
+  forget(): void {
+    this.#blocks.shift();
   }
 
   /** Takes from the pool what fits into a block, and carries it out. */
   execute(): Executed {
     const transactions: Transaction[] = [];
+    const done: Done[] = [];
     let gas = 0;
     let fees = 0n;
     while (this.#pool.length > 0) {
@@ -137,6 +210,7 @@ export class Ledger {
         from.balance -= BigInt(tx.amount);
         this.#accounts.get(tx.to)!.balance += BigInt(tx.amount);
       }
+      done.push({ waiting: tx, isFailed: failed, fee });
       transactions.push({
         ...tx,
         status: failed ? "failed" : "confirmed",
@@ -146,12 +220,89 @@ export class Ledger {
         ...(failed ? { reason: "reverted" } : {}),
       });
     }
+    this.#blocks.push(done);
     return { transactions, gasUsed: gas, fees };
   }
 
-  /** Tells of transactions what their block says already, and which it is. */
-  settle(transactions: readonly Transaction[], blockId: string): void {
-    for (const tx of transactions) this.#say({ ...tx, blockId });
+  /** Publishes the transactions of a block, and that these were all. */
+  settle(transactions: readonly Transaction[], place: Place): void {
+    const { blockId } = place;
+    for (const [index, tx] of transactions.entries()) {
+      this.#say(mined(tx, place, index), blockId.slice(2, 18));
+    }
+    this.#sayComplete(place, transactions);
+  }
+
+  #sayComplete(
+    { blockId, height }: Place,
+    transactions: readonly Transaction[],
+  ): void {
+    this.#story.say("BLOCK_COMPLETE", `complete:${blockId}`, {
+      chain: this.#chain,
+      blockId,
+      height,
+      transactions: transactions.length,
+      failed: transactions.filter(({ status }) => status === "failed").length,
+      timestamp: this.#story.instant,
+    });
+  }
+
+  /** One that waits is sent again with a higher price. */
+  #replace(): void {
+    if (this.#pool.length === 0) return;
+    const story = this.#story;
+    const at = story.between(0, this.#pool.length - 1);
+    const { txId, ...before } = this.#pool[at]!;
+    const gasPrice = String(
+      Number(before.gasPrice) + story.between(2, 10),
+    );
+    const content = { ...before, gasPrice, timestamp: story.instant };
+    const from = this.#accounts.get(before.from)!;
+    const more = costOf(content) - costOf(before);
+    if (this.#spendable(from) < more) return;
+    from.reserved += more;
+    const tx = { txId: nameOf(content), ...content };
+    this.#pool[at] = tx;
+    this.#say(tx);
+    this.#say({
+      txId,
+      ...before,
+      status: "replaced",
+      timestamp: story.instant,
+      replacedBy: tx.txId,
+    });
+  }
+
+  /** The last of a sender's that wait is forgotten. */
+  #drop(): void {
+    if (this.#pool.length === 0) return;
+    const { from: address } = this.#story.pick(this.#pool);
+    const from = this.#accounts.get(address)!;
+    const at = this.#pool.findIndex((tx) =>
+      tx.from === address && tx.nonce === from.nonce - 1
+    );
+    const [tx] = this.#pool.splice(at, 1);
+    from.nonce--;
+    from.reserved -= costOf(tx!);
+    this.#say({
+      ...tx!,
+      status: "dropped",
+      timestamp: this.#story.instant,
+    });
+  }
+
+  /**
+   * What an account may spend: not what waits in the pool, and not what it got
+   * in blocks that may yet be reverted.
+   */
+  #spendable({ address, balance, reserved }: Account): bigint {
+    const recent = this.#blocks.flat().filter(({ waiting, isFailed }) =>
+      waiting.to === address && !isFailed
+    );
+    return recent.reduce(
+      (rest, { waiting }) => rest - BigInt(waiting.amount),
+      balance - reserved,
+    );
   }
 
   #newTransaction(): Transaction | undefined {
@@ -161,6 +312,7 @@ export class Ledger {
     const to = story.pick(accounts.filter((account) => account !== from));
     const call = story.chance(0.35);
     const content = {
+      chain: this.#chain,
       from: from.address,
       to: to.address,
       amount: String(
@@ -176,11 +328,10 @@ export class Ledger {
       timestamp: story.instant,
     };
     const cost = costOf(content);
-    if (from.balance - from.reserved < cost) return undefined;
+    if (this.#spendable(from) < cost) return undefined;
     from.reserved += cost;
     from.nonce++;
-    const txId = `0x${digestOf("sha256", JSON.stringify(content))}`;
-    const tx = { txId, ...content };
+    const tx = { txId: nameOf(content), ...content };
     this.#pool.push(tx);
     return tx;
   }
@@ -193,9 +344,34 @@ export class Ledger {
     }`;
   }
 
-  #say(tx: Transaction): void {
-    this.#story.say("TX_RECEIVED", `tx:${tx.txId}:${tx.status}`, tx);
+  /** @param occurrence tells this status from the same one before. */
+  #say(tx: Transaction, occurrence = ""): void {
+    const suffix = occurrence === "" ? "" : `:${occurrence}`;
+    this.#story.say("TX_RECEIVED", `tx:${tx.txId}:${tx.status}${suffix}`, tx);
   }
+}
+
+/** A transaction with its block, and the value that it moved. */
+function mined(
+  tx: Transaction,
+  { blockId, height }: Place,
+  index: number,
+): Transaction {
+  const { from, to, amount, status } = tx;
+  const transfer = { asset: "native" as const, from, to, amount };
+  return {
+    ...tx,
+    blockId,
+    blockHeight: height,
+    index,
+    ...(status === "confirmed" && amount !== "0"
+      ? { transfers: [transfer] }
+      : {}),
+  };
+}
+
+function nameOf(content: Omit<Transaction, "txId">): string {
+  return `0x${digestOf("sha256", JSON.stringify(content))}`;
 }
 
 /** The most that a transaction may take from its sender. */

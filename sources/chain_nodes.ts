@@ -99,6 +99,8 @@ export class Nodes {
   #move(node: ChainNode, height: number): void {
     const story = this.#story;
     if (node.startedAt === 0) node.startedAt = story.now;
+    // After a reorganisation the chain may be shorter for a moment.
+    node.height = Math.min(node.height, Math.max(0, height));
     if (node.status === "ONLINE") this.#trouble(node);
     if (--node.steps > 0) return;
     switch (node.status) {
@@ -171,7 +173,7 @@ export class Nodes {
       status: node.status,
       version: node.version,
       blockHeight: node.height,
-      // A node that is down does not say how it fares.
+      // A node that is down does not say how it is doing.
       ...(up
         ? {
           uptime: Math.floor((story.now - node.startedAt) / 1000),

@@ -95,12 +95,8 @@ export class Validators {
     this.#say("PROPOSED", proposer, height);
   }
 
-  /**
-   * What comes of a block before the next one: votes and the reward.
-   *
-   * @param fees of its transactions, in grains.
-   */
-  follow(proposer: Validator, height: number, fees: bigint): void {
+  /** Others vote for a block before the next one. */
+  follow(proposer: Validator, height: number): void {
     const voters = this.#active().filter(({ id }) => id !== proposer.id);
     const votes = Math.min(voters.length, this.#story.between(2, 4));
     for (let i = 0; i < votes; i++) {
@@ -114,6 +110,14 @@ export class Validators {
         this.#say("VOTED", voter!, height);
       });
     }
+  }
+
+  /**
+   * Pays the maker of a block that can no longer be reverted.
+   *
+   * @param fees of its transactions, in grains.
+   */
+  reward(proposer: Validator, height: number, fees: bigint): void {
     this.#story.later(STEPS_PER_BLOCK - 2, () => {
       if (!proposer.active) return;
       const reward = fees + BLOCK_SUBSIDY;
@@ -192,8 +196,8 @@ export class Validators {
   ): void {
     const done = proposed + voted;
     const turns = done + missed;
-    const when = eventType === "VOTED" || eventType === "PROPOSED" ||
-        eventType === "REWARDED"
+    // The others may happen again at a height, after a reorganisation.
+    const when = eventType === "REWARDED"
       ? String(blockHeight)
       : `${blockHeight}:${this.#story.now}`;
     this.#story.say("VALIDATOR_EVENT", `validator:${id}:${eventType}:${when}`, {

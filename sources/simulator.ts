@@ -79,7 +79,8 @@ async function readPast(
   const latest = (channel: string, limit = RESUME_EVENTS) =>
     feed.page(channel, { limit }, signal);
   return {
-    blocks: await latest("blocks", WINDOW),
+    // Reverts and finality stand between the blocks.
+    blocks: await latest("blocks", 5 * WINDOW),
     dag: await latest("dag"),
     transactions: await latest("transactions"),
     validators: await latest("validators"),

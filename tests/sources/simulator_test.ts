@@ -6,7 +6,7 @@ import type {
   PayloadOf,
 } from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
-import { Chain, sealOf } from "../../sources/chain.ts";
+import { Chain, DEPTH, MAX_REORG, sealOf } from "../../sources/chain.ts";
 import type { Past } from "../../sources/chain.ts";
 import { MAX_PARENTS } from "../../sources/chain_dag.ts";
 import {
@@ -36,17 +36,18 @@ function live(chain: Chain, steps: number, from = START): AnyMessage[] {
 
 /** What a server would tell a chain that is started again. */
 function pastOf(messages: readonly AnyMessage[], now: number): Past {
-  const of = (type: AnyMessage["type"], limit: number) =>
-    messages.filter((message) => message.type === type).slice(-limit).map((
+  const on = (types: readonly AnyMessage["type"][], limit: number) =>
+    messages.filter(({ type }) => types.includes(type)).slice(-limit).map((
       message,
     ) => ({
       ...message,
       timestamp: new Date(now).toISOString(),
     } as AnyEvent));
+  const of = (type: AnyMessage["type"], limit: number) => on([type], limit);
   return {
-    blocks: of("NEW_BLOCK", 64),
+    blocks: on(["NEW_BLOCK", "BLOCK_REVERTED", "FINALITY"], 320),
     dag: of("DAG_UPDATE", 1000),
-    transactions: of("TX_RECEIVED", 1000),
+    transactions: on(["TX_RECEIVED", "BLOCK_COMPLETE"], 1000),
     validators: of("VALIDATOR_EVENT", 1000),
     nodes: of("NODE_STATUS", 1000),
     alerts: of("ALERT_TRIGGERED", 64),
@@ -62,6 +63,16 @@ class Auditor {
   readonly #executed = new Map<string, number>();
   readonly #pending = new Map<string, PayloadOf<"TX_RECEIVED">>();
   readonly #inBlock = new Map<string, PayloadOf<"TX_RECEIVED">>();
+  /** Transactions of standing blocks, as they were published. */
+  readonly #mined = new Map<string, PayloadOf<"TX_RECEIVED">>();
+  readonly #floors = { safe: -1, final: -1 };
+  /** Transactions of the newest block that were not published yet. */
+  #owed: string[] = [];
+  #outbid: { rival: string; by: string } | undefined;
+  /** What waited when the chain was stopped. */
+  #left = new Set<string>();
+  /** Blocks reverted since the last new one. */
+  #depth = 0;
   readonly #blocks: PayloadOf<"NEW_BLOCK">[] = [];
   readonly #graph = new Map<string, { layer: number; parents: Set<string> }>();
   readonly #validators = new Map<
@@ -73,6 +84,11 @@ class Auditor {
 
   get head(): PayloadOf<"NEW_BLOCK"> | undefined {
     return this.#blocks.at(-1);
+  }
+
+  /** The chain was stopped: what waits will be dropped. */
+  end(): void {
+    this.#left = new Set(this.#pending.keys());
   }
 
   get pending(): number {
@@ -96,6 +112,17 @@ class Auditor {
     switch (message.type) {
       case "NEW_BLOCK":
         return this.#block(message.payload);
+      case "BLOCK_REVERTED":
+        return this.#revert(message.payload);
+      case "FINALITY":
+        return this.#finality(message.payload);
+      case "BLOCK_COMPLETE": {
+        const { blockId, transactions } = message.payload;
+        assert.equal(blockId, this.head!.blockId);
+        assert.equal(transactions, this.head!.transactions!.length);
+        assert.deepEqual(this.#owed, [], "a block is whole when it says so");
+        return;
+      }
       case "DAG_UPDATE":
         return this.#dag(message.payload);
       case "TX_RECEIVED":
@@ -117,6 +144,8 @@ class Auditor {
 
   #block(block: PayloadOf<"NEW_BLOCK">): void {
     const before = this.head;
+    this.#depth = 0;
+    assert.equal(block.transactionCount, block.transactions!.length);
     assert.equal(block.height, before ? before.height + 1 : 0);
     assert.equal(block.previousHash, before?.hash ?? `0x${"0".repeat(64)}`);
     if (before) {
@@ -159,6 +188,35 @@ class Auditor {
     assert.equal(block["fees"], String(fees));
     assert.ok(this.#validators.get(block.validator!)?.active);
     this.#blocks.push(block);
+    this.#owed = transactions.map(({ txId }) => txId);
+  }
+
+  #revert(
+    { blockId, height, previousHash }: PayloadOf<"BLOCK_REVERTED">,
+  ): void {
+    const block = this.#blocks.pop()!;
+    assert.equal(block.blockId, blockId, "the newest is reverted first");
+    assert.equal(block.height, height);
+    assert.equal(block.previousHash, previousHash);
+    assert.ok(height > this.#floors.safe && height > this.#floors.final);
+    this.#depth++;
+    assert.ok(this.#depth <= MAX_REORG);
+    this.#count(`depth:${this.#depth}`);
+    for (const { txId } of block.transactions!) {
+      assert.ok(this.#pending.has(txId), "its transactions wait again before");
+    }
+    assert.ok(!this.#graph.has(blockId), "it left the DAG before");
+  }
+
+  #finality(
+    { level, blockId, height }: PayloadOf<"FINALITY">,
+  ): void {
+    this.#count(level);
+    assert.ok(height > this.#floors[level], "a level only rises");
+    assert.equal(height, this.head!.height - DEPTH[level]);
+    const block = this.#blocks.find((it) => it.height === height);
+    assert.equal(block?.blockId, blockId);
+    this.#floors[level] = height;
   }
 
   #pay(address: string, amount: bigint): void {
@@ -221,25 +279,72 @@ class Auditor {
   }
 
   #transaction(tx: PayloadOf<"TX_RECEIVED">): void {
-    this.#count(tx.status);
-    if (tx.status === "pending") {
-      assert.ok(!this.#pending.has(tx.txId));
-      assert.equal(tx.nonce, this.#nonces.get(tx.from) ?? 0);
-      assert.notEqual(tx.from, tx.to);
-      this.#nonces.set(tx.from, tx.nonce + 1);
-      this.#pending.set(tx.txId, tx);
+    const { txId, from, nonce, status } = tx;
+    this.#count(status);
+    if (tx.cause === "reorg") return this.#unmine(tx);
+    if (status === "pending") {
+      assert.ok(!this.#pending.has(txId));
+      const rival = this.#waiting(from, nonce);
+      if (rival) {
+        assert.ok(Number(tx.gasPrice) > Number(rival.gasPrice));
+        this.#outbid = { rival: rival.txId, by: txId };
+      } else {
+        assert.equal(nonce, this.#nonces.get(from) ?? 0);
+        this.#nonces.set(from, nonce + 1);
+      }
+      assert.notEqual(from, tx.to);
+      this.#pending.set(txId, tx);
       return;
     }
-    assert.ok(this.#pending.delete(tx.txId), "it ends once, after pending");
-    const { blockId, ...told } = tx;
-    if (tx["reason"] === "expired") {
-      this.#count("expired");
-      assert.equal(tx.status, "failed");
-      assert.ok(!this.#inBlock.has(tx.txId));
+    assert.ok(this.#pending.delete(txId), "it ends once, after pending");
+    if (status === "replaced") {
+      assert.deepEqual(this.#outbid, { rival: txId, by: tx.replacedBy });
       return;
     }
-    assert.deepEqual(told, this.#inBlock.get(tx.txId));
-    if (blockId !== undefined) assert.equal(blockId, this.head!.blockId);
+    if (status === "dropped") {
+      if (this.#left.has(txId)) return;
+      assert.equal(nonce + 1, this.#nonces.get(from), "the last one goes");
+      this.#nonces.set(from, nonce);
+      return;
+    }
+    const { blockId, blockHeight, index, transfers, ...told } = tx;
+    assert.deepEqual(told, this.#inBlock.get(txId));
+    const block = this.#blocks.findLast(({ transactions }) =>
+      transactions!.some((it) => it.txId === txId)
+    )!;
+    assert.equal(blockId, block.blockId);
+    assert.equal(blockHeight, block.height);
+    assert.equal(block.transactions![index!]!.txId, txId);
+    assert.equal(this.#owed.shift(), txId, "in the order of the block");
+    const moved = status === "confirmed" && tx.amount !== "0";
+    assert.equal(transfers?.length ?? 0, moved ? 1 : 0);
+    this.#mined.set(txId, tx);
+  }
+
+  /** A transaction's block is about to be reverted. */
+  #unmine(tx: PayloadOf<"TX_RECEIVED">): void {
+    this.#count("reorg");
+    const mined = this.#mined.get(tx.txId)!;
+    assert.equal(tx.left!.blockId, mined.blockId);
+    assert.ok(this.#mined.delete(tx.txId));
+    this.#inBlock.delete(tx.txId);
+    const { cause: _, left: __, ...waiting } = tx;
+    this.#pending.set(tx.txId, waiting as PayloadOf<"TX_RECEIVED">);
+    const fee = BigInt(mined.fee!);
+    this.#executed.set(tx.from, tx.nonce);
+    this.#pay(tx.from, fee);
+    if (mined.status === "failed") return;
+    this.#pay(tx.from, BigInt(tx.amount));
+    this.#pay(tx.to, -BigInt(tx.amount));
+  }
+
+  #waiting(
+    from: string,
+    nonce: number,
+  ): PayloadOf<"TX_RECEIVED"> | undefined {
+    return [...this.#pending.values()].find((tx) =>
+      tx.from === from && tx.nonce === nonce
+    );
   }
 
   #validator(event: PayloadOf<"VALIDATOR_EVENT">): void {
@@ -288,7 +393,10 @@ class Auditor {
     assert.equal(node.uptime !== undefined, up);
     if (!before) return;
     assert.ok(Date.parse(node.lastUpdate) > Date.parse(before.lastUpdate));
-    assert.ok(node.blockHeight! >= before.blockHeight!, "heights only rise");
+    assert.ok(
+      node.blockHeight! >= before.blockHeight! - MAX_REORG,
+      "heights only fall by a reorganisation",
+    );
     const next: Record<string, string[]> = {
       SYNCING: ["SYNCING", "ONLINE"],
       ONLINE: ["ONLINE", "ERROR", "OFFLINE"],
@@ -321,14 +429,15 @@ Deno.test("Chain adds up over half an hour, and shows all that can happen", () =
   const expected = [
     ...["NODE_ADDED", "NODE_REMOVED", "EDGE_ADDED", "EDGE_REMOVED"],
     ...["PATH_UPDATED", "parents:1", "parents:2", "parents:3"],
-    ...["pending", "confirmed", "failed"],
+    ...["pending", "confirmed", "failed", "replaced", "dropped", "reorg"],
+    ...["safe", "final", "depth:1", "depth:2", "depth:3"],
     ...["JOINED", "LEFT", "SLASHED", "REWARDED", "PROPOSED", "VOTED"],
     ...["ONLINE", "OFFLINE", "SYNCING", "ERROR"],
     ...["validator_slashed:firing", "node_error:firing"],
     "node_error:resolved",
   ];
   for (const what of expected) assert.ok(auditor.seen.get(what), what);
-  assert.ok(auditor.seen.get("NODE_REMOVED")! < LONG / STEPS_PER_BLOCK / 20);
+  assert.ok(auditor.seen.get("NODE_REMOVED")! < LONG / STEPS_PER_BLOCK / 10);
 });
 
 Deno.test("Chain spreads what it says over the second", () => {
@@ -377,8 +486,9 @@ Deno.test("Chain goes on from its last block, wherever it was stopped", () => {
     }
     assert.ok(auditor.head!.height > (before?.height ?? -1));
     now += 3_000;
+    auditor.end();
   }
-  assert.ok(auditor.seen.get("expired"), "what was pending did not stay so");
+  assert.ok(auditor.seen.get("dropped"), "what was pending did not stay so");
   assert.ok(auditor.pending < 100);
 });
 
@@ -404,6 +514,13 @@ Deno.test("Chain completes what a stop cut in two", () => {
     );
     assert.equal(end?.payload["status"], status);
   }
+  assert.ok(
+    first.some(({ type, payload }) =>
+      type === "BLOCK_COMPLETE" && payload["blockId"] === block.blockId
+    ),
+  );
+  auditor.end();
+  auditor.hear(first);
 });
 
 Deno.test("Chain does not take another source's blocks for its own", () => {
