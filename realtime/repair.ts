@@ -14,9 +14,14 @@ import type { Streams } from "./streams.ts";
 export const HOLD_MS = 10;
 /** How often all heads are compared with the log, in milliseconds. */
 export const POLL_MS = 1_000;
-/** Comparing may take at most this fraction of the time: one part in 20. */
-const POLL_SHARE = 20;
-/** But heads are compared at least this often, however slow the log is. */
+/**
+ * Rest after a comparison that nothing asked for, as a multiple of the time it
+ * took: polling takes one part in 21 of the time at most.
+ */
+const POLL_REST = 20;
+/** The same when a link said that something is new: one part in 4. */
+const RING_REST = 3;
+/** Longest rest, however slow the log is, in milliseconds. */
 export const MAX_REST_MS = 5_000;
 /** Wait after a failed repair, in milliseconds. */
 const REPAIR_RETRY_MS = 200;
@@ -51,6 +56,9 @@ export class Repair implements Disposable {
   #checkAt = Infinity;
   /** No comparison before this, on the monotonic clock. */
   #restUntil = 0;
+  #isChecking = false;
+  /** Whether a link said that something is new during a comparison. */
+  #hasRung = false;
   #open = true;
 
   /** Begins to poll. */
@@ -72,7 +80,8 @@ export class Repair implements Disposable {
 
   /** Something may be missing: compares all heads soon. */
   check(): void {
-    this.#checkIn(this.#holdMs);
+    if (this.#isChecking) this.#hasRung = true;
+    else this.#checkIn(this.#holdMs);
   }
 
   /**
@@ -163,6 +172,7 @@ export class Repair implements Disposable {
   async #check(): Promise<void> {
     const { log, streams, clock, observer } = this.#parts;
     const began = clock.monotonic();
+    this.#isChecking = true;
     streams.closeIdle(STREAM_IDLE_MS);
     try {
       const logged = [...streams].filter((stream) => stream.logged);
@@ -176,9 +186,13 @@ export class Repair implements Disposable {
     } catch (error) {
       observer.failed?.(error);
     }
+    this.#isChecking = false;
     const now = clock.monotonic();
-    const restMs = Math.min((now - began) * POLL_SHARE, MAX_REST_MS);
-    this.#restUntil = now + restMs;
-    this.#checkIn(POLL_MS);
+    const rest = (times: number) =>
+      Math.min((now - began) * times, MAX_REST_MS);
+    this.#restUntil = now + rest(RING_REST);
+    this.#checkIn(Math.max(POLL_MS, rest(POLL_REST)));
+    if (this.#hasRung) this.check();
+    this.#hasRung = false;
   }
 }

@@ -6,6 +6,7 @@ import { idSource } from "../../protocol/envelope.ts";
 import type { Subscription } from "../../protocol/commands.ts";
 import type { Principal } from "../../security/principal.ts";
 import { Hub } from "../../realtime/hub.ts";
+import type { Hint } from "../../realtime/link.ts";
 import { SLICE_CURSORS } from "../../realtime/delivery.ts";
 import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
 import { MAX_STREAMS, STREAM_IDLE_MS } from "../../realtime/streams.ts";
@@ -309,6 +310,53 @@ Deno.test("the poll rests after a slow answer, but not for long", async () => {
   await bench.publish(one);
   await pass(bench.clock, 3_000 + MAX_REST_MS + 1);
   assert.deepEqual(reader.peer.seqs(), [1]);
+});
+
+Deno.test("a ring is followed soon, however slow the log, and checks never overlap", async () => {
+  const bench = new Bench();
+  bench.office.carry = () => {};
+  const slowMs = 100;
+  let reading = 0;
+  let most = 0;
+  let isSlow = false;
+  using one = bench.isolate();
+  const { clock } = bench;
+  const log = new StoredEventLog({
+    store: bench.kv.connect({
+      weather: () => isSlow ? { ...CALM, afterMs: slowMs } : CALM,
+    }),
+    clock,
+    nextId: idSource(),
+    retention: () => bench.retention,
+  });
+  const { heads } = log;
+  log.heads = async (channels) => {
+    most = Math.max(most, ++reading);
+    try {
+      return await heads.call(log, channels);
+    } finally {
+      reading--;
+    }
+  };
+  let ring = () => {};
+  const bell = {
+    publish: () => {},
+    receive: (listener: (hint: Hint) => void) => {
+      ring = () => listener({ events: [], incomplete: true });
+    },
+    [Symbol.dispose]: () => {},
+  };
+  using two = new Hub({ log, links: [bell], clock, nextId: idSource() });
+  const reader = bench.client(two);
+  await reader.follow({ channel: "blocks" });
+  isSlow = true;
+  for (let i = 1; i <= 10; i++) {
+    await bench.publish(one);
+    for (let rings = 0; rings < 5; rings++) ring();
+    await pass(clock, 8 * slowMs);
+    assert.deepEqual(reader.peer.seqs(), range(1, i), `after ${i} rings`);
+  }
+  assert(most <= 2, `${most} reads of heads at once: a check and a repair`);
 });
 
 Deno.test("nothing is delivered that the store refused", async () => {
