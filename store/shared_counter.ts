@@ -29,7 +29,7 @@ export interface SharedCounter extends AsyncDisposable {
   /** Reads the counts of a name, at once. */
   look(name: string): Tally;
   /**
-   * Counts, at once.
+   * Counts, at once, in the window of the latest {@link look}.
    *
    * @param name what it is counted under.
    * @param amount a whole number from 1.

@@ -178,7 +178,6 @@ export class StoredCounter implements SharedCounter {
 
   /** Counts, at once; see {@link SharedCounter.add}. */
   add(name: string, amount: number): void {
-    this.#roll();
     const window = this.#window;
     let count = window.counts.get(name);
     if (!count) {
