@@ -296,6 +296,10 @@ export class Outbox implements Paced, Sender {
     const upTo = stream.first - 1;
     const page = await this.#parts.readPage(channel, to.seq, upTo);
     if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+    // The log is another by now; the stream finds out, and then this does.
+    if (page.entries.some((entry) => entry.epoch !== epoch)) {
+      throw new Error(`${channel} has another log`);
+    }
     this.#sendPage(to, page);
     // A page without events has none in all its range.
     if (page.entries.length === 0) this.#skip(to, upTo, page.unreadable);

@@ -108,6 +108,8 @@ export class Repair implements Disposable {
         maxBytes: REPAIR_BYTES,
       });
       if (stream.epoch !== epoch) return;
+      // The log is another by now: the next comparison finds out.
+      if (entries.some((entry) => entry.epoch !== epoch)) return;
       if (entries.length === 0 && stream.seq < upTo) {
         stream.resetTo({ epoch, seq: upTo });
       }

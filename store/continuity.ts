@@ -149,7 +149,7 @@ function isOther(
   testimony: Testimony | undefined,
 ): boolean {
   // A new store, or one of an earlier version; or a copy from before marks.
-  if (!mark) return testimony !== undefined;
+  if (!mark) return testimony !== undefined && testimony.stamp !== "";
   if (mark.file === undefined) return false;
   if (!testimony) return true;
   return testimony.file !== mark.file || testimony.stamp > versionstamp ||

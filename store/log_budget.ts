@@ -10,6 +10,7 @@ import type { Random } from "../platform/random.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
 import { UNBORN_EPOCH } from "./event_log.ts";
 import type { LogObserver } from "./event_log.ts";
+import { ID_MEMORY_MS } from "./id_memory.ts";
 import { FORGOTTEN_KEY, headIn } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
 import { deleteRows, TRIM_ROWS } from "./log_retention.ts";
@@ -19,6 +20,11 @@ import type { Key, Store } from "./store.ts";
 
 /** Most heads stored; beyond, rooms that were idle longest are forgotten. */
 export const MAX_HEADS = 100_000;
+/**
+ * A log is forgotten only once it was idle this long, in milliseconds: ids that
+ * name its events are forgotten by then, and no commit to it is under way.
+ */
+export const FORGET_IDLE_MS = ID_MEMORY_MS;
 /** Share of a bound down to which is deleted once it is exceeded. */
 const LEFT_SHARE = 0.9;
 /** Everything is counted again when this share of the bound was added. */
@@ -32,8 +38,8 @@ const EVENT_BYTES = 100;
 export interface LogBudgetOptions {
   /** Where the log is stored. */
   readonly store: Store;
-  /** Paces retries. */
-  readonly clock: Pick<Clock, "after">;
+  /** Paces retries, and says what is idle. */
+  readonly clock: Pick<Clock, "after" | "now">;
   /** Uniform in [0, 1), for jitter. */
   readonly random: Random;
   /** Bytes of all rows, about; the store's own overhead comes on top. */
@@ -172,10 +178,12 @@ export class LogBudget {
 
   /** A log that is forgotten leaves the mark that one was. */
   async #forget(holdings: readonly Holding[]): Promise<void> {
-    const { store, maxHeads = MAX_HEADS } = this.#options;
+    const { store, clock, maxHeads = MAX_HEADS } = this.#options;
     if (holdings.length <= maxHeads) return;
     const excess = Math.ceil(holdings.length - maxHeads * LEFT_SHARE);
-    for (const holding of idlestRooms(holdings).slice(0, excess)) {
+    const before = clock.now() - FORGET_IDLE_MS;
+    const idle = idlestRooms(holdings).filter(({ head }) => head.at <= before);
+    for (const holding of idle.slice(0, excess)) {
       const { key, versionstamp, channel } = holding;
       await this.#persistently(async () => {
         // One that was written meanwhile is not idle.

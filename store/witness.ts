@@ -6,7 +6,7 @@
 
 /** What a witness holds. */
 export interface Testimony {
-  /** Versionstamp of a mark that the store has kept. */
+  /** Versionstamp of a mark that the store has kept; empty before the first. */
   readonly stamp: string;
   /** Which file it is: another one after it was restored from a copy. */
   readonly file: string;

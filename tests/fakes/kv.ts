@@ -49,10 +49,15 @@ export interface WrittenRow {
   readonly value: unknown;
 }
 
-interface Row {
+/** What is stored under a key. */
+export interface Row {
+  /** Its key. */
   readonly key: Key;
+  /** Its value. */
   readonly value: unknown;
+  /** The commit that wrote it. */
   readonly versionstamp: string;
+  /** When it expires, in epoch milliseconds. */
   readonly until: number;
 }
 
@@ -61,6 +66,14 @@ interface Mutation {
   readonly value?: unknown;
   readonly until?: number;
   readonly sum?: bigint;
+}
+
+/** What {@link MemoryKv.copy} gives. */
+export interface MemoryCopy {
+  /** Everything stored. */
+  readonly rows: ReadonlyMap<string, Row>;
+  /** Commits until then. */
+  readonly version: number;
 }
 
 /** Counters are modulo this. */
@@ -72,6 +85,7 @@ export class MemoryKv {
   readonly #rows = new Map<string, Row>();
   #index: string[] = [];
   #version = 0;
+  #generation = 0;
   readonly #watchers = new Set<() => void>();
   /** Receives every commit that took effect. */
   onCommit: (rows: readonly WrittenRow[]) => void = () => {};
@@ -157,6 +171,45 @@ export class MemoryKv {
   watch(ring: () => void): Disposable {
     this.#watchers.add(ring);
     return { [Symbol.dispose]: () => void this.#watchers.delete(ring) };
+  }
+
+  /** Everything as it is now, to be put back by {@link restore}. */
+  copy(): MemoryCopy {
+    return { rows: new Map(this.#rows), version: this.#version };
+  }
+
+  /**
+   * Puts a copy in the place of everything. What was on its way to the store
+   * before never arrives.
+   */
+  restore({ rows, version }: MemoryCopy): void {
+    this.#generation++;
+    this.#rows.clear();
+    this.#index = [];
+    for (const [name, row] of rows) this.#put(name, row);
+    this.#version = version;
+  }
+
+  /** How often it was restored. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Keys of a range, without any weather. */
+  keys(prefix: Key): Key[] {
+    const start = encoded(prefix);
+    return this.range(start, start + "\uffff", Infinity, false)
+      .map(({ key }) => key);
+  }
+
+  /** Changes one bit of what is stored under a key, as a disk may. */
+  damage(key: Key, at: number): void {
+    const name = encoded(key);
+    const row = this.#rows.get(name);
+    if (!row || !(row.value instanceof Uint8Array)) return;
+    const value = row.value.slice();
+    value[at % value.byteLength]! ^= 1 << (at % 8);
+    this.#rows.set(name, { ...row, value });
   }
 
   #put(name: string, row: Row): void {
@@ -269,7 +322,10 @@ class Connection implements Store {
   async run<T>(operation: "read" | "commit", effect: () => T): Promise<T> {
     const { beforeMs, afterMs, end } = this.#weather(operation);
     if (end === "late") {
-      this.#world.after(beforeMs, () => void effect());
+      const { generation } = this.#kv;
+      this.#world.after(beforeMs, () => {
+        if (this.#kv.generation === generation) effect();
+      });
       return await new Promise(() => {});
     }
     if (beforeMs > 0) await pause(this.#clock, beforeMs);

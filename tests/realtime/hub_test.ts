@@ -12,6 +12,7 @@ import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
 import { MAX_STREAMS, STREAM_IDLE_MS } from "../../realtime/streams.ts";
 import type { HubObserver } from "../../realtime/hub_observer.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
+import { renewEpochs } from "../../store/continuity.ts";
 import { FORGOTTEN_KEY, headKey } from "../../store/log_heads.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
@@ -554,6 +555,42 @@ Deno.test("a position before the first event names no later log of the room", as
     await pass(bench.clock, 100);
     assert.deepEqual(late.peer.seqs(), [1, 2, 3].slice(0, count));
   }
+});
+
+Deno.test("a log that gets a new epoch under running instances is reported once, and goes on", async () => {
+  const bench = new Bench();
+  using hub = bench.isolate();
+  const reader = bench.client(hub);
+  await reader.follow({ channel: "blocks" });
+  await bench.publish(hub, 5);
+  const before = await headOf(hub);
+  await renewEpochs({
+    store: bench.kv.connect(),
+    clock: bench.clock,
+    nextId: idSource(),
+  });
+  // Its stream is of the old log still, and reads what is of the new one.
+  const late = bench.client(hub);
+  await late.follow({ channel: "blocks", last: 5 });
+  await pass(bench.clock, 2 * POLL_MS);
+  const after = await headOf(hub);
+  assert.notEqual(after.epoch, before.epoch);
+  const [gap, ...others] = reader.peer.of("gap");
+  assert.deepEqual([gap!.payload.reason, others], ["epoch_changed", []]);
+  const published = hub.publish(block("new"));
+  await pass(bench.clock, 200);
+  await published;
+  assert.deepEqual(reader.peer.seqs(), [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(late.peer.seqs().slice(-6), [1, 2, 3, 4, 5, 6]);
+  using other = bench.isolate();
+  const back = bench.client(other);
+  await back.follow({ channel: "blocks", after: before });
+  const [answer] = back.answers[0].channels;
+  assert.deepEqual(
+    [answer.recovered, answer.epoch, answer.seq],
+    [true, after.epoch, 5],
+  );
+  assert.deepEqual(back.peer.seqs(), [6]);
 });
 
 Deno.test("a client of a quiet channel is told of no gap that is none", async () => {

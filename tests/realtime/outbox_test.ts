@@ -408,3 +408,15 @@ Deno.test("what cannot be read is a gap of its own, and the rest comes", async (
     range(3, 18).filter((seq) => ![5, 6, 10].includes(seq)),
   );
 });
+
+Deno.test("a page of another log than the stream's is not sent", async () => {
+  const { outbox, stream, peer, log, clock } = bench({ seq: 5 });
+  log.epoch = "f";
+  outbox.attach(stream, { epoch: "e", seq: 0 });
+  await pass(clock, 3 * READ_RETRY_MS);
+  assert.deepEqual(peer.seqs(), []);
+  stream.resetTo({ epoch: "f", seq: 5 });
+  await pass(clock, 2 * READ_RETRY_MS);
+  assert.equal(peer.of("gap").length, 1);
+  assert.deepEqual(peer.seqs(), range(1, 5));
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { idSource } from "../../protocol/envelope.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
 import type { Draft } from "../../store/event_log.ts";
+import { FORGET_IDLE_MS } from "../../store/log_budget.ts";
 import { ROW_OVERHEAD_BYTES } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
@@ -120,17 +121,20 @@ Deno.test("events of several parts go as a whole", async () => {
 });
 
 Deno.test("of too many rooms the idlest are forgotten, and their positions with them", async () => {
-  const { kv, log, append } = bench({ maxHeads: 20, maxBytes: 100_000 });
+  const { clock, kv, log, append } = bench({ maxHeads: 20, maxBytes: 100_000 });
   await append("blocks", 1);
   for (let i = 0; i < 50; i++) await append(`room:r${i}`, 1, 2_000);
+  const start = { epoch: UNBORN_EPOCH, seq: 0 };
+  assert.equal(await log.continues("room:r0", start), true, "not idle yet");
+  clock.advance(FORGET_IDLE_MS);
+  await append("room:r49", 1, 2_000);
   const names = Array.from({ length: 50 }, (_, i) => `room:r${i}`);
   const heads = await log.heads(names);
   const alive = heads.filter(({ epoch }) => epoch !== UNBORN_EPOCH).length;
   assert(alive <= 21, `${alive}`);
-  assert.equal(heads.at(-1)!.seq, 1, "the newest is kept");
+  assert.equal(heads.at(-1)!.seq, 2, "the newest is kept");
   assert.equal(heads[0]!.epoch, UNBORN_EPOCH);
   assert.equal((await log.heads(["blocks"]))[0]!.seq, 1);
-  const start = { epoch: UNBORN_EPOCH, seq: 0 };
   assert.equal(await log.continues("room:r0", start), false);
   await append("room:r0", 1, 10, true);
   assert.equal(await log.continues("room:r0", start), false);

@@ -23,7 +23,10 @@ import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Session } from "../../realtime/session.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
-import type { Fate, WrittenRow } from "../fakes/kv.ts";
+import type { Fate, MemoryCopy, WrittenRow } from "../fakes/kv.ts";
+import { Continuity } from "../../store/continuity.ts";
+import type { Store } from "../../store/store.ts";
+import type { Testimony, Witness } from "../../store/witness.ts";
 import { PostOffice } from "../fakes/link.ts";
 
 /** Channels of the world; none has an event in the beginning. */
@@ -32,6 +35,8 @@ export const CHANNEL_NAMES = ["blocks", "alerts", "room:a", "room:b"] as const;
 export const MAX_ISOLATES = 3;
 /** Clients in the world. */
 export const CLIENTS = 4;
+/** Publishers, who choose the same ids. */
+export const PUBLISHERS = 3;
 /** Newest events kept: fewer than the log trims at once, so that gaps occur. */
 const RETAINED_EVENTS = 25;
 /** How long events are kept; heads live twice as long. */
@@ -40,6 +45,10 @@ const RETAINED_MS = 20_000;
 const RING_EVENTS = 8;
 /** What one character weighs on a fake socket, so that few events fill it. */
 const WEIGHT = 150;
+/** So long an id is remembered whatever the clocks do, in milliseconds. */
+const ID_SURE_MS = 150_000;
+/** Most that all wall clocks together are off, in milliseconds. */
+const MAX_STEPPED_MS = 200_000;
 /** In this time everything must be in order once the weather is calm. */
 const RECOVERY_MS = 10_000;
 
@@ -51,8 +60,11 @@ export type Step =
     count: number;
     named: boolean;
     long: boolean;
+    publisher: number;
   }
   | { do: "again" }
+  /** Other content under an id that its publisher used. */
+  | { do: "reuse" }
   | { do: "rest"; ms: number }
   | { do: "kill"; at: number }
   | { do: "start" }
@@ -61,7 +73,17 @@ export type Step =
   | { do: "leave"; client: number; channel: number }
   | { do: "slow"; client: number }
   | { do: "read"; client: number }
-  | { do: "storm"; ms: number };
+  | { do: "storm"; ms: number }
+  /** The store is full: it is read, and written no more. */
+  | { do: "fill"; ms: number }
+  /** A copy of the store is made, with or without what is beside it. */
+  | { do: "copy" }
+  /** The copy takes the place of the store, under instances that are killed. */
+  | { do: "restore"; isWhole: boolean }
+  /** A bit of a stored row changes. */
+  | { do: "damage"; at: number; bit: number }
+  /** A wall clock steps: of all machines and the store, or of one instance. */
+  | { do: "step"; at: number | undefined; ms: number };
 
 /** Everybody may do everything: access is not what is tried here. */
 const ANYBODY: Principal = {
@@ -74,16 +96,23 @@ const ANYBODY: Principal = {
 /** What was asked of an isolate, and what came of it. */
 interface Publishing {
   readonly body: string;
+  readonly publisher: number;
+  /** What it used the ids of. */
+  readonly reuses?: Publishing | undefined;
   readonly channel: string;
   readonly marks: readonly string[];
   readonly named: boolean;
   readonly since: number;
-  outcome: "waiting" | "accepted" | "refused";
+  outcome: "waiting" | "accepted" | "refused" | "conflict";
+  /** Accepted before a copy took the store's place that does not hold it. */
+  isUndone: boolean;
 }
 
 /** A clock that stops when its isolate ends. */
 class MortalClock implements Clock {
   readonly #clock: Clock;
+  /** What its wall clock is ahead by, in milliseconds. */
+  skewMs = 0;
   alive = true;
 
   constructor(clock: Clock) {
@@ -91,7 +120,7 @@ class MortalClock implements Clock {
   }
 
   now(): number {
-    return this.#clock.now();
+    return this.#clock.now() + this.skewMs;
   }
 
   monotonic(): number {
@@ -116,18 +145,30 @@ class Isolate {
   readonly clients = new Set<Client>();
   readonly #link: Link;
 
-  constructor(world: World) {
-    this.clock = new MortalClock(world.clock);
-    this.nextId = idSource(world.random);
+  constructor(
+    world: World,
+    { clock, nextId, store, continuity }: {
+      clock: MortalClock;
+      nextId: (now: number) => string;
+      store: Store;
+      continuity: Continuity;
+    },
+  ) {
+    this.clock = clock;
+    this.nextId = nextId;
     const log = new StoredEventLog({
-      store: world.kv.connect({
-        clock: this.clock,
-        weather: (operation) => world.fate(operation),
-      }),
-      clock: this.clock,
-      nextId: this.nextId,
+      store,
+      clock,
+      nextId,
+      continuity,
       retention: () => ({ events: RETAINED_EVENTS, ms: RETAINED_MS }),
       random: world.random,
+      ...world.bounds,
+      observer: {
+        evicted: (channel) => world.evicted.add(channel),
+        unreadable: (channel, range) =>
+          world.assertDamaged(channel, range.from, range.to),
+      },
     });
     this.#link = world.office.join();
     this.hub = new Hub({
@@ -149,6 +190,32 @@ class Isolate {
     this.clock.alive = false;
     this.#link[Symbol.dispose]();
     for (const client of [...this.clients]) client.cut();
+  }
+}
+
+/** What is beside the store, in memory. */
+class FakeWitness implements Witness {
+  readonly #clock: Clock;
+  file = "file";
+  testimony: Testimony | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  read(): Promise<Testimony | undefined> {
+    return Promise.resolve(this.testimony);
+  }
+
+  name(): Promise<string> {
+    this.testimony ??= { stamp: "", file: this.file, writtenAt: 0 };
+    return Promise.resolve(this.file);
+  }
+
+  write(stamp: string): Promise<void> {
+    const writtenAt = this.#clock.now();
+    this.testimony = { stamp, file: this.file, writtenAt };
+    return Promise.resolve();
   }
 }
 
@@ -262,7 +329,7 @@ class Client {
     this.#unread = 0;
     const inbox = this.#inbox;
     this.#inbox = [];
-    for (const text of inbox) this.#take(JSON.parse(text));
+    for (const text of inbox) this.#tryTake(text);
   }
 
   /** What is not as it should be when everything has calmed down. */
@@ -272,6 +339,8 @@ class Client {
       if (!this.#live.has(channel)) return `${channel}: not subscribed`;
       const { epoch, seq } = this.#cursors.get(channel)!;
       const head = this.#world.head(channel);
+      // Before the first event of a log, all logs are alike.
+      if (seq === 0 && head.seq === 0) continue;
       if (epoch !== head.epoch || seq !== head.seq) {
         return `${channel}: stands at ${epoch}:${seq}, not ${head.epoch}:${head.seq}`;
       }
@@ -333,7 +402,16 @@ class Client {
     if (this.#slow) {
       this.#inbox.push(text);
       this.#unread += text.length;
-    } else this.#take(JSON.parse(text));
+    } else this.#tryTake(text);
+  }
+
+  /** What is wrong must not be thrown into the machine that is tried. */
+  #tryTake(text: string): void {
+    try {
+      this.#take(JSON.parse(text));
+    } catch (error) {
+      this.#world.fail(error);
+    }
   }
 
   #take(frame: Frame): void {
@@ -377,14 +455,12 @@ class Client {
         this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
       } else if (recovered) {
         assert.equal(seq, after.seq, where);
-        if (after.epoch !== UNBORN_EPOCH) {
-          assert.equal(epoch, after.epoch, where);
-        }
+        this.#world.assertSame(channel, after, epoch!, where);
         this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
       } else {
         assert.notEqual(reason, "position_unknown", where);
         assert.notEqual(reason, "no_retention", where);
-        if (reason === "epoch_changed") {
+        if (reason === "epoch_changed" && after.epoch !== UNBORN_EPOCH) {
           assert.notEqual(epoch, after.epoch, where);
         }
         // The gap that follows has to bring the cursor to `seq`.
@@ -398,11 +474,18 @@ class Client {
     const cursor = this.#cursors.get(channel)!;
     const where = `${this.name} ${channel} at ${cursor.epoch}:${cursor.seq}: ` +
       `gap ${epoch}:${from}-${to} ${reason}`;
-    const same = epoch === cursor.epoch || cursor.epoch === UNBORN_EPOCH;
-    assert.equal(reason, same ? "retention" : "epoch_changed", where);
-    assert.equal(from, same ? cursor.seq + 1 : 1, where);
-    assert(same ? to >= from : to >= 0, where);
-    this.#world.assertGone(channel, epoch, from, to, where);
+    if (reason === "epoch_changed") {
+      assert(epoch !== cursor.epoch || epoch === UNBORN_EPOCH, where);
+      assert.equal(from, 1, where);
+      assert(to >= 0, where);
+    } else {
+      assert(["retention", "unreadable"].includes(reason), where);
+      this.#world.assertSame(channel, cursor, epoch, where);
+      assert.equal(from, cursor.seq + 1, where);
+      assert(to >= from, where);
+    }
+    if (reason === "unreadable") this.#world.assertDamaged(channel, from, to);
+    else this.#world.assertGone(channel, epoch, from, to, where);
     this.#cursors.set(channel, { epoch, seq: to });
   }
 
@@ -434,6 +517,9 @@ export interface Tally {
   gaps: number;
   refused: number;
   epochs: number;
+  restores: number;
+  conflicts: number;
+  damaged: number;
 }
 
 /** The world of one seed. */
@@ -441,12 +527,30 @@ export class World {
   readonly clock = new ManualClock();
   readonly kv = new MemoryKv(this.clock);
   readonly office = new PostOffice();
+  readonly witness = new FakeWitness(this.clock);
   readonly random: () => number;
+  /** Channels that lost events to the bounds of the whole log. */
+  readonly evicted = new Set<string>();
+  /** Bounds of the whole log, in some worlds. */
+  readonly bounds: { maxBytes?: number };
   readonly #isolates: Isolate[] = [];
   readonly #clients: Client[];
   readonly #publishings: Publishing[] = [];
+  readonly #starting = new Set<MortalClock>();
   /** Marks by channel and epoch, in the order of their numbers. */
   readonly #truth = new Map<string, string[]>();
+  /** How many of these each took over from the log that it was before. */
+  readonly #inherited = new Map<string, number>();
+  /** Rows of which a bit changed, by channel and number. */
+  readonly #damaged = new Map<string, readonly [number, number]>();
+  /** Marks that a restored store does not hold. */
+  readonly #undone: string[] = [];
+  #copy: { store: MemoryCopy; testimony: Testimony | undefined } | undefined;
+  #files = 0;
+  #steppedMs = 0;
+  #restores = 0;
+  #fullUntil = 0;
+  readonly #ids = [0, 0, 0];
   #faults: unknown[] = [];
   #stormUntil = 0;
   #calm = false;
@@ -457,6 +561,7 @@ export class World {
     this.random = randomFrom(seed);
     this.kv.onCommit = (rows) => this.#witness(rows);
     this.office.notices = this.random() < 0.5;
+    this.bounds = this.random() < 0.3 ? { maxBytes: 300_000 } : {};
     this.office.carry = (letter) => {
       const luck = this.random();
       if (luck < 0.12) return;
@@ -469,7 +574,7 @@ export class World {
       { length: CLIENTS },
       (_, i) => new Client(this, `client${i}`),
     );
-    this.#isolates.push(new Isolate(this));
+    this.#start();
   }
 
   /** Runs the steps, then looks whether every promise was kept. */
@@ -492,6 +597,11 @@ export class World {
       refused:
         this.#publishings.filter(({ outcome }) => outcome === "refused").length,
       epochs: this.#truth.size,
+      restores: this.#restores,
+      conflicts:
+        this.#publishings.filter(({ outcome }) => outcome === "conflict")
+          .length,
+      damaged: this.#damaged.size,
     };
   }
 
@@ -518,6 +628,46 @@ export class World {
     return this.#truth.get(`${channel} ${epoch}`)?.[seq - 1];
   }
 
+  /** A position that was taken over stands for the same events. */
+  assertSame(
+    channel: string,
+    after: Head,
+    epoch: string,
+    where: string,
+  ): void {
+    if (after.epoch === epoch || after.epoch === UNBORN_EPOCH) return;
+    const events = (name: string) =>
+      (this.#truth.get(`${channel} ${name}`) ?? []).slice(0, after.seq);
+    assert.deepEqual(events(epoch), events(after.epoch), where);
+  }
+
+  /** What cannot be read must be damaged, all of it. */
+  assertDamaged(channel: string, from: number, to: number): void {
+    for (let seq = from; seq <= to; seq++) {
+      const isDamaged = [...this.#damaged].some(([name, [first, last]]) =>
+        name.startsWith(`${channel} `) && seq >= first && seq <= last
+      );
+      // Retention may have deleted the row before it.
+      const isGone = this.markAt(channel, this.head(channel).epoch, seq) !==
+          undefined && !this.#isStored(channel, seq);
+      if (!isDamaged && !isGone) {
+        this.fail(new Error(`${channel} ${seq} was called unreadable`));
+      }
+    }
+  }
+
+  /** Whether a row that can be read holds a number. */
+  #isStored(channel: string, seq: number): boolean {
+    for (let last = seq; last < seq + ROW_EVENTS; last++) {
+      const { value } = this.kv.entry<Uint8Array>(["log", channel, last, 0]);
+      if (value === null || this.#damaged.has(`${channel} ${last}`)) continue;
+      const row = rowIn([{ number: 0, bytes: value }]);
+      const lines = typeof row === "object" ? row.lines.length : 1;
+      return last - lines + 1 <= seq;
+    }
+    return false;
+  }
+
   /** A gap may name nothing that could still be had. */
   assertGone(
     channel: string,
@@ -527,24 +677,22 @@ export class World {
     where: string,
   ): void {
     if (this.head(channel).epoch !== epoch) return;
-    // An event lies in the row of its own number or one soon after.
-    for (let seq = from; seq < to + ROW_EVENTS; seq++) {
-      const { value } = this.kv.entry(["log", channel, seq, 0]);
-      if (value === null) continue;
-      const row = rowIn([{ number: 0, bytes: value as Uint8Array }]);
-      const lines = typeof row === "object" ? row.lines.length : 1;
-      const isLater = seq - lines + 1 > to;
-      assert(isLater, `${where}: ${seq} is still there`);
+    for (let seq = from; seq <= to; seq++) {
+      assert(!this.#isStored(channel, seq), `${where}: ${seq} is still there`);
     }
   }
 
   /** What becomes of one operation of any isolate. */
-  fate(_operation: "read" | "commit"): Fate {
+  fate(operation: "read" | "commit"): Fate {
     if (this.#calm) return CALM;
     const beforeMs = this.random() < 0.7 ? 0 : Math.floor(this.random() * 12);
     const afterMs = this.random() < 0.7 ? 0 : Math.floor(this.random() * 12);
     const luck = this.random();
-    const storm = this.clock.now() < this.#stormUntil;
+    const now = this.clock.monotonic();
+    const storm = now < this.#stormUntil;
+    if (operation === "commit" && now < this.#fullUntil) {
+      return { beforeMs, afterMs, end: "failed" };
+    }
     const [failed, lost, locked, hung, late] = storm
       ? [0.4, 0.5, 0.6, 0.65, 0.67]
       : [0.005, 0.02, 0.05, 0.052, 0.053];
@@ -570,14 +718,23 @@ export class World {
     }
     if (step.do === "start") {
       const alive = this.#isolates.filter((isolate) => isolate.alive);
-      if (alive.length < MAX_ISOLATES) this.#isolates.push(new Isolate(this));
+      if (alive.length < MAX_ISOLATES) this.#start();
       return;
     }
     if (step.do === "storm") {
       this.#doubtful = true;
-      this.#stormUntil = this.clock.now() + step.ms;
+      this.#stormUntil = this.clock.monotonic() + step.ms;
       return;
     }
+    if (step.do === "fill") {
+      this.#fullUntil = this.clock.monotonic() + step.ms;
+      return;
+    }
+    if (step.do === "copy") return this.#makeCopy();
+    if (step.do === "restore") return this.#restore(step.isWhole);
+    if (step.do === "damage") return this.#damage(step);
+    if (step.do === "step") return this.#stepClock(step);
+    if (step.do === "reuse") return this.#reuse();
     const client = this.#clients[step.client]!;
     if (step.do === "go") return client.cut();
     if (step.do === "slow") return client.slowDown();
@@ -593,28 +750,158 @@ export class World {
   }
 
   #publish(
-    { channel, count, named, long }: Extract<Step, { do: "publish" }>,
+    { channel, count, named, long, publisher }: Extract<
+      Step,
+      { do: "publish" }
+    >,
   ): void {
     const name = CHANNEL_NAMES[channel]!;
     const marks = Array.from({ length: count }, () => `m${++this.#marks}`);
-    const messages = marks.map((mark) => message(name, mark, { named, long }));
-    const publishing: Publishing = {
+    // Publishers use the same ids, each for its own.
+    const messages = marks.map((mark) =>
+      message(name, mark, {
+        id: named ? String(++this.#ids[publisher]!) : undefined,
+        long,
+      })
+    );
+    this.#begin({
       body: JSON.stringify({ messages }),
       channel: name,
       marks,
       named,
-      since: this.clock.now(),
+      publisher,
+    });
+  }
+
+  #begin(
+    publishing: Omit<Publishing, "since" | "outcome" | "isUndone">,
+  ): void {
+    const since = this.clock.monotonic();
+    this.#publishings.push({
+      ...publishing,
+      since,
       outcome: "waiting",
-    };
-    this.#publishings.push(publishing);
-    this.#send(publishing);
+      isUndone: false,
+    });
+    this.#send(this.#publishings.at(-1)!);
+  }
+
+  /** A named publishing of late, so that its ids are remembered still. */
+  #recent(
+    isWanted: (publishing: Publishing) => boolean,
+  ): Publishing | undefined {
+    const from = this.clock.monotonic() - ID_SURE_MS;
+    return this.#publishings.findLast((publishing) =>
+      publishing.named && !publishing.reuses && publishing.since >= from &&
+      isWanted(publishing)
+    );
+  }
+
+  #reuse(): void {
+    const reuses = this.#recent(({ marks }) => marks.length === 1);
+    if (!reuses) return;
+    const mark = `m${++this.#marks}`;
+    const [{ id }] = JSON.parse(reuses.body).messages;
+    const { channel, publisher } = reuses;
+    const messages = [message(channel, mark, { id, long: false })];
+    this.#begin({
+      body: JSON.stringify({ messages }),
+      channel,
+      marks: [mark],
+      named: true,
+      publisher,
+      reuses,
+    });
+  }
+
+  #start(): void {
+    const clock = new MortalClock(this.clock);
+    const nextId = idSource(this.random);
+    const weather = (operation: "read" | "commit") => this.fate(operation);
+    const store = this.kv.connect({ clock, weather });
+    this.#starting.add(clock);
+    const report = () => {};
+    Continuity.open({ store, witness: this.witness, clock, nextId, report })
+      .then((continuity) => {
+        if (!clock.alive) return;
+        this.#isolates.push(
+          new Isolate(this, { clock, nextId, store, continuity }),
+        );
+      }, () => {})
+      .finally(() => this.#starting.delete(clock));
+  }
+
+  #makeCopy(): void {
+    if (this.kv.entry(["witness"]).value === null) return;
+    const { testimony } = this.witness;
+    this.#copy = { store: this.kv.copy(), testimony };
+  }
+
+  /** As an operator does it: all stop, the copy takes the place, all start. */
+  #restore(isWhole: boolean): void {
+    const copy = this.#copy;
+    if (!copy) return;
+    // What was written within a second before a crash may lack its mark.
+    const version = copy.store.version.toString(16).padStart(20, "0");
+    const stamp = this.witness.testimony?.stamp ?? "";
+    if (!isWhole && stamp <= version) return;
+    for (const isolate of this.#isolates) isolate.kill();
+    for (const clock of this.#starting) clock.alive = false;
+    const before = CHANNEL_NAMES.map((channel) => this.head(channel));
+    this.kv.restore(copy.store);
+    if (isWhole) {
+      this.witness.file = `file${++this.#files}`;
+      const { file } = this.witness;
+      this.witness.testimony = copy.testimony && { ...copy.testimony, file };
+    }
+    this.#copy = undefined;
+    this.#restores++;
+    for (const [i, channel] of CHANNEL_NAMES.entries()) {
+      const { epoch, seq } = this.head(channel);
+      const lost = before[i]!;
+      const kept = lost.epoch === epoch ? seq : 0;
+      const name = `${channel} ${lost.epoch}`;
+      const marks = this.#truth.get(name) ?? [];
+      const from = Math.max(kept, this.#inherited.get(name) ?? 0);
+      this.#undone.push(...marks.slice(from, lost.seq));
+    }
+    const undone = new Set(this.#undone);
+    for (const publishing of this.#publishings) {
+      const { marks, outcome } = publishing;
+      if (marks.some((mark) => undone.has(mark)) || outcome !== "accepted") {
+        publishing.isUndone = true;
+      }
+    }
+    this.#start();
+  }
+
+  #damage({ at, bit }: Extract<Step, { do: "damage" }>): void {
+    const keys = this.kv.keys(["log"]);
+    const key = keys[at % Math.max(1, keys.length)];
+    if (!key) return;
+    const [, channel, seq] = key as [string, string, number];
+    const name = `${channel} ${seq}`;
+    const before = this.kv.entry<Uint8Array>(["log", channel, seq, 0]).value;
+    const row = before && rowIn([{ number: 0, bytes: before }]);
+    const lines = typeof row === "object" && row ? row.lines.length : 1;
+    this.#damaged.set(name, this.#damaged.get(name) ?? [seq - lines + 1, seq]);
+    this.kv.damage(key, bit);
+  }
+
+  #stepClock({ at, ms }: Extract<Step, { do: "step" }>): void {
+    if (at === undefined) {
+      if (Math.abs(this.#steppedMs + ms) > MAX_STEPPED_MS) return;
+      this.#steppedMs += ms;
+      return this.clock.stepWall(ms);
+    }
+    const alive = this.#isolates.filter((isolate) => isolate.alive);
+    const isolate = alive[at % Math.max(1, alive.length)];
+    if (isolate) isolate.clock.skewMs = Math.trunc(ms / 10);
   }
 
   #publishAgain(): void {
-    const last =
-      this.#publishings.findLast(({ named, outcome }) =>
-        named && outcome !== "accepted"
-      ) ?? this.#publishings.findLast(({ named }) => named);
+    const last = this.#recent(({ outcome }) => outcome !== "accepted") ??
+      this.#recent(() => true);
     if (last) this.#send(last);
   }
 
@@ -622,8 +909,19 @@ export class World {
     const isolate = this.anyIsolate();
     if (!isolate) return;
     const publications = decodePublications(publishing.body, 1 << 20);
-    isolate.hub.publish(publications).then((accepted) => {
+    const { generation } = this.kv;
+    const publisher = {
+      subject: `publisher${publishing.publisher}`,
+      maxRooms: Infinity,
+    };
+    isolate.hub.publish(publications, publisher).then((accepted) => {
+      if (this.kv.generation !== generation) return;
+      const { reuses } = publishing;
+      if (reuses?.outcome === "accepted" && !reuses.isUndone) {
+        this.fail(new Error(`${publishing.marks[0]} under a used id accepted`));
+      }
       publishing.outcome = "accepted";
+      publishing.isUndone = false;
       for (const [i, { channel, epoch, seq }] of accepted.entries()) {
         assert.equal(
           this.markAt(channel, epoch!, seq!),
@@ -634,6 +932,16 @@ export class World {
     }).catch((error) => {
       if (error?.code === "STORE_UNAVAILABLE") {
         if (publishing.outcome === "waiting") publishing.outcome = "refused";
+      } else if (error?.code === "ID_CONFLICT") {
+        const reusers = this.#publishings.filter(({ reuses }) =>
+          reuses === publishing
+        );
+        // One of two that use an id is too late.
+        if (publishing.reuses || reusers.length > 0) {
+          if (publishing.outcome !== "accepted") {
+            publishing.outcome = "conflict";
+          }
+        } else this.fail(error);
       } else this.fail(error);
     });
   }
@@ -641,7 +949,9 @@ export class World {
   #witness(rows: readonly WrittenRow[]): void {
     const texts = new Map<string, [string, number, Uint8Array[]]>();
     for (const { key, value } of rows) {
+      if (key[0] === "head") this.#witnessHead(key[1] as string, value);
       if (key[0] !== "log") continue;
+      this.#damaged.delete(`${key[1]} ${key[2]}`);
       const [, channel, seq] = key as [string, string, number];
       const name = `${channel} ${seq}`;
       const entry = texts.get(name) ?? [channel, seq, []];
@@ -667,10 +977,22 @@ export class World {
     }
   }
 
+  /** A log that was restored takes over what it had before. */
+  #witnessHead(channel: string, value: unknown): void {
+    const head = headIn(value);
+    assert(head !== "damaged");
+    const [before] = head.earlier;
+    const name = `${channel} ${head.epoch}`;
+    if (!before || this.#truth.has(name)) return;
+    const marks = this.#truth.get(`${channel} ${before.epoch}`) ?? [];
+    this.#truth.set(name, marks.slice(0, before.seq));
+    this.#inherited.set(name, before.seq);
+  }
+
   async #recover(): Promise<void> {
     this.#calm = true;
     this.office.carry = (letter) => letter.deliver();
-    if (!this.anyIsolate()) this.#isolates.push(new Isolate(this));
+    if (!this.anyIsolate()) this.#start();
     for (const client of this.#clients) client.read();
     for (let ms = 0;; ms += 500) {
       await pass(this.clock, 500);
@@ -686,19 +1008,29 @@ export class World {
 
   #judge(): void {
     const times = new Map<string, number>();
-    for (const marks of this.#truth.values()) {
-      for (const mark of marks) times.set(mark, (times.get(mark) ?? 0) + 1);
+    for (const [name, marks] of this.#truth) {
+      for (const mark of marks.slice(this.#inherited.get(name) ?? 0)) {
+        times.set(mark, (times.get(mark) ?? 0) + 1);
+      }
+    }
+    for (const mark of this.#undone) {
+      const left = times.get(mark)! - 1;
+      if (left === 0) times.delete(mark);
+      else times.set(mark, left);
     }
     for (const [mark, count] of times) {
       assert.equal(count, 1, `${mark} stands in the log ${count} times`);
     }
-    for (const { outcome, marks, named } of this.#publishings) {
+    for (const publishing of this.#publishings) {
+      const { outcome, marks, named, isUndone } = publishing;
+      if (isUndone) continue;
       const found = marks.filter((mark) => times.has(mark)).length;
       if (outcome === "accepted") assert.equal(found, marks.length);
       // Where a commit hung, or nothing could be read, nobody could know.
       if (outcome === "refused" && !this.#doubtful && !named) {
         assert.equal(found, 0, `${marks[0]} was refused and kept`);
       }
+      if (outcome === "conflict") assert.equal(found, 0, "refused and kept");
       assert(found === 0 || found === marks.length, "kept in part");
     }
   }
@@ -707,9 +1039,9 @@ export class World {
 function message(
   channel: string,
   mark: string,
-  { named, long }: { named: boolean; long: boolean },
+  { id: name, long }: { id: string | undefined; long: boolean },
 ): Record<string, unknown> {
-  const id = named ? { id: mark } : {};
+  const id = name === undefined ? {} : { id: name };
   const timestamp = "2025-08-07T10:00:00.000Z";
   const pad = long ? { pad: "ü".repeat(70_000) } : {};
   if (channel === "blocks") {
