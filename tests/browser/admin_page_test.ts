@@ -290,6 +290,20 @@ browserTest("the operator's page, in Chromium", async (t) => {
   );
 
   await t.step(
+    "signs in by the link of deno task dev, and keeps nothing of it",
+    () =>
+      withPage(async ({ page }) => {
+        const token = await server.token("admin");
+        await page.goto(`${server.url}/admin#token=${token}`);
+        await page.locator(".tiles").waitFor();
+        const kept = await page.evaluate(
+          "JSON.stringify([location.href, history.length, document.documentElement.outerHTML])",
+        ) as string;
+        assert(!kept.includes(token), "the token can be found in the page");
+      }),
+  );
+
+  await t.step(
     "shows channels, health, instances and alerts",
     () =>
       withPage(async ({ page }) => {
