@@ -809,3 +809,30 @@ Deno.test("evmSource() resets the chain when its address leads to another one", 
   assert.deepEqual(told.at(5), ["CHAIN_RESET", "evm:7"]);
   assert.deepEqual(told.slice(6), Array(5).fill(["NEW_BLOCK", "evm:8"]));
 });
+
+Deno.test("evmSource() publishes a burst of 300 blocks of 200 transactions whole and in order", async () => {
+  const node = new ScriptedNode();
+  const store = new MemoryPublisher();
+  await using server = node.serve();
+  const stop = new AbortController();
+  const { log } = keptLog();
+  const running = evmSource({
+    rpcUrl: server.ws,
+    publisher: store,
+    log,
+    open: openRpc,
+  }).run(stop.signal);
+  await until(() => store.of("nodes").length > 0, "the node answers");
+
+  node.burst(300, 200);
+
+  await until(
+    () => store.of("logs").at(-1)?.payload["height"] === 300,
+    "the last block is complete",
+  );
+  stop.abort();
+  await running;
+  assert.equal(foldBlocks(store.of("blocks")).length, 300);
+  const transactions = foldTransactions(store.of("transactions"));
+  assert.equal(transactions.size, 60_000);
+});

@@ -156,6 +156,21 @@ export class ScriptedNode {
     this.#notify("newHeads", {});
   }
 
+  /** Makes many blocks full of transactions that were never pending. */
+  burst(blocks: number, transactions: number): void {
+    for (let made = 0; made < blocks; made++) {
+      this.mine(1);
+      const from = account(1_000 + made);
+      const held = Array.from({ length: transactions }, (_, nonce) => ({
+        hash: named(0x2000_0000 + (made << 12) + nonce),
+        from,
+        nonce,
+        price: 1,
+      }));
+      this.blocks.push({ ...this.blocks.pop()!, transactions: held });
+    }
+  }
+
   /** Takes back the newest blocks; their transactions are pending again. */
   rollback(depth: number): ScriptedBlock[] {
     const gone = this.blocks.splice(Math.max(1, this.blocks.length - depth));
