@@ -18,6 +18,7 @@ import { openStoreAt, witnessAt } from "./store/open.ts";
 import { readAssets } from "./routes/pages.ts";
 import { isWeak } from "./security/tokens.ts";
 import { readCommandLine } from "./server/command_line.ts";
+import { answerAndExit } from "./server/exits.ts";
 import { connectionsFor, instanceCount } from "./server/machine.ts";
 import { createService } from "./server/service.ts";
 import type { Service } from "./server/service.ts";
@@ -32,7 +33,9 @@ import type { Source } from "./sources/source.ts";
  */
 const LATE_MS = 3_500;
 
-const { dev, files } = readCommandLine(Deno.args);
+const commandLine = readCommandLine(Deno.args);
+answerAndExit(commandLine);
+const { dev, files } = commandLine;
 const given = settingsOrExit({ dev });
 const connections = files === undefined
   ? given.MAX_CONNECTIONS

@@ -12,6 +12,7 @@ import type { ReadinessParts } from "../../monitoring/readiness.ts";
 import { Vitals } from "../../monitoring/vitals.ts";
 import { SERVICE_VERSION } from "../../platform/version.ts";
 import { ManualClock } from "../fakes/clock.ts";
+import { openIsolates } from "../system/isolates.ts";
 import { openTestService } from "../test_service.ts";
 
 const WELL: ReadinessParts = {
@@ -167,6 +168,18 @@ Deno.test("GET /metrics and /health say which version, whether ready, and what f
   assert.match(text, /^kaldrix_head_age_seconds\{[^}]*\} \d/m);
   const { version, status } = await (await service.request("/health")).json();
   assert.deepEqual([version, status], [SERVICE_VERSION, "ok"]);
+});
+
+Deno.test("GET /metrics answers while the store is away, and says that it is", async () => {
+  await using isolates = await openIsolates();
+  const read = async () => {
+    const response = await isolates.ask("/metrics");
+    assert.equal(response.status, 200);
+    const text = await response.text();
+    return /^kaldrix_ready\{[^}]*\} (\d)$/m.exec(text)?.[1];
+  };
+  isolates.store.isAway = true;
+  assert.equal(await read(), "0");
 });
 
 Deno.test("answers bear the time of now, also after the wall clock was set back", async () => {
