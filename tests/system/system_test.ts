@@ -436,6 +436,26 @@ Deno.test("a place that cannot hold the store is named, without a stack", async 
   }
 });
 
+Deno.test("a store whose file is moved takes nothing until it is put back", async () => {
+  await using server = await TestServer.start();
+  const isReady = async () => {
+    const response = await fetch(`${server.url}/ready`);
+    const { checks } = await response.json();
+    assert.equal(response.ok, checks.store.ok, JSON.stringify(checks));
+    return response.ok;
+  };
+  const history = () => server.json("/api/channels/blocks/history");
+  await server.publish([block(1)]);
+  await Deno.rename(server.kvPath, `${server.kvPath}.moved`);
+  await until(async () => !await isReady(), "it is not ready");
+  await assert.rejects(server.publish([block(2)]), /STORE_UNAVAILABLE/);
+  assert.equal((await history()).events.length, 1, "history stays readable");
+  await Deno.rename(`${server.kvPath}.moved`, server.kvPath);
+  await until(isReady, "it is ready again");
+  await server.publish([block(2)]);
+  assert.equal((await history()).events.length, 2);
+});
+
 Deno.test("a port that is taken is not shared", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;
