@@ -56,7 +56,7 @@ export interface Signs {
   /** The largest process, in bytes of resident memory. */
   readonly memoryBytes: Measure;
   /** Instances that stopped reporting without leaving, by name. */
-  readonly lostIsolates: readonly string[];
+  readonly lostInstances: readonly string[];
 }
 
 /** A number, and its subject. */
@@ -187,7 +187,7 @@ export function rules({ memoryBytes }: RuleOptions): Rule[] {
       "isolate_lost",
       0,
       (signs) =>
-        signs.lostIsolates.slice(0, MAX_SUBJECTS)
+        signs.lostInstances.slice(0, MAX_SUBJECTS)
           .map((subject) => ({ value: 1, subject })),
       (_value, subject) =>
         `Instance ${subject} stopped reporting without leaving`,

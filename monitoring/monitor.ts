@@ -247,7 +247,7 @@ export class Monitor implements AsyncDisposable {
       linkSilentMs: worst((it) => it.linkSilentMs),
       memoryBytes: worst((it) => it.memoryUsage),
       // An instance that was reported as lost stays so until its heartbeat changes.
-      lostIsolates: [
+      lostInstances: [
         ...lost.map(({ id }) => id)
           .filter((id) => isSure || isKnownLost(active, id)),
         ...doubtful.map(({ id }) => id)

@@ -85,7 +85,7 @@ export interface LoggerOptions {
 }
 
 /**
- * Sets logging up, for the whole isolate. Of each event at most
+ * Sets logging up, for the whole instance. Of each event at most
  * {@link MAX_LINES_PER_SECOND} lines are written; `leftOut` counts the
  * others.
  *

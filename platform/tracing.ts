@@ -12,13 +12,13 @@ export function isExported(): boolean {
   return EXPORTERS in globalThis;
 }
 
-/** Events that were handed to subscribers of one isolate in one turn. */
+/** Events that were handed to subscribers of one instance in one turn. */
 export interface FannedOut {
   /** Events of the turn. */
   readonly events: number;
   /** Events times their subscribers here. */
   readonly deliveries: number;
-  /** Since the first of them came to this isolate, in milliseconds. */
+  /** Since the first of them came to this instance, in milliseconds. */
   readonly ms: number;
 }
 

@@ -53,7 +53,7 @@ const WELL: Signs = {
   headAgeMs: { value: 1_000 },
   linkSilentMs: { value: 0 },
   memoryBytes: { value: 100 * 2 ** 20 },
-  lostIsolates: [],
+  lostInstances: [],
 };
 
 /** A judge with a clock, who is told what to see. */
@@ -90,7 +90,7 @@ function ruleNamed(type: AlertType): Rule {
 const EDGES: readonly (readonly [
   type: AlertType,
   edge: number,
-  sign: Exclude<keyof Signs, "lostIsolates">,
+  sign: Exclude<keyof Signs, "lostInstances">,
 ])[] = [
   ["delivery_time", SLOW_DELIVERY_MS, "deliveryMs"],
   ["failed_connections", MAX_FAILED_CONNECTIONS, "failedConnections"],
@@ -146,22 +146,22 @@ for (const [type, edge, sign] of EDGES) {
 
 Deno.test("isolate_lost is one alert each, and ends when it is heard of or forgotten", () => {
   const bench = new Bench();
-  const raised = bench.see({ lostIsolates: ["one", "two"] });
+  const raised = bench.see({ lostInstances: ["one", "two"] });
   assert.deepEqual(
     raised.map(({ alert }) => [alert.type, alert.subject]),
     [["isolate_lost", "one"], ["isolate_lost", "two"]],
   );
   assert.match(raised[0]!.alert.message, /one stopped reporting/);
-  assert.deepEqual(bench.see({ lostIsolates: ["one", "two"] }), []);
-  const [ended, ...more] = bench.see({ lostIsolates: ["two"] });
+  assert.deepEqual(bench.see({ lostInstances: ["one", "two"] }), []);
+  const [ended, ...more] = bench.see({ lostInstances: ["two"] });
   assert.deepEqual(more, []);
   assert.equal(ended!.status, "resolved");
   assert.equal(ended!.alert.id, raised[0]!.alert.id);
-  assert.equal(bench.see({ lostIsolates: [] }).length, 1);
+  assert.equal(bench.see({ lostInstances: [] }).length, 1);
   assert.deepEqual(bench.memory, NO_ALERTS);
 
   const many = Array.from({ length: MAX_SUBJECTS + 1 }, (_, i) => `i${i}`);
-  assert.equal(bench.see({ lostIsolates: many }).length, MAX_SUBJECTS);
+  assert.equal(bench.see({ lostInstances: many }).length, MAX_SUBJECTS);
 });
 
 Deno.test("a measure that turns back in time raises nothing, and a wait begins anew", () => {
