@@ -73,6 +73,7 @@ export const service: Service = createService({
   continuity,
   clock,
   logger,
+  isListening: false,
   instances: instanceCount(),
   assets: await readAssets(new URL("client/dist/", import.meta.url)),
   tracing: telemetry && new telemetry.Spans(clock),

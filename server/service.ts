@@ -70,6 +70,12 @@ export interface ServiceOptions {
   assets: ReadonlyMap<string, Asset>;
   /** Marks how far the store came; absent in tests. */
   continuity?: Continuity | undefined;
+  /**
+   * Whether it listens, or is about to, when it is built. With `false` it takes
+   * part in the cluster from {@link Service.register} on, and is ready once
+   * `readiness.listening()` is called. `true` when absent.
+   */
+  isListening?: boolean | undefined;
   /** How many instances share the process; 1 when absent. */
   instances?: number | undefined;
   /** Resident memory of the process, in bytes; the machine's own when absent. */
@@ -106,11 +112,11 @@ export interface Service extends AsyncDisposable {
   readonly publisher: HubPublisher;
   /** Takes it out of service. */
   readonly drain: Drain;
-  /** Judges whether it is ready; not before its `listening()` is called. */
+  /** Judges whether it is ready. */
   readonly readiness: Readiness;
   /**
-   * Makes it known to the other instances. To be called once it listens: one
-   * that never could must not be reported as lost.
+   * Makes it known to the other instances; again is harmless. An instance that
+   * never could listen must not be reported as lost.
    */
   register(): void;
   /** Takes that back: an instance that ends without is reported as lost. */
@@ -118,8 +124,7 @@ export interface Service extends AsyncDisposable {
 }
 
 /**
- * Puts an instance together; it serves once its `app` is asked, and takes part
- * in the cluster once {@link Service.register} is called.
+ * Puts an instance together; it serves once its `app` is asked.
  *
  * @param options settings, and the parts that they do not describe.
  */
@@ -348,6 +353,10 @@ export function createService(options: ServiceOptions): Service {
     assets: options.assets,
   });
 
+  if (options.isListening ?? true) {
+    register();
+    readiness.listening();
+  }
   return {
     isolate,
     app,

@@ -26,6 +26,8 @@ export interface TestServiceOptions {
   readonly assets?: ReadonlyMap<string, Asset>;
   /** Time; the machine's own when omitted. */
   readonly clock?: Clock;
+  /** Whether it listens from the beginning; it does when omitted. */
+  readonly isListening?: boolean;
   /** Resident memory, in bytes; the machine's own when omitted. */
   readonly memoryUsage?: () => number;
 }
@@ -60,8 +62,7 @@ export function tokenOf(
 export function serviceOn(
   kv: Store,
   bugs: unknown[],
-  { env, assets = new Map(), clock = systemClock, memoryUsage }:
-    TestServiceOptions,
+  { env, assets = new Map(), clock = systemClock, ...rest }: TestServiceOptions,
 ): Service {
   const all: Readonly<Record<string, string>> = {
     JWT_SECRET: SECRET,
@@ -71,13 +72,13 @@ export function serviceOn(
   };
   const settings = readSettings((name) => all[name], { dev: false });
   const silent = () => {};
-  const service = createService({
+  return createService({
     settings,
     secrets: settings.JWT_SECRET,
     kv,
     clock,
     assets,
-    memoryUsage,
+    ...rest,
     logger: {
       error: (_event, fields) => void bugs.push(fields),
       warn: silent,
@@ -85,10 +86,6 @@ export function serviceOn(
       debug: silent,
     },
   });
-  // It is asked without a port, as if it listened.
-  service.register();
-  service.readiness.listening();
-  return service;
 }
 
 /** Asks a service something as if from `ip`. */

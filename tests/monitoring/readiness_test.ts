@@ -13,7 +13,9 @@ import { Vitals } from "../../monitoring/vitals.ts";
 import { SERVICE_VERSION } from "../../platform/version.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { openIsolates } from "../system/isolates.ts";
-import { openTestService } from "../test_service.ts";
+import { askFrom, openTestService, serviceOn } from "../test_service.ts";
+import { openStore } from "../../store/deno_kv.ts";
+import { until } from "../until.ts";
 
 const WELL: ReadinessParts = {
   probe: () => Promise.resolve(),
@@ -168,6 +170,26 @@ Deno.test("GET /metrics and /health say which version, whether ready, and what f
   assert.match(text, /^kaldrix_head_age_seconds\{[^}]*\} \d/m);
   const { version, status } = await (await service.request("/health")).json();
   assert.deepEqual([version, status], [SERVICE_VERSION, "ok"]);
+});
+
+Deno.test("a service that does not listen yet is not ready, and unknown to others", async () => {
+  await using kv = await openStore(":memory:");
+  const settings = { env: { JWT_SECRET: "a secret that is long enough here" } };
+  await using service = serviceOn(kv, [], { ...settings, isListening: false });
+  const ask = async () => {
+    const response = await askFrom("192.0.2.1", service, "/ready");
+    return (await response.json()).checks.service.detail;
+  };
+  assert.equal(await ask(), "starting");
+  assert.equal((await kv.get(["instance", service.isolate])).value, null);
+  service.register();
+  assert.equal(await ask(), "starting");
+  service.readiness.listening();
+  assert.equal(await ask(), "serving");
+  await until(
+    async () => (await kv.get(["instance", service.isolate])).value !== null,
+    "its heartbeat",
+  );
 });
 
 Deno.test("GET /metrics answers while the store is away, and says that it is", async () => {
