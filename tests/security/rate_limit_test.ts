@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Budget } from "../../security/budget.ts";
 import { RateLimit, type RateLimitOptions } from "../../security/rate_limit.ts";
-import { OVERFLOW_NAMES, SHARE_MS } from "../../store/stored_counter.ts";
+import { bucketOf } from "../../security/client_ip.ts";
+import {
+  MAX_NAMES_PER_GROUP,
+  OVERFLOW_NAMES,
+  SHARE_MS,
+} from "../../store/stored_counter.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
@@ -281,6 +286,18 @@ Deno.test("beyond the bound on callers, newcomers share budgets, and nobody gets
   all.clock.advance(2 * WINDOW);
   assert.equal(drain(limit, "new 7"), 5);
   assert.equal(limit.size, 1);
+});
+
+Deno.test("one IPv6 site does not use up the room of all callers", async () => {
+  await using all = await setup({ limit: 5, maxBuckets: 2_000 });
+  const { limit } = all;
+  const bucket = (site: number, i: number) =>
+    bucketOf(`2001:db8:${site}:${i.toString(16)}::1`);
+  for (let i = 0; i < 60_000; i++) limit.take(bucket(1, i));
+  assert.equal(limit.size, MAX_NAMES_PER_GROUP + 1);
+  assert(limit.take(bucket(1, 60_001)) > 0, "the rest of it is one caller");
+  assert.equal(drain(limit, bucket(2, 1)), 5);
+  assert.equal(drain(limit, "203.0.113.7"), 5);
 });
 
 Deno.test("counters of past windows leave KV", async () => {
