@@ -13,7 +13,7 @@ import { Bell } from "./bell.ts";
 import { deeper, reorganise } from "./evm_fork.ts";
 import { PoolWatch } from "./evm_pool_watch.ts";
 import { NodeReport } from "./evm_status.ts";
-import { NodeFault } from "./evm_view.ts";
+import { nameOnly, NodeFault } from "./evm_view.ts";
 import type { EvmBlock, EvmHead, EvmNode, NodeListener } from "./evm_view.ts";
 import { ChainWriter } from "./evm_writer.ts";
 import { RETRY } from "./retrying_publisher.ts";
@@ -41,6 +41,12 @@ export const HIDDEN_MS = 20_000;
  * there is, in milliseconds.
  */
 export const ROLLBACK_MS = 20_000;
+/**
+ * How long the source may stand still, in milliseconds, until it reads again
+ * what was published: another one may have gone on, and the service knows an
+ * id again for no more than 10 minutes.
+ */
+export const STALE_MS = 300_000;
 /** How long a node is behind before that is reported, in milliseconds. */
 const BEHIND_MS = 5_000;
 
@@ -85,6 +91,8 @@ export class Follower {
   #finalityOf = "";
   /** When the node last answered as it should, on the monotonic clock. */
   #soundAt = -Infinity;
+  /** When the source last took a step, on the monotonic clock. */
+  #stepAt: number | undefined;
 
   /** Does nothing before {@link run}. */
   constructor(options: FollowerOptions) {
@@ -108,8 +116,8 @@ export class Follower {
         const about = { nodeId, ...describe(error), attempt, waitMs };
         this.#log("source_node_lost", about);
         const soundFor = this.#clock.monotonic() - this.#soundAt;
-        const isFault = error instanceof NodeFault && soundFor < FAULTY_MS;
-        if (!isFault) await this.#report.offline(signal);
+        const isDown = !(error instanceof NodeFault) || soundFor >= FAULTY_MS;
+        if (isDown) await this.#report.offline(signal);
         await pause(this.#clock, waitMs, signal);
       }
     }
@@ -130,10 +138,9 @@ export class Follower {
     const both = AbortSignal.any([signal, lost.signal]);
     let watching: Promise<void> | undefined;
     try {
-      const writer = await this.#recognise(node, signal);
-      const isCurrent = () => this.#behind === undefined;
-      watching = pool.run({ node, writer, isCurrent }, both);
-      await this.#repeat(node, writer, heads, { signal, both });
+      const writer = () => this.#behind ? undefined : this.#writer;
+      watching = pool.run(node, writer, both);
+      await this.#repeat(node, heads, { signal, both });
       both.throwIfAborted();
     } finally {
       lost.abort(new Error("Connection to the node was ended"));
@@ -144,13 +151,13 @@ export class Follower {
 
   async #repeat(
     node: EvmNode,
-    writer: ChainWriter,
     heads: Bell,
     { signal, both }: { signal: AbortSignal; both: AbortSignal },
   ): Promise<void> {
     const { nodeId, pollMs, random } = this.#options;
     for (let failures = 0; !both.aborted;) {
       try {
+        const writer = await this.#recognise(node, signal);
         await this.#catchUp(node, writer, signal);
         await this.#publishFinality(node, writer, signal);
         await this.#reportOn(node, writer, signal);
@@ -168,11 +175,21 @@ export class Follower {
     }
   }
 
+  /** Whether the source stood still for long: what it knows may be old. */
+  #isStale(): boolean {
+    const now = this.#clock.monotonic();
+    const stoodFor = now - (this.#stepAt ?? now);
+    this.#stepAt = now;
+    if (stoodFor >= STALE_MS) this.#writer = undefined;
+    return stoodFor >= STALE_MS;
+  }
+
   /** Finds out which chain the node follows, and what of it was published. */
   async #recognise(
     node: EvmNode,
     signal: AbortSignal,
   ): Promise<ChainWriter> {
+    this.#isStale();
     const chain = `evm:${node.chainId}`;
     const before = this.#writer;
     if (before?.chain === chain) return before;
@@ -337,6 +354,7 @@ export class Follower {
       const block = await this.#whole(node, writer, { at, head, shown });
       const { tip } = writer.tail;
       if (!block || (tip && block.parentHash !== tip.hash)) return false;
+      if (this.#isStale()) throw new NodeFault("Source stood still for long");
       await writer.publish(block, signal);
       this.#soundAt = this.#clock.monotonic();
       await this.#report.block(block, signal);
@@ -417,19 +435,4 @@ export class Follower {
     const status = isSyncing ? "SYNCING" : "ONLINE";
     await this.#report.up(status, shown, vitals, signal);
   }
-}
-
-/** A block of which the node shows no more than its name. */
-function nameOnly(head: EvmHead): EvmBlock {
-  return {
-    ...head,
-    miner: undefined,
-    size: undefined,
-    gasUsed: undefined,
-    gasLimit: undefined,
-    baseFee: undefined,
-    transactions: [],
-    transactionCount: 0,
-    missing: ["transactions", "timestamp"],
-  };
 }

@@ -26,16 +26,6 @@ export interface PoolWatchOptions {
   readonly log: Log;
 }
 
-/** What is watched. */
-export interface Watched {
-  /** Answers. */
-  readonly node: EvmNode;
-  /** Publishes. */
-  readonly writer: ChainWriter;
-  /** Whether what the node does not know is gone: not while it is behind. */
-  readonly isCurrent: () => boolean;
-}
-
 /** The pool of one connection. */
 export class PoolWatch {
   readonly #clock: Clock;
@@ -56,24 +46,39 @@ export class PoolWatch {
     this.#bell.ring();
   }
 
-  /** Runs until aborted. Never throws. */
-  async run(watched: Watched, signal: AbortSignal): Promise<void> {
+  /**
+   * Runs until aborted. Never throws.
+   *
+   * @param node answers.
+   * @param writer publishes; there is none while the node is behind, when what
+   * it does not know is not gone.
+   * @param signal ends the run.
+   */
+  async run(
+    node: EvmNode,
+    writer: () => ChainWriter | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#take(watched, signal);
-        await this.#check(watched, signal);
+        const present = writer();
+        if (present) {
+          await this.#take(node, present, signal);
+          await this.#check(node, present, signal);
+        }
       } catch (error) {
         // Pending transactions are news, not history: these are let go.
         if (signal.aborted) return;
         this.#log("source_pending_failed", { ...describe(error) });
       }
-      if (this.#queue.length > 0) continue;
+      if (this.#queue.length > 0 && writer()) continue;
       await this.#bell.wait(this.#clock, LOOK_MS, signal);
     }
   }
 
   async #take(
-    { node, writer }: Watched,
+    node: EvmNode,
+    writer: ChainWriter,
     signal: AbortSignal,
   ): Promise<void> {
     const some = this.#queue.splice(0, AT_ONCE);
@@ -91,10 +96,10 @@ export class PoolWatch {
   }
 
   async #check(
-    { node, writer, isCurrent }: Watched,
+    node: EvmNode,
+    writer: ChainWriter,
     signal: AbortSignal,
   ): Promise<void> {
-    if (!isCurrent()) return;
     const due = writer.due(AT_ONCE);
     const found = await Promise.all(due.map((hash) => node.transaction(hash)));
     for (const [at, hash] of due.entries()) {

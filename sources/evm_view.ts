@@ -167,3 +167,22 @@ export class NodeFault extends Error {
     this.code = code;
   }
 }
+
+/**
+ * A block of which a node shows no more than its name.
+ *
+ * @param head its name and place; its time is a guess.
+ */
+export function nameOnly(head: EvmHead): EvmBlock {
+  return {
+    ...head,
+    miner: undefined,
+    size: undefined,
+    gasUsed: undefined,
+    gasLimit: undefined,
+    baseFee: undefined,
+    transactions: [],
+    transactionCount: 0,
+    missing: ["transactions", "timestamp"],
+  };
+}

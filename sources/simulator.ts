@@ -10,6 +10,8 @@ import { WINDOW } from "./chain_dag.ts";
 import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/pause.ts";
+import { systemRandom } from "../platform/random.ts";
+import type { Random } from "../platform/random.ts";
 import { RetryingPublisher } from "./retrying_publisher.ts";
 import type { Log, Publisher, Source } from "./source.ts";
 
@@ -29,6 +31,8 @@ export interface SimulatorOptions {
   readonly seed?: string;
   /** The chain's clock. */
   readonly clock?: Clock;
+  /** Jitter of retries: uniform in [0, 1). */
+  readonly random?: Random;
   /** Longest message the server takes, in bytes of UTF-8. */
   readonly maxMessageBytes?: number;
 }
@@ -37,11 +41,17 @@ export interface SimulatorOptions {
  * Makes a source that runs a {@link Chain}, a step every {@link STEP_MS}. Run
  * again on the same store, it goes on from the last block.
  *
- * @param options its outlet, log, seed and clock.
+ * @param options its publisher, log, seed and clock.
  */
 export function simulator(
-  { publisher, log, seed = "kaldrix", clock = systemClock, maxMessageBytes }:
-    SimulatorOptions,
+  {
+    publisher,
+    log,
+    seed = "kaldrix",
+    clock = systemClock,
+    random = systemRandom,
+    maxMessageBytes,
+  }: SimulatorOptions,
 ): Source {
   return {
     async run(signal) {
@@ -49,6 +59,7 @@ export function simulator(
         publisher,
         log,
         clock,
+        random,
         maxMessageBytes,
       });
       try {

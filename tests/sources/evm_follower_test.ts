@@ -14,6 +14,7 @@ import {
   HIDDEN_MS,
   RECEIPTS_MS,
   ROLLBACK_MS,
+  STALE_MS,
   START_BLOCKS,
 } from "../../sources/evm_follower.ts";
 import { openRpc } from "../../sources/json_rpc.ts";
@@ -808,6 +809,35 @@ Deno.test("evmSource() resets the chain when its address leads to another one", 
   ]);
   assert.deepEqual(told.at(5), ["CHAIN_RESET", "evm:7"]);
   assert.deepEqual(told.slice(6), Array(5).fill(["NEW_BLOCK", "evm:8"]));
+});
+
+Deno.test("evmSource() that stood still for 11 minutes publishes nothing that another one did", async () => {
+  const node = new ScriptedNode();
+  const store = new MemoryPublisher();
+  const clock = new ManualClock();
+  const slow = new ManualClock();
+  const quick = begin(node, store, clock);
+  const stopped = begin(node, store, slow);
+  await pass(clock, 1_000);
+  await pass(slow, 1_000);
+  for (let made = 0; made < 10; made++) {
+    node.mine(1, [node.submit()]);
+    await pass(clock, 1_000);
+    if (made < 3) await pass(slow, 1_000);
+    if (made === 2) node.cut();
+  }
+  await pass(clock, 60_000);
+  // The service's memory of ids ends meanwhile.
+  store.forget();
+  slow.advance(STALE_MS + 360_000);
+  await pass(slow, 60_000);
+  node.mine(1);
+  await pass(clock, 5_000);
+  await pass(slow, 60_000);
+  await quick.end();
+  await stopped.end();
+
+  assertTruth(node, store);
 });
 
 Deno.test("evmSource() publishes a burst of 300 blocks of 200 transactions whole and in order", async () => {

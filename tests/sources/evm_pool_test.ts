@@ -118,11 +118,11 @@ Deno.test("PoolWatch lets the oldest of too many reported transactions go", asyn
     },
   };
   const stop = new AbortController();
-  const running = watch.run({
-    node: {} as EvmNode,
-    writer: writer as unknown as ChainWriter,
-    isCurrent: () => true,
-  }, stop.signal);
+  const running = watch.run(
+    {} as EvmNode,
+    () => writer as unknown as ChainWriter,
+    stop.signal,
+  );
   for (let turn = 0; turn < 100; turn++) await settle();
   stop.abort();
   await running;
