@@ -189,8 +189,13 @@ class Module {
     });
     const own = [...this.#declared.keys()];
     const passedOn = [...this.exported].filter((name) => !own.includes(name));
-    if (passedOn.length > 0) {
-      header.push(`export type { ${passedOn.join(", ")} } from "./client.js";`);
+    const values = valuesPassedOn(this.#root);
+    for (const isValue of [true, false]) {
+      const names = passedOn.filter((name) => values.has(name) === isValue);
+      const keyword = isValue ? "export" : "export type";
+      if (names.length > 0) {
+        header.push(`${keyword} { ${names.join(", ")} } from "./client.js";`);
+      }
     }
     return [
       ...header,
@@ -403,6 +408,20 @@ function declaredNames(statement: ts.Statement): string[] {
     return statement.name ? [statement.name.text] : [];
   }
   return [];
+}
+
+/** Names that a module exports from another as values, not as types alone. */
+function valuesPassedOn(file: ts.SourceFile): ReadonlySet<string> {
+  const clauses = file.statements.filter(ts.isExportDeclaration)
+    .flatMap(({ isTypeOnly, exportClause }) =>
+      !isTypeOnly && exportClause && ts.isNamedExports(exportClause)
+        ? exportClause.elements
+        : []
+    );
+  return new Set(
+    clauses.filter(({ isTypeOnly }) => !isTypeOnly)
+      .map(({ name }) => name.text),
+  );
 }
 
 function keyOf(name: string): string {

@@ -72,6 +72,11 @@ Deno.test("what is built", async (t) => {
       assert.equal(said, "");
     });
 
+    await t.step("passes the class of errors on as a value", async () => {
+      const declared = await read("react.d.ts");
+      assert.match(declared, /^export \{ RequestError \} from/m);
+    });
+
     await t.step("reports mistakes of users", async () => {
       await Deno.writeTextFile(new URL("mistake.ts", dist), MISTAKES);
       const said = await check(new URL("mistake.ts", dist));

@@ -486,7 +486,8 @@ Deno.test("a message is too old to be sent again by either clock", async () => {
     const sent = outcome(parts.client.sendMessage(rate(1)));
     wait(limits.MAX_RESEND_MS + 1);
     parts.peer().drop();
-    assert.equal(await sent, "CONNECTION_LOST");
+    const waiting = settled().then(() => "waiting");
+    assert.equal(await Promise.race([sent, waiting]), "CONNECTION_LOST");
   }
 });
 
