@@ -72,7 +72,8 @@ function hostsFor(settings: Settings): string[] | undefined {
   const urls = [
     settings.JWKS_URL,
     settings.ALERT_WEBHOOK_URL,
-    SOURCE === "evm" ? settings.EVM_RPC_URL : undefined,
+    // Several nodes, separated by commas.
+    ...SOURCE === "evm" ? settings.EVM_RPC_URL!.split(/,(?=\w+:)/) : [],
   ];
   const hosts = urls.flatMap((url) => url === undefined ? [] : [hostOf(url)]);
   if (KV_PATH === undefined || !isRemote(KV_PATH)) return [listens, ...hosts];

@@ -38,10 +38,10 @@ const RIGHTS: readonly [Record<string, string>, readonly string[]][] = [
     KV_PATH: "postgres://me:s%40crt@one,two:6000/kaldrix?sslmode=require",
     ALERT_WEBHOOK_URL: "https://hooks.example/a/b",
     JWKS_URL: "http://keys.example:8080/jwks",
-    EVM_RPC_URL: "wss://node.example",
+    EVM_RPC_URL: "wss://node.example,http://other.example:8545",
     SOURCE: "evm",
   }, [
-    "--allow-net=0.0.0.0:3000,keys.example:8080,hooks.example:443,node.example:443,one:5432,two:6000",
+    "--allow-net=0.0.0.0:3000,keys.example:8080,hooks.example:443,node.example:443,other.example:8545,one:5432,two:6000",
     READ,
   ]],
   [{ KV_PATH: "https://kv.example/db", EVM_RPC_URL: "wss://unused.example" }, [
