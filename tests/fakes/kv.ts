@@ -195,6 +195,14 @@ export class MemoryKv {
     return this.#generation;
   }
 
+  /** Deletes what has expired, as a store does sooner or later. */
+  collect(): void {
+    const now = this.#clock.now();
+    for (const [name, { until }] of this.#rows) {
+      if (until <= now) this.#drop(name);
+    }
+  }
+
   /** Keys of a range, without any weather. */
   keys(prefix: Key): Key[] {
     const start = encoded(prefix);

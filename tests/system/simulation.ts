@@ -892,6 +892,8 @@ export class World {
     if (at === undefined) {
       if (Math.abs(this.#steppedMs + ms) > MAX_STEPPED_MS) return;
       this.#steppedMs += ms;
+      // What has expired does not come back with the time.
+      this.kv.collect();
       return this.clock.stepWall(ms);
     }
     const alive = this.#isolates.filter((isolate) => isolate.alive);
