@@ -19,6 +19,11 @@ const REPLACE_CHANCE = 0.02;
 const DROP_CHANCE = 0.006;
 const ACCOUNTS = 48;
 const TRANSFER_GAS = 21_000;
+/** Selector of `transfer(address,uint256)`. */
+const TRANSFER_CALL = "0xa9059cbb";
+/** Topic of `Transfer(address,address,uint256)`. */
+const TRANSFER_TOPIC =
+  "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 
 type Transaction = PayloadOf<"TX_RECEIVED">;
 
@@ -178,6 +183,11 @@ export class Ledger {
         left: { ...left },
       }, `reorg:${left.blockId.slice(2, 18)}`);
     }
+    this.#story.say("LOGS_REVERTED", `logs-reverted:${left.blockId}`, {
+      chain: this.#chain,
+      ...left,
+      timestamp: this.#story.instant,
+    });
   }
 
   /** The oldest block that could be reverted no longer can. */
@@ -233,18 +243,45 @@ export class Ledger {
     this.#sayComplete(place, transactions);
   }
 
+  /** Ends a block on `transactions`, and publishes it on `logs`. */
   #sayComplete(
     { blockId, height }: Place,
     transactions: readonly Transaction[],
   ): void {
-    this.#story.say("BLOCK_COMPLETE", `complete:${blockId}`, {
+    const complete = {
       chain: this.#chain,
       blockId,
       height,
       transactions: transactions.length,
       failed: transactions.filter(({ status }) => status === "failed").length,
       timestamp: this.#story.instant,
-    });
+    };
+    this.#story.say("BLOCK_COMPLETE", `complete:${blockId}`, complete);
+    for (const [index, tx] of transactions.entries()) {
+      const call = tokenCallOf(tx);
+      if (!call) continue;
+      const place = `${tx.txId}:${blockId.slice(2, 18)}`;
+      this.#story.say("TX_LOGS", `logs:${place}`, {
+        chain: this.#chain,
+        txId: tx.txId,
+        blockId,
+        blockHeight: height,
+        index,
+        logs: [{
+          address: tx.to,
+          topics: [TRANSFER_TOPIC, wordOf(tx.from), wordOf(call.to)],
+          data: `0x${BigInt(call.amount).toString(16).padStart(64, "0")}`,
+          logIndex: 0,
+        }],
+        timestamp: this.#story.instant,
+      });
+    }
+    this.#story.say(
+      "BLOCK_COMPLETE",
+      `complete:logs:${blockId}`,
+      complete,
+      "logs",
+    );
   }
 
   /** One that waits is sent again with a higher price. */
@@ -358,16 +395,34 @@ function mined(
   index: number,
 ): Transaction {
   const { from, to, amount, status } = tx;
-  const transfer = { asset: "native" as const, from, to, amount };
+  const native = { asset: "native" as const, from, to, amount };
+  const call = tokenCallOf(tx);
+  const transfers = [
+    ...(status === "confirmed" && amount !== "0" ? [native] : []),
+    ...(call ? [{ asset: "erc20" as const, token: to, from, ...call }] : []),
+  ];
   return {
     ...tx,
     blockId,
     blockHeight: height,
     index,
-    ...(status === "confirmed" && amount !== "0"
-      ? { transfers: [transfer] }
-      : {}),
+    ...(transfers.length === 0 ? {} : { transfers }),
   };
+}
+
+/** The token movement that a successful call makes. */
+function tokenCallOf(
+  { data, status }: Transaction,
+): { to: string; amount: string } | undefined {
+  if (status !== "confirmed" || !data?.startsWith(TRANSFER_CALL)) {
+    return undefined;
+  }
+  const [to, amount] = [data.slice(34, 74), data.slice(74)];
+  return { to: `0x${to}`, amount: String(BigInt(`0x${amount}`)) };
+}
+
+function wordOf(address: string): string {
+  return `0x${address.slice(2).padStart(64, "0")}`;
 }
 
 function nameOf(content: Omit<Transaction, "txId">): string {

@@ -77,13 +77,21 @@ export class Story {
     this.#later.push({ steps, work });
   }
 
-  /** Tells something; `key` makes its `id`, and is used once. */
+  /**
+   * Emits a message.
+   *
+   * @param key makes its `id`, and is used once.
+   * @param channel where the type leaves a choice.
+   */
   say<Type extends MessageType>(
     type: Type,
     key: string,
     payload: PayloadOf<Type>,
+    channel?: string,
   ): void {
-    this.#told.push({ type, id: `${this.#tag}:${key}`, payload } as AnyMessage);
+    const id = `${this.#tag}:${key}`;
+    const to = channel === undefined ? {} : { channel };
+    this.#told.push({ type, id, ...to, payload } as AnyMessage);
   }
 
   /** Tells operators of something that is wrong, or no longer is. */

@@ -116,6 +116,22 @@ class Auditor {
         return this.#revert(message.payload);
       case "FINALITY":
         return this.#finality(message.payload);
+      case "TX_LOGS": {
+        const { txId, blockId, index, logs } = message.payload;
+        this.#count("TX_LOGS");
+        assert.equal(blockId, this.head!.blockId);
+        const tx = this.#mined.get(txId)!;
+        assert.equal(tx.index, index);
+        const moved = tx.transfers!.at(-1)!;
+        assert.equal(moved.asset, "erc20");
+        assert.equal(moved.token, logs[0]!.address);
+        assert.equal(String(BigInt(logs[0]!.data!)), moved.amount);
+        assert.ok(logs[0]!.topics[2]!.endsWith(moved.to.slice(2)));
+        return;
+      }
+      case "LOGS_REVERTED":
+        assert.equal(message.payload.blockId, this.head!.blockId);
+        return;
       case "BLOCK_COMPLETE": {
         const { blockId, transactions } = message.payload;
         assert.equal(blockId, this.head!.blockId);
@@ -316,8 +332,17 @@ class Auditor {
     assert.equal(blockHeight, block.height);
     assert.equal(block.transactions![index!]!.txId, txId);
     assert.equal(this.#owed.shift(), txId, "in the order of the block");
+    const native = transfers?.filter(({ asset }) => asset === "native") ?? [];
     const moved = status === "confirmed" && tx.amount !== "0";
-    assert.equal(transfers?.length ?? 0, moved ? 1 : 0);
+    assert.deepEqual(
+      native.map(({ amount }) => amount),
+      moved ? [tx.amount] : [],
+    );
+    const isTransfer = tx.data?.startsWith("0xa9059cbb") ?? false;
+    assert.equal(
+      (transfers?.length ?? 0) - native.length,
+      isTransfer && status === "confirmed" ? 1 : 0,
+    );
     this.#mined.set(txId, tx);
   }
 
@@ -430,7 +455,7 @@ Deno.test("Chain adds up over half an hour, and shows all that can happen", () =
     ...["NODE_ADDED", "NODE_REMOVED", "EDGE_ADDED", "EDGE_REMOVED"],
     ...["PATH_UPDATED", "parents:1", "parents:2", "parents:3"],
     ...["pending", "confirmed", "failed", "replaced", "dropped", "reorg"],
-    ...["safe", "final", "depth:1", "depth:2", "depth:3"],
+    ...["TX_LOGS", "safe", "final", "depth:1", "depth:2", "depth:3"],
     ...["JOINED", "LEFT", "SLASHED", "REWARDED", "PROPOSED", "VOTED"],
     ...["ONLINE", "OFFLINE", "SYNCING", "ERROR"],
     ...["validator_slashed:firing", "node_error:firing"],
