@@ -5,6 +5,7 @@
  * @module
  */
 import { channelNamed } from "../protocol/channels.ts";
+import { Refusal } from "../protocol/refusals.ts";
 import {
   COUNTED_MS,
   FIRE_AFTER_MS,
@@ -324,9 +325,11 @@ export class Monitor implements AsyncDisposable {
           id: idOf(change),
           payload: { ...toPayload(change) },
         }]);
-      } catch {
-        // The next look tries again.
-        return;
+      } catch (error) {
+        // The next look tries again, unless another instance was first.
+        const isPublished = error instanceof Refusal &&
+          error.code === "ID_CONFLICT";
+        if (!isPublished) return;
       }
       // A look beside this one may have published it, too.
       if (this.#unpublished[0] === change) this.#unpublished.shift();

@@ -36,6 +36,7 @@ const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
   "UNKNOWN_CHANNEL",
   "UNSUPPORTED_VERSION",
   "MESSAGE_TOO_LARGE",
+  "ID_CONFLICT",
 ]);
 
 /** What a {@link RetryingPublisher} needs. */

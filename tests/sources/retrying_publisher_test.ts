@@ -151,6 +151,19 @@ Deno.test("RetryingPublisher.send() loses one bad message, not those around it",
   assert.match(JSON.stringify(entries[0]!.fields["issues"]), /severity/);
 });
 
+Deno.test("RetryingPublisher.send() gives up a message whose id stands for another", async () => {
+  const { publisher, entries, stop, feed, ids } = setup();
+  const error = new Refusal("ID_CONFLICT");
+  publisher.faults.push({ error }, { error });
+
+  await feed.send(alerts(2), stop.signal);
+
+  assert.deepEqual(ids(), ["a1"]);
+  assert.equal(entries.length, 1);
+  assert.equal(entries[0]!.event, "source_message_refused");
+  assert.equal(entries[0]!.fields["code"], "ID_CONFLICT");
+});
+
 Deno.test("RetryingPublisher.send() sends a block that is too large with less in it, and says so", async () => {
   const { publisher, entries, stop, feed } = setup();
   const size = (message: AnyMessage) => JSON.stringify(message).length;
