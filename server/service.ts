@@ -5,6 +5,7 @@
  */
 import type { Hono } from "hono";
 import type { Logger } from "../platform/logger.ts";
+import { Refusal } from "../protocol/refusals.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -19,6 +20,7 @@ import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
+import type { SeqRange } from "../store/event_log.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { MemoryGuard } from "../monitoring/memory_guard.ts";
@@ -176,8 +178,12 @@ export function createService(options: ServiceOptions): Service {
     maxBytes: settings.MAX_LOG_BYTES,
     observer: {
       ...metrics.log,
-      unreadable: (channel, range) =>
-        logger.error("unreadable", { channel, ...range }),
+      unreadable: (channel, range) => {
+        logger.error("unreadable", { channel, ...range });
+        alertUnreadable(hub, channel, range).catch((error) =>
+          logger.warn("alert_failed", { error: String(error) })
+        );
+      },
       evicted: (channel, bytes) => logger.warn("evicted", { channel, bytes }),
     },
     tracing: options.tracing,
@@ -403,5 +409,31 @@ export function createService(options: ServiceOptions): Service {
     const [secret] = options.secrets;
     const key = secret === undefined ? undefined : webhookKey(secret);
     return new Webhook({ url, key, clock, log: logger.warn });
+  }
+}
+
+/** Publishes that stored events are lost; instances that notice do it once. */
+async function alertUnreadable(
+  hub: Hub,
+  channel: string,
+  { from, to }: SeqRange,
+): Promise<void> {
+  try {
+    await hub.publish([{
+      type: "ALERT_TRIGGERED",
+      channel: { name: "alerts", kind: "alerts" },
+      id: `unreadable-${channel}-${to}`,
+      payload: {
+        type: "unreadable",
+        severity: "critical",
+        message: `Stored events up to ${to} of ${channel} are damaged`,
+        subject: channel,
+        value: to - from + 1,
+      },
+    }]);
+  } catch (error) {
+    const isPublished = error instanceof Refusal &&
+      error.code === "ID_CONFLICT";
+    if (!isPublished) throw error;
   }
 }
