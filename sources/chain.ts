@@ -6,7 +6,7 @@
  * the same chain.
  *
  * Amounts, fees and stakes are whole grains, the chain's smallest unit. Besides
- * the fields of the protocol a block says `parents` (of the DAG, while
+ * the fields of the protocol a block has `parents` (of the DAG, while
  * `previousHash` is the block before it in the total order), `layer`, `fees`.
  *
  * @module
@@ -128,7 +128,7 @@ export class Chain {
     this.#dag.move();
     this.#nodes.move(this.height);
     this.#steps++;
-    return this.#story.told;
+    return this.#story.messages;
   }
 
   #addBlock(): void {
@@ -155,7 +155,7 @@ export class Chain {
       digestOf("sha256", `${hash}/${proposer.id}`)
     }`;
     const block = { blockId: hash, hash, ...content, signature, size };
-    this.#story.say("NEW_BLOCK", `block:${hash}`, block);
+    this.#story.emit("NEW_BLOCK", `block:${hash}`, block);
     this.#dag.add(block);
     this.#validators.credit(proposer, height);
     this.#ledger.settle(transactions, { blockId: hash, height });
@@ -167,7 +167,7 @@ export class Chain {
     const safe = this.#recent.shift()!;
     this.#ledger.forget();
     this.#validators.reward(safe.proposer, safe.block.height, safe.fees);
-    this.#sayFinality(height);
+    this.#emitFinality(height);
   }
 
   /** At times the newest blocks give way to others. */
@@ -180,7 +180,7 @@ export class Chain {
       const { blockId, height, previousHash } = block;
       this.#ledger.revert({ blockId, height });
       this.#dag.remove(blockId);
-      this.#story.say("BLOCK_REVERTED", `reverted:${blockId}`, {
+      this.#story.emit("BLOCK_REVERTED", `reverted:${blockId}`, {
         chain: this.#tag,
         blockId,
         height,
@@ -192,12 +192,12 @@ export class Chain {
     this.#behind = depth;
   }
 
-  #sayFinality(tip: number): void {
+  #emitFinality(tip: number): void {
     for (const level of ["safe", "final"] as const) {
       const block = this.#dag.at(tip - DEPTH[level]);
       if (!block || block.height <= this.#floors[level]) continue;
       this.#floors[level] = block.height;
-      this.#story.say("FINALITY", `${level}:${block.hash}`, {
+      this.#story.emit("FINALITY", `${level}:${block.hash}`, {
         chain: this.#tag,
         level,
         blockId: block.hash,
@@ -216,10 +216,10 @@ interface Recent {
 }
 
 /**
- * The hash of a block: SHA-256 of the JSON text of what it says, without
+ * The hash of a block: SHA-256 of the JSON text of its payload, without
  * `blockId`, `hash`, `signature` and `size`, which follow from that text.
  *
- * @param block as published, or what it will say.
+ * @param block as published, or as it will be.
  * @returns the hash, and the length of the text in bytes, which is `size`.
  */
 export function sealOf(

@@ -1,6 +1,6 @@
 /**
  * How the blocks of a made-up chain hang together: parents, the heaviest path,
- * edges learned of later, and blocks that lost against another of their layer.
+ * edges that are added later, and blocks that lost against another of their layer.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { Story } from "./chain_story.ts";
 export const MAX_PARENTS = 4;
 /** Latest blocks remembered: parents, paths and resuming look no further. */
 export const WINDOW = 64;
-/** Most blocks of a new main path that are told. */
+/** Most blocks of a new main path that are published. */
 const MAX_PATH = 12;
 
 /** A block as the DAG sees it. */
@@ -74,7 +74,7 @@ export class Dag {
   remove(hash: string): void {
     const block = this.#blocks.pop()!;
     for (const rival of this.#rivals) {
-      if (rival.parents.includes(hash)) this.#sayRemoved(rival);
+      if (rival.parents.includes(hash)) this.#emitRemoved(rival);
     }
     this.#rivals = this.#rivals.filter(({ parents }) =>
       !parents.includes(hash)
@@ -82,7 +82,7 @@ export class Dag {
     for (const parent of this.#blocks) {
       if (block.parents.includes(parent.hash)) parent.children--;
     }
-    this.#sayRemoved(block);
+    this.#emitRemoved(block);
     this.#head = heaviest(this.#blocks);
   }
 
@@ -126,7 +126,7 @@ export class Dag {
     // A block may have been published, and its place in the DAG not.
     const newest = this.newest!;
     if (!known.has(newest.hash)) {
-      this.#story.later(1, () => this.#sayAdded(newest));
+      this.#story.later(1, () => this.#emitAdded(newest));
     }
   }
 
@@ -150,11 +150,11 @@ export class Dag {
     return [anchor, ...others, ...extra].slice(0, MAX_PARENTS);
   }
 
-  /** Adds a block, and tells its place and the path that now leads. */
+  /** Adds a block, and emits its place and the path that now leads. */
   add(block: PayloadOf<"NEW_BLOCK">): void {
     const before = this.#head;
-    this.#sayAdded(this.#join(block));
-    this.#sayPath(before);
+    this.#emitAdded(this.#join(block));
+    this.#emitPath(before);
   }
 
   /**
@@ -183,10 +183,10 @@ export class Dag {
       if (rival.parents.length > 1) {
         const parent = rival.parents.pop()!;
         rival.steps = this.#story.between(1, 5);
-        this.#sayEdge("EDGE_REMOVED", rival, parent, 0);
+        this.#emitEdge("EDGE_REMOVED", rival, parent, 0);
         continue;
       }
-      this.#sayRemoved(rival);
+      this.#emitRemoved(rival);
     }
     this.#rivals = this.#rivals.filter(({ steps }) => steps > 0);
   }
@@ -219,7 +219,7 @@ export class Dag {
     if (!parent) return;
     block.parents.push(parent.hash);
     parent.children++;
-    this.#sayEdge("EDGE_ADDED", block, parent.hash, block.children);
+    this.#emitEdge("EDGE_ADDED", block, parent.hash, block.children);
   }
 
   #addRival(block: DagBlock, proposer: string): void {
@@ -231,19 +231,19 @@ export class Dag {
     };
     this.#story.later(1, () => {
       if (!this.#blocks.includes(block)) return;
-      this.#sayAdded({ ...rival, weight: 1 }, { candidate: true });
+      this.#emitAdded({ ...rival, weight: 1 }, { candidate: true });
       this.#rivals.push(rival);
     });
   }
 
-  #sayAdded(
+  #emitAdded(
     { hash, parents, weight, layer }: Pick<
       DagBlock,
       "hash" | "parents" | "weight" | "layer"
     >,
     extra: Readonly<Record<string, unknown>> = {},
   ): void {
-    this.#story.say("DAG_UPDATE", `dag:NODE_ADDED:${hash}`, {
+    this.#story.emit("DAG_UPDATE", `dag:NODE_ADDED:${hash}`, {
       updateType: "NODE_ADDED",
       nodeId: hash,
       relatedNodes: [...parents],
@@ -258,10 +258,10 @@ export class Dag {
     });
   }
 
-  #sayRemoved(
+  #emitRemoved(
     { hash, layer, parents }: Pick<DagBlock, "hash" | "layer" | "parents">,
   ): void {
-    this.#story.say("DAG_UPDATE", `dag:NODE_REMOVED:${hash}`, {
+    this.#story.emit("DAG_UPDATE", `dag:NODE_REMOVED:${hash}`, {
       updateType: "NODE_REMOVED",
       nodeId: hash,
       relatedNodes: [...parents],
@@ -270,8 +270,8 @@ export class Dag {
     });
   }
 
-  /** Says the new main path when it left the old one. */
-  #sayPath(before: DagBlock | undefined): void {
+  /** Emits the new main path when it left the old one. */
+  #emitPath(before: DagBlock | undefined): void {
     const head = this.#head!;
     if (!before || head === before) return;
     const path = [head];
@@ -285,7 +285,7 @@ export class Dag {
       path.push(next);
       if (next.layer < before.layer - 2) break;
     }
-    this.#story.say("DAG_UPDATE", `dag:PATH_UPDATED:${head.hash}`, {
+    this.#story.emit("DAG_UPDATE", `dag:PATH_UPDATED:${head.hash}`, {
       updateType: "PATH_UPDATED",
       nodeId: head.hash,
       relatedNodes: path.slice(1).map(({ hash }) => hash),
@@ -294,14 +294,14 @@ export class Dag {
     });
   }
 
-  #sayEdge(
+  #emitEdge(
     updateType: "EDGE_ADDED" | "EDGE_REMOVED",
     { hash, layer, parents }: DagBlock | Rival,
     parent: string,
     childCount: number,
   ): void {
     const key = `dag:${updateType}:${hash}:${parent.slice(2, 18)}`;
-    this.#story.say("DAG_UPDATE", key, {
+    this.#story.emit("DAG_UPDATE", key, {
       updateType,
       nodeId: hash,
       relatedNodes: [parent],

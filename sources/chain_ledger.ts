@@ -1,5 +1,5 @@
 /**
- * Who owns what in a made-up chain: accounts, the pool of transactions that
+ * Balances of a made-up chain: accounts, the pool of transactions that
  * wait, and what becomes of them in a block.
  *
  * @module
@@ -126,7 +126,7 @@ export class Ledger {
     );
     for (const tx of open.values()) {
       this.#story.later(1, () =>
-        this.#say(
+        this.#emit(
           done.get(tx.txId) ?? {
             ...tx,
             status: "dropped",
@@ -140,7 +140,7 @@ export class Ledger {
     // A block may have been published, and not all of its transactions.
     this.#story.later(
       1,
-      () => this.#sayComplete(newest, newest.transactions ?? []),
+      () => this.#emitComplete(newest, newest.transactions ?? []),
     );
   }
 
@@ -154,7 +154,7 @@ export class Ledger {
     for (let chance = 0.62 * busy; this.#story.chance(chance); chance *= 0.35) {
       if (this.#pool.length === MAX_POOL) return;
       const tx = this.#newTransaction();
-      if (tx) this.#say(tx);
+      if (tx) this.#emit(tx);
     }
     if (this.#story.chance(REPLACE_CHANCE)) this.#replace();
     if (this.#story.chance(DROP_CHANCE)) this.#drop();
@@ -176,14 +176,14 @@ export class Ledger {
         this.#accounts.get(waiting.to)!.balance -= BigInt(waiting.amount);
       }
       this.#pool.unshift(waiting);
-      this.#say({
+      this.#emit({
         ...waiting,
         timestamp: this.#story.instant,
         cause: "reorg",
         left: { ...left },
       }, `reorg:${left.blockId.slice(2, 18)}`);
     }
-    this.#story.say("LOGS_REVERTED", `logs-reverted:${left.blockId}`, {
+    this.#story.emit("LOGS_REVERTED", `logs-reverted:${left.blockId}`, {
       chain: this.#chain,
       ...left,
       timestamp: this.#story.instant,
@@ -238,13 +238,13 @@ export class Ledger {
   settle(transactions: readonly Transaction[], place: Place): void {
     const { blockId } = place;
     for (const [index, tx] of transactions.entries()) {
-      this.#say(mined(tx, place, index), blockId.slice(2, 18));
+      this.#emit(mined(tx, place, index), blockId.slice(2, 18));
     }
-    this.#sayComplete(place, transactions);
+    this.#emitComplete(place, transactions);
   }
 
   /** Ends a block on `transactions`, and publishes it on `logs`. */
-  #sayComplete(
+  #emitComplete(
     { blockId, height }: Place,
     transactions: readonly Transaction[],
   ): void {
@@ -256,12 +256,12 @@ export class Ledger {
       failed: transactions.filter(({ status }) => status === "failed").length,
       timestamp: this.#story.instant,
     };
-    this.#story.say("BLOCK_COMPLETE", `complete:${blockId}`, complete);
+    this.#story.emit("BLOCK_COMPLETE", `complete:${blockId}`, complete);
     for (const [index, tx] of transactions.entries()) {
       const call = tokenCallOf(tx);
       if (!call) continue;
       const place = `${tx.txId}:${blockId.slice(2, 18)}`;
-      this.#story.say("TX_LOGS", `logs:${place}`, {
+      this.#story.emit("TX_LOGS", `logs:${place}`, {
         chain: this.#chain,
         txId: tx.txId,
         blockId,
@@ -276,7 +276,7 @@ export class Ledger {
         timestamp: this.#story.instant,
       });
     }
-    this.#story.say(
+    this.#story.emit(
       "BLOCK_COMPLETE",
       `complete:logs:${blockId}`,
       complete,
@@ -300,8 +300,8 @@ export class Ledger {
     from.reserved += more;
     const tx = { txId: nameOf(content), ...content };
     this.#pool[at] = tx;
-    this.#say(tx);
-    this.#say({
+    this.#emit(tx);
+    this.#emit({
       txId,
       ...before,
       status: "replaced",
@@ -321,7 +321,7 @@ export class Ledger {
     const [tx] = this.#pool.splice(at, 1);
     from.nonce--;
     from.reserved -= costOf(tx!);
-    this.#say({
+    this.#emit({
       ...tx!,
       status: "dropped",
       timestamp: this.#story.instant,
@@ -381,10 +381,10 @@ export class Ledger {
     }`;
   }
 
-  /** @param occurrence tells this status from the same one before. */
-  #say(tx: Transaction, occurrence = ""): void {
+  /** @param occurrence distinguishes this status from the same one before. */
+  #emit(tx: Transaction, occurrence = ""): void {
     const suffix = occurrence === "" ? "" : `:${occurrence}`;
-    this.#story.say("TX_RECEIVED", `tx:${tx.txId}:${tx.status}${suffix}`, tx);
+    this.#story.emit("TX_RECEIVED", `tx:${tx.txId}:${tx.status}${suffix}`, tx);
   }
 }
 

@@ -56,7 +56,7 @@ export class Nodes {
   }
 
   /**
-   * Takes up what was told of nodes, oldest first.
+   * Continues from what was published of nodes, oldest first.
    *
    * @param events of `nodes`.
    * @param alerts of `alerts`.
@@ -127,7 +127,7 @@ export class Nodes {
         node.steps = 10;
         break;
     }
-    this.#say(node);
+    this.#emit(node);
   }
 
   #trouble(node: ChainNode): void {
@@ -137,7 +137,7 @@ export class Nodes {
       node.status = "ERROR";
       node.steps = this.#story.between(20, 60);
       node.alerted = true;
-      this.#say(node);
+      this.#emit(node);
       this.#story.alert("node_error", node.id, {
         severity: "critical",
         status: "firing",
@@ -147,7 +147,7 @@ export class Nodes {
     } else if (this.#story.chance(0.00015)) {
       node.status = "OFFLINE";
       node.steps = this.#story.between(100, 300);
-      this.#say(node);
+      this.#emit(node);
     }
   }
 
@@ -164,16 +164,16 @@ export class Nodes {
     });
   }
 
-  #say(node: ChainNode): void {
+  #emit(node: ChainNode): void {
     const story = this.#story;
     const up = node.status === "ONLINE" || node.status === "SYNCING";
     const busy = node.status === "SYNCING" ? 45 : 12;
-    story.say("NODE_STATUS", `node:${node.id}:${story.now}`, {
+    story.emit("NODE_STATUS", `node:${node.id}:${story.now}`, {
       nodeId: node.id,
       status: node.status,
       version: node.version,
       blockHeight: node.height,
-      // A node that is down does not say how it is doing.
+      // A node that is down reports no measurements.
       ...(up
         ? {
           uptime: Math.floor((story.now - node.startedAt) / 1000),

@@ -1,6 +1,6 @@
 /**
  * What the parts of a made-up chain share: one stream of chance, one time, and
- * what is told to the outside, now or some steps later.
+ * the messages that it emits, now or some steps later.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export const STEPS_PER_BLOCK = 10;
 
 /** What a {@link Story} begins with. */
 export interface StoryOptions {
-  /** Begins every `id`, so that another source's events are told apart. */
+  /** Begins every `id`, so that another source's events are distinguished. */
   readonly tag: string;
   /** Names the stream of chance. */
   readonly seed: string;
@@ -21,14 +21,14 @@ export interface StoryOptions {
   readonly now: number;
 }
 
-/** Tells what happens. The same seed and the same calls tell the same. */
+/** Collects what happens. The same seed and the same calls give the same. */
 export class Story {
   readonly #tag: string;
   readonly #random: () => number;
   /** What is to be done in later steps, by how many steps from now. */
   readonly #later: { steps: number; work: () => void }[] = [];
   #now: number;
-  #told: AnyMessage[] = [];
+  #messages: AnyMessage[] = [];
 
   /** Begins, or goes on. */
   constructor({ tag, seed, now }: StoryOptions) {
@@ -47,9 +47,9 @@ export class Story {
     return new Date(this.#now).toISOString();
   }
 
-  /** What was told in this step, in order. */
-  get told(): AnyMessage[] {
-    return this.#told;
+  /** What was emitted in this step, in order. */
+  get messages(): AnyMessage[] {
+    return this.#messages;
   }
 
   /**
@@ -59,7 +59,7 @@ export class Story {
    */
   begin(now: number): void {
     this.#now = Math.max(now, this.#now + 1);
-    this.#told = [];
+    this.#messages = [];
     const due: (() => void)[] = [];
     for (let i = 0; i < this.#later.length;) {
       const entry = this.#later[i]!;
@@ -83,7 +83,7 @@ export class Story {
    * @param key makes its `id`, and is used once.
    * @param channel where the type leaves a choice.
    */
-  say<Type extends MessageType>(
+  emit<Type extends MessageType>(
     type: Type,
     key: string,
     payload: PayloadOf<Type>,
@@ -91,7 +91,7 @@ export class Story {
   ): void {
     const id = `${this.#tag}:${key}`;
     const to = channel === undefined ? {} : { channel };
-    this.#told.push({ type, id, ...to, payload } as AnyMessage);
+    this.#messages.push({ type, id, ...to, payload } as AnyMessage);
   }
 
   /** Tells operators of something that is wrong, or no longer is. */
@@ -104,7 +104,7 @@ export class Story {
       status?: "firing" | "resolved";
     },
   ): void {
-    this.say("ALERT_TRIGGERED", `alert:${type}:${subject}:${this.#now}`, {
+    this.emit("ALERT_TRIGGERED", `alert:${type}:${subject}:${this.#now}`, {
       type,
       subject,
       ...rest,
@@ -138,7 +138,7 @@ export class Story {
   }
 }
 
-/** A number as it is told: with two decimals at most. */
+/** A number as it is published: with two decimals at most. */
 export function rounded(value: number): number {
   return Math.round(value * 100) / 100;
 }

@@ -1,5 +1,5 @@
 /**
- * Who makes the blocks of a made-up chain: validators who join, propose, vote,
+ * Makers of the blocks of a made-up chain: validators that join, propose, vote,
  * are rewarded or fined, and leave.
  *
  * @module
@@ -10,7 +10,7 @@ import type { Story } from "./chain_story.ts";
 
 /** What the proposer of a block gets besides its fees, in grains. */
 export const BLOCK_SUBSIDY = 2_000_000n;
-/** Fewest validators; nobody leaves below that. */
+/** Fewest validators; none leaves below that. */
 export const MIN_VALIDATORS = 5;
 /** Least stake of a validator, in grains; with less it has to leave. */
 const MIN_STAKE = 500_000_000n;
@@ -39,7 +39,7 @@ export class Validators {
   readonly #story: Story;
   readonly #all = new Map<string, Validator>();
 
-  /** Gives stakes; nobody is active before the first block. */
+  /** Gives stakes; none is active before the first block. */
   constructor(story: Story) {
     this.#story = story;
     for (let i = 1; i <= VALIDATORS; i++) {
@@ -57,7 +57,7 @@ export class Validators {
     }
   }
 
-  /** Takes up what was told of validators, oldest first. */
+  /** Continues from what was published of validators, oldest first. */
   resume(events: readonly Event<"VALIDATOR_EVENT">[]): void {
     for (const { payload } of events) {
       const { validatorId, eventType, stake, metadata, blockHeight } = payload;
@@ -92,7 +92,7 @@ export class Validators {
   /** Notes that a validator made a block. */
   credit(proposer: Validator, height: number): void {
     proposer.proposed++;
-    this.#say("PROPOSED", proposer, height);
+    this.#emit("PROPOSED", proposer, height);
   }
 
   /** Others vote for a block before the next one. */
@@ -107,7 +107,7 @@ export class Validators {
       this.#story.later(2 + i + this.#story.between(0, 1), () => {
         if (!voter!.active) return;
         voter!.voted++;
-        this.#say("VOTED", voter!, height);
+        this.#emit("VOTED", voter!, height);
       });
     }
   }
@@ -122,7 +122,7 @@ export class Validators {
       if (!proposer.active) return;
       const reward = fees + BLOCK_SUBSIDY;
       proposer.stake += reward;
-      this.#say("REWARDED", proposer, height, { reward: String(reward) });
+      this.#emit("REWARDED", proposer, height, { reward: String(reward) });
     });
   }
 
@@ -164,14 +164,14 @@ export class Validators {
       validator.stake = this.#story.grains(2_000, 9_000) * 1_000_000n;
     }
     validator.active = true;
-    this.#say("JOINED", validator, height);
+    this.#emit("JOINED", validator, height);
   }
 
   #slash(validator: Validator, height: number): void {
     const penalty = validator.stake * this.#story.grains(1, 5) / 100n;
     validator.stake -= penalty;
     validator.missed++;
-    this.#say("SLASHED", validator, height, { penalty: String(penalty) });
+    this.#emit("SLASHED", validator, height, { penalty: String(penalty) });
     this.#story.alert("validator_slashed", validator.id, {
       severity: "warning",
       message:
@@ -185,10 +185,10 @@ export class Validators {
   #dismiss(validator: Validator, height: number): void {
     validator.active = false;
     validator.awayUntil = height + this.#story.between(20, 120);
-    this.#say("LEFT", validator, height);
+    this.#emit("LEFT", validator, height);
   }
 
-  #say(
+  #emit(
     eventType: PayloadOf<"VALIDATOR_EVENT">["eventType"],
     { id, stake, proposed, voted, missed }: Validator,
     blockHeight: number,
@@ -200,19 +200,23 @@ export class Validators {
     const when = eventType === "REWARDED"
       ? String(blockHeight)
       : `${blockHeight}:${this.#story.now}`;
-    this.#story.say("VALIDATOR_EVENT", `validator:${id}:${eventType}:${when}`, {
-      eventType,
-      validatorId: id,
-      stake: String(stake),
-      timestamp: this.#story.instant,
-      blockHeight,
-      ...amounts,
-      metadata: {
-        uptime: turns === 0 ? 100 : rounded(100 * done / turns),
-        proposedBlocks: proposed,
-        missedBlocks: missed,
-        votes: voted,
+    this.#story.emit(
+      "VALIDATOR_EVENT",
+      `validator:${id}:${eventType}:${when}`,
+      {
+        eventType,
+        validatorId: id,
+        stake: String(stake),
+        timestamp: this.#story.instant,
+        blockHeight,
+        ...amounts,
+        metadata: {
+          uptime: turns === 0 ? 100 : rounded(100 * done / turns),
+          proposedBlocks: proposed,
+          missedBlocks: missed,
+          votes: voted,
+        },
       },
-    });
+    );
   }
 }

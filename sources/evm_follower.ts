@@ -71,7 +71,7 @@ export interface FollowerOptions {
   readonly pollMs: number;
   /** Height of the first block of a chain of which none was published. */
   readonly from: number | undefined;
-  /** Blocks above one that make it final, on chains that do not say. */
+  /** Blocks above one that make it final, on chains without levels. */
   readonly finalAfter: number | undefined;
 }
 

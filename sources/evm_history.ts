@@ -32,7 +32,7 @@ export interface Standing {
 }
 
 /** What was published of a block on `transactions`. */
-interface Told {
+interface Found {
   readonly at: Occurrence;
   /** Whether nothing older can be about it. */
   isClosed: boolean;
@@ -77,7 +77,7 @@ export class PublishedHistory {
   }
 
   /**
-   * Standing blocks as `blocks` says, newest first, to the end of the log.
+   * Standing blocks as `blocks` folds, newest first, to the end of the log.
    *
    * @param signal ends reading.
    */
@@ -128,7 +128,7 @@ export class PublishedHistory {
     blocks: readonly Occurrence[],
     signal: AbortSignal,
   ): Promise<Map<string, TxPayload[]>> {
-    const open = new Map(blocks.map((at): [string, Told] => [
+    const open = new Map(blocks.map((at): [string, Found] => [
       this.#messages.placeOf(at),
       {
         at,
@@ -140,13 +140,13 @@ export class PublishedHistory {
     ]));
     const all = [...open.values()];
     if (open.size > 0) {
-      const toStart = () => all.forEach((told) => told.isClosed = true);
+      const toStart = () => all.forEach((found) => found.isClosed = true);
       for await (const event of this.#back("transactions", signal, toStart)) {
         this.#take(event, open);
         const height = heightOf(event);
-        for (const [place, told] of open) {
-          if (height >= told.at.height) continue;
-          told.isClosed = true;
+        for (const [place, found] of open) {
+          if (height >= found.at.height) continue;
+          found.isClosed = true;
           open.delete(place);
         }
         if (open.size === 0) break;
@@ -163,7 +163,7 @@ export class PublishedHistory {
     );
   }
 
-  /** What was published on `transactions` of late, oldest first. */
+  /** The newest of what was published on `transactions`, oldest first. */
   async transactions(signal: AbortSignal): Promise<TxPayload[]> {
     const events = await this.#newest("transactions", POOL_EVENTS, signal);
     return events.flatMap(({ type, payload }) =>
@@ -171,18 +171,20 @@ export class PublishedHistory {
     );
   }
 
-  #take(event: AnyEvent, open: ReadonlyMap<string, Told>): void {
+  #take(event: AnyEvent, open: ReadonlyMap<string, Found>): void {
     const { type, id, payload } = event;
     if (type === "BLOCK_COMPLETE") {
-      for (const told of open.values()) {
-        if (id !== this.#messages.completeId(told.at, "transactions")) continue;
-        told.count = payload.transactions;
+      for (const found of open.values()) {
+        if (id !== this.#messages.completeId(found.at, "transactions")) {
+          continue;
+        }
+        found.count = payload.transactions;
       }
     }
     if (type !== "TX_RECEIVED") return;
-    const told = open.get(this.#messages.placeIn(id));
-    if (payload.left) told?.undone.add(payload.txId);
-    else told?.transactions.set(payload.txId, payload);
+    const found = open.get(this.#messages.placeIn(id));
+    if (payload.left) found?.undone.add(payload.txId);
+    else found?.transactions.set(payload.txId, payload);
   }
 
   /** The newest of a channel's events that are of this chain, oldest first. */

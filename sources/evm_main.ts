@@ -23,10 +23,10 @@ const USAGE = `Follows an EVM node and publishes its chain to a KALDRIX service.
   --from <height>            first block, where none was published before;
                              16 blocks before the head by default
   --final-after <n>          blocks above one that make it final;
-                             as the node says by default
+                             the node's own levels by default
   --node-id <name>           node's name in NODE_STATUS; the host of --rpc by default
   --max-message-bytes <n>    longest message the service takes; 65536 by default
-  --help                     says this
+  --help                     prints this
 
 The environment variable PUBLISH_TOKEN holds a publisher's token:
   deno task token --user source --role publisher --expires 24h

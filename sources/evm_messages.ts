@@ -53,7 +53,7 @@ export class Messages {
     return id.startsWith(`${this.chain}:`);
   }
 
-  /** How often a block was reverted before, as its `NEW_BLOCK`'s id says. */
+  /** How often a block was reverted before, from the id of its `NEW_BLOCK`. */
   revertsIn(id: string): number {
     return Number(/:block:0x[0-9a-f]+:(\d+)$/.exec(id)?.[1] ?? 0);
   }

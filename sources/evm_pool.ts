@@ -1,6 +1,6 @@
 /**
- * The pool of a node as it was published: which transactions are said to be
- * pending, and what has to be said when they are replaced or gone.
+ * The pool of a node as it was published: which transactions are
+ * pending, and what has to be published when they are replaced or gone.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import type { Messages, TxMessage, TxPayload } from "./evm_messages.ts";
 import type { EvmTransaction } from "./evm_view.ts";
 
 /**
- * Most transactions said to be pending. Above it new ones are published only
- * once they are mined: none is forgotten that was said to be pending.
+ * Most transactions published as pending. Above it new ones are published only
+ * once they are mined: none is forgotten that was published as pending.
  */
 export const MAX_POOL = 20_000;
 /** Mined transactions remembered, so as not to be called pending after. */
@@ -66,17 +66,17 @@ export class Pool {
     this.#messages = messages;
   }
 
-  /** How many are said to be pending. */
+  /** How many are published as pending. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Whether nothing new may be said to be pending. */
+  /** Whether no new one may be published as pending. */
   get isFull(): boolean {
     return this.#entries.size >= MAX_POOL;
   }
 
-  /** Whether a transaction is said to be pending or was mined lately. */
+  /** Whether a transaction is published as pending or was mined recently. */
   knows(hash: string): boolean {
     return this.#entries.has(hash) || this.#mined.has(hash);
   }

@@ -1,6 +1,6 @@
 /**
  * A node of an EVM chain as the source sees it, whatever carries the requests.
- * What a node does not say, or says in a form that cannot be read, is absent.
+ * What a node does not show, or shows in a form that cannot be read, is absent.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface EvmLog {
 
 /** What became of a mined transaction, from its receipt. */
 export interface EvmOutcome {
-  /** `false` only when the node says so. */
+  /** `false` only when the receipt has that status. */
   readonly succeeded: boolean;
   /** Gas it used. */
   readonly gasUsed: bigint | undefined;
@@ -107,7 +107,7 @@ export interface EvmVitals {
   readonly version: string | undefined;
   /** How many it is connected to. */
   readonly peers: number | undefined;
-  /** Whether it says that it has yet to catch up with its chain. */
+  /** Whether it reports that it has yet to catch up with its chain. */
   readonly syncing: boolean;
   /** Milliseconds from a request to its answer. */
   readonly latencyMs: number;
@@ -148,7 +148,7 @@ export interface EvmNode {
 export interface NodeListener {
   /** There may be a new head. */
   readonly onHead: () => void;
-  /** A transaction is pending: its hash, or all of it where the node says it. */
+  /** A transaction is pending: its hash, or all of it where the node sends it. */
   readonly onPending: (found: string | EvmTransaction) => void;
   /** The connection ended; called once. */
   readonly onClosed: () => void;
@@ -156,7 +156,7 @@ export interface NodeListener {
 
 /** A node answered, but not with what was asked for; it may another time. */
 export class NodeFault extends Error {
-  /** Lets a log tell it from a lost connection. */
+  /** Distinguishes it from a lost connection in logs. */
   override readonly name = "NodeFault";
   /** The node's own code, when it gave one. */
   readonly code: unknown;

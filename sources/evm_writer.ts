@@ -1,6 +1,6 @@
 /**
- * Publishes a chain: knows what was said and what it takes to say something
- * else. Each step leaves a log from which the next run can go on: a block is
+ * Publishes a chain: knows what was published and what it takes to publish
+ * something else. Each step leaves a log from which the next run can go on: a block is
  * announced first and completed after, its revert begins with what depends on
  * it and ends with the block.
  *
@@ -41,7 +41,7 @@ export type Kept = Pick<Placed, "hash" | "height">;
 /** What is known for the revert of a block. */
 interface Undoing {
   /** Transactions that were published as standing, by the block's hash. */
-  readonly told: ReadonlyMap<string, readonly TxPayload[]>;
+  readonly standing: ReadonlyMap<string, readonly TxPayload[]>;
   /** Ids that were published already. */
   readonly ids?: ReadonlySet<string>;
 }
@@ -81,7 +81,7 @@ export class ChainWriter {
     return this.#tail;
   }
 
-  /** Transactions that are said to be pending. */
+  /** Transactions published as pending. */
   get pool(): Pool {
     return this.#pool;
   }
@@ -91,7 +91,7 @@ export class ChainWriter {
     return this.#unfinished !== undefined;
   }
 
-  /** The newest block that is said to be final. */
+  /** The newest block published as final. */
   get final(): Kept | undefined {
     return this.#floors.get("final");
   }
@@ -113,8 +113,8 @@ export class ChainWriter {
         if (!isComplete && at.parentHash !== "") this.#unfinished = ids;
         return;
       }
-      const told = await this.#told([at], signal);
-      await this.#revert(at, { told, reason: "reorg", ids }, signal);
+      const standing = await this.#standingIn([at], signal);
+      await this.#revert(at, { standing, reason: "reorg", ids }, signal);
     }
   }
 
@@ -174,10 +174,10 @@ export class ChainWriter {
       await this.reset(keeps, "finality_broken", signal);
       return;
     }
-    const told = await this.#told(gone, signal);
+    const standing = await this.#standingIn(gone, signal);
     let isReset = false;
     for (const at of gone) {
-      if (!told.has(at.hash) && !isReset) {
+      if (!standing.has(at.hash) && !isReset) {
         isReset = true;
         await this.#publisher.send([
           this.#messages.reset("transactions", keeps, {
@@ -187,7 +187,7 @@ export class ChainWriter {
           }),
         ], signal);
       }
-      await this.#revert(at, { told, reason }, signal);
+      await this.#revert(at, { standing, reason }, signal);
     }
     this.#stand(keeps);
   }
@@ -212,8 +212,8 @@ export class ChainWriter {
       from: from.height,
       keeps: keeps?.height ?? null,
     });
-    const told = await this.#told(gone, signal);
-    for (const at of gone) await this.#undo(at, { told }, signal);
+    const standing = await this.#standingIn(gone, signal);
+    for (const at of gone) await this.#undo(at, { standing }, signal);
     const now = this.#clock.now();
     await this.#publisher.send(
       (["transactions", "logs", "dag", "blocks"] as const).map((channel) =>
@@ -320,12 +320,12 @@ export class ChainWriter {
   /** Takes back what depends on a block. */
   async #undo(
     at: Occurrence,
-    { told, ids }: Undoing,
+    { standing, ids }: Undoing,
     signal: AbortSignal,
   ): Promise<void> {
     const moment = this.#moment();
     const { now } = moment;
-    const transactions = [...told.get(at.hash) ?? []].reverse();
+    const transactions = [...standing.get(at.hash) ?? []].reverse();
     for (const payload of transactions) this.#pool.restore(payload, moment);
     this.#forget(at.hash);
     const messages = [
@@ -340,18 +340,18 @@ export class ChainWriter {
   }
 
   /** Transactions of blocks, from memory or else from the log. */
-  async #told(
+  async #standingIn(
     blocks: readonly Occurrence[],
     signal: AbortSignal,
   ): Promise<Map<string, readonly TxPayload[]>> {
-    const told = new Map<string, readonly TxPayload[]>();
+    const standing = new Map<string, readonly TxPayload[]>();
     for (const { hash } of blocks) {
       const kept = this.#transactions.get(hash);
-      if (kept) told.set(hash, kept);
+      if (kept) standing.set(hash, kept);
     }
-    const rest = blocks.filter(({ hash }) => !told.has(hash));
+    const rest = blocks.filter(({ hash }) => !standing.has(hash));
     const read = await this.#history.transactionsOf(rest, signal);
-    return new Map([...told, ...read]);
+    return new Map([...standing, ...read]);
   }
 
   async #alertFinality(height: number, signal: AbortSignal): Promise<void> {

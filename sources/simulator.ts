@@ -25,7 +25,7 @@ const RESUME_EVENTS = 1_000;
 export interface SimulatorOptions {
   /** Where messages go, and the chain so far is read from. */
   readonly publisher: Publisher;
-  /** Hears of faults. */
+  /** Records faults. */
   readonly log: Log;
   /** Names the chain; `"kaldrix"` when absent. */
   readonly seed?: string;
@@ -55,7 +55,7 @@ export function simulator(
 ): Source {
   return {
     async run(signal) {
-      const feed = new RetryingPublisher({
+      const retrying = new RetryingPublisher({
         publisher,
         log,
         clock,
@@ -63,13 +63,13 @@ export function simulator(
         maxMessageBytes,
       });
       try {
-        const past = await readPast(feed, signal);
+        const past = await readPast(retrying, signal);
         const chain = new Chain({ seed, past });
         log("source_started", { source: "simulator", height: chain.height });
         while (!signal.aborted) {
           const began = clock.monotonic();
           const messages = chain.step(clock.now());
-          if (messages.length > 0) await feed.send(messages, signal);
+          if (messages.length > 0) await retrying.send(messages, signal);
           await pause(
             clock,
             Math.max(1, STEP_MS - (clock.monotonic() - began)),
@@ -84,11 +84,11 @@ export function simulator(
 }
 
 async function readPast(
-  feed: RetryingPublisher,
+  retrying: RetryingPublisher,
   signal: AbortSignal,
 ): Promise<Past> {
   const latest = (channel: string, limit = RESUME_EVENTS) =>
-    feed.page(channel, { limit }, signal);
+    retrying.page(channel, { limit }, signal);
   return {
     // Reverts and finality stand between the blocks.
     blocks: await latest("blocks", 5 * WINDOW),

@@ -72,7 +72,7 @@ const PUBLISHER_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
 ]);
 
 /**
- * Whether an error says that this publisher may not publish at all.
+ * Whether an error means that this publisher may not publish at all.
  *
  * @param error whatever was thrown.
  */

@@ -1,5 +1,5 @@
 /**
- * The standing end of a chain: a fold of what `blocks` said, without time,
+ * The standing end of a chain: a fold of the events of `blocks`, without time,
  * network or store.
  *
  * @module
