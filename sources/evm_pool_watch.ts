@@ -13,7 +13,7 @@ import type { Log } from "./source.ts";
 
 /** Most reported transactions that wait to be looked at; the oldest give way. */
 export const MAX_QUEUE = 1_000;
-/** Transactions looked at together. */
+/** Transactions looked at together; of those published, so many a look. */
 const AT_ONCE = 25;
 /** Time between two looks at what was published as pending, in milliseconds. */
 const LOOK_MS = 1_000;
@@ -32,6 +32,7 @@ export class PoolWatch {
   readonly #log: Log;
   readonly #bell = new Bell();
   readonly #queue: (string | EvmTransaction)[] = [];
+  #checkedAt = -Infinity;
 
   /** Does nothing before {@link run}. */
   constructor({ clock, log }: PoolWatchOptions) {
@@ -100,6 +101,10 @@ export class PoolWatch {
     writer: ChainWriter,
     signal: AbortSignal,
   ): Promise<void> {
+    // However many are reported: nodes bound requests.
+    const now = this.#clock.monotonic();
+    if (now - this.#checkedAt < LOOK_MS) return;
+    this.#checkedAt = now;
     const due = writer.due(AT_ONCE);
     const found = await Promise.all(due.map((hash) => node.transaction(hash)));
     for (const [at, hash] of due.entries()) {

@@ -109,9 +109,10 @@ Deno.test("PoolWatch lets the oldest of too many reported transactions go", asyn
   const watch = new PoolWatch({ clock, log: () => {} });
   for (let made = 0; made <= MAX_QUEUE; made++) watch.add(tx(made));
   const seen: string[] = [];
+  let checks = 0;
   const writer = {
     pool: { knows: () => false },
-    due: () => [],
+    due: () => (checks++, []),
     pending: (some: { hash: string }[]) => {
       seen.push(...some.map(({ hash }) => hash));
       return Promise.resolve();
@@ -127,6 +128,7 @@ Deno.test("PoolWatch lets the oldest of too many reported transactions go", asyn
   stop.abort();
   await running;
 
+  assert.equal(checks, 1, "however many are reported, one look a second");
   assert.equal(seen.length, MAX_QUEUE);
   assert.equal(seen[0], tx(1).hash);
 });

@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import type { AnyEvent } from "../../protocol/messages.ts";
+import { History } from "../../realtime/history.ts";
+import { ITSELF } from "../../realtime/publisher.ts";
 import { evmSource } from "../../sources/evm.ts";
 import { HttpPublisher } from "../../sources/http_publisher.ts";
 import type { Publisher } from "../../sources/source.ts";
@@ -122,8 +124,19 @@ for (const http of [false, true]) {
       if (left.has(hash)) assert.ok(/pending|dropped/.test(status), status);
       else assert.ok(/confirmed|failed/.test(status), status);
     }
-    const response = await service.request("/api/channels");
-    assert.equal(response.status, 200);
+    const history = new History(service.hub);
+    const latest = (key: string) => history.latest(key, ITSELF);
+    const orphan = gone[0]!;
+    assert.equal(
+      (await latest(`block:${orphan.hash}`))!["type"],
+      "BLOCK_REVERTED",
+    );
+    const standing = await latest(`block:${orphan.height}`);
+    assert.equal(standing!["type"], "NEW_BLOCK");
+    assert.equal(
+      (standing!["payload"] as Record<string, unknown>)["blockId"],
+      node.blocks[orphan.height]!.hash,
+    );
     assert.deepEqual(service.bugs, []);
   });
 }
