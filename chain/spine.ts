@@ -18,6 +18,8 @@ export interface Block {
   readonly previous?: string | undefined;
   /** Blocks above genesis. */
   readonly height: number;
+  /** Set when blocks before it are unknown. */
+  readonly gapBefore?: Hole | undefined;
 }
 
 /** Heights that are missing before a block, first and last. */
@@ -29,14 +31,14 @@ export interface Hole {
 }
 
 /** What has to happen for a block to join. */
-export type Verdict =
+export type Verdict<B extends Block = Block> =
   /** It stands already, as this one: there is nothing to publish. */
-  | { readonly kind: "stands"; readonly block: Block }
+  | { readonly kind: "stands"; readonly block: B }
   /** It joins once what it replaces is taken back. */
   | {
     readonly kind: "joins";
     /** Blocks to be reverted first, newest first. */
-    readonly reverts: readonly Block[];
+    readonly reverts: readonly B[];
     /** A reset to be published first, when the fork is below what is known. */
     readonly reset?: Reset | undefined;
     /** Set when blocks before this one are unknown. */
@@ -57,14 +59,16 @@ export interface Reset {
  * Folds what `blocks` says of one chain. It publishes nothing: {@link judge}
  * says what is right, and the fold moves only by what was really published.
  */
-export class Spine {
-  /** Standing blocks, oldest first, heights rising. */
-  #tail: Block[] = [];
-  readonly #standing = new Map<string, Block>();
+export class Spine<B extends Block = Block> {
+  /** Standing blocks, oldest first. */
+  readonly #tail: B[] = [];
+  readonly #standing = new Map<string, B>();
   #final = -1;
+  /** How to undo each step since a rehearsal began, in their order. */
+  #undo: (() => void)[] | undefined;
 
   /** The newest standing block; absent before the first. */
-  get tip(): Block | undefined {
+  get tip(): B | undefined {
     return this.#tail.at(-1);
   }
 
@@ -74,12 +78,12 @@ export class Spine {
   }
 
   /** Standing blocks that are remembered, oldest first. */
-  get tail(): readonly Block[] {
+  get tail(): readonly B[] {
     return this.#tail;
   }
 
   /** The standing block with that key, while it is remembered. */
-  standing(key: string): Block | undefined {
+  standing(key: string): B | undefined {
     return this.#standing.get(key);
   }
 
@@ -88,7 +92,7 @@ export class Spine {
    *
    * @param block what a publisher wants to add.
    */
-  judge(block: Block): Verdict {
+  judge(block: Block): Verdict<B> {
     const known = this.#standing.get(block.key);
     if (known) return { kind: "stands", block: known };
     const tip = this.tip;
@@ -97,15 +101,19 @@ export class Spine {
     }
     const parent = this.#standing.get(block.previous);
     return parent
-      ? this.#joined(this.#above(parent.height), undefined)
+      ? this.#joined(this.on(parent), undefined)
       : this.#orphan(block, tip);
   }
 
   /** A `NEW_BLOCK` was published. */
-  add(block: Block): void {
+  add(block: B): void {
+    // One whose publisher names no parent may be published again.
+    if (this.#standing.has(block.key)) return;
     this.#tail.push(block);
     this.#standing.set(block.key, block);
-    if (this.#tail.length > TAIL_BLOCKS) {
+    this.#undo?.push(() => this.#cut(this.#tail.length - 1));
+    if (this.#undo) return;
+    while (this.#tail.length > TAIL_BLOCKS) {
       this.#standing.delete(this.#tail.shift()!.key);
     }
   }
@@ -116,9 +124,19 @@ export class Spine {
     if (at >= 0) this.#cut(at);
   }
 
+  /** The newest standing block of that name, while it is remembered. */
+  named(blockId: string): B | undefined {
+    return this.#tail.findLast((it) => it.blockId === blockId);
+  }
+
+  /** Standing blocks on top of `block`, which stands too, newest first. */
+  on(block: B): B[] {
+    return this.#tail.slice(this.#tail.lastIndexOf(block) + 1).reverse();
+  }
+
   /** A `FINALITY` of level `final` was published; it only rises. */
   finalize(height: number): void {
-    this.#final = Math.max(this.#final, height);
+    this.#setFinal(Math.max(this.#final, height));
   }
 
   /** A `CHAIN_RESET` was published. */
@@ -127,14 +145,42 @@ export class Spine {
       ? -1
       : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
     this.#cut(at + 1);
-    this.#final = Math.min(this.#final, keeps?.height ?? -1);
+    this.#setFinal(Math.min(this.#final, keeps?.height ?? -1));
+  }
+
+  /**
+   * Begins to record, so that what follows can be undone. More blocks than
+   * {@link TAIL_BLOCKS} may be remembered meanwhile.
+   */
+  rehearse(): void {
+    this.#undo ??= [];
+  }
+
+  /** Steps since the rehearsal began; 0 outside one. */
+  get steps(): number {
+    return this.#undo?.length ?? 0;
+  }
+
+  /** Undoes all steps of a rehearsal after the first `steps`. */
+  undo(steps: number): void {
+    const undo = this.#undo?.splice(steps) ?? [];
+    const kept = this.#undo;
+    this.#undo = undefined;
+    for (const step of undo.reverse()) step();
+    this.#undo = kept;
+  }
+
+  /** Undoes the rehearsal and ends it. */
+  end(): void {
+    this.undo(0);
+    this.#undo = undefined;
   }
 
   /**
    * Its parent is not known. What stands at the parent's height or above is on
    * another branch, so it goes; the blocks between are missing.
    */
-  #orphan(block: Block, tip: Block): Verdict {
+  #orphan(block: Block, tip: B): Verdict<B> {
     if (block.height > tip.height + 1) {
       return this.#joined([], { from: tip.height + 1, to: block.height - 1 });
     }
@@ -146,9 +192,9 @@ export class Spine {
   }
 
   #joined(
-    reverts: readonly Block[],
+    reverts: readonly B[],
     gapBefore: Hole | undefined,
-  ): Verdict {
+  ): Verdict<B> {
     const below = this.#tail[this.#tail.length - reverts.length - 1];
     const breaksFinality = reverts.some(({ height }) => height <= this.#final);
     const isAll = reverts.length > 0 && below === undefined;
@@ -169,13 +215,24 @@ export class Spine {
   }
 
   /** Standing blocks higher than `height`, newest first. */
-  #above(height: number): Block[] {
+  #above(height: number): B[] {
     let at = this.#tail.length;
     while (at > 0 && this.#tail[at - 1]!.height > height) at--;
     return this.#tail.slice(at).reverse();
   }
 
   #cut(from: number): void {
-    for (const { key } of this.#tail.splice(from)) this.#standing.delete(key);
+    const gone = this.#tail.splice(from);
+    for (const { key } of gone) this.#standing.delete(key);
+    this.#undo?.push(() => {
+      this.#tail.push(...gone);
+      for (const block of gone) this.#standing.set(block.key, block);
+    });
+  }
+
+  #setFinal(height: number): void {
+    const before = this.#final;
+    this.#final = height;
+    this.#undo?.push(() => this.#final = before);
   }
 }

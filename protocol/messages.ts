@@ -179,6 +179,8 @@ export const MESSAGES = {
       transactionsOmitted: count.optional(),
       /** Smallest units of the native asset for each unit of gas. */
       baseFee: amount.optional(),
+      /** Heights before it of which the service knows nothing; it says so. */
+      gapBefore: z.looseObject({ from: count, to: count }).optional(),
       /** What the source could not learn of the block. */
       missing: z.array(z.string().min(1).max(64)).max(64).optional(),
     }),

@@ -60,6 +60,11 @@ export const REFUSALS = {
     http: 409,
     close: 4500,
   },
+  PARENT_UNKNOWN: {
+    text: "The parent of the block is not known",
+    http: 409,
+    close: 4500,
+  },
   TOO_MANY_ROOMS: { text: "Too many rooms begun", http: 429, close: 4500 },
   TOO_MANY_SUBSCRIPTIONS: {
     text: "Too many subscriptions on one connection",

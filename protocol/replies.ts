@@ -50,6 +50,8 @@ export const Accepted = z.strictObject({
   /** Absent on channels without retention. */
   seq: z.int().positive().optional(),
   epoch: z.string().optional(),
+  /** Heights of the chain before a block that are to be published too. */
+  missing: z.strictObject({ from: seq, to: seq }).optional(),
 });
 /** Where an accepted event stands. */
 export type Accepted = z.infer<typeof Accepted>;

@@ -186,6 +186,7 @@ export class Hub implements Disposable {
       type,
       id,
       payloadText: JSON.stringify(payload),
+      payload,
       publisher,
       tags: tagsOf(type, payload),
       keys: keysOf(type, payload),

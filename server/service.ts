@@ -9,9 +9,11 @@ import { Refusal } from "../protocol/refusals.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
+import { ChainIngest } from "../chain/ingest.ts";
 import { Drain } from "../realtime/drain.ts";
 import { rules } from "../monitoring/alerts.ts";
 import { Freshness } from "../monitoring/freshness.ts";
+import { ChainAlarm } from "../monitoring/chain_alarm.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
 import { Webhook, webhookKey } from "../monitoring/webhook.ts";
@@ -170,6 +172,12 @@ export function createService(options: ServiceOptions): Service {
     observer: metrics.link,
   });
   const { notify, doorbell } = links;
+  const { CHAIN_CHECK: check } = settings;
+  const alarm = new ChainAlarm({
+    clock,
+    warn: logger.warn,
+    publish: (message) => publisher.publish([message]),
+  });
   const log = new StoredEventLog({
     store: kv,
     clock,
@@ -188,6 +196,9 @@ export function createService(options: ServiceOptions): Service {
     },
     tracing: options.tracing,
     continuity: options.continuity,
+    ingest: check === "off"
+      ? undefined
+      : new ChainIngest({ check, onFault: (fault) => alarm.report(fault) }),
     announcement: notify && ((heads, most) => notify.announcement(heads, most)),
   });
   const hub = new Hub({
@@ -199,6 +210,7 @@ export function createService(options: ServiceOptions): Service {
     tracing: options.tracing,
   });
   const history = new History(hub);
+  const publisher = new HubPublisher({ hub, history, maxMessageBytes });
   const instances = new Instances({
     kv,
     clock,
@@ -374,7 +386,7 @@ export function createService(options: ServiceOptions): Service {
     instances,
     blocks,
     revocations,
-    publisher: new HubPublisher({ hub, history, maxMessageBytes }),
+    publisher,
     drain,
     readiness,
     register,

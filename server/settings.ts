@@ -98,6 +98,10 @@ const Schema = z.object({
     ["broadcast", "doorbell", "notify"],
     "must be broadcast, doorbell or notify",
   ).optional(),
+  CHAIN_CHECK: z.enum(
+    ["mark", "refuse", "off"],
+    "must be mark, refuse or off",
+  ).default("mark"),
   LOG_LEVEL: z.enum(
     ["error", "warn", "info", "debug", "verbose"],
     "must be error, warn, info, debug or verbose",
@@ -256,7 +260,7 @@ export function settingsOrExit(options: ReadOptions): Settings {
 
 /** Beginnings of settings that no other program's variables have. */
 const OWN_PREFIX =
-  /^(?:ALERT|ALLOWED|EVM|JWKS|JWT|KV|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
+  /^(?:ALERT|ALLOWED|CHAIN|EVM|JWKS|JWT|KV|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
 /** Names up to this length differ from many others by two letters. */
 const SHORT_NAME = 8;
 

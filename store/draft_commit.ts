@@ -8,13 +8,14 @@ import { encodeEvent } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { LoggedEntry } from "./entry.ts";
 import { UNBORN_EPOCH } from "./event_log.ts";
-import type { Draft, StreamPosition } from "./event_log.ts";
+import type { Draft, Head, StreamPosition } from "./event_log.ts";
 import { digestOf, ID_MEMORY_MS, idName, isNamed } from "./id_memory.ts";
 import type { NamedDraft, UsedId } from "./id_memory.ts";
 import { statesOf } from "./latest_states.ts";
 import type { State } from "./latest_states.ts";
 import { isOwn } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
+import type { Judgement, Rehearsal } from "./ingest.ts";
 
 /** Where a request's events stand, or why they were not accepted. */
 export type Answer = readonly StreamPosition[] | Refusal;
@@ -45,6 +46,8 @@ export interface DraftCommitOptions {
   readonly known: Known;
   /** Where a channel's log ends now. */
   readonly headOf: (channel: string) => HeadRecord;
+  /** Judges requests; all are stored as they are when absent. */
+  readonly rehearsal?: Rehearsal | undefined;
 }
 
 /** Collects requests into one commit. */
@@ -75,8 +78,43 @@ export class DraftCommit {
    * @param drafts in their order.
    */
   take(drafts: readonly Draft[]): Answer {
-    return this.#conflict(drafts) ?? this.#tooManyRooms(drafts) ??
-      drafts.map((draft) => this.#place(draft));
+    const refusal = this.#conflict(drafts) ?? this.#tooManyRooms(drafts);
+    if (refusal) return refusal;
+    const { rehearsal } = this.#options;
+    if (!rehearsal) return drafts.map((draft) => this.#place(draft));
+    const judged = rehearsal.judge(drafts, (draft) => this.#isUsed(draft));
+    if (judged instanceof Refusal) return judged;
+    return drafts.map((draft, i) => this.#placeJudged(draft, judged[i]!));
+  }
+
+  #isUsed(draft: Draft): boolean {
+    return isNamed(draft) && this.#used.has(idName(draft));
+  }
+
+  #placeJudged(
+    draft: Draft,
+    { before, step, stands, missing }: Judgement,
+  ): StreamPosition {
+    let last: StreamPosition | undefined;
+    for (const each of before) {
+      last = this.#place(each.draft);
+      each.placed?.(last);
+    }
+    if (step) {
+      last = this.#place(draft, step.draft.payloadText);
+      step.placed?.(last);
+    } else if (stands) {
+      last = stands();
+    }
+    const { epoch, seq } = last!;
+    if (!step) this.#remember(draft, { epoch, seq });
+    return {
+      id: step ? last!.id : draft.id ?? last!.id,
+      channel: draft.channel,
+      epoch,
+      seq,
+      ...(missing ? { missing } : {}),
+    };
   }
 
   #conflict(drafts: readonly Draft[]): Refusal | undefined {
@@ -120,9 +158,10 @@ export class DraftCommit {
       this.#options.headOf(channel).epoch === UNBORN_EPOCH;
   }
 
-  #place(draft: Draft): StreamPosition {
+  /** `payloadText` is what is stored; the id's digest is of what was sent. */
+  #place(draft: Draft, payloadText = draft.payloadText): StreamPosition {
     const { now, nextId } = this.#options;
-    const { channel, type, payloadText, tags, id } = draft;
+    const { channel, type, tags, id } = draft;
     const idKey = isNamed(draft) ? idName(draft) : undefined;
     const used = idKey === undefined ? undefined : this.#used.get(idKey);
     if (used) {
@@ -146,13 +185,17 @@ export class DraftCommit {
     for (const [key, state] of statesOf(draft, json, { epoch, seq })) {
       this.states.set(key, state);
     }
-    if (idKey !== undefined) {
-      const digest = digestOf(draft);
-      const value = { epoch, seq, digest, until: now + ID_MEMORY_MS };
-      this.#used.set(idKey, value);
-      this.ids.set(draft as NamedDraft, value);
-    }
+    this.#remember(draft, { epoch, seq });
     return { id: name, channel, epoch, seq };
+  }
+
+  /** The same id will be answered with this position. */
+  #remember(draft: Draft, { epoch, seq }: Head): void {
+    if (!isNamed(draft)) return;
+    const until = this.#options.now + ID_MEMORY_MS;
+    const value = { epoch, seq, digest: digestOf(draft), until };
+    this.#used.set(idName(draft), value);
+    this.ids.set(draft, value);
   }
 
   #partOf({ channel, publisher }: Draft): ChannelPart {

@@ -35,6 +35,8 @@ export interface Draft {
   readonly type: string;
   /** Its payload as JSON. */
   readonly payloadText: string;
+  /** The same before it was encoded, for those who judge it. */
+  readonly payload?: Readonly<Record<string, unknown>> | undefined;
   /** What it can be filtered by. */
   readonly tags: Tags;
   /** The publisher's idempotency key. */
@@ -57,6 +59,16 @@ export interface StreamPosition {
   readonly epoch: string;
   /** Position in it, from 1. */
   readonly seq: number;
+  /** What its publisher should publish too. */
+  readonly missing?: Missing | undefined;
+}
+
+/** Heights of a chain of which nothing is known, both included. */
+export interface Missing {
+  /** The lowest. */
+  readonly from: number;
+  /** The highest. */
+  readonly to: number;
 }
 
 /** Which events a page holds. */
@@ -133,7 +145,8 @@ export interface EventLog {
    * @returns where each stands; for an `id` that its publisher used within
    * `ID_MEMORY_MS`, where it came to stand then.
    * @throws {Refusal} `MESSAGE_TOO_LARGE` when they do not fit in one commit,
-   * `ID_CONFLICT` when an `id` was used for something else, `TOO_MANY_ROOMS`,
+   * `ID_CONFLICT` when an `id` was used for something else, `PARENT_UNKNOWN`
+   * where such blocks are refused, `TOO_MANY_ROOMS`,
    * `STORE_UNAVAILABLE` when the commit failed or too much waits.
    */
   append(drafts: readonly Draft[]): Promise<readonly StreamPosition[]>;

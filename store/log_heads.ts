@@ -44,7 +44,7 @@ export interface FoundHead {
 }
 
 /** Of a channel that has had no event yet. */
-const UNBORN: HeadRecord = {
+export const UNBORN: HeadRecord = {
   epoch: UNBORN_EPOCH,
   seq: 0,
   bytes: 0,

@@ -26,7 +26,7 @@ import {
 } from "./commit_size.ts";
 import type { CommitSize } from "./commit_size.ts";
 import type { LoggedEntry } from "./entry.ts";
-import { UNBORN_EPOCH } from "./event_log.ts";
+import { KnownHeads } from "./known_heads.ts";
 import type {
   Draft,
   Head,
@@ -35,12 +35,13 @@ import type {
   StreamPosition,
 } from "./event_log.ts";
 import { remember, usedIds } from "./id_memory.ts";
-import { encodeHead, FORGOTTEN_KEY, headKey, readHeads } from "./log_heads.ts";
-import type { FoundHead, HeadRecord } from "./log_heads.ts";
-import { deleteRows } from "./log_retention.ts";
+import { encodeHead, headKey, UNBORN } from "./log_heads.ts";
+import type { HeadRecord } from "./log_heads.ts";
+import type { Ingest, LogSource } from "./ingest.ts";
 import { STATE_MS } from "./latest_states.ts";
 import { DraftCommit } from "./draft_commit.ts";
 import type { Answer, Known } from "./draft_commit.ts";
+import { roomsBegun } from "./room_births.ts";
 import { packed, partsOf } from "./rows.ts";
 import { isBusy, StoreUnusable } from "./store.ts";
 import type { Commit, Store } from "./store.ts";
@@ -59,8 +60,6 @@ const RETRY_GROWTH: Growth = { baseMs: 2, capMs: 100 };
 export const MAX_WAITING_EVENTS = 20_000;
 /** Most bytes waiting for a commit. */
 export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
-/** Heads remembered between commits. */
-const MAX_CACHED_HEADS = 20_000;
 /** What the writer needs. */
 export interface LogWriterOptions {
   /** Where events are stored. */
@@ -82,6 +81,10 @@ export interface LogWriterOptions {
    * or where the store has no announcements.
    */
   readonly announcement?: Announcement | undefined;
+  /** Judges what enters the log by what it says; nothing does when absent. */
+  readonly ingest?: Ingest | undefined;
+  /** Reads the log for that. */
+  readonly source: LogSource;
   /** Receives the events of each commit, before their publishers' answers. */
   readonly onCommit: (entries: readonly LoggedEntry[]) => void;
 }
@@ -110,20 +113,30 @@ interface Attempt {
   readonly name: string;
   readonly answers: readonly Answer[];
   readonly heads: ReadonlyMap<string, HeadRecord>;
+  /** Nothing is to be stored or checked. */
+  readonly isEmpty: boolean;
+  /** Called once it is known to have taken effect. */
+  readonly settle?: (() => void) | undefined;
 }
+
+/** Thrown when what is to be stored besides does not go with other requests. */
+const CRAMPED = new Error("More than one commit holds");
 
 /** Appends events to the log. */
 export class LogWriter {
   readonly #options: LogWriterOptions;
-  readonly #heads = new Map<string, FoundHead>();
+  readonly #heads: KnownHeads;
   #waiting: Request[] = [];
   #waitingEvents = 0;
   #waitingBytes = 0;
+  /** Requests at the front that are committed one by one. */
+  #alone = 0;
   #running: Promise<void> | undefined;
 
   /** Reads nothing yet: the first append does. */
   constructor(options: LogWriterOptions) {
     this.#options = options;
+    this.#heads = new KnownHeads(options.store);
   }
 
   /** Appends events as `EventLog.append` promises. */
@@ -148,9 +161,9 @@ export class LogWriter {
     const { promise, resolve, reject } = Promise.withResolvers<
       readonly StreamPosition[]
     >();
-    this.#waiting.push({ drafts, size, resolve, reject });
-    this.#waitingEvents += drafts.length;
-    this.#waitingBytes += size.bytes;
+    const request = { drafts, size, resolve, reject };
+    this.#waiting.push(request);
+    this.#count([request], 1);
     this.#running ??= this.#run();
     return promise;
   }
@@ -173,6 +186,10 @@ export class LogWriter {
           else resolve(answer);
         }
       } catch (error) {
+        if (error === CRAMPED) {
+          this.#putBack(group);
+          continue;
+        }
         this.#options.observer.failed?.(error);
         const refusal = new Refusal("STORE_UNAVAILABLE", undefined, {
           cause: error,
@@ -186,13 +203,26 @@ export class LogWriter {
 
   #nextGroup(): Request[] {
     const load = new CommitLoad();
-    for (const { size } of this.#waiting) if (!load.take(size)) break;
-    const group = this.#waiting.splice(0, load.size);
-    for (const { drafts, size } of group) {
-      this.#waitingEvents -= drafts.length;
-      this.#waitingBytes -= size.bytes;
+    for (const { size } of this.#waiting) {
+      if (!load.take(size) || this.#alone > 0) break;
     }
+    this.#alone = Math.max(0, this.#alone - 1);
+    const group = this.#waiting.splice(0, load.size);
+    this.#count(group, -1);
     return group;
+  }
+
+  #putBack(group: readonly Request[]): void {
+    this.#waiting.unshift(...group);
+    this.#count(group, 1);
+    this.#alone = group.length;
+  }
+
+  #count(group: readonly Request[], sign: 1 | -1): void {
+    for (const { drafts, size } of group) {
+      this.#waitingEvents += sign * drafts.length;
+      this.#waitingBytes += sign * size.bytes;
+    }
   }
 
   /** Commits as one piece of work of all the publishes in it. */
@@ -231,13 +261,14 @@ export class LogWriter {
         attempt = prepared instanceof Promise
           ? await deadline.race(prepared)
           : prepared;
-        if (attempt.entries.length === 0) return attempt.answers;
+        if (attempt.isEmpty) return attempt.answers;
         unsure.add(attempt);
         const result = await deadline.race(attempt.commit.commit());
         if (result.ok) return this.#done(attempt, began, result.versionstamp);
         unsure.delete(attempt);
         observer.conflicted?.();
       } catch (error) {
+        if (error === CRAMPED) throw error;
         last = error;
         if (attempt && (isBusy(error) || error instanceof StoreUnusable)) {
           unsure.delete(attempt);
@@ -246,7 +277,8 @@ export class LogWriter {
         else observer.failed?.(error);
         if (error instanceof StoreUnusable) break;
       }
-      for (const { channel } of groups.flat()) this.#heads.delete(channel);
+      this.#heads.forget(groups.flat().map(({ channel }) => channel));
+      this.#heads.forget(attempt?.heads.keys() ?? []);
     }
     const took = await this.#lastLook(unsure);
     if (took) return this.#done(took, began);
@@ -284,106 +316,86 @@ export class LogWriter {
   }
 
   #done(
-    { entries, answers, heads }: Attempt,
+    { entries, answers, heads, settle }: Attempt,
     began: number,
     versionstamp?: string,
   ): readonly Answer[] {
-    for (const [channel, head] of heads) {
-      this.#heads.delete(channel);
-      if (versionstamp !== undefined) {
-        this.#heads.set(channel, { head, versionstamp });
-      }
-    }
-    for (const channel of this.#heads.keys()) {
-      if (this.#heads.size <= MAX_CACHED_HEADS) break;
-      this.#heads.delete(channel);
-    }
+    this.#heads.keep(heads, versionstamp);
+    settle?.();
     const { observer, clock, onCommit } = this.#options;
     observer.committed?.(entries.length, clock.monotonic() - began);
-    onCommit(entries);
+    if (entries.length > 0) onCommit(entries);
     return answers;
   }
 
   /** Prepares one commit, at once unless something must be read first. */
   #prepare(groups: readonly (readonly Draft[])[]): Attempt | Promise<Attempt> {
-    const isKnown = groups.every((drafts) =>
-      drafts.every(({ channel, id }) =>
-        id === undefined && this.#isBorn(channel)
-      )
-    );
+    const isKnown =
+      groups.every((drafts) =>
+        drafts.every(({ channel, id }) =>
+          id === undefined && this.#heads.isBorn(channel)
+        )
+      ) && !this.#isBehind(groups);
     return isKnown ? this.#attempt(groups, NOTHING_KNOWN) : this.#learn(groups);
   }
 
-  #isBorn(channel: string): boolean {
-    const epoch = this.#heads.get(channel)?.head.epoch;
-    return epoch !== undefined && epoch !== UNBORN_EPOCH;
+  /** Whether the log must be followed before these requests are judged. */
+  #isBehind(groups: readonly (readonly Draft[])[]): boolean {
+    const { ingest } = this.#options;
+    if (!ingest || !isJudged(ingest, groups)) return false;
+    const head = this.#heads.get(ingest.channel)?.head;
+    return !head || !ingest.isAt(head);
   }
 
   async #learn(groups: readonly (readonly Draft[])[]): Promise<Attempt> {
-    const { store, clock } = this.#options;
+    const { store, clock, ingest, source } = this.#options;
     const drafts = groups.flat();
-    await this.#learnHeads(new Set(drafts.map(({ channel }) => channel)));
-    return this.#attempt(groups, {
+    await this.#heads.learn(new Set(drafts.map(({ channel }) => channel)));
+    if (ingest && this.#isBehind(groups)) {
+      await ingest.follow(this.#heads.get(ingest.channel)!.head, source);
+    }
+    return await this.#attempt(groups, {
       ids: await usedIds(store, clock, drafts),
-      rooms: await this.#roomsOf(drafts),
+      rooms: await roomsBegun(store, drafts, (it) => this.#heads.isBorn(it)),
     });
   }
 
-  async #learnHeads(channels: ReadonlySet<string>): Promise<void> {
-    const { store } = this.#options;
-    const unknown = [...channels].filter((name) => !this.#isBorn(name));
-    const found = await readHeads(store, unknown);
-    let isReborn: boolean | undefined;
-    for (const [i, { head, versionstamp }] of found.entries()) {
-      const channel = unknown[i]!;
-      if (head.epoch === UNBORN_EPOCH) {
-        isReborn ??= (await store.get(FORGOTTEN_KEY)).value !== null;
-        await this.#clear(channel, versionstamp);
-      }
-      this.#heads.set(channel, {
-        head: isReborn ? { ...head, isReborn } : head,
-        versionstamp,
-      });
-    }
-  }
-
-  /**
-   * Deletes what an earlier log of the name left, before a new one begins; not
-   * when another instance has begun one meanwhile.
-   */
-  async #clear(channel: string, versionstamp: string | null): Promise<void> {
-    const { store } = this.#options;
-    const unborn = { key: headKey(channel), versionstamp };
-    while (await deleteRows(store, { prefix: ["log", channel] }, unborn) > 0);
-  }
-
-  /** How many rooms those publishers began who are about to begin more. */
-  async #roomsOf(drafts: readonly Draft[]): Promise<Map<string, number>> {
-    const { store } = this.#options;
-    const rooms = new Map<string, number>();
-    for (const { channel, publisher } of drafts) {
-      if (!publisher || this.#isBorn(channel)) continue;
-      const { subject, maxRooms } = publisher;
-      if (maxRooms === Infinity || rooms.has(subject)) continue;
-      let count = 0;
-      const selector = { prefix: ["room", subject] };
-      for await (const _ of store.list(selector, { limit: maxRooms })) count++;
-      rooms.set(subject, count);
-    }
-    return rooms;
-  }
-
   /** Numbers, encodes and checks; answers repeated ids. */
-  #attempt(groups: readonly (readonly Draft[])[], known: Known): Attempt {
-    const { store, clock, nextId, retention } = this.#options;
+  #attempt(
+    groups: readonly (readonly Draft[])[],
+    known: Known,
+  ): Attempt | Promise<Attempt> {
+    const { store, clock, nextId, retention, ingest, source } = this.#options;
     const now = clock.now();
+    const rehearsal = ingest && isJudged(ingest, groups)
+      ? ingest.rehearse({
+        now,
+        isAlone: groups.length === 1,
+        fits: (more) => fits(sizeOf([...groups.flat(), ...more])),
+      })
+      : undefined;
+    const unknown = new Set<string>();
     const draftCommit = new DraftCommit({
       now,
       nextId,
       known,
-      headOf: (channel) => this.#heads.get(channel)!.head,
+      headOf: (channel) => {
+        const found = this.#heads.get(channel);
+        if (!found) unknown.add(channel);
+        return found?.head ?? UNBORN;
+      },
+      rehearsal,
     });
     const answers = groups.map((drafts) => draftCommit.take(drafts));
+    rehearsal?.end();
+    if (rehearsal?.isCramped) throw CRAMPED;
+    if (rehearsal?.wants || unknown.size > 0) {
+      return Promise.all([
+        rehearsal?.wants?.(source),
+        this.#heads.learn(unknown),
+      ])
+        .then(() => this.#attempt(groups, known));
+    }
     const commit = store.atomic();
     const heads = new Map<string, HeadRecord>();
     for (const [channel, { head, entries }] of draftCommit.channels) {
@@ -408,6 +420,11 @@ export class LogWriter {
       const { ms } = retention(channel);
       commit.set(["room", subject, channel], 1, { expireIn: ms });
     }
+    const relies = rehearsal?.relies ? ingest : undefined;
+    if (relies && !heads.has(relies.channel)) {
+      const { versionstamp } = this.#heads.get(relies.channel)!;
+      commit.check({ key: headKey(relies.channel), versionstamp });
+    }
     const name = nextId(now);
     commit.set(["commit", name], 1, { expireIn: COMMIT_MEMORY_MS });
     const { announcement } = this.#options;
@@ -415,6 +432,18 @@ export class LogWriter {
       const text = announcement(heads, store.announcements.maxBytes);
       store.announcements.attach(commit, text);
     }
-    return { commit, entries: draftCommit.entries, name, answers, heads };
+    // Without a new event of its own channel there is nothing to settle.
+    const end = ingest && heads.get(ingest.channel);
+    const settle = end && rehearsal && (() => rehearsal.settle(end));
+    const { entries } = draftCommit;
+    const isEmpty = entries.length === 0 && !relies;
+    return { commit, entries, name, answers, heads, isEmpty, settle };
   }
+}
+
+function isJudged(
+  ingest: Ingest,
+  groups: readonly (readonly Draft[])[],
+): boolean {
+  return groups.flat().some(({ channel }) => channel === ingest.channel);
 }

@@ -20,6 +20,7 @@ import type {
   Retention,
   StreamPosition,
 } from "./event_log.ts";
+import type { Ingest } from "./ingest.ts";
 import { LogBudget } from "./log_budget.ts";
 import { RowReader } from "./row_reader.ts";
 import { Trimmer } from "./log_retention.ts";
@@ -54,6 +55,8 @@ export interface StoredEventLogOptions {
   readonly continuity?: Pick<Continuity, "note" | "settled"> | undefined;
   /** What a commit announces to those who share the store. */
   readonly announcement?: Announcement | undefined;
+  /** Judges what enters the log; nothing does when absent. */
+  readonly ingest?: Ingest | undefined;
 }
 
 /** Appends to the store and reads from it, as {@link EventLog} promises. */
@@ -80,6 +83,7 @@ export class StoredEventLog implements EventLog {
     }
     this.#writer = new LogWriter({
       ...parts,
+      source: this.#reader,
       onCommit: (entries) => {
         this.#listener(entries);
         options.continuity?.note();

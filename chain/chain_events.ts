@@ -1,0 +1,132 @@
+/**
+ * What the messages of `blocks` say of a chain, read from their payloads, and
+ * the messages by which the service takes back what was said.
+ *
+ * @module
+ */
+import { instantText } from "../protocol/encode.ts";
+import { keysOf, tagsOf } from "../protocol/messages.ts";
+import type { MessageType } from "../protocol/messages.ts";
+import type { Draft, Head } from "../store/event_log.ts";
+import type { Block, Hole, Reset } from "./spine.ts";
+
+/** A payload that was validated. */
+export type Payload = Readonly<Record<string, unknown>>;
+
+/** A block of a chain, and its event. */
+export interface ChainBlock extends Block {
+  /** Where its event stands; set once that is known. */
+  place?: Head & { readonly id: string } | undefined;
+  /** Whether it says that it holds transactions. */
+  readonly isFull: boolean;
+}
+
+/** The name of the chain that a payload is about; `""`: the default one. */
+export function chainOf({ chain }: Payload): string {
+  return typeof chain === "string" ? chain : "";
+}
+
+/** The block that a `NEW_BLOCK` adds. */
+export function blockOf(payload: Payload): ChainBlock {
+  const { blockId, hash, previousHash, height, gapBefore } = payload;
+  const { transactions, transactionIds, transactionCount } = payload;
+  return {
+    blockId: blockId as string,
+    key: (hash ?? blockId) as string,
+    previous: previousHash as string | undefined,
+    height: height as number,
+    gapBefore: gapBefore as Hole | undefined,
+    isFull: isFilled(transactions) || isFilled(transactionIds) ||
+      Number(transactionCount ?? 0) > 0,
+  };
+}
+
+function isFilled(list: unknown): boolean {
+  return Array.isArray(list) && list.length > 0;
+}
+
+/** The ids of the transactions that a `NEW_BLOCK` lists, in their order. */
+export function transactionIds(
+  { transactions, transactionIds: ids }: Payload,
+): string[] {
+  if (Array.isArray(transactions) && transactions.length > 0) {
+    return transactions.map(({ txId }) => txId);
+  }
+  return Array.isArray(ids) ? ids : [];
+}
+
+/** Makes the messages of one chain that are the service's own. */
+export class Corrections {
+  readonly #chain: string;
+  readonly #timestamp: string;
+
+  /**
+   * Of one chain at one time.
+   *
+   * @param chain its name; `""`: the default one.
+   * @param now epoch milliseconds.
+   */
+  constructor(chain: string, now: number) {
+    this.#chain = chain;
+    this.#timestamp = instantText(now);
+  }
+
+  /** A block left the chain. */
+  reverted({ blockId, height, previous }: Block): Draft {
+    return this.#draft("BLOCK_REVERTED", "blocks", {
+      blockId,
+      height,
+      ...(previous === undefined ? {} : { previousHash: previous }),
+      reason: "reorg",
+    });
+  }
+
+  /** All above a block is void. */
+  reset(channel: "blocks" | "transactions", { keeps, reason }: Reset): Draft {
+    return this.#draft("CHAIN_RESET", channel, {
+      keeps: keeps && { blockId: keeps.blockId, height: keeps.height },
+      reason,
+    });
+  }
+
+  /**
+   * A transaction is pending again.
+   *
+   * @param payload of its newest event.
+   * @param left the block that held it.
+   */
+  pending(payload: Payload, left: Block): Draft {
+    const {
+      blockId: _block,
+      blockHeight: _height,
+      index: _index,
+      gasUsed: _gasUsed,
+      fee: _fee,
+      transfers: _transfers,
+      replacedBy: _replacedBy,
+      ...lasting
+    } = payload;
+    return this.#draft("TX_RECEIVED", "transactions", {
+      ...lasting,
+      status: "pending",
+      cause: "reorg",
+      left: { blockId: left.blockId, height: left.height },
+    });
+  }
+
+  #draft(type: MessageType, channel: string, fields: Payload): Draft {
+    const payload = {
+      ...(this.#chain === "" ? {} : { chain: this.#chain }),
+      ...fields,
+      timestamp: this.#timestamp,
+    };
+    return {
+      channel,
+      type,
+      payloadText: JSON.stringify(payload),
+      tags: tagsOf(type, payload),
+      id: undefined,
+      keys: keysOf(type, payload),
+    };
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Reports what publishers say wrongly of a chain: in the log, and on `alerts`.
+ *
+ * @module
+ */
+import type { ChainFault } from "../chain/rehearsal.ts";
+import type { Clock } from "../platform/clock.ts";
+import { instantText } from "../protocol/encode.ts";
+import type { AnyMessage } from "../protocol/messages.ts";
+
+/** The same fault of the same chain is reported once in this time. */
+export const ALARM_EVERY_MS = 60_000;
+/** Faults and chains that are told apart; the oldest is forgotten. */
+export const MAX_ALARMS = 128;
+
+/** What a {@link ChainAlarm} needs. */
+export interface ChainAlarmOptions {
+  /** Time. */
+  readonly clock: Pick<Clock, "now" | "monotonic">;
+  /** Writes what operators read. */
+  readonly warn: (event: string, fields: Record<string, unknown>) => void;
+  /** Publishes an alert. */
+  readonly publish: (alert: AnyMessage) => Promise<void>;
+}
+
+/** Reports faults, each kind of each chain at most once a minute. */
+export class ChainAlarm {
+  readonly #options: ChainAlarmOptions;
+  readonly #last = new Map<string, number>();
+
+  /** Has reported nothing yet. */
+  constructor(options: ChainAlarmOptions) {
+    this.#options = options;
+  }
+
+  /** Reports a fault, unless the same one was reported just now. */
+  report({ type, chain, blockId, height, missing }: ChainFault): void {
+    const { clock, warn, publish } = this.#options;
+    const name = `${type} ${chain}`;
+    const now = clock.monotonic();
+    if (now - (this.#last.get(name) ?? -Infinity) < ALARM_EVERY_MS) return;
+    this.#last.delete(name);
+    this.#last.set(name, now);
+    if (this.#last.size > MAX_ALARMS) {
+      this.#last.delete(this.#last.keys().next().value!);
+    }
+    warn(type, { chain, blockId, height, ...missing });
+    const of = chain === "" ? "" : ` of ${chain}`;
+    publish({
+      type: "ALERT_TRIGGERED",
+      payload: {
+        type,
+        severity: type === "finality_broken" ? "critical" : "warning",
+        message: missing
+          ? `Blocks ${missing.from} to ${missing.to}${of} were not published`
+          : `Block ${height}${of} was final, and is reverted`,
+        subject: chain || "blocks",
+        timestamp: instantText(clock.now()),
+      },
+    }).catch((error) => warn("alert_failed", { error: String(error) }));
+  }
+}
