@@ -394,6 +394,73 @@ Deno.test("evmSource() says what is final, and calls a revert below it by its na
   assert.equal(alert!.payload["severity"], "critical");
 });
 
+Deno.test("evmSource() reverts down to what is safe, and resets one block below", async () => {
+  for (const [depth, resets] of [[16, 0], [17, 1]] as const) {
+    const node = new ScriptedNode();
+    const store = new MemoryPublisher();
+    const clock = new ManualClock();
+    const source = begin(node, store, clock, { from: 0 });
+    for (let made = 0; made < 40; made++) {
+      node.mine(1);
+      await pass(clock, 100);
+    }
+    node.reorg(depth);
+    await pass(clock, 30_000);
+    await source.end();
+
+    assertTruth(node, store);
+    const found = store.of("blocks").filter(({ type }) =>
+      type === "CHAIN_RESET"
+    );
+    assert.equal(found.length, resets);
+  }
+});
+
+Deno.test("evmSource() killed between any two messages goes on where it was", async () => {
+  for (const isReorg of [false, true]) {
+    for (let left = 0; left < 40; left++) {
+      const node = new ScriptedNode();
+      const store = new MemoryPublisher();
+      const clock = new ManualClock();
+      let source = begin(node, store, clock);
+      await pass(clock, 1_000);
+      for (let made = 0; made < 3; made++) {
+        node.mine(1, [node.submit(), node.submit(), node.submit()]);
+        await pass(clock, 500);
+      }
+      source.publisher.left = left;
+      if (isReorg) node.reorg(2, 1, chosen(node, 3));
+      else node.mine(2, [node.submit(), node.submit()]);
+      await pass(clock, 2_000);
+      await source.end();
+      store.forget();
+      source = begin(node, store, clock);
+      await pass(clock, 30_000);
+      await source.end();
+
+      assertTruth(node, store);
+    }
+  }
+});
+
+Deno.test("evmSource() waits for receipts that come a little later than their block", async () => {
+  const node = new ScriptedNode();
+  const store = new MemoryPublisher();
+  const clock = new ManualClock();
+  const source = begin(node, store, clock);
+  node.odd.set("eth_getBlockReceipts", () => null);
+  node.odd.set("eth_getTransactionReceipt", () => null);
+  node.mine(1, [node.submit()]);
+  await pass(clock, RECEIPTS_MS / 3);
+  assert.equal(store.of("blocks").length, 0);
+  node.odd.clear();
+  await pass(clock, 10_000);
+  await source.end();
+
+  assert.equal(store.of("blocks")[0]!.payload["missing"], undefined);
+  assertTruth(node, store);
+});
+
 Deno.test("evmSource() counts blocks to finality where it is told to", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
@@ -571,6 +638,14 @@ Deno.test("evmSource() publishes a block that its node does not show by number",
   node.mine(3, [node.submit()]);
   await pass(clock, 10_000);
   assertTruth(node, store);
+  // The fork is at the hidden block: its child names it.
+  node.reorg(1, 1);
+  await pass(clock, 10_000);
+  assertTruth(node, store);
+  const reverted = store.of("blocks").filter(({ type }) =>
+    type === "BLOCK_REVERTED"
+  );
+  assert.equal(reverted.length, 1);
 
   // Nor by hash: its name is all there is.
   const tip = node.tip.height + 1;

@@ -97,6 +97,14 @@ Deno.test("Pool takes a replacement for a higher price only, unless it is mined"
   assert.equal(replaced!.payload.txId, tx(1).hash);
   assert.equal(replaced!.payload.replacedBy, tx(3).hash);
 
+  // The node holds the replaced one after all.
+  const back = pool.checked(tx(1).hash, of(1, "0x5"), at(RECHECK_MS));
+  assert.deepEqual(
+    back.map(({ payload }) => [payload.txId, payload.status]),
+    [[tx(1).hash, "pending"], [tx(3).hash, "replaced"]],
+  );
+  pool.checked(tx(3).hash, of(3, "0x6"), at(RECHECK_MS));
+
   const mined = new Messages("evm:1").pending(of(2, "0x5"), 0, 1).payload;
   const [late] = pool.mine([{ ...mined, status: "confirmed" }], at());
   assert.equal(late!.payload.txId, tx(3).hash);
