@@ -49,6 +49,10 @@ export const VERBS: {
     reply: "subscribed",
   },
   unsubscribe: { summary: "Follows channels no more", reply: "unsubscribed" },
+  watch: {
+    summary: "Adds values to a filtered subscription, or removes some",
+    reply: "watched",
+  },
   refresh: {
     summary: "Shows a newer token without a new connection",
     reply: "refreshed",
@@ -71,6 +75,8 @@ export const SAYINGS: { readonly [Type in ReplyType]: string } = {
   connected: "The connection is open, or who the client is has changed",
   subscribed: "Where each channel begins, and which were rejected",
   unsubscribed: "Which channels are followed no more",
+  watched: "From where on the edited filter counts",
+  progress: "Up to where filtered subscriptions were sent everything",
   refreshed: "The newer token is taken",
   metrics_response: "The service's own measurements",
   data_response: "The newest event about what was asked",
@@ -352,6 +358,8 @@ function event(type: MessageType): z.ZodType {
     seq: z.int().positive().optional(),
     epoch: z.string().optional(),
     replay: z.literal(true).optional(),
+    prev: z.int().nonnegative().optional(),
+    sub: z.string().optional(),
   };
   return z.strictObject({
     type: z.literal(type),

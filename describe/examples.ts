@@ -149,9 +149,15 @@ export const COMMAND_EXAMPLES: {
       "blocks",
       { channel: "transactions", last: 50 },
       { channel: "dag", after: { epoch: EPOCH, seq: 1041 } },
+      {
+        channel: "transactions",
+        as: "mine",
+        filter: { address: ["0x123", "0x456"] },
+      },
     ],
   },
   unsubscribe: { channels: ["transactions"] },
+  watch: { as: "mine", add: ["0x789"], remove: ["0x456"] },
   refresh: { token: "eyJhbGciOiJIUzI1NiJ9.e30.signature" },
   request_metrics: { type: "throughput" },
   request_data: { key: "block:15420" },
@@ -178,10 +184,35 @@ export const REPLY_EXAMPLES: {
   subscribed: {
     channels: [
       { channel: "blocks", epoch: EPOCH, seq: 1042, recovered: true },
+      {
+        channel: "transactions",
+        as: "mine",
+        epoch: EPOCH,
+        seq: 900,
+        recovered: true,
+        filtered: { values: 2 },
+      },
     ],
     rejected: [{ channel: "nothing", code: "UNKNOWN_CHANNEL" }],
   },
   unsubscribed: { channels: ["transactions"] },
+  watched: {
+    as: "mine",
+    from: { epoch: EPOCH, seq: 905 },
+    added: ["0x789"],
+    removed: ["0x456"],
+    rejected: [],
+    size: 2,
+  },
+  progress: {
+    positions: [{
+      channel: "transactions",
+      as: "mine",
+      epoch: EPOCH,
+      seq: 1500,
+      block: { height: 15420, blockId: "abc123" },
+    }],
+  },
   refreshed: { expiresAt: "2025-08-08T10:00:00.000Z" },
   metrics_response: {
     type: "throughput",

@@ -5,6 +5,8 @@
  * @module
  */
 import { z } from "zod";
+import { channelNamed } from "./channels.ts";
+import { Filter, filterIssues } from "./filters.ts";
 
 /** Longest token accepted, in characters. */
 export const MAX_TOKEN_LENGTH = 8192;
@@ -17,6 +19,20 @@ export const DEFAULT_HISTORY_LIMIT = 100;
 
 const token = z.string().min(1).max(MAX_TOKEN_LENGTH);
 const channelName = z.string().min(1).max(128);
+
+/** Most items that one `watch` adds, and most that it removes. */
+export const MAX_WATCH_ITEMS = 1_000;
+/** Longest item of a `watch` that is answered item by item, in characters. */
+export const MAX_WATCH_ITEM_LENGTH = 1_024;
+
+/** The name that a client gives to one of its filtered subscriptions. */
+const subscriptionName = z.string().regex(
+  /^[A-Za-z0-9_.:-]{1,64}$/,
+  "expected 1 to 64 of letters, digits, _ . : -",
+).refine((name) => !channelNamed(name), "this is the name of a channel");
+
+const watchItems = z.array(z.string().max(MAX_WATCH_ITEM_LENGTH))
+  .max(MAX_WATCH_ITEMS);
 
 /** A position in a channel's log: the last event seen. */
 export const Position = z.strictObject({
@@ -35,10 +51,24 @@ export const Subscription = z.strictObject({
   after: Position.optional(),
   /** Replay the last so many events, then go on live. */
   last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional(),
+  /** Deliver only events that match. */
+  filter: Filter.optional(),
+  /** Name of a filtered subscription: a connection may have several a channel. */
+  as: subscriptionName.optional(),
 }).refine(
   ({ after, last }) => after === undefined || last === undefined,
   "name either after or last, not both",
-);
+).refine(
+  ({ as, filter }) => as === undefined || filter !== undefined,
+  { path: ["as"], error: "names a filtered subscription: give a filter" },
+).superRefine(({ channel, filter }, context) => {
+  const kind = channelNamed(channel)?.kind;
+  if (!filter || !kind) return;
+  for (const { path, message } of filterIssues(filter, kind)) {
+    const inside = path === "" ? [] : path.split(".");
+    context.addIssue({ code: "custom", path: ["filter", ...inside], message });
+  }
+});
 /** One channel of a `subscribe`, with where to begin. */
 export type Subscription = z.infer<typeof Subscription>;
 
@@ -59,7 +89,19 @@ export const COMMANDS = {
       .min(1).max(MAX_CHANNELS_PER_COMMAND),
   }),
   unsubscribe: z.strictObject({
+    /** Channels, and names given by `as`. */
     channels: z.array(channelName).min(1).max(MAX_CHANNELS_PER_COMMAND),
+  }),
+  /** Edits the values of a filtered subscription in place. */
+  watch: z.strictObject({
+    /** Which: its `as`, or its channel. */
+    as: z.string().min(1).max(128),
+    /** Field whose values are edited; needed when the clause has several. */
+    field: z.string().min(1).max(64).optional(),
+    add: watchItems.optional(),
+    remove: watchItems.optional(),
+    /** Deliver what the added items missed since this position first. */
+    after: Position.optional(),
   }),
   refresh: z.strictObject({ token }),
   request_metrics: z.strictObject({ type: z.string().max(64).optional() }),

@@ -123,7 +123,11 @@ export interface MessageKind {
   readonly about:
     | { readonly kind: string; readonly by: readonly string[] }
     | null;
-  /** Fields that subscribers may filter by, and what each is made of; none if absent. */
+  /**
+   * Fields that subscribers may filter by, and what each is made of. Without
+   * them a message says something of its channel as a whole: it passes every
+   * filter.
+   */
   readonly tags?: Readonly<Record<string, TagKind>>;
   /** What the payload must look like. */
   readonly payload: z.ZodObject;
@@ -131,10 +135,15 @@ export interface MessageKind {
 
 /** A field that events can be filtered by. */
 export interface TagKind {
-  /** Payload fields whose values it holds: texts, numbers or lists of them. */
+  /**
+   * Payload fields whose values it holds: texts, numbers or lists of them. A
+   * dot leads into an object, or into each of a list.
+   */
   readonly of: readonly string[];
   /** Addresses are compared in lower case. */
   readonly isAddress?: true;
+  /** Each value is on many events: filters are found by another field. */
+  readonly isCommon?: true;
 }
 
 /** What an event can be filtered by: values by field, as text. */
@@ -235,7 +244,7 @@ export const MESSAGES = {
     stamp: "timestamp",
     about: null,
     tags: {
-      updateType: { of: ["updateType"] },
+      updateType: { of: ["updateType"], isCommon: true },
       nodeId: { of: ["nodeId"] },
       relatedNode: { of: ["relatedNodes"] },
     },
@@ -265,7 +274,7 @@ export const MESSAGES = {
     stamp: "timestamp",
     about: { kind: "validator", by: ["validatorId"] },
     tags: {
-      eventType: { of: ["eventType"] },
+      eventType: { of: ["eventType"], isCommon: true },
       validatorId: { of: ["validatorId"], isAddress: true },
     },
     payload: z.looseObject({
@@ -297,10 +306,14 @@ export const MESSAGES = {
     stamp: "timestamp",
     about: { kind: "transaction", by: ["txId"] },
     tags: {
-      address: { of: ["from", "to"], isAddress: true },
-      from: { of: ["from"], isAddress: true },
-      to: { of: ["to"], isAddress: true },
-      status: { of: ["status"] },
+      address: {
+        of: ["from", "to", "creates", "transfers.from", "transfers.to"],
+        isAddress: true,
+      },
+      from: { of: ["from", "transfers.from"], isAddress: true },
+      to: { of: ["to", "transfers.to"], isAddress: true },
+      token: { of: ["transfers.token"], isAddress: true },
+      status: { of: ["status"], isCommon: true },
       txId: { of: ["txId"] },
     },
     payload: transaction,
@@ -327,6 +340,11 @@ export const MESSAGES = {
     channel: "logs",
     stamp: "timestamp",
     about: null,
+    tags: {
+      address: { of: ["logs.address"], isAddress: true },
+      topic: { of: ["logs.topics"], isAddress: true },
+      txId: { of: ["txId"] },
+    },
     payload: z.looseObject({
       chain: chain.optional(),
       txId: identifier,
@@ -359,8 +377,8 @@ export const MESSAGES = {
     about: { kind: "node", by: ["nodeId"] },
     tags: {
       nodeId: { of: ["nodeId"] },
-      status: { of: ["status"] },
-      region: { of: ["region"] },
+      status: { of: ["status"], isCommon: true },
+      region: { of: ["region"], isCommon: true },
     },
     payload: z.looseObject({
       nodeId: identifier,
@@ -386,10 +404,10 @@ export const MESSAGES = {
     stamp: "timestamp",
     about: null,
     tags: {
-      alert: { of: ["type"] },
-      severity: { of: ["severity"] },
+      alert: { of: ["type"], isCommon: true },
+      severity: { of: ["severity"], isCommon: true },
       subject: { of: ["subject"] },
-      status: { of: ["status"] },
+      status: { of: ["status"], isCommon: true },
     },
     payload: z.looseObject({
       /** What kind of alert, for example `node_failure`. */
@@ -480,6 +498,13 @@ export interface Event<Type extends MessageType = MessageType>
   epoch?: string;
   /** `true` when sent from history rather than live. */
   replay?: true;
+  /**
+   * Of filtered subscriptions: the number up to which everything was sent
+   * before; absent where a `watch` fetches what its items missed.
+   */
+  prev?: number;
+  /** Name of the filtered subscription, where it has one. */
+  sub?: string;
 }
 
 /** Any event, its payload chosen by its type. */
@@ -541,10 +566,23 @@ export function tagsOf(
   for (const field in kinds) {
     const { of, isAddress } = kinds[field]!;
     const values = new Set<string>();
-    for (const source of of) addTags(values, payload[source], isAddress);
+    for (const path of of) {
+      addTags(values, valueAt(payload, path), isAddress);
+    }
     if (values.size > 0) tags[field] = [...values];
   }
   return tags;
+}
+
+/** What a dotted path leads to; a list of it where the path crosses a list. */
+function valueAt(value: unknown, path: string): unknown {
+  const dot = path.indexOf(".");
+  const inside = Object(value)[dot < 0 ? path : path.slice(0, dot)];
+  if (dot < 0 || inside === undefined) return inside;
+  const rest = path.slice(dot + 1);
+  return Array.isArray(inside)
+    ? inside.map((each) => valueAt(each, rest))
+    : valueAt(inside, rest);
 }
 
 function addTags(values: Set<string>, value: unknown, isAddress = false): void {

@@ -77,6 +77,8 @@ export const REPLIES = {
       channel: z.string(),
       /** The alias that was asked for, when it was one. */
       requested: z.string().optional(),
+      /** The name given to a filtered subscription. */
+      as: z.string().optional(),
       /** `null` on channels without retention. */
       epoch: z.string().nullable(),
       /** The first event to come is the one after this; `null` likewise. */
@@ -84,10 +86,43 @@ export const REPLIES = {
       /** Whether everything after the asked position will come. */
       recovered: z.boolean(),
       reason: z.enum(GAP_REASONS).optional(),
+      /** Of a filtered subscription: how many values its filter holds. */
+      filtered: z.strictObject({ values: z.int().nonnegative() }).optional(),
     })),
-    rejected: z.array(z.strictObject({ channel: z.string(), code })),
+    rejected: z.array(z.strictObject({
+      channel: z.string(),
+      as: z.string().optional(),
+      code,
+    })),
   }),
   unsubscribed: z.strictObject({ channels: z.array(z.string()) }),
+  watched: z.strictObject({
+    /** The subscription, as the command named it. */
+    as: z.string(),
+    /** What was added counts for events after this position. */
+    from: z.strictObject({ epoch: z.string(), seq }),
+    /** Items that count now and did not before, as they are compared. */
+    added: z.array(z.string()),
+    /** Items that counted before and do not any more. */
+    removed: z.array(z.string()),
+    rejected: z.array(z.strictObject({ item: z.string(), code })),
+    /** How many values the filter holds now. */
+    size: z.int().nonnegative(),
+  }),
+  /** Up to where filtered subscriptions were sent everything. */
+  progress: z.strictObject({
+    positions: z.array(z.strictObject({
+      channel: z.string(),
+      as: z.string().optional(),
+      epoch: z.string(),
+      seq,
+      /** The newest block that is complete up to there. */
+      block: z.strictObject({
+        height: z.int().nonnegative(),
+        blockId: z.string(),
+      }).optional(),
+    })),
+  }),
   refreshed: z.strictObject({ expiresAt: instant }),
   metrics_response: z.strictObject({
     type: z.string().optional(),
@@ -119,6 +154,8 @@ export const REPLIES = {
   }),
   gap: z.strictObject({
     channel: z.string(),
+    /** The filtered subscription that it concerns, where it has a name. */
+    as: z.string().optional(),
     /** First number missed; numbers are of `epoch`. */
     from: z.int().positive(),
     /** Last number missed; below `from` when it cannot be known. */

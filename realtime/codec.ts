@@ -14,7 +14,11 @@ export type Frame = string | Uint8Array<ArrayBuffer>;
 /** What one subscription adds to an event that all subscribers share. */
 export interface Marks {
   /** The event comes from history rather than live. */
-  readonly replay: true;
+  readonly replay?: true;
+  /** Of filtered subscriptions: up to where everything was sent before. */
+  readonly prev?: number;
+  /** Name of the filtered subscription, where it has one. */
+  readonly sub?: string | undefined;
 }
 
 /** The marks of an event from history. */

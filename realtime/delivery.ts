@@ -88,7 +88,8 @@ export class Delivery {
       if (left <= 0) break;
       const { size } = stream.cursors;
       const fresh = stream.flush(left);
-      left -= size;
+      const { matched } = stream;
+      left -= size + matched;
       // A stream that is not done goes to the end of the line.
       this.#due.delete(stream);
       if (stream.isDue) this.#due.set(stream, due);
@@ -98,7 +99,7 @@ export class Delivery {
       due.since = due.next ?? due.since;
       due.next = undefined;
       events += fresh;
-      deliveries += fresh * size;
+      deliveries += fresh * size + matched;
       if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
       const { channel, seq } = stream;
       this.#observer.flushed?.(channel, fresh, size, stream.entryAt(seq));

@@ -5,11 +5,8 @@
  * @module
  */
 
-/** What an event can be filtered by: values by field, computed once. */
-export type Tags = Readonly<Record<string, readonly string[]>>;
-
-/** An AND of fields, each an OR of values. At least one field. */
-export type Clause = Readonly<Record<string, readonly string[]>>;
+import type { Clause } from "../protocol/filters.ts";
+import type { Tags } from "../protocol/messages.ts";
 
 /** Clauses of which one has to match. At least one. */
 export type Filter = readonly Clause[];
@@ -107,6 +104,26 @@ export class FilterIndex<Owner extends object> {
     }
   }
 
+  /** All that have a filter. */
+  all(): IterableIterator<Owner> {
+    return this.#entries.keys();
+  }
+
+  /** Whether the filter of `owner` matches; `false` without one. */
+  matches(owner: Owner, tags: Tags): boolean {
+    const clauses = this.#entries.get(owner)?.clauses ?? [];
+    return clauses.some((clause) => {
+      const postings = this.#fields.get(clause.key);
+      const isFound = tags[clause.key]?.some((tag) => {
+        const posting = postings?.get(tag);
+        return posting instanceof Set
+          ? posting.has(clause)
+          : posting === clause;
+      });
+      return isFound === true && holds(clause, tags);
+    });
+  }
+
   /**
    * Those whose filter the event matches, each once.
    *
@@ -156,13 +173,18 @@ export class FilterIndex<Owner extends object> {
 }
 
 function collect<Owner>(
-  { owner, rest }: Indexed<Owner>,
+  clause: Indexed<Owner>,
   tags: Tags,
   found: Set<Owner>,
 ): void {
-  if (found.has(owner)) return;
+  const { owner } = clause;
+  if (!found.has(owner) && holds(clause, tags)) found.add(owner);
+}
+
+/** Whether the fields beside the key match, too. */
+function holds<Owner>({ rest }: Indexed<Owner>, tags: Tags): boolean {
   for (const [field, values] of rest) {
-    if (!tags[field]?.some((tag) => values.has(tag))) return;
+    if (!tags[field]?.some((tag) => values.has(tag))) return false;
   }
-  found.add(owner);
+  return true;
 }

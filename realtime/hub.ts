@@ -23,11 +23,13 @@ import type {
 } from "../store/event_log.ts";
 import { isLogged } from "./channel.ts";
 import { Delivery } from "./delivery.ts";
+import { FilterBudget } from "./filter_budget.ts";
 import type { HubObserver } from "./hub_observer.ts";
 import type { Hint, Link } from "./link.ts";
 import { LogReader } from "./log_reader.ts";
 import type { OutboxParts } from "./outbox.ts";
 import { Pace } from "./pace.ts";
+import { Progress } from "./progress.ts";
 import { Repair } from "./repair.ts";
 import type { Stream } from "./stream.ts";
 import { Streams } from "./streams.ts";
@@ -72,6 +74,7 @@ export class Hub implements Disposable {
   readonly #streams: Streams;
   readonly #delivery: Delivery;
   readonly #repair: Repair;
+  readonly #progress: Progress;
 
   /** Starts receiving from the links and polling the log. */
   constructor(options: HubOptions) {
@@ -104,9 +107,12 @@ export class Hub implements Disposable {
       holdMs: options.holdMs,
     });
     this.pace = new Pace(clock);
+    this.#progress = new Progress(clock);
     this.outboxParts = {
       clock,
       pace: this.pace,
+      progress: this.#progress,
+      filters: new FilterBudget(),
       envelope,
       readOldest: (channel) => reader.oldest(channel),
       readPage: (channel, after, upTo) => reader.page(channel, after, upTo),
@@ -134,7 +140,7 @@ export class Hub implements Disposable {
 
   /** How many local subscribers `channel` has. */
   subscribers(channel: string): number {
-    return this.#streams.get(channel)?.cursors.size ?? 0;
+    return this.#streams.get(channel)?.subscribers ?? 0;
   }
 
   /**
@@ -285,6 +291,7 @@ export class Hub implements Disposable {
   [Symbol.dispose](): void {
     this.#repair[Symbol.dispose]();
     this.pace[Symbol.dispose]();
+    this.#progress[Symbol.dispose]();
     for (const link of this.#links) link.receive(() => {});
   }
 

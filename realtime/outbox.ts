@@ -3,20 +3,24 @@
  *
  * @module
  */
-import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
-import type { GapReason } from "../protocol/replies.ts";
+import type { ReplyFrame } from "../protocol/encode.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
-import { UNBORN_EPOCH } from "../store/event_log.ts";
-import type { LogPage, SeqRange } from "../store/event_log.ts";
-import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import type { Entry } from "../store/entry.ts";
+import type { Codec } from "./codec.ts";
+import { FilterShare } from "./filter_budget.ts";
+import type { Filter } from "./filter_index.ts";
+import type { FilterBudget } from "./filter_budget.ts";
 import type { Pace, Paced } from "./pace.ts";
-import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
+import type { Progress, Progressing } from "./progress.ts";
+import { Feed } from "./feed.ts";
+import type { FeedParts } from "./feed.ts";
+import { HIGH_WATER_BYTES, Sink } from "./sink.ts";
+import type { Peer } from "./sink.ts";
 import type { Stream } from "./stream.ts";
-import { Subscription } from "./subscription.ts";
-import type { Sender, StreamPosition } from "./subscription.ts";
+import { Replay, Subscription } from "./subscription.ts";
+import type { Selection, Sender, StreamPosition } from "./subscription.ts";
 
-/** Nothing more is sent to a socket that holds this many unsent bytes. */
-export const HIGH_WATER_BYTES = 256 * 1024;
 /** Replies alone may fill a socket up to here; then its client is too slow. */
 export const MAX_REPLY_BACKLOG_BYTES = 1024 * 1024;
 /** Without progress for so long a client is too slow, in milliseconds. */
@@ -28,30 +32,33 @@ export const PAGE_BYTES = 256 * 1024;
 /** Wait after the log could not be read, in milliseconds. */
 export const READ_RETRY_MS = 500;
 
-/** Where frames go: the part of a WebSocket that an outbox uses. */
-export interface Peer {
-  /** Bytes accepted but not yet handed to the network. */
-  readonly bufferedAmount: number;
-  /** Sends one frame; does nothing once closed. */
-  send(frame: Frame): void;
-}
+/** A position in a `progress`. */
+type Position = ReplyPayload<"progress">["positions"][number];
 
 /** What an outbox needs of the machine around it. */
-export interface OutboxParts {
+export interface OutboxParts extends FeedParts {
   /** Time, for stalls and retries. */
   clock: Clock;
-  /** Reads events of a channel after a number, oldest first. */
-  readPage: (
-    channel: string,
-    after: number,
-    upTo: number,
-  ) => Promise<LogPage>;
-  /** Reads the oldest number of a channel that is still kept. */
-  readOldest: (channel: string) => Promise<number>;
-  /** Envelope fields for frames made here. */
-  envelope: () => FrameOptions;
   /** Ticks outboxes that are behind. */
   pace: Pace;
+  /** Calls outboxes with filtered subscriptions. */
+  progress: Progress;
+  /** Bounds what filters hold. */
+  filters: FilterBudget;
+}
+
+/** The connection that an outbox belongs to. */
+export interface OutboxOwner {
+  /** Its address, whose share of common bounds it takes. */
+  readonly address: string;
+  /** Called once, when the client is too slow. */
+  stalled(): void;
+  /**
+   * Charges the client for a page of the log of which it may be sent nothing.
+   *
+   * @returns milliseconds to wait before it is read; 0: now.
+   */
+  charge(): number;
 }
 
 /**
@@ -59,16 +66,14 @@ export interface OutboxParts {
  * socket takes them, from the stream's ring or, further back, from the log. A
  * slow client costs a number for each channel, not a queue.
  */
-export class Outbox implements Paced, Sender {
-  readonly #peer: Peer;
-  readonly #codec: Codec;
+export class Outbox implements Paced, Progressing, Sender {
+  readonly #sink: Sink;
+  readonly #feed: Feed;
   readonly #parts: OutboxParts;
-  readonly #onStall: () => void;
+  readonly #owner: OutboxOwner;
+  readonly #share: FilterShare;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #behind = new Set<Subscription>();
-  /** Whether frames due together may be joined. */
-  batch = false;
-  #replies: ReplyFrame[] = [];
   #open = true;
   #catchingUp = false;
   #retryAt = 0;
@@ -81,113 +86,242 @@ export class Outbox implements Paced, Sender {
    * @param peer where frames go.
    * @param codec how they are encoded.
    * @param parts the machine around it.
-   * @param onStall called once, when the client is too slow.
+   * @param owner the connection.
    */
   constructor(
     peer: Peer,
     codec: Codec,
     parts: OutboxParts,
-    onStall: () => void,
+    owner: OutboxOwner,
   ) {
-    this.#peer = peer;
-    this.#codec = codec;
+    this.#sink = new Sink(peer, codec, parts);
+    this.#feed = new Feed(this.#sink, parts, (it) => this.#isCurrent(it));
     this.#parts = parts;
-    this.#onStall = onStall;
+    this.#owner = owner;
+    this.#share = new FilterShare(parts.filters, owner.address);
   }
 
-  /** How many channels the client is subscribed to. */
+  /** Whether frames due together may be joined. */
+  get batch(): boolean {
+    return this.#sink.batch;
+  }
+  set batch(batch: boolean) {
+    this.#sink.batch = batch;
+  }
+
+  /** How many subscriptions the client has. */
   get size(): number {
     return this.#subscriptions.size;
   }
 
-  /** Whether the client is subscribed to `channel`. */
-  has(channel: string): boolean {
-    return this.#subscriptions.has(channel);
+  /** Whether the client has a subscription of that name. */
+  has(name: string): boolean {
+    return this.#subscriptions.has(name);
   }
 
-  /** The client's position in `stream`, if it is subscribed. */
-  positionIn(stream: Stream): StreamPosition | undefined {
-    const subscription = this.#subscriptions.get(stream.channel);
-    return subscription &&
-      { epoch: subscription.epoch, seq: subscription.seq };
+  /** The subscription of that name: a channel's, or one that the client gave. */
+  get(name: string): Subscription | undefined {
+    return this.#subscriptions.get(name);
+  }
+
+  /** All subscriptions. */
+  [Symbol.iterator](): IterableIterator<Subscription> {
+    return this.#subscriptions.values();
+  }
+
+  /**
+   * Reserves the values of a filter for the subscription `name`.
+   *
+   * @returns whether they are within the bounds.
+   */
+  reserve(name: string, values: number): boolean {
+    return this.#open && this.#share.set(name, values);
+  }
+
+  /** Where the subscription `name` stands, if there is one. */
+  positionOf(name: string): StreamPosition | undefined {
+    const subscription = this.#subscriptions.get(name);
+    if (!subscription) return undefined;
+    if (subscription.filter) subscription.stream.settle(subscription);
+    return { epoch: subscription.epoch, seq: subscription.seq };
   }
 
   /** The client's positions, by channel. */
   *positions(): IterableIterator<
     { channel: string; seq: number; lag: number }
   > {
-    for (const [channel, { seq, stream }] of this.#subscriptions) {
-      yield { channel, seq, lag: stream.seq - seq };
+    for (const { stream, seq, filter, behind } of this) {
+      const { channel } = stream;
+      const at = filter && !behind ? Math.max(seq, stream.flushed) : seq;
+      yield { channel, seq: at, lag: stream.seq - at };
     }
   }
 
   /**
    * Subscribes to `stream` from `start` on; again moves the position there.
    * Replies that must precede the first event have to be sent already.
+   *
+   * @param selection all events when absent; its values are reserved already.
    */
-  attach(stream: Stream, start: StreamPosition): void {
+  attach(
+    stream: Stream,
+    start: StreamPosition,
+    selection?: Selection,
+  ): void {
     // The client may have been found too slow while it was being answered.
     if (!this.#open) return;
-    this.detach(stream.channel);
-    const subscription = new Subscription(stream, start, this);
-    this.#subscriptions.set(stream.channel, subscription);
-    stream.cursors.add(subscription);
+    const subscription = new Subscription(stream, start, this, selection);
+    const { name } = subscription;
+    this.#remove(name);
+    if (selection) this.#parts.progress.add(this);
+    else this.#share.delete(name);
+    this.#subscriptions.set(name, subscription);
+    subscription.join();
+    const { isBehind } = subscription;
     this.advance(subscription);
+    if (isBehind && !subscription.behind) this.#report([subscription]);
   }
 
   /**
-   * Ends the subscription to `channel`.
+   * Ends a subscription.
    *
    * @returns whether there was one.
    */
-  detach(channel: string): boolean {
-    const subscription = this.#subscriptions.get(channel);
+  detach(name: string): boolean {
+    this.#share.delete(name);
+    return this.#remove(name);
+  }
+
+  #remove(name: string): boolean {
+    const subscription = this.#subscriptions.get(name);
     if (!subscription) return false;
-    subscription.stream.cursors.delete(subscription);
-    this.#subscriptions.delete(channel);
+    subscription.leave();
+    this.#subscriptions.delete(name);
     this.#behind.delete(subscription);
     return true;
+  }
+
+  /**
+   * Changes the filter of a subscription.
+   *
+   * @param filter its values are reserved already.
+   * @returns from where on it is in force.
+   */
+  select(subscription: Subscription, filter: Filter): StreamPosition {
+    // What it is due by the filter before is sent by it, or found by the new.
+    if (!subscription.behind) this.advance(subscription);
+    subscription.filter = filter;
+    subscription.join();
+    const { epoch, seq } = subscription;
+    return { epoch, seq };
+  }
+
+  /**
+   * Sends what a subscription did not receive since its filter was another.
+   *
+   * @param filter what the events have to match.
+   * @param after where to begin.
+   * @returns resolves when all was sent up to the position of the subscription
+   * at that time; `done` was called in the same turn. Never when the
+   * subscription ends before.
+   */
+  replay(
+    subscription: Subscription,
+    filter: Filter,
+    after: StreamPosition,
+    done: () => void,
+  ): Promise<void> {
+    return new Promise((resolve) => {
+      this.#fallBehind(
+        new Replay(subscription, filter, after, () => {
+          done();
+          resolve();
+        }),
+      );
+    });
   }
 
   /** Ends all subscriptions and sends nothing any more. */
   close(): void {
     this.#open = false;
-    for (const channel of this.#subscriptions.keys()) this.detach(channel);
-    this.#replies = [];
+    this.#parts.progress.delete(this);
+    for (const name of this.#subscriptions.keys()) this.#remove(name);
+    this.#share.clear();
+    this.#sink.clear();
   }
 
   /** Sends a reply, joined with others of the turn if allowed. */
   reply(reply: ReplyFrame): void {
     if (!this.#open) return;
-    if (this.#peer.bufferedAmount > MAX_REPLY_BACKLOG_BYTES) {
-      return this.#stall();
-    }
-    if (!this.batch) {
-      this.flush();
-      return this.#peer.send(this.#codec.reply(reply));
-    }
-    this.#replies.push(reply);
-    if (this.#replies.length === 1) {
-      this.#parts.clock.soon(() => this.flush());
-    } else if (this.#replies.length === FRAME_EVENTS) this.flush();
+    if (this.#sink.buffered > MAX_REPLY_BACKLOG_BYTES) return this.#stall();
+    this.#sink.reply(reply);
   }
 
   /** Sends replies that were kept to be joined with others of the turn. */
   flush(): void {
-    const replies = this.#replies;
-    if (replies.length === 0) return;
-    this.#replies = [];
-    this.#peer.send(
-      replies.length === 1
-        ? this.#codec.reply(replies[0]!)
-        : this.#codec.batch(replies, this.#parts.envelope()),
-    );
+    this.#sink.flush();
+  }
+
+  /** Sends the positions of filtered subscriptions that had no event lately. */
+  progress(): void {
+    const quiet = [];
+    for (const subscription of this) {
+      const { told, toldBefore, filter } = subscription;
+      if (filter && told === toldBefore) quiet.push(subscription);
+      subscription.toldBefore = told;
+    }
+    this.#reportMoved(quiet);
+  }
+
+  /** Sends the positions of all filtered subscriptions that have moved. */
+  reportPositions(): void {
+    this.#reportMoved([...this]);
+  }
+
+  #reportMoved(subscriptions: readonly Subscription[]): void {
+    const moved = subscriptions.filter((subscription) => {
+      if (!subscription.filter) return false;
+      subscription.stream.settle(subscription);
+      return subscription.seq > subscription.told;
+    });
+    this.#report(moved);
+  }
+
+  #report(subscriptions: readonly Subscription[]): void {
+    if (this.#sink.isFull) return;
+    const positions: Position[] = [];
+    for (const subscription of subscriptions) {
+      if (!subscription.filter) continue;
+      const { stream, as, epoch, seq } = subscription;
+      const block = stream.completeBlock;
+      subscription.told = subscription.toldBefore = seq;
+      positions.push({
+        channel: stream.channel,
+        ...(as === undefined ? {} : { as }),
+        epoch,
+        seq,
+        ...(block && block.seq <= seq
+          ? { block: { height: block.height, blockId: block.blockId } }
+          : {}),
+      });
+    }
+    if (positions.length === 0) return;
+    const payload = { positions };
+    this.reply({ type: "progress", payload, ...this.#parts.envelope() });
   }
 
   /** Sends what `subscription` is due; called for its stream. */
   advance(subscription: Subscription): void {
     if (!this.#open || subscription.behind) return;
-    if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
+    if (!this.#feed.fromRing(subscription)) this.#fallBehind(subscription);
+  }
+
+  /** Sends events that a filtered subscription is due; called for its stream. */
+  take(subscription: Subscription, entries: readonly Entry[]): void {
+    if (!this.#isCurrent(subscription) || subscription.behind) return;
+    if (!this.#feed.some(subscription, entries)) {
+      this.#fallBehind(subscription);
+    }
   }
 
   /**
@@ -198,7 +332,7 @@ export class Outbox implements Paced, Sender {
   tick(): boolean {
     if (!this.#open || this.#behind.size === 0) return false;
     const now = this.#parts.clock.monotonic();
-    const buffered = this.#peer.bufferedAmount;
+    const { buffered } = this.#sink;
     const takes = buffered <= HIGH_WATER_BYTES / 2;
     if (takes || buffered < this.#buffered) this.#progressAt = now;
     this.#buffered = buffered;
@@ -212,39 +346,18 @@ export class Outbox implements Paced, Sender {
 
   #stall(): void {
     this.close();
-    this.#onStall();
+    this.#owner.stalled();
   }
 
   #fallBehind(subscription: Subscription): void {
     subscription.behind = true;
     if (this.#behind.size === 0) {
       this.#progressAt = this.#parts.clock.monotonic();
-      this.#buffered = this.#peer.bufferedAmount;
+      this.#buffered = this.#sink.buffered;
     }
     this.#behind.add(subscription);
     this.#parts.pace.add(this);
     this.#catchUp();
-  }
-
-  /** @returns whether the client has everything the stream has. */
-  #sendFromRing(to: Subscription): boolean {
-    const { stream } = to;
-    const peer = this.#peer;
-    const codec = this.#codec;
-    while (to.epoch === stream.epoch && to.seq < stream.seq) {
-      if (to.seq + 1 < stream.first) return false;
-      if (peer.bufferedAmount >= HIGH_WATER_BYTES) return false;
-      if (this.#replies.length > 0) this.flush();
-      if (this.batch) {
-        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
-        peer.send(joined.frame);
-        to.seq = joined.seq;
-      } else {
-        const seq = ++to.seq;
-        peer.send(codec.event(stream.entryAt(seq), to.marksOf(seq)));
-      }
-    }
-    return to.epoch === stream.epoch;
   }
 
   /** Serves subscriptions that are behind, one step each in turn. */
@@ -252,17 +365,17 @@ export class Outbox implements Paced, Sender {
     if (this.#catchingUp) return;
     this.#catchingUp = true;
     try {
-      while (this.#open && this.#peer.bufferedAmount < HIGH_WATER_BYTES) {
+      while (this.#open && !this.#sink.isFull) {
         const [subscription] = this.#behind;
         if (!subscription) break;
         this.#behind.delete(subscription);
-        if (this.#sendFromRing(subscription)) {
-          subscription.behind = false;
+        if (this.#feed.fromRing(subscription)) {
+          this.#caughtUp(subscription);
           continue;
         }
         this.#behind.add(subscription);
-        if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) break;
-        await this.#sendFromLog(subscription);
+        if (this.#sink.isFull || this.#mustWait(subscription)) break;
+        await this.#feed.fromLog(subscription);
       }
     } catch {
       // The log cannot be read now; positions stay as they are.
@@ -272,103 +385,29 @@ export class Outbox implements Paced, Sender {
     }
   }
 
-  async #sendFromLog(to: Subscription): Promise<void> {
-    const { stream } = to;
-    const { channel, epoch } = stream;
-    if (!stream.logged) {
-      // Live only: what was missed is gone, as `subscribed` said.
-      to.epoch = epoch;
-      to.seq = Math.max(to.seq, stream.first - 1);
-      return;
-    }
-    if (to.epoch !== epoch) {
-      const oldest = to.epoch === UNBORN_EPOCH
-        ? undefined
-        : await this.#parts.readOldest(channel);
-      if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
-      to.epoch = epoch;
-      if (oldest === undefined) return;
-      to.replayUntil = stream.seq;
-      this.#sendGap(to, 1, oldest - 1, "epoch_changed");
-      to.seq = oldest - 1;
-      return;
-    }
-    const upTo = stream.first - 1;
-    const page = await this.#parts.readPage(channel, to.seq, upTo);
-    if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
-    // The log is another by now; the stream finds out, and then this does.
-    if (page.entries.some((entry) => entry.epoch !== epoch)) {
-      throw new Error(`${channel} has another log`);
-    }
-    this.#sendPage(to, page);
-    // A page without events has none in all its range.
-    if (page.entries.length === 0) this.#skip(to, upTo, page.unreadable);
+  #caughtUp(subscription: Subscription): void {
+    subscription.behind = false;
+    if (!(subscription instanceof Replay)) return this.#report([subscription]);
+    const { of } = subscription;
+    if (!this.#isCurrent(of)) return;
+    if (!of.behind) this.advance(of);
+    if (!of.behind && !subscription.isBehind) return subscription.done();
+    subscription.behind = true;
+    this.#behind.add(subscription);
+  }
+
+  /** Charges the client for pages of which it may be sent nothing. */
+  #mustWait({ filter }: Subscription): boolean {
+    const ms = filter ? this.#owner.charge() : 0;
+    if (ms > 0) this.#retryAt = this.#parts.clock.monotonic() + ms;
+    return ms > 0;
   }
 
   /** Whether the subscription still holds, after waiting for the log. */
   #isCurrent(subscription: Subscription): boolean {
-    const { channel } = subscription.stream;
-    return this.#open && this.#subscriptions.get(channel) === subscription;
-  }
-
-  /** Reports what the log does not hold any more, up to a number. */
-  #skip(
-    to: Subscription,
-    upTo: number,
-    unreadable: readonly SeqRange[],
-  ): void {
-    const gap = (until: number, reason: GapReason) => {
-      if (until <= to.seq) return;
-      this.#sendGap(to, to.seq + 1, until, reason);
-      to.seq = until;
-    };
-    for (const range of unreadable) {
-      if (range.from > upTo) break;
-      gap(range.from - 1, "retention");
-      gap(Math.min(range.to, upTo), "unreadable");
-    }
-    gap(upTo, "retention");
-  }
-
-  #sendPage(
-    to: Subscription,
-    { entries: page, unreadable }: LogPage,
-  ): void {
-    for (let i = 0; i < page.length;) {
-      if (this.#peer.bufferedAmount >= HIGH_WATER_BYTES) return;
-      const first = page[i]!.seq;
-      this.#skip(to, first - 1, unreadable);
-      const parts: MarkedEntry[] = [];
-      let length = 0;
-      let seq = first - 1;
-      while (i < page.length && page[i]!.seq === seq + 1) {
-        const entry = page[i++]!;
-        parts.push({ entry, marks: to.marksOf(++seq) });
-        length += entry.json.length;
-        if (!this.batch || length >= FRAME_LENGTH) break;
-      }
-      this.flush();
-      this.#peer.send(
-        parts.length === 1
-          ? this.#codec.event(parts[0]!.entry, parts[0]!.marks)
-          : this.#codec.batch(parts, this.#parts.envelope()),
-      );
-      to.seq = seq;
-    }
-  }
-
-  #sendGap(
-    { stream }: Subscription,
-    from: number,
-    to: number,
-    reason: GapReason,
-  ): void {
-    const { channel, epoch } = stream;
-    this.flush();
-    this.#peer.send(this.#codec.reply({
-      type: "gap",
-      payload: { channel, from, to, epoch, reason },
-      ...this.#parts.envelope(),
-    }));
+    const held = subscription instanceof Replay
+      ? subscription.of
+      : subscription;
+    return this.#open && this.#subscriptions.get(held.name) === held;
   }
 }

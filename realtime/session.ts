@@ -16,7 +16,7 @@ import { requireChannel } from "./channel.ts";
 import type { Codec } from "./codec.ts";
 import { CommandQueue, MAX_COMMANDS_IN_FLIGHT } from "./command_queue.ts";
 import { Outbox } from "./outbox.ts";
-import type { Peer } from "./outbox.ts";
+import type { Peer } from "./sink.ts";
 import type { Connection } from "./sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
 import { TokenTimer } from "./token_timer.ts";
@@ -128,8 +128,10 @@ export class Session implements Connection {
       socket,
       options.codec,
       parts.hub.outboxParts,
-      () => {
-        this.disconnect("SLOW_CONSUMER");
+      {
+        address: options.guard.address,
+        stalled: () => this.disconnect("SLOW_CONSUMER"),
+        charge: () => this.#guard.admit(this.#principal),
       },
     );
     this.#queue = new CommandQueue({
@@ -334,8 +336,11 @@ export class Session implements Connection {
 
   /** Another token may allow less than the one before. */
   #leaveForbidden(): void {
-    const lost = [...this.positions].map(({ channel }) => channel)
-      .filter((name) => !this.#principal.mayRead(requireChannel(name)));
+    const lost = [...this.#outbox]
+      .filter(({ stream: { channel } }) =>
+        !this.#principal.mayRead(requireChannel(channel))
+      )
+      .map(({ name }) => name);
     for (const name of lost) this.#outbox.detach(name);
     if (lost.length > 0) this.#reply("unsubscribed", { channels: lost });
   }

@@ -13,8 +13,8 @@ import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 import type { SseCursor } from "./sse_cursor.ts";
 
-/** Replies that carry an `id`, since they say where the stream begins. */
-const WITH_ID: ReadonlySet<string> = new Set(["subscribed", "gap"]);
+/** Replies that carry an `id`, since they say where the stream stands. */
+const WITH_ID: ReadonlySet<string> = new Set(["subscribed", "gap", "progress"]);
 
 /** Writes one connection's frames as Server-Sent Events. */
 export class SseCodec implements Codec {
@@ -46,6 +46,11 @@ export class SseCodec implements Codec {
   /** An event named by the reply's type. */
   reply(reply: ReplyFrame): string {
     if (reply.type === "subscribed") this.#cursor.begin(reply.payload.channels);
+    if (reply.type === "progress") {
+      for (const { channel, epoch, seq } of reply.payload.positions) {
+        this.#cursor.move(channel, { epoch, seq });
+      }
+    }
     const retry = reply.type === "draining"
       ? retryLine(reply.payload.retryInMs)
       : "";

@@ -13,7 +13,8 @@ import type { Clock } from "../platform/clock.ts";
 import type { Codec } from "./codec.ts";
 import type { Hub } from "./hub.ts";
 import { Outbox } from "./outbox.ts";
-import type { Peer } from "./outbox.ts";
+import type { OutboxOwner } from "./outbox.ts";
+import type { Peer } from "./sink.ts";
 import type { Connection } from "./sessions.ts";
 import { subscribe } from "./subscribe.ts";
 import { TokenTimer } from "./token_timer.ts";
@@ -34,6 +35,12 @@ export interface SseSessionParts {
   nextId: (now: number) => string;
   /** Called with the code of every refusal. */
   refused?: ((code: RefusalCode) => void) | undefined;
+}
+
+/** What is known of one receiver from the outset. */
+export interface SseOptions extends Pick<OutboxOwner, "address" | "charge"> {
+  /** Who it is. */
+  readonly principal: Principal;
 }
 
 /** One receiver. */
@@ -57,15 +64,17 @@ export class SseSession implements Connection {
     peer: SsePeer,
     codec: Codec,
     parts: SseSessionParts,
-    principal: Principal,
+    { principal, address, charge }: SseOptions,
   ) {
     this.#peer = peer;
     this.#parts = parts;
     this.#principal = principal;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
-    this.#outbox = new Outbox(peer, codec, parts.hub.outboxParts, () => {
-      this.disconnect("SLOW_CONSUMER");
+    this.#outbox = new Outbox(peer, codec, parts.hub.outboxParts, {
+      address,
+      charge,
+      stalled: () => this.disconnect("SLOW_CONSUMER"),
     });
     this.#token = new TokenTimer(parts.clock, {
       expired: () => this.disconnect("TOKEN_EXPIRED"),

@@ -7,8 +7,12 @@ import type { FrameOptions } from "../protocol/encode.ts";
 import type { Entry, LoggedEntry } from "../store/entry.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Head } from "../store/event_log.ts";
+import { channelNamed } from "../protocol/channels.ts";
+import { filterFields } from "../protocol/filters.ts";
 import { REPLAY } from "./codec.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import { FilteredCursors } from "./filtered_cursors.ts";
+import type { FilteredCursor, Matches } from "./filtered_cursors.ts";
 
 /** Newest events a stream keeps in memory, in number. */
 export const RING_EVENTS = 1_024;
@@ -66,6 +70,18 @@ interface Round {
   readonly upTo: number;
   /** Subscribers that are still to be served. */
   readonly cursors: Iterator<Cursor, undefined>;
+  /** Filtered ones, served after them; absent when there are none. */
+  readonly matches?: Iterator<[FilteredCursor, Entry[]], undefined>;
+}
+
+/** A block whose events are all up to a number of the stream. */
+export interface CompleteBlock {
+  /** Number of the event that says so. */
+  readonly seq: number;
+  /** Blocks above genesis. */
+  readonly height: number;
+  /** Its name. */
+  readonly blockId: string;
 }
 
 /**
@@ -77,8 +93,10 @@ export class Stream {
   readonly channel: string;
   /** Whether events carry numbers and are kept in the log. */
   readonly logged: boolean;
-  /** Its subscribers. */
+  /** Its subscribers to all events. */
   readonly cursors: Set<Cursor> = new Set();
+  /** Its subscribers to events that match a filter. */
+  readonly filtered: FilteredCursors;
   readonly #envelope: () => FrameOptions;
   readonly #capacity: number;
   readonly #ring: (Entry | undefined)[] = [];
@@ -90,6 +108,10 @@ export class Stream {
   #first: number;
   #flushed: number;
   #length = 0;
+  #matched = 0;
+  /** Whether filtered subscribers have to look for what is new themselves. */
+  #moved = false;
+  #complete: Entry | undefined;
 
   /**
    * Begins at the log's head, with nothing in memory.
@@ -109,6 +131,9 @@ export class Stream {
   ) {
     this.channel = channel;
     this.logged = logged;
+    this.filtered = new FilteredCursors(
+      filterFields(channelNamed(channel)!.kind).keys(),
+    );
     this.#envelope = envelope;
     this.#capacity = ringEvents;
     this.#epoch = head.epoch;
@@ -132,6 +157,29 @@ export class Stream {
     return this.#first;
   }
 
+  /** How many subscribers there are, filtered or not. */
+  get subscribers(): number {
+    return this.cursors.size + this.filtered.size;
+  }
+
+  /** Up to here every subscriber that keeps up was sent what concerns it. */
+  get flushed(): number {
+    return this.#flushed;
+  }
+
+  /** Events delivered to filtered subscribers by the last complete pass. */
+  get matched(): number {
+    return this.#matched;
+  }
+
+  /** The newest block known to be complete; `undefined` when none is. */
+  get completeBlock(): CompleteBlock | undefined {
+    if (this.#complete?.seq === undefined) return undefined;
+    const { seq, json } = this.#complete;
+    const { height, blockId } = JSON.parse(json).payload;
+    return { seq, height, blockId };
+  }
+
   /** Whether events are held because an earlier one is missing. */
   get waits(): boolean {
     return this.#held.size > 0;
@@ -151,8 +199,10 @@ export class Stream {
       if (this.#epoch !== UNBORN_EPOCH || seq !== 1) return "foreign";
       this.#epoch = epoch;
       // A subscriber with a position in an older log is sent a gap later.
-      for (const cursor of this.cursors) {
-        if (cursor.epoch === UNBORN_EPOCH) cursor.epoch = epoch;
+      for (const cursors of [this.cursors, this.filtered]) {
+        for (const cursor of cursors) {
+          if (cursor.epoch === UNBORN_EPOCH) cursor.epoch = epoch;
+        }
       }
     }
     if (seq <= this.#seq) return "known";
@@ -178,6 +228,9 @@ export class Stream {
    * holds, or into a new log. Subscribers find out what they missed.
    */
   resetTo({ epoch, seq }: Head): void {
+    for (const cursor of this.filtered) this.settle(cursor);
+    this.#moved = true;
+    this.#complete = undefined;
     this.#epoch = epoch;
     this.#seq = seq;
     this.#first = seq + 1;
@@ -204,16 +257,22 @@ export class Stream {
    * time; 0 while some have yet to be served.
    */
   flush(most = Infinity): number {
-    // Subscribers may join or leave meanwhile: a Set iterates safely over its
-    // own changes.
-    this.#round ??= { upTo: this.#seq, cursors: this.cursors.values() };
-    const { upTo, cursors } = this.#round;
+    const round = this.#round ??= this.#begin();
     for (let seen = 0; seen < most; seen++) {
-      const { value: cursor, done } = cursors.next();
-      if (done) return this.#end(upTo);
+      const { value: cursor, done } = round.cursors.next();
+      if (done) return this.#flushMatches(round, most - seen);
       if (!cursor.behind) cursor.advance();
     }
     return 0;
+  }
+
+  /**
+   * Moves a filtered subscriber to where it was sent everything that concerns
+   * it: one that keeps up is not moved by events that do not.
+   */
+  settle(cursor: FilteredCursor): void {
+    if (this.#moved || cursor.behind || cursor.epoch !== this.#epoch) return;
+    cursor.seq = Math.max(cursor.seq, this.#flushed);
   }
 
   /** The event `seq`, which must lie between `first` and `seq`. */
@@ -255,10 +314,54 @@ export class Stream {
     return shared;
   }
 
+  #begin(): Round {
+    const upTo = this.#seq;
+    // Subscribers may join or leave meanwhile: a Set iterates safely over its
+    // own changes.
+    const cursors = this.cursors.values();
+    this.#matched = 0;
+    if (this.filtered.size === 0) return { upTo, cursors };
+    return { upTo, cursors, matches: this.#matches(upTo).entries() };
+  }
+
+  /** What is new up to a number, for each subscriber that it concerns. */
+  #matches(upTo: number): Matches {
+    const matches: Matches = new Map();
+    const isKept = this.#flushed + 1 >= this.#first;
+    if (this.#moved || !isKept) {
+      // Each looks in the log for what the ring does not hold.
+      for (const cursor of this.filtered) {
+        this.settle(cursor);
+        matches.set(cursor, []);
+      }
+      this.#moved = true;
+      return matches;
+    }
+    for (let seq = this.#flushed + 1; seq <= upTo; seq++) {
+      this.filtered.collect(this.entryAt(seq), matches);
+    }
+    return matches;
+  }
+
+  #flushMatches({ upTo, matches }: Round, most: number): number {
+    if (!matches) return this.#end(upTo);
+    for (let seen = 0; seen < most; seen++) {
+      const { value, done } = matches.next();
+      if (done) return this.#end(upTo);
+      const [cursor, entries] = value;
+      if (cursor.behind) continue;
+      if (this.#moved) cursor.advance();
+      else cursor.take(entries);
+      this.#matched += entries.length;
+    }
+    return 0;
+  }
+
   #end(upTo: number): number {
     this.#round = undefined;
     const fresh = Math.max(0, upTo - this.#flushed);
     this.#flushed = upTo;
+    this.#moved = false;
     return fresh;
   }
 
@@ -268,6 +371,8 @@ export class Stream {
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
     this.#ring[this.#seq % this.#capacity] = entry;
     this.#length += entry.json.length;
+    if (entry.type === "BLOCK_COMPLETE") this.#complete = entry;
+    else if (entry.type === "CHAIN_RESET") this.#complete = undefined;
     while (this.#length > RING_LENGTH && this.#first < this.#seq) {
       this.#forget();
     }

@@ -76,10 +76,15 @@ export class Streams {
 
   /** The state of each channel with an open stream. */
   *standings(): IterableIterator<Standing> {
-    for (const { channel, seq, logged, cursors } of this) {
+    for (const stream of this) {
+      const { channel, seq, logged, cursors, filtered, subscribers } = stream;
       let lag = 0;
       for (const cursor of cursors) lag = Math.max(lag, seq - cursor.seq);
-      yield { channel, seq, logged, subscribers: cursors.size, lag };
+      for (const cursor of filtered) {
+        // One that keeps up is not moved by events that do not concern it.
+        if (cursor.behind) lag = Math.max(lag, seq - cursor.seq);
+      }
+      yield { channel, seq, logged, subscribers, lag };
     }
   }
 
@@ -136,7 +141,7 @@ export class Streams {
   closeIdle(idleMs: number): void {
     const now = this.#parts.clock.monotonic();
     for (const [name, stream] of this.#open) {
-      if (stream.cursors.size > 0) this.#idleSince.delete(name);
+      if (stream.subscribers > 0) this.#idleSince.delete(name);
       else if (!this.#idleSince.has(name)) this.#idleSince.set(name, now);
       else if (now - this.#idleSince.get(name)! >= idleMs) {
         this.#open.delete(name);

@@ -5,6 +5,7 @@
  */
 import type { Channel } from "../protocol/channels.ts";
 import { channelNamed } from "../protocol/channels.ts";
+import { clausesOf, sizeOf } from "../protocol/filters.ts";
 import type { Subscription as Requested } from "../protocol/commands.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
@@ -14,7 +15,7 @@ import type { Hub } from "./hub.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Stream } from "./stream.ts";
-import type { StreamPosition } from "./subscription.ts";
+import type { Selection, StreamPosition } from "./subscription.ts";
 
 /** Most channels of one connection. */
 export const MAX_SUBSCRIPTIONS = 256;
@@ -51,11 +52,12 @@ interface Beginning {
 interface Wanted {
   readonly channel: Channel;
   readonly requested: Requested;
+  /** What is asked for of it; everything when absent. */
+  readonly selection: Selection | undefined;
 }
 
 /** A wanted channel whose stream is open. */
-interface Opened {
-  readonly requested: Requested;
+interface Opened extends Wanted {
   readonly stream: Stream;
   /** The oldest number that can still be delivered. */
   readonly oldest: number;
@@ -76,56 +78,82 @@ export async function subscribe(
   subscriber: Subscriber,
 ): Promise<void> {
   const { outbox } = subscriber;
-  const rejected: { channel: string; code: RefusalCode }[] = [];
+  const rejected: ReplyPayload<"subscribed">["rejected"] = [];
+  const reject = ({ channel, as }: Requested, code: RefusalCode) => {
+    const named = as === undefined ? {} : { as };
+    rejected.push({ channel: channel.slice(0, 128), ...named, code });
+  };
   const wanted = new Map<string, Wanted>();
   for (const requested of requests) {
     const channel = channelNamed(requested.channel);
-    const code = refusalOf(channel, wanted, subscriber);
-    if (code) rejected.push({ channel: requested.channel.slice(0, 128), code });
-    else wanted.set(channel!.name, { channel: channel!, requested });
+    const name = requested.as ?? channel?.name ?? "";
+    const code = refusalOf(channel, name, wanted, subscriber);
+    if (code) reject(requested, code);
+    else {
+      const selection = selectionOf(requested, channel!);
+      wanted.set(name, { channel: channel!, requested, selection });
+    }
   }
   const all = [...wanted.values()];
   const opened = openNow(all, subscriber) ?? await openAll(all, subscriber);
   if (!subscriber.isOpen()) return;
-  const beginnings = opened.map(({ requested, stream, oldest }) => ({
-    requested,
-    stream,
-    beginning: beginningOf(requested, stream, oldest, outbox),
+  const admitted = opened.filter(({ requested, selection, stream }) => {
+    if (!selection) return true;
+    const { as = stream.channel, filter } = selection;
+    if (outbox.reserve(as, sizeOf(filter))) return true;
+    reject(requested, "TOO_MANY_SUBSCRIPTIONS");
+    return false;
+  });
+  const beginnings = admitted.map((each) => ({
+    ...each,
+    beginning: beginningOf(each, outbox),
   }));
   subscriber.answer({
-    channels: beginnings.map(({ requested, stream, beginning }) => ({
+    channels: beginnings.map(({ requested, stream, selection, beginning }) => ({
       channel: stream.channel,
       ...(requested.channel === stream.channel
         ? {}
         : { requested: requested.channel }),
+      ...(requested.as === undefined ? {} : { as: requested.as }),
       epoch: stream.logged ? beginning.start.epoch : null,
       seq: stream.logged ? beginning.start.seq : null,
       recovered: beginning.recovered,
       ...(beginning.reason ? { reason: beginning.reason } : {}),
+      ...(selection ? { filtered: { values: sizeOf(selection.filter) } } : {}),
     })),
     rejected,
   });
-  for (const { stream, beginning: { gap, reason } } of beginnings) {
+  for (const { requested, stream, beginning: { gap, reason } } of beginnings) {
     if (!gap) continue;
     const [from, to] = gap;
     const { channel, epoch } = stream;
-    subscriber.reportGap({ channel, from, to, epoch, reason: reason! });
+    const named = requested.as === undefined ? {} : { as: requested.as };
+    const lost = { channel, ...named, from, to, epoch, reason: reason! };
+    subscriber.reportGap(lost);
   }
-  for (const { stream, beginning } of beginnings) {
-    outbox.attach(stream, beginning.start);
+  for (const { stream, beginning, selection } of beginnings) {
+    outbox.attach(stream, beginning.start, selection);
   }
+}
+
+function selectionOf(
+  { as, filter }: Requested,
+  { kind }: Channel,
+): Selection | undefined {
+  return filter && { as, filter: clausesOf(filter, kind) };
 }
 
 function refusalOf(
   channel: Channel | undefined,
+  name: string,
   wanted: ReadonlyMap<string, unknown>,
   { outbox, principal }: Subscriber,
 ): RefusalCode | undefined {
   if (!channel) return "UNKNOWN_CHANNEL";
   if (!principal.mayRead(channel)) return "FORBIDDEN";
-  if (outbox.has(channel.name) || wanted.has(channel.name)) return undefined;
+  if (outbox.has(name) || wanted.has(name)) return undefined;
   let added = 0;
-  for (const name of wanted.keys()) if (!outbox.has(name)) added++;
+  for (const other of wanted.keys()) if (!outbox.has(other)) added++;
   if (outbox.size + added < MAX_SUBSCRIPTIONS) return undefined;
   return "TOO_MANY_SUBSCRIPTIONS";
 }
@@ -141,10 +169,8 @@ async function openAll(
   }
 }
 
-async function open(
-  { channel, requested: said }: Wanted,
-  hub: Hub,
-): Promise<Opened> {
+async function open(wanted: Wanted, hub: Hub): Promise<Opened> {
+  const { channel, requested: said } = wanted;
   const stream = await hub.open(channel);
   let requested = inLogOf(stream, said);
   // Another instance may have sent the client what has not arrived here yet.
@@ -160,7 +186,7 @@ async function open(
   }
   const oldest = oldestInMemory(requested, stream) ??
     await hub.oldest(stream.channel);
-  return { requested, stream, oldest };
+  return { ...wanted, requested, stream, oldest };
 }
 
 /** Opens all without waiting for the log; nothing when one must wait. */
@@ -169,7 +195,8 @@ function openNow(
   { hub }: Subscriber,
 ): Opened[] | undefined {
   const opened: Opened[] = [];
-  for (const { channel, requested: said } of wanted) {
+  for (const each of wanted) {
+    const { channel, requested: said } = each;
     const stream = hub.opened(channel.name);
     if (!stream) return;
     const requested = inLogOf(stream, said);
@@ -178,7 +205,7 @@ function openNow(
     if (after && needsProof(after, stream)) return;
     const oldest = oldestInMemory(requested, stream);
     if (oldest === undefined) return;
-    opened.push({ requested, stream, oldest });
+    opened.push({ ...each, requested, stream, oldest });
   }
   return opened;
 }
@@ -218,12 +245,10 @@ function isAhead(after: StreamPosition, stream: Stream): boolean {
 }
 
 function beginningOf(
-  { after, last }: Requested,
-  stream: Stream,
-  oldest: number,
+  { requested: { after, last, as }, stream, oldest }: Opened,
   outbox: Outbox,
 ): Beginning {
-  const { epoch, seq } = stream;
+  const { channel, epoch, seq } = stream;
   if (!stream.logged) {
     return {
       start: { epoch, seq },
@@ -236,7 +261,7 @@ function beginningOf(
     const from = Math.max(seq - last, Math.min(oldest - 1, seq), 0);
     return { start: { epoch, seq: from }, recovered: true };
   }
-  const present = outbox.positionIn(stream);
+  const present = outbox.positionOf(as ?? channel);
   return { start: present ?? { epoch, seq }, recovered: true };
 }
 

@@ -3,9 +3,13 @@
  *
  * @module
  */
+import type { Entry } from "../store/entry.ts";
 import { REPLAY } from "./codec.ts";
 import type { Marks } from "./codec.ts";
-import type { Cursor, Stream } from "./stream.ts";
+import type { FilteredCursor } from "./filtered_cursors.ts";
+import { FilterIndex } from "./filter_index.ts";
+import type { Filter } from "./filter_index.ts";
+import type { Stream } from "./stream.ts";
 
 /** A position in a channel's log. */
 export interface StreamPosition {
@@ -15,20 +19,41 @@ export interface StreamPosition {
   readonly seq: number;
 }
 
+/** Which events of a channel a client wants, and what it calls that. */
+export interface Selection {
+  /** The client's name for it; the channel's when absent. */
+  readonly as?: string | undefined;
+  /** What the events have to match. */
+  readonly filter: Filter;
+}
+
 /** Who sends what a subscription is due. */
 export interface Sender {
   /** Sends what `subscription` is due, as far as the socket takes it. */
   advance(subscription: Subscription): void;
+  /** Sends events that a filtered `subscription` is due. */
+  take(subscription: Subscription, entries: readonly Entry[]): void;
 }
 
-/** A subscription of one client to one channel. */
-export class Subscription implements Cursor {
+/** A subscription of one client to one channel, or to a selection of it. */
+export class Subscription implements FilteredCursor {
   /** The channel's events. */
   readonly stream: Stream;
+  /** The client's name for the selection, if it has one. */
+  readonly as: string | undefined;
+  /** What events have to match; `undefined` when it takes all. */
+  filter: Filter | undefined;
   /** The log that {@link seq} counts in. */
   epoch: string;
-  /** Number of the last event handed to the client. */
+  /**
+   * Number of the last event handed to the client. Filtered: up to here it was
+   * sent everything; see {@link Stream.settle}.
+   */
   seq: number;
+  /** The position that the client knows of, from the last frame that had one. */
+  told: number;
+  /** {@link told} when progress was last looked at. */
+  toldBefore: number;
   /** Up to this number events are history to the client. */
   replayUntil: number;
   /** Whether it takes events at its own pace instead of as they arrive. */
@@ -39,17 +64,43 @@ export class Subscription implements Cursor {
    * Begins after `start`; what the stream already has is history.
    *
    * @param sender must not throw.
+   * @param selection all events when absent.
    */
   constructor(
     stream: Stream,
     { epoch, seq }: StreamPosition,
     sender: Sender,
+    selection?: Selection,
   ) {
     this.stream = stream;
     this.epoch = epoch;
-    this.seq = seq;
+    this.seq = this.told = this.toldBefore = seq;
     this.replayUntil = stream.seq;
+    this.as = selection?.as;
+    this.filter = selection?.filter;
     this.#sender = sender;
+  }
+
+  /** What the client calls it. */
+  get name(): string {
+    return this.as ?? this.stream.channel;
+  }
+
+  /** Whether it is behind the stream's newest event, as far as is known. */
+  get isBehind(): boolean {
+    return this.epoch !== this.stream.epoch || this.seq < this.stream.seq;
+  }
+
+  /** Begins to receive. */
+  join(): void {
+    if (this.filter) this.stream.filtered.set(this, this.filter);
+    else this.stream.cursors.add(this);
+  }
+
+  /** Receives no more. */
+  leave(): void {
+    if (this.filter) this.stream.filtered.delete(this);
+    else this.stream.cursors.delete(this);
   }
 
   /** Has its sender send what is due. */
@@ -57,8 +108,59 @@ export class Subscription implements Cursor {
     this.#sender.advance(this);
   }
 
-  /** The marks of the event `seq` for this client. */
-  marksOf(seq: number): Marks | undefined {
-    return seq <= this.replayUntil ? REPLAY : undefined;
+  /** Has its sender send events that match. */
+  take(entries: readonly Entry[]): void {
+    this.#sender.take(this, entries);
+  }
+
+  /** Whether the client is to be sent an event. */
+  concerns(entry: Entry): boolean {
+    return !this.filter || this.stream.filtered.concerns(this, entry);
+  }
+
+  /** The marks of the event `seq` for this client, which learns its position. */
+  mark(seq: number): Marks | undefined {
+    const replay = seq <= this.replayUntil ? REPLAY : undefined;
+    if (!this.filter) return replay;
+    const marks = { prev: this.told, sub: this.as, ...replay };
+    this.told = seq;
+    return marks;
+  }
+}
+
+/**
+ * What a filtered subscription missed while its filter was another: read once,
+ * beside it, up to where it is.
+ */
+export class Replay extends Subscription {
+  /** The subscription. */
+  readonly of: Subscription;
+  /** To be called when it has sent everything. */
+  readonly done: () => void;
+  readonly #index = new FilterIndex<Replay>([]);
+
+  /** Begins after `after`; see {@link Subscription}. */
+  constructor(
+    of: Subscription,
+    filter: Filter,
+    after: StreamPosition,
+    done: () => void,
+  ) {
+    const sender = { advance: () => {}, take: () => {} };
+    super(of.stream, after, sender, { as: of.as, filter });
+    this.of = of;
+    this.done = done;
+    this.behind = true;
+    this.#index.set(this, filter);
+  }
+
+  /** Only what matches: the rest was delivered by the subscription. */
+  override concerns({ tags }: Entry): boolean {
+    return this.#index.matches(this, tags);
+  }
+
+  /** No `prev`: the subscription's own position stays. */
+  override mark(): Marks {
+    return { sub: this.as, ...REPLAY };
   }
 }

@@ -19,6 +19,7 @@ import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import { subscribe } from "./subscribe.ts";
+import { watch } from "./watch.ts";
 
 /** What verbs need of the machine around them. */
 export interface VerbParts {
@@ -88,6 +89,8 @@ export class Verbs {
         return this.#subscribe(command.payload, id);
       case "unsubscribe":
         return this.#unsubscribe(command.payload, id);
+      case "watch":
+        return this.#watch(command.payload, id);
       case "request_metrics":
         return this.#requestMetrics(command.payload.type, id);
       case "request_data":
@@ -113,6 +116,7 @@ export class Verbs {
   #ping(ref: string | undefined): void {
     const serverTime = instantText(this.#parts.clock.now());
     this.#caller.reply("pong", { serverTime }, ref);
+    this.#caller.outbox.reportPositions();
   }
 
   async #subscribe(
@@ -133,9 +137,23 @@ export class Verbs {
     { channels }: CommandPayload<"unsubscribe">,
     ref: string | undefined,
   ): void {
-    const left = channels.map((name) => requireChannel(name).name)
-      .filter((name) => this.#caller.outbox.detach(name));
+    const { outbox } = this.#caller;
+    const left = channels
+      .map((name) => outbox.has(name) ? name : requireChannel(name).name)
+      .filter((name) => outbox.detach(name));
     this.#caller.reply("unsubscribed", { channels: left }, ref);
+  }
+
+  async #watch(
+    command: CommandPayload<"watch">,
+    ref: string | undefined,
+  ): Promise<void> {
+    const { outbox } = this.#caller;
+    await watch(
+      command,
+      outbox,
+      (payload) => this.#caller.reply("watched", payload, ref),
+    );
   }
 
   async #requestMetrics(

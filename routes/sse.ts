@@ -8,6 +8,7 @@ import { z } from "zod";
 import { channelNamed } from "../protocol/channels.ts";
 import type { Subscription as Requested } from "../protocol/commands.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
+import { Filter, filterIssues } from "../protocol/filters.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Frame } from "../realtime/codec.ts";
 import { retryLine, SseCodec } from "../realtime/sse_codec.ts";
@@ -57,6 +58,11 @@ const Query = z.object({
   last: wholeNumber(0, MAX_HISTORY_LIMIT).optional().meta({
     description: "Begin with the last so many events of each",
     example: 5,
+  }),
+  filter: z.string().optional().meta({
+    description:
+      "JSON, URL-encoded: deliver only events that match, on each of the channels",
+    example: '{"address":["0xa11ce0000000000000000000000000000000000a"]}',
   }),
   lastEventId: z.string().optional().meta({
     description: "As Last-Event-ID, for clients that cannot send the header",
@@ -135,7 +141,12 @@ async function stream(
   const peer = new EventStream(parts.session.clock);
   const names = requests.map(({ channel }) => channel);
   const codec = new SseCodec(new SseCursor(names));
-  const session = new SseSession(peer, codec, parts.session, principal);
+  const guard = parts.gate.guard(visitor);
+  const session = new SseSession(peer, codec, parts.session, {
+    principal,
+    address: guard.address,
+    charge: () => guard.admit(principal),
+  });
   peer.onCancel = () => session.end();
   peer.onClose = parts.sessions.add(session, visitor);
   try {
@@ -207,7 +218,7 @@ class EventStream implements SsePeer {
 }
 
 function requestsOf(
-  { channels, last, lastEventId }: Query,
+  { channels, last, filter: text, lastEventId }: Query,
   header: string | undefined,
 ): Requested[] {
   const names = channels.split(",").filter(Boolean).map(canonical);
@@ -223,11 +234,40 @@ function requestsOf(
       "expected the id of an event of the same channels: epoch:seq, or name=epoch:seq for each of several",
     );
   }
+  const selection = text === undefined ? {} : { filter: filterIn(text, names) };
   return names.map((channel) => {
     const after = positions.get(channel);
-    if (after) return { channel, after };
-    return last === undefined ? { channel } : { channel, last };
+    if (after) return { channel, after, ...selection };
+    const begin = last === undefined ? {} : { last };
+    return { channel, ...begin, ...selection };
   });
+}
+
+/** @throws {Refusal} `INVALID_SUBSCRIPTION` when a channel does not know it. */
+function filterIn(text: string, names: readonly string[]): Filter {
+  const known = Filter.safeParse(jsonIn(text));
+  if (!known.success) {
+    throw badQuery(
+      "filter",
+      'expected JSON such as {"field":["value"]} or {"any":[{"field":"value"}]}',
+    );
+  }
+  for (const name of names) {
+    const kind = channelNamed(name)?.kind;
+    const [issue] = kind ? filterIssues(known.data, kind) : [];
+    if (!issue) continue;
+    const { path, message } = issue;
+    throw badQuery(path === "" ? "filter" : `filter.${path}`, message);
+  }
+  return known.data;
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function canonical(name: string): string {

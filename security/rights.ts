@@ -83,6 +83,7 @@ export const VERB_RIGHTS = {
   test: "converse",
   subscribe: "follow",
   unsubscribe: "follow",
+  watch: "follow",
   query: "history",
   request_data: "history",
   request_metrics: "measure",

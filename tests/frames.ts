@@ -24,6 +24,8 @@ const EventFrame = z.strictObject({
   seq: z.int().positive().optional(),
   epoch: z.string().optional(),
   replay: z.literal(true).optional(),
+  prev: z.int().nonnegative().optional(),
+  sub: z.string().optional(),
   payload: z.unknown(),
 });
 const EchoFrame = z.strictObject({

@@ -15,6 +15,8 @@ import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Outbox } from "../../realtime/outbox.ts";
+import { FilterBudget } from "../../realtime/filter_budget.ts";
+import { Progress } from "../../realtime/progress.ts";
 import { Pace } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { entryOf } from "../fakes/entry.ts";
@@ -140,11 +142,13 @@ function audience(batch: boolean): Stream {
       {
         clock: systemClock,
         pace: new Pace(systemClock),
+        progress: new Progress(systemClock),
+        filters: new FilterBudget(),
         envelope,
         readPage: unread,
         readOldest: () => Promise.resolve(1),
       },
-      () => {},
+      { address: "10.0.0.1", stalled: () => {}, charge: () => 0 },
     );
     outbox.batch = batch;
     outbox.attach(followed, { epoch: "E", seq: 0 });

@@ -323,10 +323,9 @@ const REALTIME: readonly Mutation[] = [
   },
   {
     fault: "a full socket is fed on",
-    file: "realtime/outbox.ts",
-    find:
-      "      if (peer.bufferedAmount >= HIGH_WATER_BYTES) return false;\n      if (this.#replies",
-    replace: "      if (this.#replies",
+    file: "realtime/feed.ts",
+    find: "      if (sink.isFull) return false;\n      if (sink.batch)",
+    replace: "      if (sink.batch)",
     tests: ["tests/realtime/outbox_test.ts"],
   },
   {

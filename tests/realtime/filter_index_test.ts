@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FilterIndex, matchesFilter } from "../../realtime/filter_index.ts";
-import type { Filter, Tags } from "../../realtime/filter_index.ts";
+import type { Tags } from "../../protocol/messages.ts";
+import type { Filter } from "../../realtime/filter_index.ts";
 
 const FIELDS = ["address", "from", "status"];
 
@@ -41,6 +42,11 @@ Deno.test("FilterIndex finds whom a plain look at every filter finds, after any 
             matchesFilter(it, each.tags as Tags)
           ).map(([name]) => name);
           assert.deepEqual(found.toSorted(), expected.toSorted());
+          const asked = owners.filter((it) => index.matches(it, each.tags));
+          assert.deepEqual(
+            asked.map(({ name }) => name),
+            expected.toSorted(),
+          );
         }
         assert.equal(index.owners, plain.size);
       }

@@ -126,7 +126,11 @@ class Reader {
   constructor(bench: Bench, hub: Hub) {
     this.#bench = bench;
     this.#hub = hub;
-    this.outbox = new Outbox(this.peer, JSON_CODEC, hub.outboxParts, () => {});
+    this.outbox = new Outbox(this.peer, JSON_CODEC, hub.outboxParts, {
+      address: "10.0.0.1",
+      stalled: () => {},
+      charge: () => 0,
+    });
   }
 
   async follow(...subscriptions: Subscription[]): Promise<void> {
@@ -842,7 +846,11 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
   const small = await hub.open(blocks);
   const follower = (stream: typeof huge) => {
     const peer = new FakePeer();
-    const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, () => {});
+    const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, {
+      address: "10.0.0.1",
+      stalled: () => {},
+      charge: () => 0,
+    });
     outbox.attach(stream, stream);
     return peer;
   };

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
 import {
-  HIGH_WATER_BYTES,
   MAX_REPLY_BACKLOG_BYTES,
   Outbox,
   PAGE_EVENTS,
@@ -11,6 +10,9 @@ import {
 import type { LogPage, SeqRange } from "../../store/event_log.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { HIGH_WATER_BYTES } from "../../realtime/sink.ts";
+import { FilterBudget } from "../../realtime/filter_budget.ts";
+import { Progress } from "../../realtime/progress.ts";
 import { Pace, TICK_MS } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
@@ -46,6 +48,8 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
   const parts = {
     clock,
     pace,
+    progress: new Progress(clock),
+    filters: new FilterBudget(),
     envelope: () => ({ id: "frame", now: 0 }),
     readPage: (_: string, after: number, upTo: number): Promise<LogPage> => {
       log.reads++;
@@ -63,7 +67,11 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     },
     readOldest: () => Promise.resolve(log.oldest),
   };
-  const outbox = new Outbox(peer, JSON_CODEC, parts, () => stalls++);
+  const outbox = new Outbox(peer, JSON_CODEC, parts, {
+    address: "10.0.0.1",
+    stalled: () => void stalls++,
+    charge: () => 0,
+  });
   const publish = (count: number) => {
     for (let i = 0; i < count; i++) {
       const next = stream.seq + 1;

@@ -13,7 +13,8 @@ import {
   MAX_PUBLISHES_IN_FLIGHT,
 } from "../../realtime/command_queue.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
-import { HIGH_WATER_BYTES, STALL_MS } from "../../realtime/outbox.ts";
+import { STALL_MS } from "../../realtime/outbox.ts";
+import { HIGH_WATER_BYTES } from "../../realtime/sink.ts";
 import { TICK_MS } from "../../realtime/pace.ts";
 import {
   AUTH_DEADLINE_MS,

@@ -1,0 +1,227 @@
+/**
+ * What sends one client the events that its subscriptions are due, from the
+ * stream's ring or, further back, from the log.
+ *
+ * @module
+ */
+import type { FrameOptions } from "../protocol/encode.ts";
+import type { GapReason } from "../protocol/replies.ts";
+import type { Entry } from "../store/entry.ts";
+import { UNBORN_EPOCH } from "../store/event_log.ts";
+import type { LogPage, SeqRange } from "../store/event_log.ts";
+import type { MarkedEntry } from "./codec.ts";
+import type { Sink } from "./sink.ts";
+import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
+import type { Subscription } from "./subscription.ts";
+
+/** What a feed needs of the machine around it. */
+export interface FeedParts {
+  /** Reads events of a channel after a number, oldest first. */
+  readPage: (
+    channel: string,
+    after: number,
+    upTo: number,
+  ) => Promise<LogPage>;
+  /** Reads the oldest number of a channel that is still kept. */
+  readOldest: (channel: string) => Promise<number>;
+  /** Envelope fields for frames made here. */
+  envelope: () => FrameOptions;
+}
+
+/** Sends events to one client. */
+export class Feed {
+  readonly #sink: Sink;
+  readonly #parts: FeedParts;
+  readonly #isCurrent: (subscription: Subscription) => boolean;
+
+  /**
+   * Sends through `sink`.
+   *
+   * @param isCurrent whether a subscription still holds, after waiting for the
+   * log.
+   */
+  constructor(
+    sink: Sink,
+    parts: FeedParts,
+    isCurrent: (subscription: Subscription) => boolean,
+  ) {
+    this.#sink = sink;
+    this.#parts = parts;
+    this.#isCurrent = isCurrent;
+  }
+
+  /**
+   * Sends what the ring holds, as far as the socket takes it.
+   *
+   * @returns whether the client has everything the stream has.
+   */
+  fromRing(to: Subscription): boolean {
+    if (to.filter) return this.#selectFromRing(to);
+    const { stream } = to;
+    const sink = this.#sink;
+    const { codec } = sink;
+    while (to.epoch === stream.epoch && to.seq < stream.seq) {
+      if (to.seq + 1 < stream.first) return false;
+      if (sink.isFull) return false;
+      if (sink.batch) {
+        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
+        sink.send(joined.frame);
+        to.seq = joined.seq;
+      } else {
+        const seq = ++to.seq;
+        sink.send(codec.event(stream.entryAt(seq), to.mark(seq)));
+      }
+    }
+    return to.epoch === stream.epoch;
+  }
+
+  /** @returns as {@link fromRing}, for a filtered subscription. */
+  #selectFromRing(to: Subscription): boolean {
+    const { stream } = to;
+    stream.settle(to);
+    while (to.epoch === stream.epoch && to.seq < stream.seq) {
+      if (to.seq + 1 < stream.first || this.#sink.isFull) return false;
+      const upTo = stream.seq;
+      this.#select(to, (seq) => seq > upTo ? undefined : stream.entryAt(seq));
+    }
+    return to.epoch === stream.epoch;
+  }
+
+  /**
+   * Sends a filtered subscription events that match, as far as the socket takes
+   * them; those up to its position are known.
+   *
+   * @returns whether it was sent all of them.
+   */
+  some(to: Subscription, entries: readonly Entry[]): boolean {
+    to.stream.settle(to);
+    let i = 0;
+    const next = () => {
+      while (i < entries.length && entries[i]!.seq! <= to.seq) i++;
+      const entry = entries[i];
+      // What lies between concerns others.
+      if (entry) to.seq = entry.seq! - 1;
+      return entry;
+    };
+    while (next()) {
+      if (this.#sink.isFull) return false;
+      this.#select(to, next);
+    }
+    return true;
+  }
+
+  /**
+   * Sends the next events that concern the client, as one frame.
+   *
+   * @param next the event of a number; `undefined` ends the frame before it.
+   */
+  #select(
+    to: Subscription,
+    next: (seq: number) => Entry | undefined,
+  ): void {
+    const parts: MarkedEntry[] = [];
+    let length = 0;
+    for (let entry; (entry = next(to.seq + 1)) !== undefined;) {
+      const seq = ++to.seq;
+      if (!to.concerns(entry)) continue;
+      parts.push({ entry, marks: to.mark(seq) });
+      length += entry.json.length;
+      if (!this.#sink.batch || length >= FRAME_LENGTH) break;
+      if (parts.length === FRAME_EVENTS) break;
+    }
+    this.#sink.events(parts);
+  }
+
+  /**
+   * Sends a page of what the ring does not hold any more.
+   *
+   * @throws what reading the log throws; positions stay as they are.
+   */
+  async fromLog(to: Subscription): Promise<void> {
+    const { stream } = to;
+    const { channel, epoch } = stream;
+    if (!stream.logged) {
+      // Live only: what was missed is gone, as `subscribed` said.
+      to.epoch = epoch;
+      to.seq = Math.max(to.seq, stream.first - 1);
+      return;
+    }
+    if (to.epoch !== epoch) {
+      const oldest = to.epoch === UNBORN_EPOCH
+        ? undefined
+        : await this.#parts.readOldest(channel);
+      if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+      to.epoch = epoch;
+      if (oldest === undefined) return;
+      to.replayUntil = stream.seq;
+      this.#sendGap(to, 1, oldest - 1, "epoch_changed");
+      return;
+    }
+    const upTo = stream.first - 1;
+    const page = await this.#parts.readPage(channel, to.seq, upTo);
+    if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+    // The log is another by now; the stream finds out, and then this does.
+    if (page.entries.some((entry) => entry.epoch !== epoch)) {
+      throw new Error(`${channel} has another log`);
+    }
+    this.#sendPage(to, page);
+    // A page without events has none in all its range.
+    if (page.entries.length === 0) this.#skip(to, upTo, page.unreadable);
+  }
+
+  /** Reports what the log does not hold any more, up to a number. */
+  #skip(
+    to: Subscription,
+    upTo: number,
+    unreadable: readonly SeqRange[],
+  ): void {
+    const gap = (until: number, reason: GapReason) => {
+      if (until <= to.seq) return;
+      this.#sendGap(to, to.seq + 1, until, reason);
+    };
+    for (const range of unreadable) {
+      if (range.from > upTo) break;
+      gap(range.from - 1, "retention");
+      gap(Math.min(range.to, upTo), "unreadable");
+    }
+    gap(upTo, "retention");
+  }
+
+  #sendPage(
+    to: Subscription,
+    { entries: page, unreadable }: LogPage,
+  ): void {
+    for (let i = 0; i < page.length;) {
+      if (this.#sink.isFull) return;
+      this.#skip(to, page[i]!.seq - 1, unreadable);
+      this.#select(
+        to,
+        (seq) => page[i]?.seq === seq ? page[i++] : undefined,
+      );
+    }
+  }
+
+  /** Reports that events are lost for good; the client goes on after them. */
+  #sendGap(
+    subscription: Subscription,
+    from: number,
+    to: number,
+    reason: GapReason,
+  ): void {
+    const { stream: { channel, epoch }, as } = subscription;
+    this.#sink.flush();
+    this.#sink.send(this.#sink.codec.reply({
+      type: "gap",
+      payload: {
+        channel,
+        ...(as === undefined ? {} : { as }),
+        from,
+        to,
+        epoch,
+        reason,
+      },
+      ...this.#parts.envelope(),
+    }));
+    subscription.seq = subscription.told = to;
+  }
+}

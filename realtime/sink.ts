@@ -1,0 +1,103 @@
+/**
+ * Where one client's frames go: encoded, and joined with others that are due
+ * in the same turn if the client allows it.
+ *
+ * @module
+ */
+import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import { FRAME_EVENTS } from "./stream.ts";
+
+/** Nothing more is sent to a socket that holds this many unsent bytes. */
+export const HIGH_WATER_BYTES = 256 * 1024;
+
+/** Where frames go: the part of a WebSocket that an outbox uses. */
+export interface Peer {
+  /** Bytes accepted but not yet handed to the network. */
+  readonly bufferedAmount: number;
+  /** Sends one frame; does nothing once closed. */
+  send(frame: Frame): void;
+}
+
+/** What a sink needs of the machine around it. */
+export interface SinkParts {
+  /** Time, for the end of a turn. */
+  readonly clock: Clock;
+  /** Envelope fields for frames made here. */
+  readonly envelope: () => FrameOptions;
+}
+
+/** Sends frames to one client. */
+export class Sink {
+  /** How its frames are encoded. */
+  readonly codec: Codec;
+  /** Whether frames due together may be joined. */
+  batch = false;
+  readonly #peer: Peer;
+  readonly #parts: SinkParts;
+  #replies: ReplyFrame[] = [];
+
+  /** Sends to `peer` as `codec` encodes. */
+  constructor(peer: Peer, codec: Codec, parts: SinkParts) {
+    this.#peer = peer;
+    this.codec = codec;
+    this.#parts = parts;
+  }
+
+  /** Bytes accepted but not yet handed to the network. */
+  get buffered(): number {
+    return this.#peer.bufferedAmount;
+  }
+
+  /** Whether the socket takes no more events now. */
+  get isFull(): boolean {
+    return this.#peer.bufferedAmount >= HIGH_WATER_BYTES;
+  }
+
+  /** Sends a reply, joined with others of the turn if allowed. */
+  reply(reply: ReplyFrame): void {
+    if (!this.batch) {
+      this.flush();
+      return this.#peer.send(this.codec.reply(reply));
+    }
+    this.#replies.push(reply);
+    if (this.#replies.length === 1) {
+      this.#parts.clock.soon(() => this.flush());
+    } else if (this.#replies.length === FRAME_EVENTS) this.flush();
+  }
+
+  /** Sends a frame, after the replies before it. */
+  send(frame: Frame): void {
+    if (this.#replies.length > 0) this.flush();
+    this.#peer.send(frame);
+  }
+
+  /** Sends events as one frame, after the replies before them. */
+  events(parts: readonly MarkedEntry[]): void {
+    const [first] = parts;
+    if (!first) return;
+    this.send(
+      parts.length === 1
+        ? this.codec.event(first.entry, first.marks)
+        : this.codec.batch(parts, this.#parts.envelope()),
+    );
+  }
+
+  /** Sends replies that were kept to be joined with others of the turn. */
+  flush(): void {
+    const replies = this.#replies;
+    if (replies.length === 0) return;
+    this.#replies = [];
+    this.#peer.send(
+      replies.length === 1
+        ? this.codec.reply(replies[0]!)
+        : this.codec.batch(replies, this.#parts.envelope()),
+    );
+  }
+
+  /** Forgets replies that were kept. */
+  clear(): void {
+    this.#replies = [];
+  }
+}
