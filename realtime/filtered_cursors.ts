@@ -6,18 +6,9 @@
  */
 import { passesFilters } from "../protocol/filters.ts";
 import type { Entry } from "../store/entry.ts";
+import type { FilteredCursor } from "./cursor.ts";
 import { FilterIndex } from "./filter_index.ts";
 import type { Filter } from "./filter_index.ts";
-import type { Cursor } from "./stream.ts";
-
-/** A subscriber to the events of a stream that match a filter. */
-export interface FilteredCursor extends Cursor {
-  /**
-   * Sends events that match, in order; those up to its position are known.
-   * Called only while it is not behind. Must not throw.
-   */
-  take(entries: readonly Entry[]): void;
-}
 
 /** What one pass over a stream has for each filtered subscriber. */
 export type Matches = Map<FilteredCursor, Entry[]>;

@@ -176,10 +176,13 @@ export class Outbox implements Paced, Progressing, Sender {
     if (selection) this.#parts.progress.add(this);
     else this.#share.delete(name);
     this.#subscriptions.set(name, subscription);
-    subscription.join();
     const { isBehind } = subscription;
-    this.advance(subscription);
-    if (isBehind && !subscription.behind) this.#report([subscription]);
+    // Until it has what the stream has, its position is its own.
+    subscription.behind = true;
+    subscription.join();
+    if (!this.#feed.fromRing(subscription)) this.#fallBehind(subscription);
+    else if (isBehind) this.#caughtUp(subscription);
+    else subscription.behind = false;
   }
 
   /**
@@ -205,7 +208,7 @@ export class Outbox implements Paced, Progressing, Sender {
    * Changes the filter of a subscription.
    *
    * @param filter its values are reserved already.
-   * @returns from where on it is in force.
+   * @returns from where on it is in force; the client is to be sent it.
    */
   select(subscription: Subscription, filter: Filter): StreamPosition {
     // What it is due by the filter before is sent by it, or found by the new.
@@ -213,6 +216,7 @@ export class Outbox implements Paced, Progressing, Sender {
     subscription.filter = filter;
     subscription.join();
     const { epoch, seq } = subscription;
+    subscription.told = seq;
     return { epoch, seq };
   }
 

@@ -11,8 +11,9 @@ import { channelNamed } from "../protocol/channels.ts";
 import { filterFields } from "../protocol/filters.ts";
 import { REPLAY } from "./codec.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import type { Cursor, FilteredCursor } from "./cursor.ts";
 import { FilteredCursors } from "./filtered_cursors.ts";
-import type { FilteredCursor, Matches } from "./filtered_cursors.ts";
+import type { Matches } from "./filtered_cursors.ts";
 
 /** Newest events a stream keeps in memory, in number. */
 export const RING_EVENTS = 1_024;
@@ -29,20 +30,6 @@ export const FRAME_EVENTS = 256;
 export const FRAME_LENGTH = 128 * 1024;
 /** Joined frames kept for other subscribers at the same position. */
 export const MAX_FRAMES = 16;
-
-/** A subscriber's position in a stream: all that a slow one costs. */
-export interface Cursor {
-  /** Number of the last event handed to the subscriber. */
-  seq: number;
-  /** The log that `seq` counts in. */
-  epoch: string;
-  /** Up to this number events are history to this subscriber. */
-  replayUntil: number;
-  /** Whether it takes events at its own pace instead of as they arrive. */
-  behind: boolean;
-  /** Takes what is due, as far as the socket lets it. Must not throw. */
-  advance(): void;
-}
 
 /** Several events as one frame, or one alone. */
 export interface JoinedFrame {

@@ -6,7 +6,7 @@
 import type { Entry } from "../store/entry.ts";
 import { REPLAY } from "./codec.ts";
 import type { Marks } from "./codec.ts";
-import type { FilteredCursor } from "./filtered_cursors.ts";
+import type { FilteredCursor } from "./cursor.ts";
 import { FilterIndex } from "./filter_index.ts";
 import type { Filter } from "./filter_index.ts";
 import type { Stream } from "./stream.ts";

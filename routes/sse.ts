@@ -53,7 +53,7 @@ const NAMES = `expected 1 to ${MAX_SUBSCRIPTIONS} names, separated by commas`;
 const Query = z.object({
   channels: z.string(NAMES).meta({
     description: "Names, separated by commas",
-    example: "blocks,transactions",
+    example: "transactions,logs",
   }),
   last: wholeNumber(0, MAX_HISTORY_LIMIT).optional().meta({
     description: "Begin with the last so many events of each",

@@ -7,6 +7,7 @@ import {
   MAX_CHANNELS_PER_COMMAND,
   MAX_HISTORY_LIMIT,
   MAX_TOKEN_LENGTH,
+  MAX_WATCH_ITEMS,
 } from "../protocol/commands.ts";
 import {
   decode,
@@ -16,11 +17,24 @@ import {
   MAX_ISSUES,
 } from "../protocol/decode.ts";
 import { SUBPROTOCOL, VERSION } from "../protocol/envelope.ts";
+import {
+  filterFields,
+  MAX_FILTER_CLAUSES,
+  MAX_FILTER_VALUES,
+  passesFilters,
+} from "../protocol/filters.ts";
 import { MESSAGES, typesOf } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
 import { GAP_REASONS, REPLIES } from "../protocol/replies.ts";
 import { MAX_DEPTH } from "../protocol/json_limits.ts";
+import {
+  MAX_ADDRESS_VALUES,
+  MAX_CONNECTION_VALUES,
+  MAX_FILTERED_SUBSCRIPTIONS,
+  MAX_INSTANCE_VALUES,
+} from "../realtime/filter_budget.ts";
+import { PROGRESS_MS } from "../realtime/progress.ts";
 import { MAX_ANSWER_BYTES } from "../realtime/history.ts";
 import { COMMIT_BYTES } from "../store/commit_size.ts";
 import { ID_MEMORY_MS } from "../store/id_memory.ts";
@@ -181,6 +195,28 @@ Deno.test("the table of verbs is the code's", () => {
   }
 });
 
+Deno.test("the table of filter fields is the code's", () => {
+  const rows = tableUnder("Filters").slice(1);
+  assert.deepEqual(
+    rows.map(([channel, fields]) => [
+      codesIn(channel)[0]!.split(":")[0],
+      codesIn(fields),
+    ]),
+    (Object.keys(CHANNELS) as (keyof typeof CHANNELS)[])
+      .map((kind) => [kind, [...filterFields(kind).keys()]])
+      .filter(([, fields]) => fields!.length > 0),
+  );
+});
+
+Deno.test("the messages that pass every filter are named", () => {
+  const text = DOCUMENT.split("pass every filter:")[1]!.split("\n\n")[0];
+  const all = Object.keys(CHANNELS).flatMap((kind) => {
+    const types = typesOf(kind as keyof typeof CHANNELS);
+    return kind === "metrics" ? [] : types.filter(passesFilters);
+  });
+  assert.deepEqual(codesIn(text).toSorted(), [...new Set(all)].toSorted());
+});
+
 Deno.test("the reasons of a gap are the code's", () => {
   const rows = tableUnder("Resume: what is promised").slice(1);
   assert.deepEqual(rows.map(([reason]) => codesIn(reason)[0]), GAP_REASONS);
@@ -198,6 +234,14 @@ Deno.test("every limit has the value that it has in the code", () => {
     MAX_TOKEN_LENGTH,
     MAX_CHANNELS_PER_COMMAND,
     MAX_SUBSCRIPTIONS,
+    MAX_FILTER_CLAUSES,
+    MAX_FILTER_VALUES,
+    MAX_WATCH_ITEMS,
+    MAX_FILTERED_SUBSCRIPTIONS,
+    MAX_CONNECTION_VALUES,
+    MAX_ADDRESS_VALUES,
+    MAX_INSTANCE_VALUES,
+    PROGRESS_MS,
     MAX_COMMANDS_IN_FLIGHT,
     MAX_PUBLISHES_IN_FLIGHT,
     CONNECTION_BURST,

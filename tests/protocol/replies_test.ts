@@ -174,6 +174,14 @@ Deno.test("whatever the server says is in the protocol, with and without batches
           ),
           "subscribed",
         ],
+        [
+          subscribe({ channel: "blocks", as: "mine", filter: { blockId: [] } }),
+          "subscribed",
+        ],
+        [
+          { type: "watch", payload: { as: "mine", add: ["b3"] } },
+          "watched",
+        ],
         [{ type: "request_metrics" }, "metrics_response"],
         [
           { type: "request_metrics", payload: { type: "uptime" } },
@@ -185,6 +193,7 @@ Deno.test("whatever the server says is in the protocol, with and without batches
         ],
         [{ type: "query", payload: { channel: "blocks" } }, "query_result"],
         [block(1), "published"],
+        [{ type: "ping" }, "pong"],
         [builders.buildMetricsUpdateMessage({}), "published"],
         [
           {

@@ -10,7 +10,7 @@ import {
   RING_LENGTH,
   Stream,
 } from "../../realtime/stream.ts";
-import type { Cursor } from "../../realtime/stream.ts";
+import type { Cursor } from "../../realtime/cursor.ts";
 import { REPLAY } from "../../realtime/codec.ts";
 import type { Codec, Frame } from "../../realtime/codec.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";

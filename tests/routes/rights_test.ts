@@ -239,6 +239,7 @@ async function withSocket(
 const VERBS: readonly (readonly [string, unknown, string?])[] = [
   ["subscribe", { channels: ["blocks"] }],
   ["unsubscribe", { channels: ["blocks"] }],
+  ["watch", { as: "mine", add: ["0xa"] }],
   ["refresh", { token: "a.b.c" }],
   ["request_metrics", {}],
   ["request_data", { key: "block:1" }],
