@@ -15,24 +15,20 @@ import {
   codeOf,
   connect,
   DAMAGED,
+  keeps,
   migrate,
   OPEN_DEADLINE_MS,
   UNPREPARED,
 } from "./postgres_connection.ts";
 import type { Sql } from "./postgres_connection.ts";
-import {
-  COUNTER_VALUE,
-  decodeKey,
-  decodeValue,
-  encodeKey,
-} from "./postgres_keys.ts";
-import type { ValueKind } from "./postgres_keys.ts";
+import { decodeKey, encodeKey } from "./postgres_keys.ts";
 import { arrayOf, bytea, bytesOf, hexOf } from "./postgres_params.ts";
+import { foundOf, rangeOf, stampOf, versionstampOf } from "./postgres_rows.ts";
+import type { Row } from "./postgres_rows.ts";
 import { CONFLICT, isSchemaName, NO_COUNTER } from "./postgres_schema.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Announcements,
-  Check,
   CommitResult,
   Found,
   Key,
@@ -55,17 +51,10 @@ const SWEEP_ROWS = 1_000;
 const WATCHED = "5 minutes";
 /** How often a watcher gives that sign, in milliseconds. */
 const WATCH_AGAIN_MS = 60_000;
+/** How long what is under way may take when the store is closed. */
+const CLOSE_MS = 1_000;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
-
-/** A row of the table. */
-interface Row {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-  readonly count: string | null;
-  readonly kind: number;
-  readonly stamp: string;
-}
 
 /** How {@link openPostgres} opens. */
 export interface PostgresOptions {
@@ -107,11 +96,17 @@ export async function openPostgres(
   const sql = connect(url, true);
   try {
     await within(clock, OPEN_DEADLINE_MS, WHAT, migrate(sql, schema));
+    const prepares = await keeps(sql, clock);
+    if (prepares) {
+      return new PostgresStore(url, sql, { schema, clock, prepares });
+    }
   } catch (error) {
     await sql.end({ timeout: 1 });
     throw error;
   }
-  return new PostgresStore(url, sql, schema, clock);
+  await sql.end({ timeout: 1 });
+  const plain = connect(url, false);
+  return new PostgresStore(url, plain, { schema, clock, prepares: false });
 }
 
 /** A {@link Store} in PostgreSQL, with what only a database can tell. */
@@ -127,8 +122,9 @@ export class PostgresStore implements Store {
   readonly #schema: string;
   readonly #clock: Pick<Clock, "after">;
   #sql: Sql;
-  #prepares = true;
+  #prepares: boolean;
   #isOpen = true;
+  readonly #calls = new Set<Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #listeners = new Set<(text: string | undefined) => void>();
   #listening: Promise<unknown> | undefined;
@@ -136,16 +132,16 @@ export class PostgresStore implements Store {
   #watchAgain: Disposable | undefined;
 
   /** Use {@link openPostgres}. */
-  constructor(
-    url: string,
-    sql: Sql,
-    schema: string,
-    clock: Pick<Clock, "after">,
-  ) {
+  constructor(url: string, sql: Sql, { schema, clock, prepares }: {
+    schema: string;
+    clock: Pick<Clock, "after">;
+    prepares: boolean;
+  }) {
     this.#url = url;
     this.#sql = sql;
     this.#schema = schema;
     this.#clock = clock;
+    this.#prepares = prepares;
     this.#sweepLater();
   }
 
@@ -284,7 +280,11 @@ export class PostgresStore implements Store {
     this.#watchAgain?.[Symbol.dispose]();
     this.#watchers.clear();
     this.#listeners.clear();
-    await this.#sql.end({ timeout: 1 });
+    // One that is just connecting would outlive the others.
+    const listening = this.#listening ?? Promise.resolve();
+    await within(this.#clock, CLOSE_MS, WHAT, listening).catch(() => {});
+    await this.#sql.end({ timeout: CLOSE_MS / 1_000 });
+    await Promise.allSettled(this.#calls);
   }
 
   /** Closes it. */
@@ -333,7 +333,9 @@ export class PostgresStore implements Store {
     const query = ask(this.#sql);
     try {
       const work = query as unknown as Promise<Rows>;
-      return await within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
+      const call = within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
+      this.#calls.add(call);
+      return await call.finally(() => this.#calls.delete(call));
     } catch (error) {
       // What still waits for a connection is not sent any more.
       if (error instanceof TimedOut) query.cancel();
@@ -352,7 +354,7 @@ export class PostgresStore implements Store {
     this.#sql = connect(this.#url, false);
     this.#listening = undefined;
     this.#listen();
-    void before.end({ timeout: CALL_DEADLINE_MS / 1_000 });
+    void before.end({ timeout: 0 });
   }
 
   /** Comes back by itself; what was missed meanwhile is asked for. */
@@ -418,33 +420,4 @@ export class PostgresStore implements Store {
       if (this.#isOpen) this.#sweepLater();
     });
   }
-}
-
-function rangeOf(selector: Selector): [start: Uint8Array, end: Uint8Array] {
-  const prefix = "prefix" in selector ? encodeKey(selector.prefix) : undefined;
-  const start = "start" in selector
-    ? encodeKey(selector.start)
-    : Uint8Array.of(...prefix!, 0);
-  const end = "end" in selector
-    ? encodeKey(selector.end)
-    : Uint8Array.of(...prefix!, 0xff);
-  return [start, end];
-}
-
-function foundOf<Value>(key: Key, row: Row | undefined): Found<Value> {
-  if (!row) return { key, value: null, versionstamp: null };
-  const value = row.kind === COUNTER_VALUE
-    ? BigInt(row.count!)
-    : decodeValue(row.value, row.kind as ValueKind);
-  const versionstamp = versionstampOf(row.stamp);
-  return { key, value: value as Value, versionstamp };
-}
-
-/** Stamps compare as text, as the seam wants it. */
-function versionstampOf(stamp: string): string {
-  return stamp.padStart(20, "0");
-}
-
-function stampOf({ versionstamp }: Check): bigint | null {
-  return versionstamp === null ? null : BigInt(versionstamp);
 }

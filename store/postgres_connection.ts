@@ -4,6 +4,8 @@
  * @module
  */
 import postgres from "postgres";
+import type { Clock } from "../platform/clock.ts";
+import { Deadline, TimedOut } from "../platform/deadline.ts";
 import { systemRandom } from "../platform/random.ts";
 import { MIGRATION_LOCK, migrationFor, MIGRATIONS } from "./postgres_schema.ts";
 
@@ -114,6 +116,38 @@ export async function migrate(sql: Sql, schema: string): Promise<void> {
         : `insert into ${schema}.version values (${MIGRATIONS.length})`,
     );
   });
+}
+
+/** Statements asked at once, and how often, to find a pooler. */
+const PROBES = { atOnce: 24, rounds: 4 };
+/** How long they may take, in milliseconds; a pooler may let them hang. */
+const PROBE_MS = 2_000;
+
+/**
+ * Whether a connection keeps what was prepared on it. Behind a pooler that
+ * hands out a connection for a transaction it does not, which shows as soon as
+ * several ask at once.
+ */
+export async function keeps(
+  sql: Sql,
+  clock: Pick<Clock, "after">,
+): Promise<boolean> {
+  using deadline = new Deadline(clock, PROBE_MS, "The store");
+  try {
+    for (let round = 0; round < PROBES.rounds; round++) {
+      const asked = Array.from(
+        { length: PROBES.atOnce },
+        (_, i) => sql`select ${i}::integer`,
+      );
+      await deadline.race(Promise.all(asked));
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof TimedOut || UNPREPARED.has(codeOf(error))) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** The code of an error of the database, if it is one. */

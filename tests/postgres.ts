@@ -17,7 +17,7 @@ const COPY = join(
 /** Folders in which Debian puts PostgreSQL. */
 const INSTALLED = "/usr/lib/postgresql";
 /** PostgreSQL does not run as root: then it runs as nobody. */
-const NOBODY = Deno.build.os !== "windows" && Deno.uid() === 0
+export const NOBODY = Deno.build.os !== "windows" && Deno.uid() === 0
   ? { uid: 65_534, gid: 65_534 }
   : {};
 /** Settings that every test server has. */
@@ -260,7 +260,8 @@ async function emptyFolder(): Promise<string> {
   return folder;
 }
 
-function freePort(): number {
+/** A port that nothing listens on. */
+export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
