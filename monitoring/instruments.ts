@@ -101,6 +101,14 @@ export const INSTRUMENTS = {
     type: "counter",
     help: "Frames received from clients.",
   },
+  kaldrix_wire_bytes_total: {
+    type: "counter",
+    help: "Bytes of the frames sent to clients, as they were sent.",
+  },
+  kaldrix_text_bytes_total: {
+    type: "counter",
+    help: "Bytes of the same frames as text, before compression.",
+  },
   kaldrix_refusals_total: {
     type: "counter",
     help: "What was refused, by code.",

@@ -18,6 +18,7 @@ import type {
   Reading,
 } from "./instruments.ts";
 import type { DeliveryTime, MetricsReport } from "./report.ts";
+import { Traffic } from "./traffic.ts";
 
 /** Counts of the guards. */
 export interface GuardCounts {
@@ -72,6 +73,7 @@ export class Metrics {
   readonly #heard = new Tally<LinkName>();
   readonly #incomplete = new Tally<LinkName>();
   readonly #linkFailures = new Tally<LinkName>();
+  readonly #traffic = new Traffic();
   #received = 0;
   #failedConnections = 0;
   #conflicts = 0;
@@ -110,6 +112,7 @@ export class Metrics {
       }
       this.#broadcasts.add(this.#options.clock.monotonic(), events.length);
     },
+    sent: (frame) => this.#traffic.add(frame),
     repaired: (channel, events) => {
       this.#repairedByKind.add(kindOf(channel), events);
     },
@@ -210,6 +213,8 @@ export class Metrics {
       one("kaldrix_connections_failed_total", this.#failedConnections),
       this.#connectSpread.reading("kaldrix_connect_seconds"),
       one("kaldrix_frames_received_total", this.#received),
+      one("kaldrix_wire_bytes_total", this.#traffic.wireBytes),
+      one("kaldrix_text_bytes_total", this.#traffic.textBytes),
       ...this.#refusals.readings("kaldrix_refusals_total", "code"),
       ...guardReadings(guards?.()),
       ...this.#eventsByKind.readings("kaldrix_events_total", "channel"),
@@ -257,6 +262,10 @@ export class Metrics {
       resourceUsage: {
         memoryUsage: memoryUsage(),
         networkConnections: sessions.size,
+      },
+      traffic: {
+        wireBytes: this.#traffic.wireBytes,
+        textBytes: this.#traffic.textBytes,
       },
       log: {
         commits: this.#commitSpread.count,

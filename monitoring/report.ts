@@ -53,6 +53,13 @@ export interface MetricsReport {
     memoryUsage: number;
     networkConnections: number;
   };
+  /** Frames sent to clients so far. */
+  traffic: {
+    /** Their bytes, as they were sent. */
+    wireBytes: number;
+    /** Their bytes as text, before compression. */
+    textBytes: number;
+  };
   /** The log, as this instance uses it. */
   log: {
     commits: number;

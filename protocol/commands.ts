@@ -83,6 +83,11 @@ export const COMMANDS = {
     client: z.string().max(128).optional(),
     /** Whether frames due together may come as one `BATCH_UPDATE`. */
     batch: z.boolean().optional(),
+    /**
+     * Whether frames may come as raw DEFLATE of their text: with the preset
+     * dictionary that `connected` names, or without one.
+     */
+    compress: z.enum(["deflate", "deflate-plain"]).optional(),
   }),
   subscribe: z.strictObject({
     channels: z.array(z.union([channelName, Subscription]))

@@ -71,6 +71,12 @@ export const REPLIES = {
     }),
     /** Changes when any schema of the protocol does. */
     schema: z.string(),
+    /** How binary frames are compressed; absent when none come. */
+    compress: z.strictObject({
+      algorithm: z.literal("deflate-raw"),
+      /** Names the dictionary at `/dictionary/<hash>`; `null`: there is none. */
+      dictionary: z.string().nullable(),
+    }).optional(),
   }),
   subscribed: z.strictObject({
     channels: z.array(z.strictObject({

@@ -54,6 +54,11 @@ export interface Codec {
    * @param envelope of the frame that holds them.
    */
   batch(parts: readonly Part[], envelope: FrameOptions): Frame;
+  /**
+   * Encodes frames that one client alone receives, where this codec's cost is
+   * worth it for several only; absent when it is this codec.
+   */
+  readonly unshared?: Codec;
   /** Encodes one reply as a frame. */
   reply(reply: ReplyFrame): Frame;
   /**

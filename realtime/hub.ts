@@ -116,6 +116,7 @@ export class Hub implements Disposable {
       envelope,
       readOldest: (channel) => reader.oldest(channel),
       readPage: (channel, after, upTo) => reader.page(channel, after, upTo),
+      sent: observer.sent?.bind(observer),
     };
     log.onCommit((events) => this.#committed(events));
     for (const link of this.#links) {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Entry } from "../store/entry.ts";
+import type { Frame } from "./codec.ts";
 
 /** Called with what happens in the hub, for measurements. */
 export interface HubObserver {
@@ -22,6 +23,8 @@ export interface HubObserver {
     subscribers: number,
     newest: Entry,
   ): void;
+  /** A frame was sent to a client. */
+  sent?(frame: Frame): void;
   /** Events were published by this instance. */
   accepted?(events: readonly { readonly channel: string }[]): void;
   /** Events were read from the log because a link lost or delayed them. */

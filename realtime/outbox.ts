@@ -7,7 +7,7 @@ import type { ReplyFrame } from "../protocol/encode.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Entry } from "../store/entry.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, Frame } from "./codec.ts";
 import { FilterShare } from "./filter_budget.ts";
 import type { Filter } from "./filter_index.ts";
 import type { FilterBudget } from "./filter_budget.ts";
@@ -45,6 +45,8 @@ export interface OutboxParts extends FeedParts {
   progress: Progress;
   /** Bounds what filters hold. */
   filters: FilterBudget;
+  /** Called with every frame sent. */
+  sent?: ((frame: Frame) => void) | undefined;
 }
 
 /** The connection that an outbox belongs to. */
@@ -99,6 +101,14 @@ export class Outbox implements Paced, Progressing, Sender {
     this.#parts = parts;
     this.#owner = owner;
     this.#share = new FilterShare(parts.filters, owner.address);
+  }
+
+  /** How frames are encoded. */
+  get codec(): Codec {
+    return this.#sink.codec;
+  }
+  set codec(codec: Codec) {
+    this.#sink.codec = codec;
   }
 
   /** Whether frames due together may be joined. */

@@ -14,7 +14,9 @@ import type { Principal } from "../security/principal.ts";
 import { requireRight, VERB_RIGHTS } from "../security/rights.ts";
 import { requireChannel } from "./channel.ts";
 import type { Codec } from "./codec.ts";
+import type { Compression, CompressionName } from "./compression.ts";
 import { CommandQueue, MAX_COMMANDS_IN_FLIGHT } from "./command_queue.ts";
+import { JSON_CODEC } from "./json_codec.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./sink.ts";
 import type { Connection } from "./sessions.ts";
@@ -57,6 +59,8 @@ export interface SessionParts extends VerbParts {
   failed?: () => void;
   /** Called for every command and publish, with the session's name. */
   commanded?: ((session: string, type: string) => void) | undefined;
+  /** Loads a compression that a client asked for; none when absent. */
+  compression?: ((name: CompressionName) => Promise<Compression>) | undefined;
 }
 
 /** Admits the frames of one connection and authenticates its tokens. */
@@ -287,7 +291,7 @@ export class Session implements Connection {
   }
 
   async #connect(
-    { auth, client, batch }: CommandPayload<"connect">,
+    { auth, client, batch, compress }: CommandPayload<"connect">,
     ref: string | undefined,
   ): Promise<void> {
     if (auth) {
@@ -296,10 +300,21 @@ export class Session implements Connection {
       this.#become(principal);
     }
     this.#requireIdentity();
+    const compression = compress && await this.#compressed(compress);
+    if (this.#state === "closed") return;
     this.#client = client;
     this.#outbox.batch = batch ?? false;
-    this.#welcome(ref);
+    this.#outbox.codec = compression?.codec ?? this.#codec;
+    this.#welcome(ref, compression);
     this.#leaveForbidden();
+  }
+
+  /** What is compressed is JSON: a client of another codec gets it as it is. */
+  async #compressed(
+    name: CompressionName,
+  ): Promise<Compression | undefined> {
+    if (this.#codec !== JSON_CODEC) return undefined;
+    return await this.#parts.compression?.(name);
   }
 
   /**
@@ -355,7 +370,7 @@ export class Session implements Connection {
     this.#token.watch(principal.expiresAt);
   }
 
-  #welcome(ref: string | undefined): void {
+  #welcome(ref: string | undefined, compression?: Compression): void {
     this.#state = "connected";
     this.#authDeadline?.[Symbol.dispose]();
     const serverTime = instantText(this.#parts.clock.now());
@@ -370,6 +385,7 @@ export class Session implements Connection {
         maxCommandsInFlight: MAX_COMMANDS_IN_FLIGHT,
       },
       schema: this.#parts.schema,
+      ...(compression ? { compress: compression.terms } : {}),
     }, ref);
   }
 

@@ -26,12 +26,14 @@ export interface SinkParts {
   readonly clock: Clock;
   /** Envelope fields for frames made here. */
   readonly envelope: () => FrameOptions;
+  /** Called with every frame sent. */
+  readonly sent?: ((frame: Frame) => void) | undefined;
 }
 
 /** Sends frames to one client. */
 export class Sink {
   /** How its frames are encoded. */
-  readonly codec: Codec;
+  codec: Codec;
   /** Whether frames due together may be joined. */
   batch = false;
   readonly #peer: Peer;
@@ -59,7 +61,7 @@ export class Sink {
   reply(reply: ReplyFrame): void {
     if (!this.batch) {
       this.flush();
-      return this.#peer.send(this.codec.reply(reply));
+      return this.#put(this.codec.reply(reply));
     }
     this.#replies.push(reply);
     if (this.#replies.length === 1) {
@@ -70,17 +72,18 @@ export class Sink {
   /** Sends a frame, after the replies before it. */
   send(frame: Frame): void {
     if (this.#replies.length > 0) this.flush();
-    this.#peer.send(frame);
+    this.#put(frame);
   }
 
-  /** Sends events as one frame, after the replies before them. */
+  /** Sends events for this client alone as one frame, after the replies before. */
   events(parts: readonly MarkedEntry[]): void {
     const [first] = parts;
     if (!first) return;
+    const { unshared: codec = this.codec } = this.codec;
     this.send(
       parts.length === 1
-        ? this.codec.event(first.entry, first.marks)
-        : this.codec.batch(parts, this.#parts.envelope()),
+        ? codec.event(first.entry, first.marks)
+        : codec.batch(parts, this.#parts.envelope()),
     );
   }
 
@@ -89,7 +92,7 @@ export class Sink {
     const replies = this.#replies;
     if (replies.length === 0) return;
     this.#replies = [];
-    this.#peer.send(
+    this.#put(
       replies.length === 1
         ? this.codec.reply(replies[0]!)
         : this.codec.batch(replies, this.#parts.envelope()),
@@ -99,5 +102,10 @@ export class Sink {
   /** Forgets replies that were kept. */
   clear(): void {
     this.#replies = [];
+  }
+
+  #put(frame: Frame): void {
+    this.#peer.send(frame);
+    this.#parts.sent?.(frame);
   }
 }

@@ -49,6 +49,8 @@ interface Shared extends JoinedFrame {
   readonly last: number;
   /** Whether it is history to them. */
   readonly replay: boolean;
+  /** Whether it is encoded for several subscribers. */
+  readonly isShared: boolean;
 }
 
 /** One pass over the subscribers, possibly in several turns. */
@@ -278,11 +280,14 @@ export class Stream {
   frameAfter(codec: Codec, seq: number, replayUntil: number): JoinedFrame {
     const replay = seq < replayUntil;
     const last = replay ? Math.min(replayUntil, this.#seq) : this.#seq;
-    const known = this.#frames.findLast((shared) =>
+    const known = this.#frames.findLastIndex((shared) =>
       shared.after === seq && shared.codec === codec &&
       shared.last === last && shared.replay === replay
     );
-    if (known) return known;
+    if (this.#frames[known]?.isShared) return this.#frames[known];
+    // Only a second subscriber shows that a frame of history is shared.
+    const isFirst = replay && known < 0 && codec.unshared !== undefined;
+    const encoder = isFirst ? codec.unshared : codec;
     const marks = replay ? REPLAY : undefined;
     const parts: MarkedEntry[] = [];
     let length = 0;
@@ -293,9 +298,18 @@ export class Stream {
       length += entry.json.length;
     }
     const frame = parts.length === 1
-      ? codec.event(parts[0]!.entry, marks)
-      : codec.batch(parts, this.#envelope());
-    const shared = { frame, codec, seq: at, after: seq, last, replay };
+      ? encoder.event(parts[0]!.entry, marks)
+      : encoder.batch(parts, this.#envelope());
+    const shared: Shared = {
+      frame,
+      codec,
+      seq: at,
+      after: seq,
+      last,
+      replay,
+      isShared: !isFirst,
+    };
+    if (known >= 0) this.#frames.splice(known, 1);
     this.#frames.push(shared);
     if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
     return shared;

@@ -16,6 +16,8 @@ import { alertRoutes } from "./alerts.ts";
 import type { AlertParts } from "./alerts.ts";
 import { channelRoutes } from "./channels.ts";
 import type { ChannelParts } from "./channels.ts";
+import { dictionaryRoutes } from "./dictionary.ts";
+import type { DictionaryParts } from "./dictionary.ts";
 import { documentRoutes } from "./documents.ts";
 import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
@@ -73,6 +75,7 @@ export type AppParts =
   & MetricsParts
   & AlertParts
   & HealthParts
+  & DictionaryParts
   & PageParts;
 
 /** The routes put together. */
@@ -99,6 +102,7 @@ export function createApp(parts: AppParts): App {
     ...healthRoutes(parts),
     ...adminRoutes(parts),
     ...alertRoutes(parts),
+    ...dictionaryRoutes(parts),
     ...documentRoutes(() => endpoints()),
     ...pageRoutes(parts),
   ];

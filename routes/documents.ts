@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { Endpoint } from "../describe/openapi.ts";
+import { once } from "../platform/once.ts";
 import { assetOf, send } from "./files.ts";
 import type { Asset } from "./files.ts";
 import { route } from "./route.ts";
@@ -81,10 +82,4 @@ async function json(text: string): Promise<Asset> {
 /** The host as it was asked for; `requireAddress` admits nothing that JSON would escape. */
 function hostOf(url: string): string {
   return new URL(url).host.slice(0, MAX_HOST_LENGTH);
-}
-
-/** Makes a value on the first call, and remembers it. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => made ??= make();
 }

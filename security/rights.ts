@@ -52,6 +52,8 @@ export const RIGHTS = {
   greet: { role: "anonymous", isOpen: true },
   /** To renew the token, and to get one's own `TEST` back. */
   converse: { role: "anonymous" },
+  /** The dictionary of compressed frames: made of examples, the same for all. */
+  dictionary: { role: "anonymous", isOpen: true, inDrain: true },
   /** The OpenAPI and AsyncAPI documents. */
   document: { role: "anonymous", inDrain: true },
   /** To subscribe. Without a token: public channels. */

@@ -7,6 +7,7 @@ import type { Hono } from "hono";
 import type { Logger } from "../platform/logger.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { idSource } from "../protocol/envelope.ts";
+import { once } from "../platform/once.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ChainIngest } from "../chain/ingest.ts";
@@ -321,6 +322,17 @@ export function createService(options: ServiceOptions): Service {
     rules: alertRules,
   });
   const measure = measurer({ clock, metrics, instances, securityLog });
+  const dictionary = once(async () => {
+    const { dictionary } = await import("../describe/dictionary.ts");
+    return await dictionary();
+  });
+  const compressions = once(async () => {
+    const [{ compressions }, known] = await Promise.all([
+      import("../realtime/compression.ts"),
+      dictionary(),
+    ]);
+    return compressions(known);
+  });
   const session: SessionParts = {
     hub,
     history,
@@ -335,6 +347,7 @@ export function createService(options: ServiceOptions): Service {
     received: () => metrics.received(),
     opened: (ms) => metrics.connected(ms),
     failed: () => metrics.connectionFailed(),
+    compression: async (name) => (await compressions())[name],
     commanded: logger.verbose && ((session, type) => {
       logger.verbose?.("command", { session, type });
     }),
@@ -368,6 +381,7 @@ export function createService(options: ServiceOptions): Service {
     rules: alertRules,
     logger,
     maxMessageBytes,
+    dictionary,
     assets: options.assets,
   });
 

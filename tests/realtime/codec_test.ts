@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { decode, encode } from "@msgpack/msgpack";
+import { dictionary } from "../../describe/dictionary.ts";
 import { SUBPROTOCOL } from "../../protocol/envelope.ts";
 import type { Frame } from "../../realtime/codec.ts";
+import { compressions } from "../../realtime/compression.ts";
+import type { CompressionName } from "../../realtime/compression.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { SseCodec } from "../../realtime/sse_codec.ts";
 import { SseCursor } from "../../realtime/sse_cursor.ts";
@@ -13,6 +16,7 @@ import type {
 } from "../contracts/codec_contract.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { MSGPACK_CODEC, MSGPACK_SUBPROTOCOL } from "../fakes/msgpack_codec.ts";
+import { inflated } from "../inflate.ts";
 
 function unbatched(frame: Received): Received[] {
   return frame.type === "BATCH_UPDATE" ? frame.payload.updates : [frame];
@@ -55,6 +59,7 @@ class Inbox {
 function onSocket(
   subprotocol: string,
   { read, write }: Required<Pick<CodecBench, "read" | "write">>,
+  compress?: CompressionName,
 ): CodecBench["connect"] {
   return async (url, channel, after): Promise<LiveClient> => {
     const inbox = new Inbox(read);
@@ -69,7 +74,12 @@ function onSocket(
     await new Promise((resolve) => socket.onopen = resolve);
     assert.equal(socket.protocol, subprotocol);
     const send = (frame: Frame) => socket.send(frame);
-    send(write({ type: "connect", payload: { batch: true } }));
+    send(
+      write({
+        type: "connect",
+        payload: { batch: true, ...(compress ? { compress } : {}) },
+      }),
+    );
     const channels = [{ channel, after }];
     send(write({ type: "subscribe", payload: { channels } }));
     return {
@@ -104,6 +114,23 @@ testCodec("a MessagePack codec", {
   open: () => MSGPACK_CODEC,
   connect: onSocket(MSGPACK_SUBPROTOCOL, msgpack),
 });
+
+const known = await dictionary();
+const COMPRESSIONS = compressions(known);
+
+for (const name of ["deflate", "deflate-plain"] as const) {
+  const { codec, terms } = COMPRESSIONS[name];
+  const bytes = terms.dictionary === null ? undefined : known.bytes;
+  const deflated = {
+    ...json,
+    read: (frame: Frame) => json.read(inflated(frame, bytes)),
+  };
+  testCodec(`the codec "${name}"`, {
+    ...deflated,
+    open: () => codec,
+    connect: onSocket(SUBPROTOCOL, deflated, name),
+  });
+}
 
 function eventsIn(text: string): Received[] {
   const field = "data: ";
