@@ -239,7 +239,13 @@ async function withSocket(
 }
 
 const VERBS: readonly (readonly [string, unknown, string?])[] = [
-  ["subscribe", { channels: ["blocks"] }],
+  ["subscribe", {
+    channels: ["blocks", {
+      channel: "transactions",
+      as: "mine",
+      filter: { address: [] },
+    }],
+  }],
   ["unsubscribe", { channels: ["blocks"] }],
   ["watch", { as: "mine", add: ["0xa"] }],
   ["refresh", { token: "a.b.c" }],
