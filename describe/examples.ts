@@ -198,6 +198,7 @@ export const REPLY_EXAMPLES: {
   unsubscribed: { channels: ["transactions"] },
   watched: {
     as: "mine",
+    field: "address",
     from: { epoch: EPOCH, seq: 905 },
     added: ["0x789"],
     removed: ["0x456"],

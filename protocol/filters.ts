@@ -21,7 +21,7 @@ export const FilterValue = z.string().min(1).max(MAX_TAG_LENGTH);
 export const FilterClause = z.record(
   z.string().min(1).max(64),
   z.union([FilterValue, z.array(FilterValue).max(MAX_FILTER_VALUES)]),
-);
+).refine((clause) => !("any" in clause), "any stands alone, above clauses");
 
 /** One clause, or several of which one has to match. */
 export const Filter = z.union([
@@ -137,10 +137,7 @@ export function sizeOf(clauses: readonly Clause[]): number {
 type RawClause = z.infer<typeof FilterClause>;
 
 function clausesIn(filter: Filter): readonly RawClause[] {
-  const { any } = filter as { any?: unknown };
-  return Array.isArray(any) && any.every((it) => typeof it === "object")
-    ? any as RawClause[]
-    : [filter as RawClause];
+  return "any" in filter ? filter.any as RawClause[] : [filter];
 }
 
 function listed(fields: ReadonlyMap<string, TagKind>): string {

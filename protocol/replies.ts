@@ -105,6 +105,8 @@ export const REPLIES = {
   watched: z.strictObject({
     /** The subscription, as the command named it. */
     as: z.string(),
+    /** The field whose values were edited. */
+    field: z.string(),
     /** What was added counts for events after this position. */
     from: z.strictObject({ epoch: z.string(), seq }),
     /** Items that count now and did not before, as they are compared. */

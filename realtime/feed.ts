@@ -51,32 +51,12 @@ export class Feed {
   }
 
   /**
-   * Sends what the ring holds, as far as the socket takes it.
+   * Sends a filtered subscription what the ring holds for it, as far as the
+   * socket takes it.
    *
-   * @returns whether the client has everything the stream has.
+   * @returns whether the client has everything the stream has for it.
    */
   fromRing(to: Subscription): boolean {
-    if (to.filter) return this.#selectFromRing(to);
-    const { stream } = to;
-    const sink = this.#sink;
-    const { codec } = sink;
-    while (to.epoch === stream.epoch && to.seq < stream.seq) {
-      if (to.seq + 1 < stream.first) return false;
-      if (sink.isFull) return false;
-      if (sink.batch) {
-        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
-        sink.send(joined.frame);
-        to.seq = joined.seq;
-      } else {
-        const seq = ++to.seq;
-        sink.send(codec.event(stream.entryAt(seq), to.mark(seq)));
-      }
-    }
-    return to.epoch === stream.epoch;
-  }
-
-  /** @returns as {@link fromRing}, for a filtered subscription. */
-  #selectFromRing(to: Subscription): boolean {
     const { stream } = to;
     stream.settle(to);
     while (to.epoch === stream.epoch && to.seq < stream.seq) {
@@ -208,7 +188,8 @@ export class Feed {
     to: number,
     reason: GapReason,
   ): void {
-    const { stream: { channel, epoch }, as } = subscription;
+    const { stream: { channel, epoch }, selected } = subscription;
+    const as = selected?.as;
     this.#sink.flush();
     this.#sink.send(this.#sink.codec.reply({
       type: "gap",
@@ -222,6 +203,7 @@ export class Feed {
       },
       ...this.#parts.envelope(),
     }));
-    subscription.seq = subscription.told = to;
+    subscription.seq = to;
+    subscription.tell();
   }
 }

@@ -26,11 +26,14 @@ function textOf(part: Part): string {
 /** The event's text; marks are written in front of its other fields. */
 function marked({ json }: Entry, marks?: Marks): string {
   if (marks === undefined) return json;
-  const { replay, prev, sub } = marks;
+  return headOf(marks) + json.slice(1);
+}
+
+function headOf({ replay, prev, sub }: Marks): string {
   let head = "{";
   if (prev !== undefined) head += `"prev":${prev},`;
   // A name is made of characters that need no escaping.
   if (sub !== undefined) head += `"sub":"${sub}",`;
   if (replay) head += '"replay":true,';
-  return head + json.slice(1);
+  return head;
 }

@@ -68,8 +68,7 @@ export interface OutboxOwner {
  * socket takes them, from the stream's ring or, further back, from the log. A
  * slow client costs a number for each channel, not a queue.
  */
-export class Outbox implements Paced, Progressing, Sender {
-  readonly #sink: Sink;
+export class Outbox extends Sink implements Paced, Progressing, Sender {
   readonly #feed: Feed;
   readonly #parts: OutboxParts;
   readonly #owner: OutboxOwner;
@@ -96,27 +95,11 @@ export class Outbox implements Paced, Progressing, Sender {
     parts: OutboxParts,
     owner: OutboxOwner,
   ) {
-    this.#sink = new Sink(peer, codec, parts);
-    this.#feed = new Feed(this.#sink, parts, (it) => this.#isCurrent(it));
+    super(peer, codec, parts);
+    this.#feed = new Feed(this, parts, (it) => this.#isCurrent(it));
     this.#parts = parts;
     this.#owner = owner;
     this.#share = new FilterShare(parts.filters, owner.address);
-  }
-
-  /** How frames are encoded. */
-  get codec(): Codec {
-    return this.#sink.codec;
-  }
-  set codec(codec: Codec) {
-    this.#sink.codec = codec;
-  }
-
-  /** Whether frames due together may be joined. */
-  get batch(): boolean {
-    return this.#sink.batch;
-  }
-  set batch(batch: boolean) {
-    this.#sink.batch = batch;
   }
 
   /** How many subscriptions the client has. */
@@ -152,7 +135,7 @@ export class Outbox implements Paced, Progressing, Sender {
   positionOf(name: string): StreamPosition | undefined {
     const subscription = this.#subscriptions.get(name);
     if (!subscription) return undefined;
-    if (subscription.filter) subscription.stream.settle(subscription);
+    if (subscription.selected) subscription.stream.settle(subscription);
     return { epoch: subscription.epoch, seq: subscription.seq };
   }
 
@@ -160,9 +143,9 @@ export class Outbox implements Paced, Progressing, Sender {
   *positions(): IterableIterator<
     { channel: string; seq: number; lag: number }
   > {
-    for (const { stream, seq, filter, behind } of this) {
+    for (const { stream, seq, selected, behind } of this) {
       const { channel } = stream;
-      const at = filter && !behind ? Math.max(seq, stream.flushed) : seq;
+      const at = selected && !behind ? Math.max(seq, stream.flushed) : seq;
       yield { channel, seq: at, lag: stream.seq - at };
     }
   }
@@ -190,7 +173,7 @@ export class Outbox implements Paced, Progressing, Sender {
     // Until it has what the stream has, its position is its own.
     subscription.behind = true;
     subscription.join();
-    if (!this.#feed.fromRing(subscription)) this.#fallBehind(subscription);
+    if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
     else if (isBehind) this.#caughtUp(subscription);
     else subscription.behind = false;
   }
@@ -223,10 +206,10 @@ export class Outbox implements Paced, Progressing, Sender {
   select(subscription: Subscription, filter: Filter): StreamPosition {
     // What it is due by the filter before is sent by it, or found by the new.
     if (!subscription.behind) this.advance(subscription);
-    subscription.filter = filter;
+    subscription.selected!.filter = filter;
     subscription.join();
+    subscription.tell();
     const { epoch, seq } = subscription;
-    subscription.told = seq;
     return { epoch, seq };
   }
 
@@ -261,28 +244,24 @@ export class Outbox implements Paced, Progressing, Sender {
     this.#parts.progress.delete(this);
     for (const name of this.#subscriptions.keys()) this.#remove(name);
     this.#share.clear();
-    this.#sink.clear();
+    this.clear();
   }
 
   /** Sends a reply, joined with others of the turn if allowed. */
-  reply(reply: ReplyFrame): void {
+  override reply(reply: ReplyFrame): void {
     if (!this.#open) return;
-    if (this.#sink.buffered > MAX_REPLY_BACKLOG_BYTES) return this.#stall();
-    this.#sink.reply(reply);
-  }
-
-  /** Sends replies that were kept to be joined with others of the turn. */
-  flush(): void {
-    this.#sink.flush();
+    if (this.buffered > MAX_REPLY_BACKLOG_BYTES) return this.#stall();
+    super.reply(reply);
   }
 
   /** Sends the positions of filtered subscriptions that had no event lately. */
   progress(): void {
     const quiet = [];
     for (const subscription of this) {
-      const { told, toldBefore, filter } = subscription;
-      if (filter && told === toldBefore) quiet.push(subscription);
-      subscription.toldBefore = told;
+      const { selected } = subscription;
+      if (!selected) continue;
+      if (selected.told === selected.toldBefore) quiet.push(subscription);
+      selected.toldBefore = selected.told;
     }
     this.#reportMoved(quiet);
   }
@@ -294,21 +273,23 @@ export class Outbox implements Paced, Progressing, Sender {
 
   #reportMoved(subscriptions: readonly Subscription[]): void {
     const moved = subscriptions.filter((subscription) => {
-      if (!subscription.filter) return false;
-      subscription.stream.settle(subscription);
-      return subscription.seq > subscription.told;
+      const { selected, stream } = subscription;
+      if (!selected) return false;
+      stream.settle(subscription);
+      return subscription.seq > selected.told;
     });
     this.#report(moved);
   }
 
   #report(subscriptions: readonly Subscription[]): void {
-    if (this.#sink.isFull) return;
+    if (this.isFull) return;
     const positions: Position[] = [];
     for (const subscription of subscriptions) {
-      if (!subscription.filter) continue;
-      const { stream, as, epoch, seq } = subscription;
+      const { stream, selected, epoch, seq } = subscription;
+      if (!selected) continue;
+      const { as } = selected;
       const block = stream.completeBlock;
-      subscription.told = subscription.toldBefore = seq;
+      selected.told = selected.toldBefore = seq;
       positions.push({
         channel: stream.channel,
         ...(as === undefined ? {} : { as }),
@@ -327,7 +308,7 @@ export class Outbox implements Paced, Progressing, Sender {
   /** Sends what `subscription` is due; called for its stream. */
   advance(subscription: Subscription): void {
     if (!this.#open || subscription.behind) return;
-    if (!this.#feed.fromRing(subscription)) this.#fallBehind(subscription);
+    if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
   }
 
   /** Sends events that a filtered subscription is due; called for its stream. */
@@ -346,7 +327,7 @@ export class Outbox implements Paced, Progressing, Sender {
   tick(): boolean {
     if (!this.#open || this.#behind.size === 0) return false;
     const now = this.#parts.clock.monotonic();
-    const { buffered } = this.#sink;
+    const { buffered } = this;
     const takes = buffered <= HIGH_WATER_BYTES / 2;
     if (takes || buffered < this.#buffered) this.#progressAt = now;
     this.#buffered = buffered;
@@ -367,11 +348,32 @@ export class Outbox implements Paced, Progressing, Sender {
     subscription.behind = true;
     if (this.#behind.size === 0) {
       this.#progressAt = this.#parts.clock.monotonic();
-      this.#buffered = this.#sink.buffered;
+      this.#buffered = this.buffered;
     }
     this.#behind.add(subscription);
     this.#parts.pace.add(this);
     this.#catchUp();
+  }
+
+  /** @returns whether the client has everything the stream has for it. */
+  #sendFromRing(to: Subscription): boolean {
+    if (to.selected) return this.#feed.fromRing(to);
+    const { stream } = to;
+    const { codec } = this;
+    while (to.epoch === stream.epoch && to.seq < stream.seq) {
+      if (to.seq + 1 < stream.first) return false;
+      if (this.isFull) return false;
+      if (this.waits) this.flush();
+      if (this.batch) {
+        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
+        this.put(joined.frame);
+        to.seq = joined.seq;
+      } else {
+        const seq = ++to.seq;
+        this.put(codec.event(stream.entryAt(seq), to.mark(seq)));
+      }
+    }
+    return to.epoch === stream.epoch;
   }
 
   /** Serves subscriptions that are behind, one step each in turn. */
@@ -379,16 +381,16 @@ export class Outbox implements Paced, Progressing, Sender {
     if (this.#catchingUp) return;
     this.#catchingUp = true;
     try {
-      while (this.#open && !this.#sink.isFull) {
+      while (this.#open && !this.isFull) {
         const [subscription] = this.#behind;
         if (!subscription) break;
         this.#behind.delete(subscription);
-        if (this.#feed.fromRing(subscription)) {
+        if (this.#sendFromRing(subscription)) {
           this.#caughtUp(subscription);
           continue;
         }
         this.#behind.add(subscription);
-        if (this.#sink.isFull || this.#mustWait(subscription)) break;
+        if (this.isFull || this.#mustWait(subscription)) break;
         await this.#feed.fromLog(subscription);
       }
     } catch {
@@ -411,8 +413,8 @@ export class Outbox implements Paced, Progressing, Sender {
   }
 
   /** Charges the client for pages of which it may be sent nothing. */
-  #mustWait({ filter }: Subscription): boolean {
-    const ms = filter ? this.#owner.charge() : 0;
+  #mustWait({ selected }: Subscription): boolean {
+    const ms = selected ? this.#owner.charge() : 0;
     if (ms > 0) this.#retryAt = this.#parts.clock.monotonic() + ms;
     return ms > 0;
   }

@@ -61,7 +61,7 @@ export class Sink {
   reply(reply: ReplyFrame): void {
     if (!this.batch) {
       this.flush();
-      return this.#put(this.codec.reply(reply));
+      return this.put(this.codec.reply(reply));
     }
     this.#replies.push(reply);
     if (this.#replies.length === 1) {
@@ -69,10 +69,15 @@ export class Sink {
     } else if (this.#replies.length === FRAME_EVENTS) this.flush();
   }
 
+  /** Whether replies wait to be joined with others of the turn. */
+  get waits(): boolean {
+    return this.#replies.length > 0;
+  }
+
   /** Sends a frame, after the replies before it. */
   send(frame: Frame): void {
-    if (this.#replies.length > 0) this.flush();
-    this.#put(frame);
+    if (this.waits) this.flush();
+    this.put(frame);
   }
 
   /** Sends events for this client alone as one frame, after the replies before. */
@@ -92,7 +97,7 @@ export class Sink {
     const replies = this.#replies;
     if (replies.length === 0) return;
     this.#replies = [];
-    this.#put(
+    this.put(
       replies.length === 1
         ? this.codec.reply(replies[0]!)
         : this.codec.batch(replies, this.#parts.envelope()),
@@ -104,7 +109,8 @@ export class Sink {
     this.#replies = [];
   }
 
-  #put(frame: Frame): void {
+  /** Sends a frame; nothing may {@link waits}. */
+  put(frame: Frame): void {
     this.#peer.send(frame);
     this.#parts.sent?.(frame);
   }

@@ -35,14 +35,19 @@ export interface Sender {
   take(subscription: Subscription, entries: readonly Entry[]): void;
 }
 
+/** What only a filtered subscription has. */
+export interface Selected extends Selection {
+  filter: Filter;
+  /** The position that the client knows of, from the last frame that had one. */
+  told: number;
+  /** {@link told} when progress was last looked at. */
+  toldBefore: number;
+}
+
 /** A subscription of one client to one channel, or to a selection of it. */
 export class Subscription implements FilteredCursor {
   /** The channel's events. */
   readonly stream: Stream;
-  /** The client's name for the selection, if it has one. */
-  readonly as: string | undefined;
-  /** What events have to match; `undefined` when it takes all. */
-  filter: Filter | undefined;
   /** The log that {@link seq} counts in. */
   epoch: string;
   /**
@@ -50,14 +55,12 @@ export class Subscription implements FilteredCursor {
    * sent everything; see {@link Stream.settle}.
    */
   seq: number;
-  /** The position that the client knows of, from the last frame that had one. */
-  told: number;
-  /** {@link told} when progress was last looked at. */
-  toldBefore: number;
   /** Up to this number events are history to the client. */
   replayUntil: number;
   /** Whether it takes events at its own pace instead of as they arrive. */
   behind = false;
+  /** What events have to match; `undefined` when it takes all. */
+  readonly selected: Selected | undefined;
   readonly #sender: Sender;
 
   /**
@@ -74,16 +77,15 @@ export class Subscription implements FilteredCursor {
   ) {
     this.stream = stream;
     this.epoch = epoch;
-    this.seq = this.told = this.toldBefore = seq;
+    this.seq = seq;
     this.replayUntil = stream.seq;
-    this.as = selection?.as;
-    this.filter = selection?.filter;
+    this.selected = selection && { ...selection, told: seq, toldBefore: seq };
     this.#sender = sender;
   }
 
   /** What the client calls it. */
   get name(): string {
-    return this.as ?? this.stream.channel;
+    return this.selected?.as ?? this.stream.channel;
   }
 
   /** Whether it is behind the stream's newest event, as far as is known. */
@@ -91,15 +93,16 @@ export class Subscription implements FilteredCursor {
     return this.epoch !== this.stream.epoch || this.seq < this.stream.seq;
   }
 
-  /** Begins to receive. */
+  /** Begins to receive, or goes on by another filter. */
   join(): void {
-    if (this.filter) this.stream.filtered.set(this, this.filter);
-    else this.stream.cursors.add(this);
+    const { stream, selected } = this;
+    if (selected) stream.filtered.set(this, selected.filter);
+    else stream.cursors.add(this);
   }
 
   /** Receives no more. */
   leave(): void {
-    if (this.filter) this.stream.filtered.delete(this);
+    if (this.selected) this.stream.filtered.delete(this);
     else this.stream.cursors.delete(this);
   }
 
@@ -115,17 +118,30 @@ export class Subscription implements FilteredCursor {
 
   /** Whether the client is to be sent an event. */
   concerns(entry: Entry): boolean {
-    return !this.filter || this.stream.filtered.concerns(this, entry);
+    return !this.selected || this.stream.filtered.concerns(this, entry);
   }
 
   /** The marks of the event `seq` for this client, which learns its position. */
   mark(seq: number): Marks | undefined {
     const replay = seq <= this.replayUntil ? REPLAY : undefined;
-    if (!this.filter) return replay;
-    const marks = { prev: this.told, sub: this.as, ...replay };
-    this.told = seq;
-    return marks;
+    return this.selected ? markOf(this.selected, seq, replay) : replay;
   }
+
+  /** The client knows its position now. */
+  tell(): void {
+    const { selected } = this;
+    if (selected) selected.told = this.seq;
+  }
+}
+
+function markOf(
+  selected: Selected,
+  seq: number,
+  replay: Marks | undefined,
+): Marks {
+  const marks = { prev: selected.told, sub: selected.as, ...replay };
+  selected.told = seq;
+  return marks;
 }
 
 /**
@@ -147,7 +163,7 @@ export class Replay extends Subscription {
     done: () => void,
   ) {
     const sender = { advance: () => {}, take: () => {} };
-    super(of.stream, after, sender, { as: of.as, filter });
+    super(of.stream, after, sender, { as: of.selected?.as, filter });
     this.of = of;
     this.done = done;
     this.behind = true;
@@ -161,6 +177,6 @@ export class Replay extends Subscription {
 
   /** No `prev`: the subscription's own position stays. */
   override mark(): Marks {
-    return { sub: this.as, ...REPLAY };
+    return { sub: this.selected?.as, ...REPLAY };
   }
 }

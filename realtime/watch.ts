@@ -51,7 +51,10 @@ export async function watch(
   const { subscription, field, add } = edit;
   const settle = () => answer(apply(edit, command.as, outbox));
   if (command.after && add.length > 0) {
-    const missed: Clause = { ...subscription.filter![0], [field]: add };
+    const missed: Clause = {
+      ...subscription.selected!.filter[0],
+      [field]: add,
+    };
     await outbox.replay(subscription, [missed], command.after, settle);
   } else settle();
 }
@@ -61,10 +64,10 @@ function editOf(
   outbox: Outbox,
 ): Edit {
   const subscription = outbox.get(as);
-  if (!subscription?.filter) {
+  if (!subscription?.selected) {
     throw refused("as", "expected the name of a filtered subscription");
   }
-  const [clause, another] = subscription.filter;
+  const [clause, another] = subscription.selected.filter;
   if (another) {
     throw refused("as", "a filter of several clauses cannot be edited");
   }
@@ -101,7 +104,7 @@ function apply(
   as: string,
   outbox: Outbox,
 ): ReplyPayload<"watched"> {
-  const [clause] = subscription.filter!;
+  const [clause] = subscription.selected!.filter;
   const before = new Set(clause![field]);
   const after = new Set(before);
   for (const item of remove) after.delete(item);
@@ -128,6 +131,7 @@ function apply(
   const filter = [{ ...clause, [field]: [...after] }];
   return {
     as,
+    field,
     from: outbox.select(subscription, filter),
     added: [...after.difference(before)],
     removed: [...before.difference(after)],

@@ -323,9 +323,9 @@ const REALTIME: readonly Mutation[] = [
   },
   {
     fault: "a full socket is fed on",
-    file: "realtime/feed.ts",
-    find: "      if (sink.isFull) return false;\n      if (sink.batch)",
-    replace: "      if (sink.batch)",
+    file: "realtime/outbox.ts",
+    find: "      if (this.isFull) return false;\n      if (this.waits)",
+    replace: "      if (this.waits)",
     tests: ["tests/realtime/outbox_test.ts"],
   },
   {

@@ -211,6 +211,7 @@ Deno.test("watch edits values in place, from the position it answers", async () 
     { ...payload, from: undefined },
     {
       as: "mine",
+      field: "address",
       from: undefined,
       added: ["0xc"],
       removed: ["0xb"],
