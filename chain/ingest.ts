@@ -19,6 +19,7 @@ import type { ChainBlock, Payload } from "./chain_events.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
 import type { Chain, ChainFault } from "./rehearsal.ts";
 import { Spine } from "./spine.ts";
+import type { Reset } from "./spine.ts";
 import { TakenBack } from "./taken_back.ts";
 
 /** Chains that are followed at once; the one unused for longest is forgotten. */
@@ -45,6 +46,17 @@ export interface ChainIngestOptions {
   readonly onFault?: ((fault: ChainFault) => void) | undefined;
 }
 
+/** A chain to be looked at. */
+export type ReadableChain = Readonly<Pick<Chain, "safe">> & {
+  readonly spine: Pick<
+    Chain["spine"],
+    "tip" | "final" | "tail" | "named" | "standing"
+  >;
+};
+
+/** Chains to be looked at. */
+export type Chains = Pick<ChainIngest, "follow" | "find">;
+
 /** Follows `blocks` and judges what is about to enter it. */
 export class ChainIngest implements Ingest {
   readonly channel = "blocks";
@@ -63,6 +75,15 @@ export class ChainIngest implements Ingest {
   /** Chains that are followed. */
   get size(): number {
     return this.#chains.size;
+  }
+
+  /**
+   * A chain as far as the log was followed; not to be changed.
+   *
+   * @param name `""`: the default one.
+   */
+  find(name: string): ReadableChain | undefined {
+    return this.#chains.get(name);
   }
 
   isAt({ epoch, seq }: Head): boolean {
@@ -121,18 +142,22 @@ export class ChainIngest implements Ingest {
     if (type === "NEW_BLOCK") spine.add({ ...blockOf(payload), place });
     if (type === "BLOCK_REVERTED") spine.revert(payload["blockId"] as string);
     if (type === "CHAIN_RESET") {
-      spine.reset(payload["keeps"] as { blockId: string; height: number });
+      const keeps = payload["keeps"] as Reset["keeps"];
+      spine.reset(keeps);
+      chain.safe = Math.min(chain.safe, keeps?.height ?? -1);
     }
-    if (type === "FINALITY" && payload["level"] === "final") {
-      spine.finalize(payload["height"] as number);
-      chain.finality = place;
-    }
+    if (type !== "FINALITY") return;
+    const height = payload["height"] as number;
+    chain.safe = Math.max(chain.safe, height);
+    if (payload["level"] !== "final") return;
+    spine.finalize(height);
+    chain.finality = place;
   }
 
   /** The chain of that name, begun if need be, used last. */
   #chain(name: string, owner: string): Chain {
     const known = this.#chains.get(name);
-    const chain = known ?? { spine: new Spine<ChainBlock>(), owner };
+    const chain = known ?? { spine: new Spine<ChainBlock>(), owner, safe: -1 };
     // The order of the map is the order of use.
     this.#chains.delete(name);
     this.#chains.set(name, chain);

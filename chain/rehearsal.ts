@@ -47,6 +47,8 @@ export interface Chain {
   readonly spine: Spine<ChainBlock>;
   /** The publisher's subject; `""` when it was read from the log. */
   readonly owner: string;
+  /** The height up to which the chain is called safe; -1: none yet. */
+  safe: number;
   /** Where the newest `FINALITY` of level `final` stands. */
   finality?: Head & { readonly id: string } | undefined;
 }
@@ -171,7 +173,7 @@ export class ChainRehearsal implements Rehearsal {
       case "CHAIN_RESET": {
         if (isKnown) return asIs;
         const keeps = payload.keeps as Reset["keeps"];
-        this.#do(() => chain.spine.reset(keeps));
+        this.#void(chain, keeps);
         return asIs;
       }
       default:
@@ -294,7 +296,7 @@ export class ChainRehearsal implements Rehearsal {
     gone: readonly ChainBlock[],
   ): readonly Step[] {
     const corrections = this.#corrections(asked);
-    this.#do(() => asked.chain.spine.reset(reset.keeps));
+    this.#void(asked.chain, reset.keeps);
     return this.#written([
       corrections.reset("blocks", reset),
       ...(gone.some(({ isFull }) => isFull)
@@ -343,8 +345,9 @@ export class ChainRehearsal implements Rehearsal {
 
   /** `final` only rises: what is not higher was published before. */
   #finality({ draft, payload, chain }: Asked): Judgement {
-    if (payload["level"] !== "final") return { before: [], step: { draft } };
     const height = payload["height"] as number;
+    this.#steps.push(() => chain.safe = Math.max(chain.safe, height));
+    if (payload["level"] !== "final") return { before: [], step: { draft } };
     const { finality, spine } = chain;
     if (finality && height <= spine.final) {
       return {
@@ -387,6 +390,12 @@ export class ChainRehearsal implements Rehearsal {
   #written(drafts: readonly Draft[]): readonly Step[] {
     this.#added.push(...drafts);
     return drafts.map((draft) => ({ draft }));
+  }
+
+  #void(chain: Chain, keeps: Reset["keeps"]): void {
+    this.#do(() => chain.spine.reset(keeps));
+    const height = keeps?.height ?? -1;
+    this.#steps.push(() => chain.safe = Math.min(chain.safe, height));
   }
 
   #do(step: () => void): void {

@@ -287,6 +287,8 @@ export interface Requests {
   readonly request_data: "data_response";
   /** A page of a channel's history. */
   readonly query: "query_result";
+  /** A block as it stands now, and its transactions. */
+  readonly block: "block_response";
   /** The service's measurements. */
   readonly request_metrics: "metrics_response";
   /** The server's time. */

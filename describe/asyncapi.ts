@@ -67,6 +67,14 @@ export const VERBS: {
     reply: "data_response",
   },
   query: { summary: "Asks for a page of history", reply: "query_result" },
+  block: {
+    summary: "Asks for a block: whether it stands, is final, what it holds",
+    reply: "block_response",
+  },
+  track: {
+    summary: "Follows one transaction until it has come as far as asked",
+    reply: "tracked",
+  },
   ping: { summary: "Keeps the connection alive", reply: "pong" },
 };
 
@@ -81,6 +89,9 @@ export const SAYINGS: { readonly [Type in ReplyType]: string } = {
   metrics_response: "The service's own measurements",
   data_response: "The newest event about what was asked",
   query_result: "A page of history",
+  block_response: "A block as it stands now",
+  tracked: "How far the transaction has come; tx_state follows",
+  tx_state: "A tracked transaction moved; the last one has end",
   published: "The messages are kept, each at its position",
   pong: "The connection is alive, and the server's time",
   error: "A frame was refused, or the connection is about to end",

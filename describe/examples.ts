@@ -162,6 +162,8 @@ export const COMMAND_EXAMPLES: {
   request_metrics: { type: "throughput" },
   request_data: { key: "block:15420" },
   query: { channel: "blocks", after: { epoch: EPOCH, seq: 0 }, limit: 10 },
+  block: { block: "15420", limit: 10 },
+  track: { txId: "tx_123", until: "final" },
   ping: {},
 };
 
@@ -226,6 +228,24 @@ export const REPLY_EXAMPLES: {
     seq: 1042,
     events: [],
     more: false,
+  },
+  block_response: {
+    block: "15420",
+    status: "unknown",
+    finality: "none",
+    event: null,
+    total: 0,
+    transactions: [],
+    next: null,
+  },
+  tracked: { txId: "tx_123", state: "seen" },
+  tx_state: {
+    txId: "tx_123",
+    state: "final",
+    ok: true,
+    blockId: "0xaa",
+    height: 18,
+    end: true,
   },
   published: {
     accepted: [{ id: ID, channel: "blocks", seq: 1042, epoch: EPOCH }],

@@ -177,3 +177,21 @@ async function hmac(key: string, text: string): Promise<string> {
   );
   return new Uint8Array(bytes).toHex();
 }
+
+/**
+ * Opens the webhook that the settings name.
+ *
+ * @param url where it is; none when absent.
+ * @param secrets of the service: the first one signs.
+ * @param parts what it needs besides.
+ */
+export function openWebhook(
+  url: string | undefined,
+  secrets: readonly string[],
+  parts: Omit<WebhookOptions, "url" | "key">,
+): Webhook | undefined {
+  if (url === undefined) return undefined;
+  const [secret] = secrets;
+  const key = secret === undefined ? undefined : webhookKey(secret);
+  return new Webhook({ url, key, ...parts });
+}

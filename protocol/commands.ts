@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { channelNamed } from "./channels.ts";
 import { Filter, filterIssues } from "./filters.ts";
+import { GOALS } from "./states.ts";
 
 /** Longest token accepted, in characters. */
 export const MAX_TOKEN_LENGTH = 8192;
@@ -16,6 +17,9 @@ export const MAX_CHANNELS_PER_COMMAND = 1000;
 export const MAX_HISTORY_LIMIT = 1000;
 /** Events a `query` answers when it names no limit. */
 export const DEFAULT_HISTORY_LIMIT = 100;
+
+/** Most transactions that one `block` answers. */
+export const MAX_BLOCK_TRANSACTIONS = 100;
 
 const token = z.string().min(1).max(MAX_TOKEN_LENGTH);
 const channelName = z.string().min(1).max(128);
@@ -119,6 +123,20 @@ export const COMMANDS = {
     after: Position.optional(),
     before: Position.optional(),
     limit: z.int().min(1).max(MAX_HISTORY_LIMIT).default(DEFAULT_HISTORY_LIMIT),
+  }),
+  block: z.strictObject({
+    /** Its id, or its height. */
+    block: z.string().min(1).max(256),
+    /** Place in the block after which transactions are answered; -1: all. */
+    after: z.int().min(-1).default(-1),
+    /** Most transactions answered. */
+    limit: z.int().min(0).max(MAX_BLOCK_TRANSACTIONS)
+      .default(MAX_BLOCK_TRANSACTIONS),
+  }),
+  track: z.strictObject({
+    txId: z.string().min(1).max(256),
+    /** The state at which tracking ends. */
+    until: z.enum(GOALS).default("final"),
   }),
   ping: z.strictObject({}),
 } as const;

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { ROLES } from "./channels.ts";
 import { REFUSALS } from "./refusals.ts";
 import type { RefusalCode } from "./refusals.ts";
+import { TrackedState } from "./states.ts";
 
 const code = z.enum(
   Object.keys(REFUSALS) as [RefusalCode, ...RefusalCode[]],
@@ -151,6 +152,22 @@ export const REPLIES = {
     /** Whether there is more in the direction asked. */
     more: z.boolean(),
   }),
+  block_response: z.strictObject({
+    /** What was asked for. */
+    block: z.string(),
+    status: z.enum(["standing", "reverted", "unknown"]),
+    finality: z.enum(["none", "safe", "final"]),
+    /** The newest event about it; `null` when none is known. */
+    event: z.record(z.string(), z.unknown()).nullable(),
+    /** How many transactions it lists. */
+    total: seq,
+    /** The newest event of each, in their order; those that are known. */
+    transactions: z.array(z.record(z.string(), z.unknown())),
+    /** Place after which to ask on; `null`: there are no more. */
+    next: seq.nullable(),
+  }),
+  tracked: TrackedState,
+  tx_state: TrackedState,
   published: z.strictObject({ accepted: z.array(Accepted) }),
   pong: z.strictObject({ serverTime: instant }),
   error: z.strictObject({

@@ -260,6 +260,7 @@ export class Session implements Connection {
     this.#token[Symbol.dispose]();
     this.#queue.clear();
     this.#outbox.close();
+    this.#verbs[Symbol.dispose]();
     this.#onEnd(why);
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Channel } from "../protocol/channels.ts";
 import type { ClientFrame, Command } from "../protocol/decode.ts";
 import type {
   CommandPayload,
@@ -12,12 +13,14 @@ import { instantText } from "../protocol/encode.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import { publisherOf } from "../security/principal.ts";
 import type { Principal } from "../security/principal.ts";
-import { requirePublishing } from "../security/rights.ts";
+import { requirePublishing, requireReading } from "../security/rights.ts";
 import type { Clock } from "../platform/clock.ts";
 import { requireChannel } from "./channel.ts";
+import type { Explorer } from "./explorer.ts";
 import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Tracks } from "./tracks.ts";
 import { subscribe } from "./subscribe.ts";
 import { watch } from "./watch.ts";
 
@@ -27,6 +30,10 @@ export interface VerbParts {
   readonly hub: Hub;
   /** Answers questions about the past. */
   readonly history: History;
+  /** Answers what a block is. */
+  readonly explorer: Pick<Explorer, "block">;
+  /** Tracks transactions. */
+  readonly tracks: Pick<Tracks, "track">;
   /** Time, for `pong`. */
   readonly clock: Clock;
   /** This service's own measurements. */
@@ -63,10 +70,14 @@ export type PlainCommand = Exclude<Command, { readonly type: SessionVerb }>;
 /** A frame that publishes. */
 export type PublishFrame = Extract<ClientFrame, { readonly kind: "publish" }>;
 
+const TRANSACTIONS: Channel = { name: "transactions", kind: "transactions" };
+
 /** Carries out the verbs of one caller. */
-export class Verbs {
+export class Verbs implements Disposable {
   readonly #parts: VerbParts;
   readonly #caller: Caller;
+  /** Transactions that the caller tracks, by id. */
+  readonly #tracks = new Map<string, Disposable>();
 
   /** Answers to `caller`. */
   constructor(parts: VerbParts, caller: Caller) {
@@ -95,9 +106,18 @@ export class Verbs {
         return this.#requestMetrics(command.payload.type, id);
       case "request_data":
         return this.#requestData(command.payload.key, id);
+      case "block":
+        return this.#block(command.payload, id);
+      case "track":
+        return this.#track(command.payload, id);
       case "query":
         return this.#query(command.payload, id);
     }
+  }
+
+  /** The caller has left: releases what it tracks. */
+  [Symbol.dispose](): void {
+    for (const txId of [...this.#tracks.keys()]) this.#untrack(txId);
   }
 
   /**
@@ -171,6 +191,46 @@ export class Verbs {
     const principal = this.#caller.principal();
     const data = await this.#parts.history.latest(key, principal, address);
     this.#caller.reply("data_response", { key, data }, ref);
+  }
+
+  async #block(
+    query: CommandPayload<"block">,
+    ref: string | undefined,
+  ): Promise<void> {
+    const { address } = this.#caller;
+    const principal = this.#caller.principal();
+    const block = await this.#parts.explorer.block(query, principal, address);
+    this.#caller.reply("block_response", block, ref);
+  }
+
+  /** Tracking a transaction again replaces the earlier track. */
+  async #track(
+    { txId, until }: CommandPayload<"track">,
+    ref: string | undefined,
+  ): Promise<void> {
+    const caller = this.#caller;
+    requireReading(caller.principal(), TRANSACTIONS);
+    const track = await this.#parts.tracks.track({
+      txId,
+      until,
+      address: caller.address,
+      moved: (state) => {
+        if (state.end) this.#tracks.delete(txId);
+        // Another token may allow less than the one before.
+        if (caller.principal().mayRead(TRANSACTIONS)) {
+          caller.reply("tx_state", state);
+        } else this.#untrack(txId);
+      },
+    });
+    if (!caller.isOpen()) return track[Symbol.dispose]();
+    this.#untrack(txId);
+    if (!track.state.end) this.#tracks.set(txId, track);
+    caller.reply("tracked", track.state, ref);
+  }
+
+  #untrack(txId: string): void {
+    this.#tracks.get(txId)?.[Symbol.dispose]();
+    this.#tracks.delete(txId);
   }
 
   async #query(

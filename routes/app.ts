@@ -18,6 +18,8 @@ import { channelRoutes } from "./channels.ts";
 import type { ChannelParts } from "./channels.ts";
 import { dictionaryRoutes } from "./dictionary.ts";
 import type { DictionaryParts } from "./dictionary.ts";
+import { explorerRoutes } from "./explorer.ts";
+import type { ExplorerParts } from "./explorer.ts";
 import { documentRoutes } from "./documents.ts";
 import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
@@ -71,6 +73,7 @@ export type AppParts =
   & SseParts
   & PublishParts
   & ChannelParts
+  & ExplorerParts
   & AdminParts
   & MetricsParts
   & AlertParts
@@ -97,6 +100,7 @@ export function createApp(parts: AppParts): App {
   const routes: Route[] = [
     ...publishRoutes(parts),
     ...channelRoutes(parts),
+    ...explorerRoutes(parts),
     ...sseRoutes(parts),
     ...metricsRoutes(parts),
     ...healthRoutes(parts),

@@ -88,6 +88,8 @@ export const VERB_RIGHTS = {
   watch: "follow",
   query: "history",
   request_data: "history",
+  block: "history",
+  track: "history",
   request_metrics: "measure",
   publish: "speak",
 } as const satisfies Record<string, RightName>;

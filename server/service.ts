@@ -5,25 +5,23 @@
  */
 import type { Hono } from "hono";
 import type { Logger } from "../platform/logger.ts";
-import { Refusal } from "../protocol/refusals.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { once } from "../platform/once.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
-import { ChainIngest } from "../chain/ingest.ts";
+import { openChains } from "./chains.ts";
 import { Drain } from "../realtime/drain.ts";
 import { rules } from "../monitoring/alerts.ts";
 import { Freshness } from "../monitoring/freshness.ts";
-import { ChainAlarm } from "../monitoring/chain_alarm.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
-import { Webhook, webhookKey } from "../monitoring/webhook.ts";
+import { openWebhook } from "../monitoring/webhook.ts";
+import { Explorer } from "../realtime/explorer.ts";
 import { History } from "../realtime/history.ts";
 import { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
 import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
-import type { SeqRange } from "../store/event_log.ts";
 import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
 import { MemoryGuard } from "../monitoring/memory_guard.ts";
@@ -33,7 +31,9 @@ import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import { MetricsHistory } from "../monitoring/metrics_history.ts";
 import { Readiness } from "../monitoring/readiness.ts";
+import { alertUnreadable } from "../monitoring/unreadable_alert.ts";
 import { Vitals } from "../monitoring/vitals.ts";
+import { Tracks } from "../realtime/tracks.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
 import type { App } from "../routes/app.ts";
@@ -173,8 +173,7 @@ export function createService(options: ServiceOptions): Service {
     observer: metrics.link,
   });
   const { notify, doorbell } = links;
-  const { CHAIN_CHECK: check } = settings;
-  const alarm = new ChainAlarm({
+  const { chains, ingest } = openChains(settings.CHAIN_CHECK, {
     clock,
     warn: logger.warn,
     publish: (message) => publisher.publish([message]),
@@ -197,9 +196,7 @@ export function createService(options: ServiceOptions): Service {
     },
     tracing: options.tracing,
     continuity: options.continuity,
-    ingest: check === "off"
-      ? undefined
-      : new ChainIngest({ check, onFault: (fault) => alarm.report(fault) }),
+    ingest,
     announcement: notify && ((heads, most) => notify.announcement(heads, most)),
   });
   const hub = new Hub({
@@ -211,6 +208,8 @@ export function createService(options: ServiceOptions): Service {
     tracing: options.tracing,
   });
   const history = new History(hub);
+  const explorer = new Explorer({ hub, chains });
+  const tracks = new Tracks({ hub, chains, clock });
   const publisher = new HubPublisher({ hub, history, maxMessageBytes });
   const instances = new Instances({
     kv,
@@ -237,7 +236,10 @@ export function createService(options: ServiceOptions): Service {
     isExpected: settings.SOURCE !== "none",
   });
   const alertRules = rules({ memoryBytes: settings.ALERT_MEMORY_MB * 2 ** 20 });
-  const webhook = openWebhook();
+  const webhook = openWebhook(settings.ALERT_WEBHOOK_URL, options.secrets, {
+    clock,
+    log: logger.warn,
+  });
   const monitor = new Monitor({
     kv,
     clock,
@@ -336,6 +338,8 @@ export function createService(options: ServiceOptions): Service {
   const session: SessionParts = {
     hub,
     history,
+    explorer,
+    tracks,
     clock,
     nextId,
     maxMessageBytes,
@@ -362,6 +366,8 @@ export function createService(options: ServiceOptions): Service {
   const { app, endpoints } = createApp({
     hub,
     history,
+    explorer,
+    tracks,
     instances,
     clusterSessions,
     gate,
@@ -427,39 +433,5 @@ export function createService(options: ServiceOptions): Service {
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;
     const options = { limit: most, windowMs, maxUnshared: most };
     return new RateLimit({ kv, clock, name, ...options });
-  }
-
-  function openWebhook(): Webhook | undefined {
-    const { ALERT_WEBHOOK_URL: url } = settings;
-    if (url === undefined) return undefined;
-    const [secret] = options.secrets;
-    const key = secret === undefined ? undefined : webhookKey(secret);
-    return new Webhook({ url, key, clock, log: logger.warn });
-  }
-}
-
-/** Publishes that stored events are lost; instances that notice do it once. */
-async function alertUnreadable(
-  hub: Hub,
-  channel: string,
-  { from, to }: SeqRange,
-): Promise<void> {
-  try {
-    await hub.publish([{
-      type: "ALERT_TRIGGERED",
-      channel: { name: "alerts", kind: "alerts" },
-      id: `unreadable-${channel}-${to}`,
-      payload: {
-        type: "unreadable",
-        severity: "critical",
-        message: `Stored events up to ${to} of ${channel} are damaged`,
-        subject: channel,
-        value: to - from + 1,
-      },
-    }]);
-  } catch (error) {
-    const isPublished = error instanceof Refusal &&
-      error.code === "ID_CONFLICT";
-    if (!isPublished) throw error;
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { builders } from "../../protocol/builders.ts";
 import { channelNamed, CHANNELS, ROLES } from "../../protocol/channels.ts";
 import type { Role } from "../../protocol/channels.ts";
+import { asking } from "../asking.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import { Refusal, REFUSALS } from "../../protocol/refusals.ts";
 import type { RefusalCode } from "../../protocol/refusals.ts";
@@ -14,7 +15,7 @@ import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Session } from "../../realtime/session.ts";
 import { TOKEN_WARNING_MS } from "../../realtime/token_timer.ts";
-import { ManualClock } from "../fakes/clock.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
@@ -111,6 +112,7 @@ async function serve(
   client.session = new Session(client, {
     hub,
     history: new History(hub),
+    ...asking(hub, clock),
     clock,
     nextId,
     maxMessageBytes: 65_536,
@@ -194,6 +196,21 @@ Deno.test("whatever the server says is in the protocol, with and without batches
         [{ type: "query", payload: { channel: "blocks" } }, "query_result"],
         [block(1), "published"],
         [{ type: "ping" }, "pong"],
+        [{ type: "block", payload: { block: "1" } }, "block_response"],
+        [{ type: "track", payload: { txId: "x" } }, "tracked"],
+        [
+          builders.buildTxReceivedMessage({
+            txId: "x",
+            from: "f",
+            to: "t",
+            amount: "1",
+            gasPrice: "1",
+            gasLimit: 1,
+            nonce: 1,
+            status: "pending",
+          }),
+          "published",
+        ],
         [builders.buildMetricsUpdateMessage({}), "published"],
         [
           {
@@ -234,6 +251,7 @@ Deno.test("whatever the server says is in the protocol, with and without batches
         const answer = await client.ask(frame);
         assert.equal(answer.type, type, JSON.stringify(answer));
       }
+      await pass(clock, 100);
       client.session.drain(1_500);
       clock.advance(3_600_000 - TOKEN_WARNING_MS + 1);
       const missing = Object.keys(REPLIES).filter((type) =>

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { asking } from "../asking.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import { Refusal, REFUSALS } from "../../protocol/refusals.ts";
 import type { RefusalCode } from "../../protocol/refusals.ts";
@@ -75,6 +76,7 @@ function bench(
   const session = new Session(peer, {
     hub,
     history: new History(hub),
+    ...asking(hub, clock),
     clock,
     nextId,
     maxMessageBytes: 10_000,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { asking } from "../asking.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import {
   MAX_FILTER_CLAUSES,
@@ -35,6 +36,7 @@ function bench({ ringEvents = 1_024 } = {}) {
   const parts = {
     hub,
     history: new History(hub),
+    ...asking(hub, clock),
     clock,
     nextId,
     maxMessageBytes: 65_536,

@@ -252,6 +252,8 @@ const VERBS: readonly (readonly [string, unknown, string?])[] = [
   ["request_metrics", {}],
   ["request_data", { key: "block:1" }],
   ["query", { channel: "blocks" }],
+  ["block", { block: "1" }],
+  ["track", { txId: "x" }],
   ["ROOM_MESSAGE", { event: "e" }, "room:a"],
   ["TEST", { message: "m" }],
 ];
@@ -270,8 +272,9 @@ Deno.test("where a token is required, a socket without one may greet, and nothin
     assert.equal((await ask("connect", { auth: { token } })).type, "connected");
     for (const [type, payload, channel] of VERBS) {
       const answer = await ask(type, payload, channel);
-      const isBadToken = type === "refresh";
-      assert.equal(answer.type === "error", isBadToken, type);
+      // A bad token, and a subscription that is not there.
+      const isRefused = type === "refresh" || type === "watch";
+      assert.equal(answer.type === "error", isRefused, type);
     }
   });
 });
@@ -290,6 +293,8 @@ Deno.test("a token for one room is refused measurements and other channels by ev
       ["request_data", { key: "block:1" }],
       ["request_data", { key: "channel:room:secret" }],
       ["query", { channel: "room:secret" }],
+      ["block", { block: "1" }],
+      ["track", { txId: "x" }],
     ] as const;
     for (const [type, payload] of asks) {
       const answer = await ask(type, payload);

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { asking } from "../asking.ts";
 import assert from "node:assert/strict";
 import { decodePublications } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
@@ -269,6 +270,7 @@ class Client {
     const session = new Session(socket, {
       hub: isolate.hub,
       history: isolate.history,
+      ...asking(isolate.hub, isolate.clock),
       clock: isolate.clock,
       nextId: isolate.nextId,
       maxMessageBytes: 512 * 1024,

@@ -1,0 +1,52 @@
+/**
+ * How far a transaction has come, as those who track it are told.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/**
+ * States of a transaction: `included` in a block that stands, `confirmed` once
+ * another block stands on that or the chain calls it safe, `final` once it is
+ * reverted no more. `reverted`: its block left the chain, it is pending again.
+ */
+export const TRANSACTION_STATES = [
+  "unknown",
+  "seen",
+  "included",
+  "confirmed",
+  "final",
+  "reverted",
+  "replaced",
+  "dropped",
+] as const;
+/** A state of a transaction. */
+export type TransactionState = (typeof TRANSACTION_STATES)[number];
+
+/** States that can be waited for, in their order. */
+export const GOALS = ["included", "confirmed", "final"] as const;
+/** A state that can be waited for. */
+export type Goal = (typeof GOALS)[number];
+
+/** Fields of a transaction's state. */
+export const TrackedState = z.strictObject({
+  txId: z.string(),
+  state: z.enum(TRANSACTION_STATES),
+  /** Whether it succeeded; once it is in a block. */
+  ok: z.boolean().optional(),
+  /** The block that holds it. */
+  blockId: z.string().optional(),
+  height: z.int().nonnegative().optional(),
+  /** What took its place. */
+  replacedBy: z.string().optional(),
+  /** `true` on the last word about it. */
+  end: z.literal(true).optional(),
+});
+/** A transaction's state. */
+export type TrackedState = z.infer<typeof TrackedState>;
+
+/** Whether a state is what was waited for, or more. */
+export function reaches(state: TransactionState, goal: Goal): boolean {
+  const goals: readonly string[] = GOALS;
+  return goals.indexOf(state) >= goals.indexOf(goal);
+}

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import type { AnyMessage } from "../../protocol/messages.ts";
+import type { TrackedState } from "../../protocol/states.ts";
+import { TRACK_MS } from "../../realtime/tracks.ts";
+import { ManualClock, pass } from "../fakes/clock.ts";
+import { openTestService } from "../test_service.ts";
+
+const timestamp = "2026-01-01T00:00:00.000Z";
+
+function block(name: string, height: number, on: string): AnyMessage {
+  return {
+    type: "NEW_BLOCK",
+    payload: {
+      blockId: name,
+      height,
+      previousHash: on,
+      timestamp,
+      transactionIds: ["x"],
+    },
+  };
+}
+
+function tx(
+  status: "pending" | "confirmed" | "failed" | "dropped" | "replaced",
+  rest: Record<string, unknown> = {},
+): AnyMessage {
+  return {
+    type: "TX_RECEIVED",
+    payload: {
+      txId: "x",
+      from: "f",
+      to: "t",
+      amount: "1",
+      gasPrice: "1",
+      gasLimit: 1,
+      nonce: 1,
+      status,
+      timestamp,
+      ...rest,
+    },
+  };
+}
+
+async function bench(
+  until: "included" | "confirmed" | "final",
+  test: (parts: {
+    clock: ManualClock;
+    publish: (...messages: AnyMessage[]) => Promise<void>;
+    states: TrackedState[];
+    undo: Disposable;
+    size: () => number;
+  }) => Promise<void>,
+): Promise<void> {
+  const clock = new ManualClock();
+  const service = await openTestService({ clock });
+  const { tracks } = service.session;
+  const states: TrackedState[] = [];
+  const track = await tracks.track({
+    txId: "x",
+    until,
+    address: "a",
+    moved: (state) => states.push(state),
+  });
+  assert.deepEqual(track.state, { txId: "x", state: "unknown" });
+  const publish = async (...messages: AnyMessage[]) => {
+    await service.publisher.publish(messages);
+    await pass(clock, 100);
+    // The log is read in turns that the clock does not own.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pass(clock, 100);
+  };
+  const size = () => service.hub.subscribers("transactions");
+  try {
+    await test({ clock, publish, states, undo: track, size });
+  } finally {
+    track[Symbol.dispose]();
+    clock.advance(60_000);
+    await service[Symbol.asyncDispose]();
+  }
+  assert.deepEqual(service.bugs, []);
+}
+
+Deno.test("a track says every move, there and back, and ends where it was asked to", async () => {
+  await bench("final", async ({ publish, states, size }) => {
+    const at = { blockId: "a2", blockHeight: 2 };
+    await publish(block("a1", 1, "a0"));
+    await publish(tx("pending"));
+    await publish(block("a2", 2, "a1"), tx("confirmed", at));
+    await publish(block("b2", 2, "a1"));
+    await publish(tx("dropped"));
+    await publish(tx("pending"));
+    await publish(tx("replaced", { replacedBy: "y" }));
+    await publish(block("a2", 2, "a1"), tx("failed", at));
+    await publish(block("a3", 3, "a2"));
+    assert.equal(size(), 1);
+    await publish({
+      type: "FINALITY",
+      payload: { level: "final", blockId: "a2", height: 2, timestamp },
+    });
+    const held = { txId: "x", ok: false, blockId: "a2", height: 2 };
+    assert.deepEqual(states, [
+      { txId: "x", state: "seen" },
+      { ...held, state: "included", ok: true },
+      { txId: "x", state: "reverted" },
+      { txId: "x", state: "dropped" },
+      { txId: "x", state: "seen" },
+      { txId: "x", state: "replaced", replacedBy: "y" },
+      { ...held, state: "included" },
+      { ...held, state: "confirmed" },
+      { ...held, state: "final", end: true },
+    ]);
+    // Nothing is followed for nobody.
+    assert.equal(size(), 0);
+  });
+});
+
+Deno.test("a track ends after its time", async () => {
+  await bench("included", async ({ clock, publish, states }) => {
+    await publish(tx("pending"));
+    clock.advance(TRACK_MS);
+    assert.deepEqual(states, [
+      { txId: "x", state: "seen" },
+      { txId: "x", state: "seen", end: true },
+    ]);
+  });
+});
+
+Deno.test("a track that was given up says no more", async () => {
+  await bench("included", async ({ publish, states, undo, size }) => {
+    undo[Symbol.dispose]();
+    assert.equal(size(), 0);
+    await publish(tx("pending"));
+    assert.deepEqual(states, []);
+  });
+});
