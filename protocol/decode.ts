@@ -108,6 +108,17 @@ function exceeds(text: string, maxBytes: number): boolean {
 }
 
 /**
+ * Makes sure that a frame is not too long.
+ *
+ * @param text the frame.
+ * @param maxBytes longest frame accepted, in bytes of UTF-8.
+ * @throws {Refusal} `MESSAGE_TOO_LARGE`.
+ */
+export function requireLength(text: string, maxBytes: number): void {
+  if (exceeds(text, maxBytes)) throw tooLarge(maxBytes);
+}
+
+/**
  * Understands one frame from a client.
  *
  * @param data what the socket delivered.
@@ -211,7 +222,7 @@ function parse(data: unknown, maxBytes: number): unknown {
   if (typeof data !== "string") {
     throw new Refusal("INVALID_MESSAGE", "Frame is binary; send JSON as text");
   }
-  if (exceeds(data, maxBytes)) throw tooLarge(maxBytes);
+  requireLength(data, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(data);

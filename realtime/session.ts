@@ -183,10 +183,17 @@ export class Session implements Connection {
     this.#onEnd = listener;
   }
 
-  /** The socket is open: greets, unless the client must authenticate first. */
-  open(): void {
+  /**
+   * The socket is open: greets, unless the client must authenticate first.
+   *
+   * @param awaitsConnect whether it must say `connect` in any case, as clients
+   * of other protocols do.
+   */
+  open({ awaitsConnect = false } = {}): void {
     if (!this.#begin()) return;
-    if (this.#parts.requireAuth && !this.identity.isAuthenticated) {
+    const { requireAuth } = this.#parts;
+    if (awaitsConnect || (requireAuth && !this.identity.isAuthenticated)) {
+      this.#token.watch(this.#principal.expiresAt);
       this.#authDeadline = this.#parts.clock.after(AUTH_DEADLINE_MS, () => {
         this.#refuse(unauthenticated());
         this.#close("UNAUTHENTICATED");

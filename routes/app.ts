@@ -21,6 +21,7 @@ import type { DictionaryParts } from "./dictionary.ts";
 import { explorerRoutes } from "./explorer.ts";
 import type { ExplorerParts } from "./explorer.ts";
 import { documentRoutes } from "./documents.ts";
+import type { EngineParts } from "./engine_door.ts";
 import type { Gate } from "./gate.ts";
 import { healthRoutes } from "./health.ts";
 import type { HealthParts } from "./health.ts";
@@ -39,7 +40,7 @@ import type { Route } from "./route.ts";
 import { refusalStream, sseRoutes } from "./sse.ts";
 import type { SseParts } from "./sse.ts";
 import { mountRootSocket, socketRoutes } from "./socket.ts";
-import type { SocketParts } from "./socket.ts";
+import { mountSocketIo, SOCKET_IO_PATH, socketIoRoutes } from "./socket_io.ts";
 import { Unread } from "./unread.ts";
 
 /** Where operators' paths are. */
@@ -69,7 +70,7 @@ export type AppParts =
     /** Receives bugs, and what they were about. */
     report: (error: unknown, about?: Readonly<Record<string, unknown>>) => void;
   }
-  & SocketParts
+  & EngineParts
   & SseParts
   & PublishParts
   & ChannelParts
@@ -102,6 +103,7 @@ export function createApp(parts: AppParts): App {
     ...channelRoutes(parts),
     ...explorerRoutes(parts),
     ...sseRoutes(parts),
+    ...socketIoRoutes(parts),
     ...metricsRoutes(parts),
     ...healthRoutes(parts),
     ...adminRoutes(parts),
@@ -123,11 +125,13 @@ export function createApp(parts: AppParts): App {
   const guards = { gate, unread: new Unread(parts.clock) };
   mount(app, sockets, guards);
   mountRootSocket(app, parts);
+  mountSocketIo(app, parts);
   app.use(withHeaders(parts));
   app.use(guards.unread.watch());
   app.use(withoutBody);
   app.use("/api/*", crossOrigin(gate));
   app.use("/sse", crossOrigin(gate));
+  app.use(SOCKET_IO_PATH, crossOrigin(gate));
   app.use(`${OPERATORS}*`, unkept, refusedOrders(parts.securityLog));
   mount(app, routes, guards);
   mountOthers(app, [...sockets, ...routes], gate);
@@ -247,7 +251,9 @@ const unkept: MiddlewareHandler<Env> = async (c, next) => {
 };
 
 function isConnecting(c: Context<Env>): boolean {
-  return c.req.path === "/sse" || c.req.header("upgrade") !== undefined;
+  const { path } = c.req;
+  return path === "/sse" || c.req.header("upgrade") !== undefined ||
+    (path === SOCKET_IO_PATH && c.req.query("sid") === undefined);
 }
 
 /** Headers of all answers for browsers; pages set more. */

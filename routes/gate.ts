@@ -134,7 +134,7 @@ export class Gate implements Disposable {
     // Load balancers must not be refused.
     if (name === "probe") return ANONYMOUS_PRINCIPAL;
     const right: Right = RIGHTS[name];
-    const visitor = this.#visitorOf(c);
+    const visitor = this.visitorOf(c);
     const passed = right.ignoresBlocks
       ? undefined
       : await this.#passBlock(c, visitor);
@@ -159,7 +159,7 @@ export class Gate implements Disposable {
    */
   publishing(c: Context<Env>, principal: Principal, count: number): void {
     if (isTrusted(principal)) return;
-    this.#budgets.take(c, "messages", this.#visitorOf(c), count);
+    this.#budgets.take(c, "messages", this.visitorOf(c), count);
   }
 
   /**
@@ -175,7 +175,7 @@ export class Gate implements Disposable {
     c: Context<Env>,
     enter: (arrival: Arrival) => Result,
   ): Promise<Awaited<Result>> {
-    const visitor = this.#visitorOf(c);
+    const visitor = this.visitorOf(c);
     const passed = await this.#passBlock(c, visitor);
     this.#parts.inService("connection");
     const { principal, refusal } = passed
@@ -234,7 +234,8 @@ export class Gate implements Disposable {
     };
   }
 
-  #visitorOf(c: Context<Env>): Visitor {
+  /** Where a request comes from. */
+  visitorOf(c: Context<Env>): Visitor {
     const known = c.get("visitor");
     if (known) return known;
     const ip = this.#parts.clientIp(

@@ -126,6 +126,8 @@ export interface ConnectionDeclaration<Query extends z.ZodObject> extends
     Declaration<Query, None, undefined>,
     "path" | "right" | "query" | "queryCode" | "describe"
   > {
+  /** HTTP method; `get` when omitted. */
+  readonly method?: "post";
   /** Media type of the stream that stays open; a socket has none. */
   readonly streams?: string;
   /**
@@ -144,7 +146,7 @@ export interface ConnectionDeclaration<Query extends z.ZodObject> extends
 export function connection<Query extends z.ZodObject = None>(
   declared: ConnectionDeclaration<Query>,
 ): Route {
-  const method = "get";
+  const { method = "get" } = declared;
   return {
     ...named({ ...declared, method }),
     async answer(c, { gate }) {

@@ -23,7 +23,7 @@ export const IDLE_TIMEOUT_S = Math.ceil(HEARTBEAT_MS * 2.4 / 1_000);
 export const OPEN_DEADLINE_MS = 10_000;
 
 /** All events of a socket. */
-const SOCKET_EVENTS = ["open", "message", "error", "close"] as const;
+export const SOCKET_EVENTS = ["open", "message", "error", "close"] as const;
 
 /** What the socket routes need. */
 export interface SocketParts {
@@ -71,7 +71,8 @@ function enter(c: Context<Env>, parts: SocketParts): Promise<Response> {
   );
 }
 
-function wantsUpgrade(c: Context<Env>): boolean {
+/** Whether a request asks for a WebSocket. */
+export function wantsUpgrade(c: Context<Env>): boolean {
   return c.req.raw.method === "GET" &&
     c.req.header("upgrade")?.toLowerCase() === "websocket";
 }
@@ -86,7 +87,6 @@ function upgrade(
   const protocol = protocolOf(c, codecs);
   const codec = codecs.get(protocol ?? "") ?? [...codecs.values()][0]!;
   const { socket, response } = handshake(c, protocol);
-  socket.binaryType = "arraybuffer";
   const guard = gate.guard(visitor);
   const session = new Session(socket, parts, { principal, guard, codec });
   const release = sessions.add(session, visitor);
@@ -138,15 +138,23 @@ function refusalIn(c: Context<Env>): Refusal | undefined {
   }
 }
 
-function handshake(
+/**
+ * Begins a WebSocket, whose binary frames will be `ArrayBuffer`s.
+ *
+ * @param protocol the subprotocol chosen, if the client offered any.
+ * @throws {Refusal} `INVALID_MESSAGE` when the request is no handshake.
+ */
+export function handshake(
   c: Context<Env>,
   protocol: string | undefined,
 ): Deno.WebSocketUpgrade {
   try {
-    return Deno.upgradeWebSocket(c.req.raw, {
+    const upgrade = Deno.upgradeWebSocket(c.req.raw, {
       idleTimeout: IDLE_TIMEOUT_S,
       ...(protocol === undefined ? {} : { protocol }),
     });
+    upgrade.socket.binaryType = "arraybuffer";
+    return upgrade;
   } catch (cause) {
     throw new Refusal("INVALID_MESSAGE", "This is no WebSocket handshake", {
       cause,

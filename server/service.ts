@@ -11,6 +11,7 @@ import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
 import { openChains } from "./chains.ts";
 import { Drain } from "../realtime/drain.ts";
+import { EngineSessions } from "../realtime/engine_sessions.ts";
 import { rules } from "../monitoring/alerts.ts";
 import { Freshness } from "../monitoring/freshness.ts";
 import { Monitor } from "../monitoring/monitor.ts";
@@ -356,6 +357,11 @@ export function createService(options: ServiceOptions): Service {
       logger.verbose?.("command", { session, type });
     }),
   };
+  const engines = new EngineSessions({
+    instance: isolate,
+    clock,
+    instances: options.instances ?? 1,
+  });
   const announce = announcer(hub, instances);
   samples.onSample(() => {
     // What cannot be read now is reported at the next sample.
@@ -376,6 +382,7 @@ export function createService(options: ServiceOptions): Service {
     securityLog,
     sessions,
     session,
+    engines,
     clock,
     metrics,
     samples,
@@ -418,6 +425,7 @@ export function createService(options: ServiceOptions): Service {
       await leave();
       await webhook?.[Symbol.asyncDispose]();
       gate[Symbol.dispose]();
+      engines[Symbol.dispose]();
       hub[Symbol.dispose]();
       links[Symbol.dispose]();
       const parts = [clusterSessions, revocations, blocks, securityLog];

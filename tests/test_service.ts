@@ -28,6 +28,8 @@ export interface TestServiceOptions {
   readonly clock?: Clock;
   /** Whether it listens from the beginning; it does when omitted. */
   readonly isListening?: boolean;
+  /** Instances that share the process; 1 when omitted. */
+  readonly instances?: number;
   /** Resident memory, in bytes; the machine's own when omitted. */
   readonly memoryUsage?: () => number;
 }

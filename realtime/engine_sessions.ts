@@ -1,0 +1,317 @@
+/**
+ * The Engine.IO connections of one instance, and the way to those of the other
+ * instances of its process: a poll may land anywhere, its name says where it
+ * belongs.
+ *
+ * @module
+ */
+import type { Clock } from "../platform/clock.ts";
+import { Refusal, REFUSALS } from "../protocol/refusals.ts";
+import type { RefusalCode } from "../protocol/refusals.ts";
+import type { EngineConnection } from "./engine_io.ts";
+
+/** How long another instance may take to say that a name is its own, in milliseconds. */
+export const TAKEN_MS = 2_000;
+/**
+ * How long a forwarded request may take, in milliseconds: longer than a poll
+ * waits, since every ping answers it.
+ */
+export const FORWARD_MS = 60_000;
+/** Most requests forwarded at a time. */
+export const MAX_FORWARDS = 4_096;
+/** Most of them for one address. */
+export const MAX_FORWARDS_PER_ADDRESS = 512;
+/** When to try again after there was no room, in milliseconds. */
+const RETRY_MS = 1_000;
+/** Bytes of a name that cannot be guessed. */
+const SECRET_BYTES = 18;
+
+/** A name: its instance, and a secret in base64url. */
+const SID = /^([\w-]{1,64})\.([\w-]{24})$/;
+
+/** What a client asks of its connection. */
+export type EngineRequest =
+  | { readonly kind: "poll" }
+  | { readonly kind: "post"; readonly body: string };
+
+/** What instances tell each other. */
+type Post =
+  & {
+    readonly to: string;
+    readonly from: string;
+    readonly number: number;
+  }
+  & (
+    | {
+      readonly kind: "poll" | "post" | "abandon";
+      readonly sid: string;
+      readonly body: string;
+    }
+    | { readonly kind: "taken" }
+    | { readonly kind: "answer"; readonly body: string }
+    | {
+      readonly kind: "refusal";
+      readonly code: RefusalCode;
+      readonly message: string;
+    }
+  );
+
+/** A request that another instance is to answer. */
+interface Forward {
+  readonly answer: (body: string) => void;
+  readonly refuse: (error: Refusal) => void;
+  readonly taken: () => void;
+}
+
+/** What the connections of an instance need. */
+export interface EngineSessionsParts {
+  /** Unique name of the instance. */
+  readonly instance: string;
+  /** Time, for deadlines. */
+  readonly clock: Clock;
+  /** How many instances share the process; alone, none is asked. */
+  readonly instances: number;
+  /** Name of the channel between them. */
+  readonly channel?: string;
+}
+
+/** Finds connections by name. */
+export class EngineSessions implements Disposable {
+  readonly #parts: EngineSessionsParts;
+  readonly #connections = new Map<string, EngineConnection>();
+  readonly #forwards = new Map<number, Forward>();
+  readonly #byAddress = new Map<string, number>();
+  #channel: BroadcastChannel | undefined;
+  #number = 0;
+  #open = true;
+
+  /** Empty; asks and answers others from the first connection on. */
+  constructor(parts: EngineSessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** How many connections are held. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Makes a name for a connection. */
+  newSid(): string {
+    const secret = crypto.getRandomValues(new Uint8Array(SECRET_BYTES))
+      .toBase64({ alphabet: "base64url" });
+    return `${this.#parts.instance}.${secret}`;
+  }
+
+  /** Holds a connection until {@link remove}. */
+  add(connection: EngineConnection): void {
+    this.#connections.set(connection.sid, connection);
+    this.#join();
+  }
+
+  /** Forgets a connection. */
+  remove({ sid }: EngineConnection): void {
+    this.#connections.delete(sid);
+  }
+
+  /** The connection of that name, if it is held here. */
+  get(sid: string): EngineConnection | undefined {
+    return this.#connections.get(sid);
+  }
+
+  /**
+   * Asks a connection, wherever it is.
+   *
+   * @param sid its name.
+   * @param address whose share of forwarded requests is taken.
+   * @param signal aborts when the client gives up.
+   * @returns what the client is answered.
+   * @throws {Refusal} `INVALID_MESSAGE` when it is nowhere, or does not take
+   * the request; `RATE_LIMITED` when too many are forwarded.
+   */
+  async ask(
+    sid: string,
+    request: EngineRequest,
+    { address, signal }: { address: string; signal: AbortSignal },
+  ): Promise<string> {
+    const here = this.#connections.get(sid);
+    if (here) return await answered(here, request, signal);
+    const owner = SID.exec(sid)?.[1];
+    const { instance, instances } = this.#parts;
+    if (owner === undefined || owner === instance || instances < 2) {
+      throw unknown();
+    }
+    this.#requireRoom(address);
+    this.#count(address, 1);
+    try {
+      return await this.#forward(owner, sid, request, signal);
+    } finally {
+      this.#count(address, -1);
+    }
+  }
+
+  /** Ends all connections, and leaves the others. */
+  [Symbol.dispose](): void {
+    this.#open = false;
+    for (const connection of [...this.#connections.values()]) {
+      connection.abandon();
+    }
+    for (const { refuse } of this.#forwards.values()) refuse(unknown());
+    this.#channel?.close();
+  }
+
+  #join(): void {
+    const { channel = "kaldrix-engine-io", instances } = this.#parts;
+    if (this.#channel || instances < 2 || !this.#open) return;
+    this.#channel = new BroadcastChannel(channel);
+    this.#channel.onmessage = ({ data }) => this.#accept(data);
+  }
+
+  #forward(
+    owner: string,
+    sid: string,
+    request: EngineRequest,
+    signal: AbortSignal,
+  ): Promise<string> {
+    this.#join();
+    const { clock } = this.#parts;
+    const number = ++this.#number;
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const body = request.kind === "post" ? request.body : "";
+    const post = (kind: "poll" | "post" | "abandon", body = "") =>
+      this.#post({ to: owner, number, kind, sid, body });
+    let timer = clock.after(TAKEN_MS, () => reject(unknown()));
+    const abandon = () => {
+      post("abandon");
+      reject(unknown());
+    };
+    signal.addEventListener("abort", abandon, { once: true });
+    this.#forwards.set(number, {
+      answer: resolve,
+      refuse: reject,
+      taken: () => {
+        timer[Symbol.dispose]();
+        timer = clock.after(FORWARD_MS, () => reject(unknown()));
+      },
+    });
+    post(request.kind, body);
+    return promise.finally(() => {
+      timer[Symbol.dispose]();
+      signal.removeEventListener("abort", abandon);
+      this.#forwards.delete(number);
+    });
+  }
+
+  #accept(data: unknown): void {
+    // Another version of this program may be on the same channel.
+    if (!isPost(data) || data.to !== this.#parts.instance) return;
+    switch (data.kind) {
+      case "taken":
+        return this.#forwards.get(data.number)?.taken();
+      case "answer":
+        return this.#forwards.get(data.number)?.answer(data.body);
+      case "refusal":
+        return this.#forwards.get(data.number)
+          ?.refuse(new Refusal(data.code, data.message));
+      case "abandon":
+        return this.#connections.get(data.sid)?.abandon();
+      default:
+        return void this.#serve(data);
+    }
+  }
+
+  /** Answers what was forwarded from another instance. */
+  async #serve(
+    { from, number, kind, sid, body }: Post & {
+      kind: "poll" | "post" | "abandon";
+    },
+  ): Promise<void> {
+    const to = { to: from, number };
+    try {
+      const here = this.#connections.get(sid);
+      if (!here) throw unknown();
+      const answer = answered(
+        here,
+        kind === "post" ? { kind, body } : { kind: "poll" },
+      );
+      this.#post({ ...to, kind: "taken" });
+      this.#post({ ...to, kind: "answer", body: await answer });
+    } catch (error) {
+      const { code, message } = Refusal.of(error);
+      this.#post({ ...to, kind: "refusal", code, message });
+    }
+  }
+
+  #post(post: Unsent): void {
+    if (!this.#open) return;
+    this.#channel?.postMessage({ ...post, from: this.#parts.instance });
+  }
+
+  #requireRoom(address: string): void {
+    const own = this.#byAddress.get(address) ?? 0;
+    const isFull = this.#forwards.size >= MAX_FORWARDS;
+    if (!isFull && own < MAX_FORWARDS_PER_ADDRESS) return;
+    throw new Refusal("RATE_LIMITED", "Too many polls land elsewhere", {
+      retryAfterMs: RETRY_MS,
+    });
+  }
+
+  #count(address: string, by: number): void {
+    const own = (this.#byAddress.get(address) ?? 0) + by;
+    if (own === 0) this.#byAddress.delete(address);
+    else this.#byAddress.set(address, own);
+  }
+}
+
+type Unsent = Post extends infer Each
+  ? Each extends unknown ? Omit<Each, "from"> : never
+  : never;
+
+/** What a client is answered to a body that was taken. */
+const TAKEN_BODY = "ok";
+
+async function answered(
+  connection: EngineConnection,
+  request: EngineRequest,
+  signal?: AbortSignal,
+): Promise<string> {
+  if (request.kind === "post") {
+    connection.post(request.body);
+    return TAKEN_BODY;
+  }
+  const answer = connection.poll();
+  const abandon = () => connection.abandon();
+  signal?.addEventListener("abort", abandon, { once: true });
+  try {
+    return await answer;
+  } finally {
+    signal?.removeEventListener("abort", abandon);
+  }
+}
+
+function unknown(): Refusal {
+  return new Refusal("INVALID_MESSAGE", "This session is not known");
+}
+
+function isPost(data: unknown): data is Post {
+  if (typeof data !== "object" || data === null) return false;
+  const { to, from, number, kind, sid, body, code } = data as Record<
+    string,
+    unknown
+  >;
+  if (typeof to !== "string" || typeof from !== "string") return false;
+  if (!Number.isSafeInteger(number)) return false;
+  switch (kind) {
+    case "poll":
+    case "post":
+    case "abandon":
+      return typeof sid === "string" && typeof body === "string";
+    case "taken":
+      return true;
+    case "answer":
+      return typeof body === "string";
+    case "refusal":
+      return typeof code === "string" && Object.hasOwn(REFUSALS, code);
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * Frames as Socket.IO packets, each in an Engine.IO message. The codec also
+ * answers CONNECT: it is where the protocols meet. A connection has a codec of
+ * its own, since every event ends with its client's offset.
+ *
+ * @module
+ * @see {@link https://socket.io/docs/v4/connection-state-recovery}
+ */
+import { COMMANDS } from "../protocol/commands.ts";
+import { interpret, requireLength } from "../protocol/decode.ts";
+import type { ClientFrame } from "../protocol/decode.ts";
+import { encodeReply } from "../protocol/encode.ts";
+import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
+import { MESSAGES } from "../protocol/messages.ts";
+import { Refusal, REFUSALS } from "../protocol/refusals.ts";
+import type { RefusalCode } from "../protocol/refusals.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+import type { Entry } from "../store/entry.ts";
+import type { Codec, Marks, Part } from "./codec.ts";
+import { isEvent } from "./codec.ts";
+import { CLOSE, MESSAGE, SEPARATOR } from "./engine_io.ts";
+import { JSON_CODEC } from "./json_codec.ts";
+import { entriesOf, SocketIoCursor } from "./socket_io_cursor.ts";
+import type { OffsetEntry } from "./socket_io_cursor.ts";
+import { eventPacket, isFields, parsePacket } from "./socket_io_packet.ts";
+import type { Fields, Packet } from "./socket_io_packet.ts";
+
+/** Ends a client's session without that it comes back by itself. */
+export const DISCONNECT = `${MESSAGE}1`;
+/** Decoded as the command that continues an interrupted session. */
+export const RESUME: unique symbol = Symbol("resume");
+
+/** Names of events that are verbs or application messages. */
+const TYPES: ReadonlySet<string> = new Set([
+  ...Object.keys(COMMANDS),
+  ...Object.keys(MESSAGES),
+  "BATCH_UPDATE",
+]);
+/** Replies that change what the offset holds. */
+const WITH_OFFSET: ReadonlySet<string> = new Set([
+  "subscribed",
+  "unsubscribed",
+  "gap",
+]);
+/** Longest `pid` that is looked at, in characters. */
+const MAX_PID_LENGTH = 64;
+
+/**
+ * Where a reply goes, as the `ref` of a frame: `c` to CONNECT, `r` to
+ * {@link RESUME}, `n/name` to the CONNECT of a namespace, `g` to what is no
+ * packet, `a<ack>:<id>` to an ack, `i<id>` to an event with an id.
+ */
+type Address = string;
+const TO_CONNECT: Address = "c";
+const TO_RESUME: Address = "r";
+const TO_GARBAGE: Address = "g";
+
+/** Events as they are for all who follow nothing but their channel. */
+const shared = new WeakMap<Entry, string>();
+
+/** A session that was interrupted. */
+interface Interrupted {
+  readonly pid: string;
+  readonly entries: readonly OffsetEntry[];
+}
+
+/** Reads and writes one client's packets. */
+export class SocketIoCodec implements Codec {
+  readonly #newPid: () => string;
+  readonly #resume: () => void;
+  readonly #cursor = new SocketIoCursor();
+  #state: "new" | "connecting" | "connected" = "new";
+  #interrupted: Interrupted | undefined;
+  #welcome: ReplyFrame | undefined;
+  #hasOffset = true;
+
+  /**
+   * Waits for CONNECT.
+   *
+   * @param newPid names a session for its recovery.
+   * @param resume called when {@link RESUME} is to be decoded.
+   */
+  constructor(
+    { newPid, resume }: { newPid: () => string; resume: () => void },
+  ) {
+    this.#newPid = newPid;
+    this.#resume = resume;
+  }
+
+  /** An event named by its type, with its whole frame and the offset. */
+  event(entry: Entry, marks?: Marks): string {
+    const { channel, epoch, seq } = entry;
+    if (!this.#hasOffset) return eventOf(entry, marks);
+    if (epoch !== undefined && seq !== undefined) {
+      this.#cursor.move(channel, { epoch, seq });
+    }
+    if (this.#cursor.size > 1 || marks) {
+      return eventOf(entry, marks, this.#cursor);
+    }
+    const known = shared.get(entry);
+    if (known !== undefined) return known;
+    const text = eventOf(entry, marks, this.#cursor);
+    shared.set(entry, text);
+    return text;
+  }
+
+  /** One packet after the other. */
+  batch(parts: readonly Part[], _envelope: FrameOptions): string {
+    return parts.map((part) =>
+      isEvent(part) ? this.event(part.entry, part.marks) : this.reply(part)
+    ).join(SEPARATOR);
+  }
+
+  /** An event named by the reply's type, or an answer to a packet. */
+  reply(reply: ReplyFrame): string {
+    this.#follow(reply);
+    const address = reply.ref ?? "";
+    if (reply.type === "connected") return this.#connected(reply);
+    if (reply.type === "subscribed" && address === TO_RESUME) {
+      return this.#resumed(reply);
+    }
+    if (reply.type === "error") return this.#refused(reply, address);
+    return this.#answer(reply, address);
+  }
+
+  /**
+   * Decodes one packet.
+   *
+   * @param data its text, {@link RESUME}, or bytes, which are refused.
+   * @param maxBytes longest packet accepted.
+   * @throws {Refusal} as `decode` in `protocol/decode.ts`.
+   */
+  decode(data: unknown, maxBytes: number): ClientFrame {
+    if (data === RESUME) return this.#resuming();
+    if (typeof data !== "string") throw binary();
+    requireLength(data, maxBytes);
+    const packet = parsePacket(data);
+    if (!packet) throw garbage("This is no packet of Socket.IO");
+    if (packet.kind === "connect" && packet.namespace !== "/") {
+      throw otherNamespace(packet.namespace, `n${packet.namespace}`);
+    }
+    if (packet.kind === "connect") return this.#connect(packet.auth, maxBytes);
+    if (this.#state === "new") throw garbage("Send CONNECT first");
+    if (packet.namespace !== "/") throw otherNamespace(packet.namespace);
+    switch (packet.kind) {
+      case "event":
+        return frameOf(packet, maxBytes);
+      case "binary":
+        throw binary(addressOf(packet.ack, undefined));
+      case "ack":
+        throw new Refusal("INVALID_MESSAGE", "No ack was asked for");
+      case "disconnect":
+        throw garbage("A disconnect is no frame");
+    }
+  }
+
+  /** Where the answer to a packet goes that is refused undecoded. */
+  glance(data: unknown): string | undefined {
+    if (data === RESUME) return TO_RESUME;
+    if (typeof data !== "string") return undefined;
+    const [, type, ack] = /^([02])(\d{1,15})?/.exec(data) ?? [];
+    if (type === "0" && this.#state === "new") return TO_CONNECT;
+    return ack === undefined ? undefined : addressOf(Number(ack), undefined);
+  }
+
+  #connect(auth: Fields, maxBytes: number): ClientFrame {
+    if (this.#state !== "new") throw garbage("CONNECT was sent already");
+    const { token, client = "socket.io", recovery, pid, offset } = auth;
+    const payload = {
+      client,
+      ...(token === undefined || token === null ? {} : { auth: { token } }),
+    };
+    const frame = addressed(
+      TO_CONNECT,
+      () => interpret({ type: "connect", payload }, maxBytes),
+    );
+    this.#state = "connecting";
+    this.#hasOffset = recovery !== false;
+    if (typeof pid === "string" && typeof offset === "string") {
+      const entries = entriesOf(offset);
+      const isPid = pid !== "" && pid.length <= MAX_PID_LENGTH;
+      this.#interrupted = entries && isPid ? { pid, entries } : undefined;
+    }
+    return frame;
+  }
+
+  #connected(reply: ReplyFrame): string {
+    // Whoever is connected may say `connect` again, for another token.
+    if (this.#state === "connected") {
+      return this.#answer(reply, reply.ref ?? "");
+    }
+    this.#welcome = reply;
+    if (!this.#interrupted) return this.#greet(this.#newPid());
+    if (this.#interrupted.entries.length === 0) {
+      return this.#greet(this.#interrupted.pid);
+    }
+    this.#resume();
+    return "";
+  }
+
+  #resuming(): ClientFrame {
+    const channels = [...this.#interrupted!.entries];
+    return {
+      kind: "command",
+      type: "subscribe",
+      id: TO_RESUME,
+      payload: { channels },
+    };
+  }
+
+  /** `recovered` at the client follows from the `pid`: it is the one it had. */
+  #resumed(reply: ReplyFrame & { type: "subscribed" }): string {
+    const { channels, rejected } = reply.payload;
+    const isWhole = rejected.length === 0 &&
+      channels.every(({ recovered }) => recovered);
+    const pid = isWhole ? this.#interrupted!.pid : this.#newPid();
+    return `${this.#greet(pid)}${SEPARATOR}${this.#event(reply)}`;
+  }
+
+  #greet(pid: string): string {
+    const welcome = this.#welcome!;
+    this.#state = "connected";
+    this.#welcome = undefined;
+    this.#interrupted = undefined;
+    const { sessionId } = welcome.payload as ReplyPayload<"connected">;
+    const names = this.#hasOffset
+      ? { sid: sessionId, pid }
+      : { sid: sessionId };
+    const connected = `${MESSAGE}0${JSON.stringify(names)}`;
+    return `${connected}${SEPARATOR}${this.#event(welcome)}`;
+  }
+
+  #refused(
+    reply: ReplyFrame & { type: "error" },
+    address: Address,
+  ): string {
+    const { message, ...data } = reply.payload;
+    const failure = JSON.stringify({ message, data });
+    if (address.startsWith("n")) {
+      return `${MESSAGE}4${address.slice(1)},${failure}`;
+    }
+    if (this.#state !== "connected") {
+      this.#state = "new";
+      // Clients try a lost connection again by themselves, a refused one never.
+      return isTemporary(reply.payload.code) ? CLOSE : `${MESSAGE}4${failure}`;
+    }
+    const answer = this.#answer(reply, address);
+    return address === TO_GARBAGE ? answer + SEPARATOR + CLOSE : answer;
+  }
+
+  #answer(reply: ReplyFrame, address: Address): string {
+    const [, ack, id = ""] = /^(?:a(\d+):|i)(.*)$/.exec(address) ?? [];
+    const named = { ...reply, ref: id === "" ? undefined : id };
+    if (ack === undefined) return this.#event(named);
+    const answer = `${MESSAGE}3${ack}[${encodeReply(named)}]`;
+    // Acks carry no offset.
+    if (!WITH_OFFSET.has(reply.type)) return answer;
+    return `${this.#event(named)}${SEPARATOR}${answer}`;
+  }
+
+  #event(reply: ReplyFrame): string {
+    const { ref } = reply;
+    const isOwn = ref === TO_CONNECT || ref === TO_RESUME;
+    const text = encodeReply(isOwn ? { ...reply, ref: undefined } : reply);
+    const args = this.#hasOffset && WITH_OFFSET.has(reply.type)
+      ? [text, `"${this.#cursor.offset()}"`]
+      : [text];
+    return MESSAGE + eventPacket(reply.type, ...args);
+  }
+
+  #follow({ type, payload }: ReplyFrame): void {
+    if (type === "subscribed") this.#cursor.begin(payload.channels);
+    if (type === "unsubscribed") this.#cursor.leave(payload.channels);
+    if (type === "gap") {
+      const { channel, epoch, to } = payload;
+      this.#cursor.move(channel, { epoch, seq: to });
+    }
+  }
+}
+
+function eventOf(
+  entry: Entry,
+  marks: Marks | undefined,
+  cursor?: SocketIoCursor,
+): string {
+  const json = JSON_CODEC.event(entry, marks) as string;
+  const end = cursor ? `,"${cursor.offset()}"]` : "]";
+  return `${MESSAGE}2["${entry.type}",${json}${end}`;
+}
+
+/** What an event of the client says, in the words of the protocol. */
+function frameOf(
+  { name, args, ack }: Packet & { kind: "event" },
+  maxBytes: number,
+): ClientFrame {
+  const [arg] = args;
+  const value = typeof name === "string" ? valueOf(name, arg) : undefined;
+  const own = isFields(value) && typeof value.id === "string"
+    ? value.id
+    : undefined;
+  const to = addressOf(ack, own);
+  if (args.length > 1) {
+    throw new Refusal("INVALID_MESSAGE", "An event takes one argument", {
+      ref: to,
+    });
+  }
+  return addressed(to, () => interpret(value, maxBytes));
+}
+
+function valueOf(name: string, arg: unknown): unknown {
+  // `socket.send(frame)`.
+  if (name === "message") return arg;
+  if (name === "joinChannel") {
+    return { type: "subscribe", payload: listOf(arg) };
+  }
+  if (name === "leaveChannel") {
+    return { type: "unsubscribe", payload: listOf(arg) };
+  }
+  if (!TYPES.has(name)) return roomMessage(name, arg) ?? { type: name };
+  if (isFields(arg) && arg.type === name && "payload" in arg) return arg;
+  if (name === "subscribe" || name === "unsubscribe") {
+    return { type: name, payload: listOf(arg) };
+  }
+  if (name === "request_data" && typeof arg === "string") {
+    return { type: name, payload: { key: arg } };
+  }
+  return arg === undefined || arg === null
+    ? { type: name }
+    : { type: name, payload: arg };
+}
+
+/** One channel, several, or the payload that names them. */
+function listOf(arg: unknown): unknown {
+  if (typeof arg === "string") return { channels: [arg] };
+  if (Array.isArray(arg)) return { channels: arg };
+  if (isFields(arg) && typeof arg.channel === "string") {
+    return { channels: [arg] };
+  }
+  return arg;
+}
+
+/** `emit("moved", {room: "lobby", data})`: an application's own event. */
+function roomMessage(event: string, arg: unknown): unknown {
+  if (!isFields(arg) || typeof arg.room !== "string") return undefined;
+  const { room, data, id, ...more } = arg;
+  const channel = room.startsWith("room:") ? room : `room:${room}`;
+  const payload = { event, ...(data === undefined ? {} : { data }), ...more };
+  const named = id === undefined ? {} : { id };
+  return { type: "ROOM_MESSAGE", channel, payload, ...named };
+}
+
+function addressOf(ack: number | undefined, id: string | undefined): Address {
+  return ack === undefined ? `i${id ?? ""}` : `a${ack}:${id ?? ""}`;
+}
+
+/** Lets whatever comes of a frame be answered at `to`. */
+function addressed(to: Address, read: () => ClientFrame): ClientFrame {
+  try {
+    return { ...read(), id: to };
+  } catch (error) {
+    const { code, message, issues, cause } = Refusal.of(error);
+    throw new Refusal(code, message, {
+      cause,
+      ref: to,
+      ...(issues ? { issues } : {}),
+    });
+  }
+}
+
+function isTemporary(code: RefusalCode): boolean {
+  const { http } = REFUSALS[code];
+  return http === 429 || http >= 500;
+}
+
+function garbage(why: string): Refusal {
+  return new Refusal("INVALID_MESSAGE", why, { ref: TO_GARBAGE });
+}
+
+function binary(ref?: string): Refusal {
+  return new Refusal("INVALID_MESSAGE", "Binary is not accepted; send JSON", {
+    ref,
+  });
+}
+
+function otherNamespace(name: string, ref?: string): Refusal {
+  return new Refusal(
+    "INVALID_MESSAGE",
+    `Namespace ${name} is not known: there is only /`,
+    { ref },
+  );
+}

@@ -1,0 +1,86 @@
+/**
+ * What one Socket.IO client is subscribed to and how far it came, as text: the
+ * offset that its client sends back after an interruption. It holds all that
+ * is needed to continue, so a restarted or another instance can.
+ *
+ * `name=epoch:seq,name=epoch:seq`; `name=` for a channel that keeps nothing.
+ *
+ * @module
+ */
+import type { Position } from "../protocol/commands.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
+
+/** Longest offset, in characters; a client with more to say cannot resume. */
+export const MAX_OFFSET_LENGTH = 2_048;
+/** Stands for an offset that would be too long. */
+export const NO_OFFSET = "-";
+
+/** One channel of an offset. */
+export interface OffsetEntry {
+  /** Canonical name. */
+  readonly channel: string;
+  /** The last event received; absent on channels that keep nothing. */
+  readonly after?: Position;
+}
+
+/** One channel as `name=epoch:seq`. */
+const ENTRY = /^([\w.:-]{1,128})=(?:([\w.-]{1,64}):(\d{1,15}))?$/;
+
+/** Where one client stands. */
+export class SocketIoCursor {
+  readonly #entries = new Map<string, string>();
+
+  /** How many channels it holds. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Adds channels from where they begin. */
+  begin(channels: ReplyPayload<"subscribed">["channels"]): void {
+    for (const { channel, epoch, seq } of channels) {
+      if (epoch !== null && seq !== null) this.move(channel, { epoch, seq });
+      else this.#entries.set(channel, `${channel}=`);
+    }
+  }
+
+  /** Moves to a new position in one of its channels. */
+  move(channel: string, { epoch, seq }: Position): void {
+    this.#entries.set(channel, `${channel}=${epoch}:${seq}`);
+  }
+
+  /** Forgets channels. */
+  leave(channels: readonly string[]): void {
+    for (const channel of channels) this.#entries.delete(channel);
+  }
+
+  /** All positions as text that needs no escaping in JSON. */
+  offset(): string {
+    let text = "";
+    for (const entry of this.#entries.values()) {
+      text += text === "" ? entry : `,${entry}`;
+    }
+    return text.length > MAX_OFFSET_LENGTH ? NO_OFFSET : text;
+  }
+}
+
+/**
+ * Reads what {@link SocketIoCursor.offset} wrote.
+ *
+ * @returns nothing when it cannot be understood.
+ */
+export function entriesOf(offset: string): OffsetEntry[] | undefined {
+  if (offset.length > MAX_OFFSET_LENGTH || offset === NO_OFFSET) return;
+  if (offset === "") return [];
+  const entries: OffsetEntry[] = [];
+  for (const text of offset.split(",")) {
+    const [, channel, epoch, seq] = ENTRY.exec(text) ?? [];
+    if (channel === undefined) return;
+    entries.push(
+      epoch === undefined
+        ? { channel }
+        : { channel, after: { epoch, seq: Number(seq) } },
+    );
+  }
+  return entries.length > MAX_SUBSCRIPTIONS ? undefined : entries;
+}

@@ -1,0 +1,96 @@
+/**
+ * The door for Socket.IO's clients: `/socket.io/`. What stands behind it is
+ * loaded when the first of them arrives.
+ *
+ * @module
+ */
+import type { Context, Hono } from "hono";
+import { z } from "zod";
+import type { EngineParts } from "./engine_door.ts";
+import type { Env } from "./http.ts";
+import { connection } from "./route.ts";
+import type { Route } from "./route.ts";
+import { wantsUpgrade } from "./socket.ts";
+
+/** Where clients look for it when they are given a host alone. */
+export const SOCKET_IO_PATH = "/socket.io/";
+
+/** Arguments that clients send; those of applications are ignored. */
+const Query = z.object({
+  EIO: z.literal("4").meta({
+    description: "Version of Engine.IO",
+    example: "4",
+  }),
+  transport: z.enum(["polling", "websocket"]).meta({
+    description: "How packets travel",
+    example: "polling",
+  }),
+  sid: z.string().optional().meta({
+    description: "The session that the request belongs to; a new one without",
+  }),
+});
+
+/** Declares `/socket.io/`. */
+export function socketIoRoutes(parts: EngineParts): Route[] {
+  const door = lazy(parts);
+  const shared = {
+    path: SOCKET_IO_PATH,
+    right: "greet",
+    query: Query,
+  } as const;
+  return [
+    connection({
+      ...shared,
+      describe: () => ({
+        tag: "events",
+        summary: "Socket.IO v5 over Engine.IO v4: a new session, or a poll",
+        description:
+          "For the clients of Socket.IO; an upgrade opens a WebSocket. See PROTOCOL.md for its events.",
+        answers: [
+          { status: 101, description: "Upgraded" },
+          {
+            status: 200,
+            description: "Packets, separated by U+001E",
+            type: "text/plain",
+          },
+        ],
+        refuses: [
+          "INVALID_MESSAGE",
+          "UNSUPPORTED_VERSION",
+          "FORBIDDEN",
+          "TOO_MANY_CONNECTIONS",
+        ],
+      }),
+      open: async (c) => (await door()).get(c),
+    }),
+    connection({
+      ...shared,
+      method: "post",
+      describe: () => ({
+        tag: "events",
+        summary: "Packets of a client that polls",
+        answers: [{
+          status: 200,
+          description: "Taken: ok",
+          type: "text/plain",
+        }],
+        refuses: ["INVALID_MESSAGE", "MESSAGE_TOO_LARGE"],
+      }),
+      open: async (c) => (await door()).post(c),
+    }),
+  ];
+}
+
+/** Takes the upgrades, which have none of the headers of other answers. */
+export function mountSocketIo(app: Hono<Env>, parts: EngineParts): void {
+  const door = lazy(parts);
+  app.get(
+    SOCKET_IO_PATH,
+    async (c: Context<Env>, next) =>
+      wantsUpgrade(c) ? (await door()).upgrade(c) : await next(),
+  );
+}
+
+function lazy(parts: EngineParts) {
+  return async () => new (await import("./engine_door.ts")).EngineDoor(parts);
+}
