@@ -201,14 +201,13 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
    * Changes the filter of a subscription.
    *
    * @param filter its values are reserved already.
-   * @returns from where on it is in force; the client is to be sent it.
+   * @returns from where on it is in force.
    */
   select(subscription: Subscription, filter: Filter): StreamPosition {
     // What it is due by the filter before is sent by it, or found by the new.
     if (!subscription.behind) this.advance(subscription);
     subscription.selected!.filter = filter;
     subscription.join();
-    subscription.tell();
     const { epoch, seq } = subscription;
     return { epoch, seq };
   }

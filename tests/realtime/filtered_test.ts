@@ -270,6 +270,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class Reader {
   filter: Filter = by("a", "b");
   position = { epoch: "e", seq: 0 };
+  /** From where on the filter is in force. */
+  from = 0;
   peer!: FakePeer;
   outbox!: Outbox;
   #read = 0;
@@ -284,13 +286,16 @@ class Reader {
     Object.assign(this, this.at.connect());
     this.outbox.batch = this.batch;
     this.#read = 0;
+    // The whole filter counts from where it resumes.
+    this.from = 0;
     const selection = { as: "mine", filter: this.filter };
     this.outbox.attach(this.at.stream, this.position, selection);
   }
 
   /** Everything between two positions that the present filter lets through. */
   due(after: number, upTo: number): number[] {
-    return this.at.log.slice(after, upTo).filter(({ type, tags }) =>
+    const from = Math.max(after, this.from);
+    return this.at.log.slice(from, upTo).filter(({ type, tags }) =>
       type === "BLOCK_COMPLETE" || matchesFilter(this.filter, tags)
     ).map(({ seq }) => seq);
   }
@@ -321,7 +326,7 @@ class Reader {
     const from = this.outbox.select(subscription, filter);
     this.read();
     assert.deepEqual(this.due(this.position.seq, from.seq), []);
-    this.position = { epoch: "e", seq: from.seq };
+    this.from = from.seq;
     this.filter = filter;
   }
 }
