@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Command } from "commander";
+import type { Command } from "commander";
 import { systemClock as clock } from "../platform/clock.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { backUp, restore } from "../store/copies.ts";
@@ -12,57 +12,56 @@ import { isDatabase, openStoreAt } from "../store/open.ts";
 import { resetLog } from "../store/reset_log.ts";
 import { PlaceError } from "../store/store_file.ts";
 import { secretIn } from "../server/settings.ts";
+import { FAILED, Failed, print, programOf, run } from "./terminal.ts";
 
-const program = new Command("store")
-  .description("Looks after the store at KV_PATH")
-  .configureOutput({
-    // Asking about colours would take rights that nothing else here needs.
-    getOutHasColors: () => false,
-    getErrHasColors: () => false,
-  });
+/** Adds `store backup`, `store restore` and `store reset-log`. */
+export function storeCommand(program: Command): void {
+  keeping(program.command("store"));
+}
 
-program.command("backup")
-  .description("Copies the store as of this moment, while the service runs")
-  .requiredOption("--to <file>", "a file that does not exist yet")
-  .action(({ to }: { to: string }) =>
-    run(async () => {
-      await backUp(fileOfStore(), to);
-      return `copied to ${to}`;
-    })
-  );
-
-program.command("restore")
-  .description(
-    "Puts a copy in the place of the store; stop the service before. Blocks, revocations and records stay as they are now",
-  )
-  .requiredOption("--from <file>", "what `backup` made")
-  .action(({ from }: { from: string }) =>
-    run(async () => {
-      const nextId = idSource();
-      const path = fileOfStore();
-      const replaced = await restore({ path, from, clock, nextId });
-      return replaced === undefined
-        ? `restored from ${from}; there was no store whose blocks and revocations could be kept`
-        : `restored from ${from}; the store that was there is ${replaced}`;
-    })
-  );
-
-program.command("reset-log")
-  .description(
-    "Deletes all events; stop the service before. Blocks, revocations and records stay as they are",
-  )
-  .action(() =>
-    run(async () => {
-      const store = await openStoreAt(address(), { clock });
-      try {
-        return `deleted ${await resetLog(store, clock)} rows of the log`;
-      } finally {
-        await store.close();
-      }
-    })
-  );
-
-await program.parseAsync(Deno.args, { from: "user" });
+/** Makes a command one that keeps the store. */
+function keeping(store: Command): Command {
+  store.description("keep the store at KV_PATH: copy it, bring it back");
+  store.command("backup")
+    .description("copy the store as of this moment, while the service runs")
+    .requiredOption("--to <file>", "a file that does not exist yet")
+    .action(({ to }: { to: string }) =>
+      report(async () => {
+        await backUp(fileOfStore(), to);
+        return `copied to ${to}`;
+      })
+    );
+  store.command("restore")
+    .description(
+      "put a copy in the place of the store; stop the service before. Blocks, revocations and records stay as they are now",
+    )
+    .requiredOption("--from <file>", "what `backup` made")
+    .action(({ from }: { from: string }) =>
+      report(async () => {
+        const nextId = idSource();
+        const path = fileOfStore();
+        const replaced = await restore({ path, from, clock, nextId });
+        return replaced === undefined
+          ? `restored from ${from}; there was no store whose blocks and revocations could be kept`
+          : `restored from ${from}; the store that was there is ${replaced}`;
+      })
+    );
+  store.command("reset-log")
+    .description(
+      "delete all events; stop the service before. Blocks, revocations and records stay as they are",
+    )
+    .action(() =>
+      report(async () => {
+        const store = await openStoreAt(address(), { clock });
+        try {
+          return `deleted ${await resetLog(store, clock)} rows of the log`;
+        } finally {
+          await store.close();
+        }
+      })
+    );
+  return store;
+}
 
 function address(): string {
   const path = Deno.env.get("KV_PATH_FILE");
@@ -79,15 +78,13 @@ function fileOfStore(): string {
   );
 }
 
-/** Prints what was done, or why it was not. */
-async function run(work: () => Promise<string>): Promise<void> {
+/** Does the work and prints what was done. @throws {Failed} says why not. */
+async function report(work: () => Promise<string>): Promise<void> {
   try {
-    const done = await work();
-    await Deno.stdout.write(new TextEncoder().encode(`${done}\n`));
+    print(await work());
   } catch (error) {
-    const isKnown = error instanceof RangeError || error instanceof PlaceError;
-    if (!isKnown) throw error;
-    await Deno.stderr.write(new TextEncoder().encode(`${error.message}\n`));
-    Deno.exit(1);
+    throw error instanceof PlaceError ? new Failed(error.message) : error;
   }
 }
+
+if (import.meta.main) await run(keeping(programOf("store")), FAILED);

@@ -14,6 +14,7 @@ import {
 import type { LogLevel, LogRecord } from "@logtape/logtape";
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
+import { UNSEEN } from "./unseen.ts";
 
 /** How much is written: everything up to this level. */
 export type Level = "error" | "warn" | "info" | "debug" | "verbose";
@@ -36,16 +37,6 @@ const COUNT_MS = 1_000;
 export const MAX_FIELD_LENGTH = 4_096;
 /** What tokens look like, wherever they stand: JSON in base64url, signed. */
 const TOKEN = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
-/**
- * Characters that do not show as what they are: controls but tabs and line
- * breaks, marks of direction, and spaces without width. They could disguise a
- * line, or give orders to the terminal of its reader.
- *
- * @see {@link https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters}
- */
-const UNSEEN =
-  // deno-lint-ignore no-control-regex -- they are what is looked for.
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 /** How deep fields are looked into; what lies deeper is left out. */
 const MAX_DEPTH = 6;
 /** What stands in the place of a token. */

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { lineOf } from "../../cli/line.ts";
+import { SECRET, TestServer } from "../server.ts";
+import { until } from "../until.ts";
+import { kaldrix, spawn } from "./kaldrix.ts";
+
+const message = (event: string) => ({
+  type: "ROOM_MESSAGE" as const,
+  channel: "room:lobby",
+  payload: { event },
+});
+
+/** Collects what a process writes to both of its outputs. */
+function collect(process: Deno.ChildProcess) {
+  const texts = { out: "", err: "" };
+  const keep = async (
+    name: "out" | "err",
+    stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  ) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      texts[name] += text;
+    }
+  };
+  const done = Promise.all([
+    keep("out", process.stdout),
+    keep("err", process.stderr),
+  ]);
+  return { texts, done };
+}
+
+Deno.test("tail writes a line an event, names a dead server and continues after it", async () => {
+  await using server = await TestServer.start();
+  const positions = await server.publish([message("a"), message("b\u001b[2J")]);
+  const env = { KALDRIX_URL: server.url };
+  const args = ["tail", "room:lobby", "--last", "2", "--count", "3"];
+  const process = spawn(args, { env });
+  const { texts, done } = collect(process);
+  await until(() => texts.out.includes("#2 "), "the second event");
+  await server.stop("SIGKILL");
+  await until(
+    () => /nothing listens there; trying again/.test(texts.err),
+    "a word about the dead server",
+  );
+  await server.begin();
+  await until(() => texts.err.includes("connected again"), "a connection");
+  await server.publish([message("c")]);
+  const { code } = await process.status;
+  await done;
+  assert.equal(code, 0, texts.err);
+  const time = /\d\d:\d\d:\d\d\.\d{3}Z/.source;
+  assert.match(
+    texts.out,
+    new RegExp(
+      `^${time} room:lobby#1 ROOM_MESSAGE \\(replay\\) event=a\n` +
+        `${time} room:lobby#2 ROOM_MESSAGE \\(replay\\) event="b\\\\u001b\\[2J"\n` +
+        `${time} room:lobby#3 ROOM_MESSAGE( \\(replay\\))? event=c\n$`,
+    ),
+  );
+
+  const { epoch } = positions[0]!;
+  const json = await kaldrix(
+    ["tail", "room:lobby", "--json", "--count", "1", "--after", `${epoch}:2`],
+    { env },
+  );
+  const event = JSON.parse(json.out);
+  assert.equal(event.seq, 3);
+  assert.deepEqual(event.payload, { event: "c" });
+
+  const cases: [string[], number, RegExp][] = [
+    [
+      ["tail", "nope"],
+      1,
+      /nope: refused \(UNKNOWN_CHANNEL\)\nerror: no channel/,
+    ],
+    [["tail", "--last", "1001"], 2, /expected a number from 0 to 1000/],
+    [["tail", "--last", "1", "--after", "e:1"], 2, /not with --last/],
+    [["tail", "--url", "ftp://x"], 2, /begins with http/],
+    [["tail", "--colour"], 2, /unknown option/],
+  ];
+  for (const [args, code, text] of cases) {
+    const ended = await kaldrix(args, { env });
+    assert.equal(ended.code, code, ended.err);
+    assert.match(ended.err, text);
+    assert.equal(ended.out, "");
+  }
+  const refused = await kaldrix(["tail"], {
+    env: { ...env, KALDRIX_TOKEN: "no.token.here" },
+  });
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /UNAUTHENTICATED/);
+});
+
+Deno.test("tail ends with 1 when nothing listens and it may not retry", async () => {
+  const { code, err } = await kaldrix(
+    ["tail", "--no-retry", "--url", "http://127.0.0.1:1"],
+  );
+  assert.equal(code, 1);
+  assert.match(err, /^error: http:\/\/127\.0\.0\.1:1 cannot be reached: /);
+});
+
+Deno.test("publish sends one message, lines in order, and names the line that is refused", async () => {
+  await using server = await TestServer.start();
+  const made = await kaldrix(
+    ["token", "make", "--user", "p", "--role", "publisher"],
+    { env: { JWT_SECRET: SECRET } },
+  );
+  const env = { KALDRIX_URL: server.url, KALDRIX_TOKEN: made.out.trim() };
+  const checked = await kaldrix(["token", "check"], {
+    env: { ...env, JWT_SECRET: SECRET },
+  });
+  assert.match(checked.out, /^user +p\nrole +publisher\n/);
+  const rotated = await kaldrix(["token", "check"], {
+    env: {
+      ...env,
+      JWT_SECRET: `another secret, long enough to be one of them,${SECRET}`,
+    },
+  });
+  assert.equal(rotated.code, 0, "one of the secrets is right");
+  const forged = await kaldrix(["token", "check", `${env.KALDRIX_TOKEN}x`], {
+    env: { ...env, JWT_SECRET: SECRET },
+  });
+  assert.equal(forged.code, 1);
+  assert.match(forged.err, /^error: UNAUTHENTICATED/);
+
+  const one = await kaldrix(
+    ["publish", "ROOM_MESSAGE", '{"event":"a"}', "--channel", "room:lobby"],
+    { env },
+  );
+  assert.deepEqual([one.code, one.out], [0, "room:lobby#1\n"], one.err);
+
+  const events = Array.from({ length: 250 }, (_, i) => `e${i}`);
+  const input = events.map((it) => `${JSON.stringify(message(it))}\n`).join(
+    "\n",
+  );
+  const many = await kaldrix(["publish", "--json"], { env, input });
+  assert.equal(many.code, 0, many.err);
+  assert.match(many.err, /^250 published in /);
+  const seqs = many.out.trim().split("\n").map((it) => JSON.parse(it).seq);
+  assert.deepEqual(seqs, events.map((_, i) => i + 2));
+  const { events: kept } = await server.json(
+    "/api/channels/room:lobby/history?after=1&limit=1000",
+  );
+  assert.deepEqual(
+    kept.map((it: { payload: { event: string } }) => it.payload.event),
+    events,
+  );
+
+  const bad = await kaldrix(["publish"], {
+    env,
+    input: `${JSON.stringify(message("x"))}\nnot JSON`,
+  });
+  assert.equal(bad.code, 1);
+  assert.match(bad.err, /line 2 is not JSON/);
+  const cases: [string[], number, RegExp][] = [
+    [["publish", "NOPE"], 1, /^error: UNKNOWN_TYPE/],
+    [["publish", "TEST", "[]"], 1, /the payload is not a JSON object/],
+    [["publish", "TEST", "--file", "x"], 2, /not both/],
+    [["publish", "--file", "/none"], 1, /\/none cannot be read/],
+  ];
+  for (const [args, code, text] of cases) {
+    const ended = await kaldrix(args, { env });
+    assert.equal(ended.code, code, ended.err);
+    assert.match(ended.err, text);
+  }
+});
+
+Deno.test("a line holds nested fields and lists, shortens them, and is cut at the width", () => {
+  const event = {
+    type: "DAG_UPDATE",
+    channel: "dag",
+    timestamp: "2026-01-02T03:04:05.678Z",
+    payload: {
+      nodeId: "n1",
+      relatedNodes: ["a", "b", "c", "d", "e"],
+      metadata: { layer: 3, deep: { x: 1 } },
+      list: [{}, {}],
+      none: null,
+      text: "two words",
+      hidden: "a\u202eb",
+    },
+  };
+  assert.equal(
+    lineOf(event),
+    "03:04:05.678Z dag DAG_UPDATE nodeId=n1 relatedNodes=[a,b,c,+2] " +
+      'metadata.layer=3 metadata.deep={"x":1} list=[2] none=null ' +
+      'text="two words" hidden="a\\u202eb"',
+  );
+  assert.equal(lineOf(event, 20).length, 20);
+});
