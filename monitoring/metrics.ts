@@ -100,8 +100,8 @@ export class Metrics {
       );
       this.#deliveries.add(this.#options.clock.monotonic(), deliveries);
     },
-    flushed: (channel, events, subscribers, newest) => {
-      this.#deliveriesByKind.add(kindOf(channel), events * subscribers);
+    flushed: (channel, deliveries, newest) => {
+      this.#deliveriesByKind.add(kindOf(channel), deliveries);
       // The sum of a histogram must not fall, also after a step of the clock.
       const ms = Math.max(0, this.#options.clock.now() - newest.at);
       this.#spread("kaldrix_event_age_seconds", this.#ageSpread, ms, 1);

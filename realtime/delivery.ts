@@ -99,10 +99,11 @@ export class Delivery {
       due.since = due.next ?? due.since;
       due.next = undefined;
       events += fresh;
-      deliveries += fresh * size + matched;
-      if (fresh === 0 || size === 0 || stream.first > stream.seq) continue;
+      const delivered = fresh * size + matched;
+      deliveries += delivered;
+      if (delivered === 0 || stream.first > stream.seq) continue;
       const { channel, seq } = stream;
-      this.#observer.flushed?.(channel, fresh, size, stream.entryAt(seq));
+      this.#observer.flushed?.(channel, delivered, stream.entryAt(seq));
     }
     if (this.#due.size > 0) this.#clock.soon(() => this.#flush());
     if (since === Infinity) return;

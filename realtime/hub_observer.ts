@@ -14,15 +14,9 @@ export interface HubObserver {
    */
   delivered?(events: number, deliveries: number, ms: number): void;
   /**
-   * A channel's share of that: the number of new events and of subscribers, and
-   * the newest event.
+   * A channel's share of that: how many deliveries, and the newest event.
    */
-  flushed?(
-    channel: string,
-    events: number,
-    subscribers: number,
-    newest: Entry,
-  ): void;
+  flushed?(channel: string, deliveries: number, newest: Entry): void;
   /** A frame was sent to a client. */
   sent?(frame: Frame): void;
   /** Events were published by this instance. */

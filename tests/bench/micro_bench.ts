@@ -131,25 +131,30 @@ Deno.bench("ring: take an event and read it", () => {
   JSON_CODEC.event(ring.entryAt(at));
 });
 
+const machine = {
+  clock: systemClock,
+  pace: new Pace(systemClock),
+  progress: new Progress(systemClock),
+  filters: new FilterBudget(),
+  envelope,
+  readPage: () => Promise.resolve({ entries: [], unreadable: [] }),
+  readOldest: () => Promise.resolve(1),
+};
+
+/** An outbox to a socket that takes everything at once. */
+function outboxTo(send: () => void): Outbox {
+  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, {
+    address: "10.0.0.1",
+    stalled: () => {},
+    charge: () => 0,
+  });
+}
+
 /** Sockets that take everything at once. */
 function audience(batch: boolean): Stream {
   const followed = stream();
-  const unread = () => Promise.resolve({ entries: [], unreadable: [] });
   for (let i = 0; i < SUBSCRIBERS; i++) {
-    const outbox = new Outbox(
-      { bufferedAmount: 0, send: () => {} },
-      JSON_CODEC,
-      {
-        clock: systemClock,
-        pace: new Pace(systemClock),
-        progress: new Progress(systemClock),
-        filters: new FilterBudget(),
-        envelope,
-        readPage: unread,
-        readOldest: () => Promise.resolve(1),
-      },
-      { address: "10.0.0.1", stalled: () => {}, charge: () => 0 },
-    );
+    const outbox = outboxTo(() => {});
     outbox.batch = batch;
     outbox.attach(followed, { epoch: "E", seq: 0 });
   }
@@ -168,6 +173,37 @@ for (const batch of [true, false]) {
       followed.offer(entryOf("E", followed.seq + 1, text));
     }
     followed.flush();
+  });
+}
+
+/** Connections that each wait for the transactions of {@link ADDRESSES}. */
+const FILTERS = 10_000;
+/** Addresses of one filter. */
+const ADDRESSES = 5;
+
+const selective = new Stream("transactions", {
+  logged: true,
+  head: { epoch: "E", seq: 0 },
+  envelope,
+});
+for (let i = 0; i < FILTERS; i++) {
+  const address = Array.from(
+    { length: ADDRESSES },
+    (_, k) => `0x${(i * ADDRESSES + k).toString(16).padStart(40, "0")}`,
+  );
+  outboxTo(() => {}).attach(
+    selective,
+    { epoch: "E", seq: 0 },
+    { filter: [{ address }] },
+  );
+}
+for (const [how, from] of [["none", "0xffff"], ["one", "0x00"]] as const) {
+  const address = [from.padEnd(42, "0"), `0x${"e".repeat(40)}`];
+  const rest = { channel: "transactions", tags: { address } };
+  Deno.bench(`filter: an event to ${how} of ${FILTERS}`, () => {
+    const next = selective.seq + 1;
+    selective.offer(entryOf("E", next, text, { ...rest, type: "TX_RECEIVED" }));
+    selective.flush();
   });
 }
 

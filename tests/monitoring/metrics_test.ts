@@ -122,7 +122,7 @@ Deno.test("the age of an event counts from when it was accepted", () => {
   const metrics = metricsOn(clock);
   const newest = entryOf("e", 3, "{}", { at: clock.now() });
   clock.advance(70);
-  metrics.hub.flushed!("blocks", 3, 2, newest);
+  metrics.hub.flushed!("blocks", 6, newest);
   const age = readingOf(metrics, "kaldrix_event_age_seconds")!;
   assert.equal(age.value, 0.07);
   const blocks = { channel: "blocks" };

@@ -31,7 +31,17 @@ function bench({ ringEvents = 1_024 } = {}) {
   const nextId = idSource();
   const retention = () => ({ events: 10_000, ms: 3_600_000 });
   const log = new StoredEventLog({ store: kv, clock, nextId, retention });
-  const hub = new Hub({ log, links: [], clock, nextId, ringEvents });
+  const delivered: [string, number][] = [];
+  const hub = new Hub({
+    log,
+    links: [],
+    clock,
+    nextId,
+    ringEvents,
+    observer: {
+      flushed: (channel, deliveries) => delivered.push([channel, deliveries]),
+    },
+  });
   const bugs: unknown[] = [];
   const parts = {
     hub,
@@ -97,7 +107,17 @@ function bench({ ringEvents = 1_024 } = {}) {
     hub[Symbol.dispose]();
     assert.deepEqual(bugs, []);
   };
-  return { clock, hub, peer, session, connect, ask, subscribe, transfer, end };
+  return {
+    hub,
+    peer,
+    session,
+    delivered,
+    connect,
+    ask,
+    subscribe,
+    transfer,
+    end,
+  };
 }
 
 type Event = Seen & { prev?: number; sub?: string };
@@ -260,6 +280,20 @@ Deno.test("with after, what the added items missed comes before the answer, from
     assert.deepEqual([last.seq, last.prev, last.replay], [13, 10, undefined]);
     end();
   }
+});
+
+Deno.test("deliveries are counted as they are, whether filtered or not", async () => {
+  const { subscribe, transfer, delivered, hub, end } = bench();
+  await subscribe(
+    mine({ address: ["0xa", "0xb"] }),
+    { channel: "transactions", as: "other", filter: { address: "0xb" } },
+  );
+  assert.equal(hub.subscribers("transactions"), 2);
+  for (const from of ["0xa", "0xb", "0xc"]) await transfer(from);
+  await subscribe("transactions");
+  await transfer("0xa");
+  assert.deepEqual(delivered.map(([, count]) => count), [1, 2, 2]);
+  end();
 });
 
 Deno.test("a ping is answered with where quiet subscriptions are", async () => {
