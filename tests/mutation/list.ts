@@ -335,6 +335,42 @@ const REALTIME: readonly Mutation[] = [
     replace: "data.number === undefined",
     tests: ["tests/realtime/link_test.ts"],
   },
+  {
+    fault: "a quiet subscription is taken to have missed what others received",
+    file: "realtime/stream.ts",
+    find: "cursor.seq = Math.max(cursor.seq, this.#flushed);",
+    replace: "",
+    tests: ["tests/realtime/filtered_test.ts"],
+  },
+  {
+    fault: "a new subscription is taken for one that keeps up",
+    file: "realtime/outbox.ts",
+    find: "    subscription.behind = true;\n    subscription.join();",
+    replace: "    subscription.join();",
+    tests: ["tests/realtime/filtered_test.ts"],
+  },
+  {
+    fault:
+      "a leap of the stream moves quiet subscriptions past what they missed",
+    file: "realtime/stream.ts",
+    find: "if (this.#moved || cursor.behind ||",
+    replace: "if (cursor.behind ||",
+    tests: ["tests/realtime/filtered_test.ts"],
+  },
+  {
+    fault: "an edit of a filter skips what the old one still lets through",
+    file: "realtime/outbox.ts",
+    find: "    if (!subscription.behind) this.advance(subscription);\n",
+    replace: "",
+    tests: ["tests/realtime/filtered_test.ts"],
+  },
+  {
+    fault: "pages of the log are read for a filter without charge",
+    file: "realtime/outbox.ts",
+    find: "if (this.isFull || this.#mustWait(subscription)) break;",
+    replace: "if (this.isFull) break;",
+    tests: ["tests/realtime/filtered_test.ts"],
+  },
 ];
 
 /** All of them. */
