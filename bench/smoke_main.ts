@@ -29,7 +29,13 @@ async function print(text: string): Promise<void> {
   await Deno.stdout.write(encoder.encode(`${text}\n`));
 }
 
-async function main(args: string[]): Promise<number> {
+/**
+ * Looks and prints.
+ *
+ * @param args without the program's name.
+ * @returns what the process should end with.
+ */
+export async function main(args: string[]): Promise<number> {
   let values: { url?: string; idle?: string; help?: boolean };
   try {
     ({ values } = parseArgs({
@@ -74,4 +80,4 @@ async function main(args: string[]): Promise<number> {
   return failed > 0 ? 1 : 0;
 }
 
-Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await main(Deno.args));

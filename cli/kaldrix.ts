@@ -4,6 +4,10 @@
  * @module
  */
 import { SERVICE_VERSION } from "../platform/version.ts";
+import { checkCommand } from "./check.ts";
+import { completionCommand } from "./completion.ts";
+import { inspectCommand } from "./inspect.ts";
+import { measureCommands } from "./measure.ts";
 import { publishCommand } from "./publish.ts";
 import { storeCommand } from "./store.ts";
 import { tailCommand } from "./tail.ts";
@@ -28,8 +32,12 @@ Examples:
 const COMMANDS = [
   tailCommand,
   publishCommand,
+  inspectCommand,
+  checkCommand,
   tokenCommand,
   storeCommand,
+  measureCommands,
+  completionCommand,
 ];
 for (const add of COMMANDS) add(program);
 

@@ -173,10 +173,13 @@ function reasonOf(message: string): string {
     .replace("tcp connect error", "nothing listens there");
 }
 
-/** The first cause of a failed request. */
+/** Why a request failed, without the words that say nothing. */
 function rootOf(error: unknown): string {
   let root = error;
   while (root instanceof Error && root.cause) root = root.cause;
-  return (root instanceof Error ? root.message : `${root}`)
-    .replace(/^.*error trying to connect: /, "");
+  const message = root instanceof Error ? root.message : String(root);
+  if (/Connection refused|actively refused|ECONNREFUSED/.test(message)) {
+    return "nothing listens there";
+  }
+  return message.replace(/^.*client error \(Connect\): /, "");
 }

@@ -42,7 +42,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   sources: ["protocol", "platform"],
   client: ["protocol"],
-  cli: ["client", "server", "security", "store", "protocol", "platform"],
+  cli: [
+    "bench",
+    "client",
+    "server",
+    "security",
+    "store",
+    "protocol",
+    "platform",
+  ],
   bench: ["client", "protocol"],
   // The files at the top.
   main: [

@@ -1,0 +1,240 @@
+/**
+ * Shows what a running service has: channels, rooms, instances, sessions, one
+ * block or transaction.
+ *
+ * @module
+ */
+import type { Command } from "commander";
+import { reaching, Remote } from "./remote.ts";
+import { paint, print, printable } from "./terminal.ts";
+
+/** What `/api/channels` answers, as far as it is shown. */
+interface Catalogue {
+  readonly channels: readonly {
+    readonly channel: string;
+    readonly seq: number | null;
+    readonly retention: string;
+    readonly read: string;
+    readonly publish: string;
+    readonly subscribers: number;
+  }[];
+  readonly instances: readonly {
+    readonly id: string;
+    readonly startedAt: number;
+    readonly at: number;
+    readonly connections: number;
+    readonly memoryUsage: number;
+    readonly throughput: { readonly eventsPerSecond: number };
+    readonly subscribers: Readonly<Record<string, number>>;
+  }[];
+}
+
+/** What `/api/admin/sessions` answers, as far as it is shown. */
+interface Sessions {
+  readonly sessions: readonly {
+    readonly id: string;
+    readonly user: string | null;
+    readonly role: string;
+    readonly ip: string;
+    readonly client: string | null;
+    readonly channels: readonly {
+      readonly channel: string;
+      readonly lag: number;
+    }[];
+  }[];
+  readonly complete: boolean;
+}
+
+/** What the command line says. */
+interface Flags {
+  readonly url: string;
+  readonly json?: true;
+}
+
+type Row = readonly (string | number)[];
+
+/** Adds `inspect` and its commands. */
+export function inspectCommand(program: Command): void {
+  const inspect = program.command("inspect")
+    .description("show what a running service has")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  kaldrix inspect channels
+  kaldrix inspect sessions alice
+  kaldrix inspect block 15420 --json`,
+    );
+  const add = (
+    signature: string,
+    description: string,
+    show: (remote: Remote, sought: string) => Promise<Shown>,
+  ) =>
+    reaching(inspect.command(signature)).description(description)
+      .option("--json", "write the whole answer as JSON")
+      .action(async (...args: unknown[]) => {
+        // After the arguments of the signature: flags, then the command.
+        const sought = args.length > 2 ? args[0] as string ?? "" : "";
+        const { url, json } = args.at(-2) as Flags;
+        const { answer, lines } = await show(new Remote(url), sought);
+        if (json) print(printable(JSON.stringify(answer, null, 2)));
+        else for (const line of lines()) print(line);
+      });
+  add("channels", "channels, where each ends, who may use it", channels);
+  add("rooms", "rooms that have subscribers and are visible to you", rooms);
+  add("instances", "running instances and their load", instances);
+  add(
+    "sessions [words...]",
+    "who is connected, the furthest behind first; words narrow it",
+    sessions,
+  );
+  add("block <id>", "a block, by id or height, and whether it stands", block);
+  add("transaction <id>", "how far a transaction has come", transaction);
+}
+
+/** An answer, and how it is shown to a person. */
+interface Shown {
+  readonly answer: unknown;
+  readonly lines: () => string[];
+}
+
+async function channels(remote: Remote): Promise<Shown> {
+  const { channels } = await remote.get<Catalogue>("/api/channels");
+  const names = ["channel", "head", "subscribers", "kept", "read", "publish"];
+  return {
+    answer: channels,
+    lines: () =>
+      table(
+        names,
+        channels.map((it) => [
+          it.channel,
+          it.seq ?? "-",
+          it.subscribers,
+          it.retention,
+          it.read,
+          it.publish,
+        ]),
+      ),
+  };
+}
+
+async function rooms(remote: Remote): Promise<Shown> {
+  const { instances } = await remote.get<Catalogue>("/api/channels");
+  const counts = new Map<string, number>();
+  for (const { subscribers } of instances) {
+    for (const [name, count] of Object.entries(subscribers)) {
+      if (!name.startsWith("room:")) continue;
+      counts.set(name, (counts.get(name) ?? 0) + count);
+    }
+  }
+  const rows = [...counts].sort(([, a], [, b]) => b - a);
+  return {
+    answer: rows.map(([room, subscribers]) => ({ room, subscribers })),
+    lines: () => table(["room", "subscribers"], rows),
+  };
+}
+
+async function instances(remote: Remote): Promise<Shown> {
+  const { instances } = await remote.get<Catalogue>("/api/channels");
+  const names = ["instance", "since", "connections", "events/s", "memory MB"];
+  return {
+    answer: instances,
+    lines: () =>
+      table(
+        names,
+        instances.map((it) => [
+          it.id,
+          new Date(it.startedAt).toISOString(),
+          it.connections,
+          Math.round(it.throughput.eventsPerSecond),
+          Math.round(it.memoryUsage / 1e6),
+        ]),
+      ),
+  };
+}
+
+async function sessions(
+  remote: Remote,
+  sought: string | readonly string[],
+): Promise<Shown> {
+  const words = [sought].flat().map((it) => it.toLowerCase()).filter(Boolean);
+  const answer = await remote.get<Sessions>("/api/admin/sessions");
+  const found = answer.sessions.filter((it) => {
+    const text = JSON.stringify(it).toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+  const lag = ({ channels }: Sessions["sessions"][number]) =>
+    Math.max(0, ...channels.map((it) => it.lag));
+  const rows = found.sort((a, b) => lag(b) - lag(a)).map((it): Row => [
+    it.id,
+    it.user ?? "-",
+    it.role,
+    it.ip,
+    lag(it),
+    it.client ?? "-",
+    it.channels.map(({ channel }) => channel).join(" "),
+  ]);
+  const names = ["session", "user", "role", "address", "lag", "client"];
+  const missing = answer.complete
+    ? []
+    : ["an instance did not answer in time: its sessions are missing"];
+  return {
+    answer: { ...answer, sessions: found },
+    lines: () => [...table([...names, "channels"], rows), ...missing],
+  };
+}
+
+async function block(remote: Remote, id: string): Promise<Shown> {
+  const answer = await remote.get<Record<string, unknown>>(
+    `/api/blocks/${encodeURIComponent(id)}`,
+  );
+  return { answer, lines: () => sheet(answer) };
+}
+
+async function transaction(remote: Remote, id: string): Promise<Shown> {
+  const answer = await remote.get<Record<string, unknown>>(
+    `/api/transactions/${encodeURIComponent(id)}`,
+  );
+  return { answer, lines: () => sheet(answer) };
+}
+
+/** A line a fact; the facts of what is inside follow their names. */
+function sheet(answer: Readonly<Record<string, unknown>>): string[] {
+  const facts = factsOf(answer);
+  const size = Math.max(...facts.map(([name]) => name.length));
+  return facts.map(([name, value]) =>
+    printable(
+      `${name.padEnd(size)}  ${
+        typeof value === "string" ? value : JSON.stringify(value)
+      }`,
+    )
+  );
+}
+
+function factsOf(
+  answer: Readonly<Record<string, unknown>>,
+  path = "",
+): (readonly [string, unknown])[] {
+  return Object.entries(answer).flatMap(([name, value]) =>
+    value !== null && typeof value === "object" && !Array.isArray(value)
+      ? factsOf(value as Record<string, unknown>, `${path}${name}.`)
+      : [[`${path}${name}`, value] as const]
+  );
+}
+
+/** Rows below their names; numbers stand at the right of their columns. */
+function table(names: readonly string[], rows: readonly Row[]): string[] {
+  if (rows.length === 0) return ["none"];
+  const texts = rows.map((row) => row.map((it) => printable(String(it))));
+  const sizes = names.map((name, i) =>
+    Math.max(name.length, ...texts.map((row) => row[i]!.length))
+  );
+  const isNumber = names.map((_, i) =>
+    rows.every((row) => typeof row[i] === "number" || row[i] === "-")
+  );
+  const line = (row: readonly string[]) =>
+    row.map((it, i) =>
+      isNumber[i] ? it.padStart(sizes[i]!) : it.padEnd(sizes[i]!)
+    ).join("  ").trimEnd();
+  return [paint("bold", line(names)), ...texts.map(line)];
+}
