@@ -7,11 +7,61 @@ import {
   SocketIoBench,
   TRANSPORTS,
 } from "../socket_io_bench.ts";
+import { MAX_REPLY_BACKLOG_BYTES } from "../../realtime/outbox.ts";
 import { tokenOf } from "../test_service.ts";
 import { until as awaited } from "../until.ts";
 
 /** Waits for what a test expects. */
 const until = (condition: () => boolean) => awaited(condition, "as expected");
+
+Deno.test("a client that does not poll is ended before it holds too much", async () => {
+  await using bench = await SocketIoBench.open({
+    env: { RATE_LIMIT_MAX: "100000" },
+  });
+  const client = await handshake(bench);
+  await client.post("40");
+  const text = "x".repeat(60_000);
+  const most = MAX_REPLY_BACKLOG_BYTES / text.length + 2;
+  let posts = 0;
+  while (bench.service.sessions.size > 0) {
+    await client.post(`42["TEST",{"text":"${text}"}]`);
+    assert(++posts <= most, `${posts}`);
+  }
+  assert(posts > 10, `${posts}`);
+});
+
+Deno.test("connections are counted, and those of an address bounded, whatever they are", async () => {
+  await using bench = await SocketIoBench.open({
+    env: { MAX_CONNECTIONS_PER_IP: "2" },
+  });
+  const clients = [await handshake(bench), await handshake(bench)];
+  const third = await bench.ask("/socket.io/?EIO=4&transport=polling");
+  assert.equal(third.status, 503);
+  assert.equal((await third.json()).code, "TOO_MANY_CONNECTIONS");
+  await clients[0]!.post("1");
+  assert.equal(bench.service.sessions.sockets, 1);
+  await handshake(bench);
+});
+
+Deno.test("pages of allowed origins alone may poll", async () => {
+  await using bench = await SocketIoBench.open({
+    env: { ALLOWED_ORIGINS: "https://app.example.com" },
+  });
+  for (
+    const [origin, status] of [
+      ["https://app.example.com", 200],
+      ["https://evil.example.com", 403],
+    ] as const
+  ) {
+    const response = await bench.ask("/socket.io/?EIO=4&transport=polling", {
+      headers: { origin },
+    });
+    assert.equal(response.status, status);
+    await response.body?.cancel();
+    const allowed = response.headers.get("access-control-allow-origin");
+    assert.equal(allowed, status === 200 ? origin : null);
+  }
+});
 
 /**
  * Tests with the real client, which leaves timers of its own behind when it
