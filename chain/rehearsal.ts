@@ -182,12 +182,12 @@ export class ChainRehearsal implements Rehearsal {
   }
 
   /** A block under an id that was accepted: what is missing still is. */
-  #again({ draft, payload, chain }: Asked): Judgement {
-    const standing = chain.spine.standing(blockOf(payload).key);
+  #again({ draft, payload, chain: { spine } }: Asked): Judgement {
+    const isStanding = spine.standing(blockOf(payload).key) !== undefined;
     return {
       before: [],
       step: { draft },
-      missing: standing?.gapBefore,
+      missing: isStanding ? spine.hole : undefined,
     };
   }
 
@@ -201,7 +201,7 @@ export class ChainRehearsal implements Rehearsal {
       return {
         before: [],
         stands: () => ({ ...block.place!, channel: "blocks" }),
-        missing: block.gapBefore,
+        missing: spine.hole,
       };
     }
     const { gapBefore } = verdict;
@@ -238,7 +238,8 @@ export class ChainRehearsal implements Rehearsal {
           : draft,
         placed: ({ id, epoch, seq }) => block.place = { id, epoch, seq },
       },
-      missing: gapBefore,
+      // Until it is filled every publisher is told.
+      missing: spine.hole,
     };
   }
 

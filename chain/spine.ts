@@ -63,6 +63,8 @@ export class Spine<B extends Block = Block> {
   /** Standing blocks, oldest first. */
   readonly #tail: B[] = [];
   readonly #standing = new Map<string, B>();
+  /** Those of them before which blocks are unknown, oldest first. */
+  readonly #gapped: B[] = [];
   #final = -1;
   /** How to undo each step since a rehearsal began, in their order. */
   #undo: (() => void)[] | undefined;
@@ -70,6 +72,11 @@ export class Spine<B extends Block = Block> {
   /** The newest standing block; absent before the first. */
   get tip(): B | undefined {
     return this.#tail.at(-1);
+  }
+
+  /** The newest heights below the tip of which nothing is known. */
+  get hole(): Hole | undefined {
+    return this.#gapped.at(-1)?.gapBefore;
   }
 
   /** The height up to which nothing is reverted any more; -1: none yet. */
@@ -111,10 +118,13 @@ export class Spine<B extends Block = Block> {
     if (this.#standing.has(block.key)) return;
     this.#tail.push(block);
     this.#standing.set(block.key, block);
+    if (block.gapBefore) this.#gapped.push(block);
     this.#undo?.push(() => this.#cut(this.#tail.length - 1));
     if (this.#undo) return;
     while (this.#tail.length > TAIL_BLOCKS) {
-      this.#standing.delete(this.#tail.shift()!.key);
+      const oldest = this.#tail.shift()!;
+      this.#standing.delete(oldest.key);
+      if (this.#gapped[0] === oldest) this.#gapped.shift();
     }
   }
 
@@ -224,8 +234,11 @@ export class Spine<B extends Block = Block> {
   #cut(from: number): void {
     const gone = this.#tail.splice(from);
     for (const { key } of gone) this.#standing.delete(key);
+    const gapped = gone.filter(({ gapBefore }) => gapBefore);
+    this.#gapped.splice(this.#gapped.length - gapped.length);
     this.#undo?.push(() => {
       this.#tail.push(...gone);
+      this.#gapped.push(...gapped);
       for (const block of gone) this.#standing.set(block.key, block);
     });
   }

@@ -46,13 +46,18 @@ const BUNDLES: readonly Bundle[] = [
     external: ["react", "./client.ts"],
   },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
+  {
+    entry: "../sources/publisher.ts",
+    name: "publisher.js",
+    external: ["node:timers"],
+  },
   { entry: "page/app.tsx", name: "app.js" },
   { entry: "docs/docs.tsx", name: "docs.js" },
   { entry: "admin/admin.tsx", name: "admin.js" },
 ];
 
 /** Modules of the package, each a bundle with its types. */
-const MODULES = ["client", "react", "devtoolbar"] as const;
+const MODULES = ["client", "react", "devtoolbar", "publisher"] as const;
 
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;

@@ -20,7 +20,7 @@ export interface ChainAlarmOptions {
   /** Writes what operators read. */
   readonly warn: (event: string, fields: Record<string, unknown>) => void;
   /** Publishes an alert. */
-  readonly publish: (alert: AnyMessage) => Promise<void>;
+  readonly publish: (alert: AnyMessage) => Promise<unknown>;
 }
 
 /** Reports faults, each kind of each chain at most once a minute. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { MAX_BATCH_MESSAGES } from "./batch.ts";
 import { z } from "zod";
 import { channelNamed } from "./channels.ts";
 import type { Channel } from "./channels.ts";
@@ -16,12 +17,12 @@ import { Refusal } from "./refusals.ts";
 import type { Issue, RefusalCode } from "./refusals.ts";
 import { unsoundness } from "./json_limits.ts";
 
+export { MAX_BATCH_MESSAGES };
+
 /** Most issues named in one refusal. */
 export const MAX_ISSUES = 16;
 /** Longest path or message of an issue, in characters. */
 export const MAX_ISSUE_LENGTH = 200;
-/** Most messages in one `BATCH_UPDATE` or one HTTP publish. */
-export const MAX_BATCH_MESSAGES = 100;
 
 /** A decoded application message, on its way to a channel. */
 export interface Publication {

@@ -6,6 +6,7 @@
  */
 import { decodePublications } from "../protocol/decode.ts";
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
+import type { Accepted } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
@@ -39,10 +40,11 @@ export class HubPublisher {
    * Publishes messages, in order, all or none.
    *
    * @param messages 1 to 100.
+   * @returns where each stands.
    * @throws {Refusal} as for a publisher over HTTP.
    */
-  async publish(messages: readonly AnyMessage[]): Promise<void> {
-    await this.#hub.publish(
+  async publish(messages: readonly AnyMessage[]): Promise<Accepted[]> {
+    return await this.#hub.publish(
       decodePublications(JSON.stringify({ messages }), this.#maxMessageBytes),
     );
   }

@@ -9,7 +9,7 @@ import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { Issue, RefusalCode } from "../protocol/refusals.ts";
 import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { PageOptions, Publisher } from "./source.ts";
+import type { Kept, PageOptions, Publisher } from "./source.ts";
 
 /** How long one request may take, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 10_000;
@@ -57,12 +57,14 @@ export class HttpPublisher implements Publisher, Disposable {
   }
 
   /** Publishes messages in one request. */
-  async publish(messages: readonly AnyMessage[]): Promise<void> {
-    await this.#request("/api/publish", {
+  async publish(messages: readonly AnyMessage[]): Promise<readonly Kept[]> {
+    const answer = await this.#request("/api/publish", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ messages }),
     });
+    const accepted = (answer as { accepted?: unknown } | null)?.accepted;
+    return Array.isArray(accepted) ? accepted : [];
   }
 
   /** Reads a page of a channel's history in one request. */

@@ -10,13 +10,13 @@ import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
-import { MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
+import { MAX_BATCH_MESSAGES } from "../protocol/batch.ts";
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import { sizeOf, slimmer } from "./message_size.ts";
 import { describe, isFinal } from "./source.ts";
-import type { Log, PageOptions, Publisher } from "./source.ts";
+import type { Kept, Log, PageOptions, Publisher } from "./source.ts";
 
 /** Ceilings of the wait before a retry of a source. */
 export const RETRY: Growth = { baseMs: 250, capMs: 10_000 };
@@ -26,6 +26,9 @@ export const MAX_RETRY_AFTER_MS = 60_000;
 export const DEFAULT_MAX_MESSAGE_BYTES = 65_536;
 /** Most bytes of messages in one call, unless a single message is longer. */
 export const MAX_BATCH_BYTES = 512 * 1024;
+
+/** Longest `id` of a message, in characters. */
+const MAX_ID = 128;
 
 /** Refusals for which the message itself is the cause. */
 const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
@@ -39,6 +42,25 @@ const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
   "ID_CONFLICT",
 ]);
 
+/** Most times that what is missing before a block is asked for. */
+export const MAX_FILLS = 16;
+
+/** Heights of a chain that the service wants, both included. */
+export interface Wanted {
+  /** The chain's name; absent: the default one. */
+  readonly chain?: string | undefined;
+  /** The lowest height; a fork may be deeper: more is asked for each time. */
+  readonly from: number;
+  /** The highest. */
+  readonly to: number;
+}
+
+/**
+ * Gives the blocks of some heights as they stand, and what goes with them, in
+ * order; none when they cannot be had. It is called again when it throws.
+ */
+export type Fill = (wanted: Wanted) => Promise<readonly AnyMessage[]>;
+
 /** What a {@link RetryingPublisher} needs. */
 export interface RetryingPublisherOptions {
   /** Where messages go. */
@@ -49,6 +71,11 @@ export interface RetryingPublisherOptions {
   readonly clock?: Pick<Clock, "after">;
   /** Jitter: uniform in [0, 1). */
   readonly random?: Random;
+  /**
+   * Has the blocks of heights that the service does not know; when absent it is
+   * left to the source to publish them.
+   */
+  readonly fill?: Fill | undefined;
   /** Longest message the service takes, in bytes of UTF-8. */
   readonly maxMessageBytes?: number | undefined;
 }
@@ -65,6 +92,12 @@ export class RetryingPublisher {
   readonly #clock: Pick<Clock, "after">;
   readonly #random: Random;
   readonly #maxBytes: number;
+  readonly #fill: Fill | undefined;
+  /** Tells the ids of what is published again from all before. */
+  readonly #tag: string;
+  #fills = 0;
+  /** The hole that could not be filled: it is not asked for again. */
+  #unfilled: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   /** Makes no call yet. */
@@ -74,6 +107,7 @@ export class RetryingPublisher {
       log,
       clock = systemClock,
       random = systemRandom,
+      fill,
       maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
     }: RetryingPublisherOptions,
   ) {
@@ -82,6 +116,8 @@ export class RetryingPublisher {
     this.#clock = clock;
     this.#random = random;
     this.#maxBytes = maxMessageBytes;
+    this.#fill = fill;
+    this.#tag = Math.floor(random() * 2 ** 40).toString(36);
   }
 
   /**
@@ -120,10 +156,64 @@ export class RetryingPublisher {
     );
   }
 
+  /**
+   * Publishes messages, and what the service finds missing before one of them:
+   * then that one and those after it again, since they were reverted.
+   */
   async #sendAll(
     messages: readonly AnyMessage[],
     signal: AbortSignal,
   ): Promise<void> {
+    let sent = messages;
+    for (let fills = 0;; fills++) {
+      const kept = await this.#sendOnce(sent, signal);
+      const at = sent.findIndex((message) => kept.get(message)?.missing);
+      if (at < 0 || !this.#fill) return;
+      const message = sent[at]!;
+      const { from, to: least } = kept.get(message)!.missing!;
+      const { chain, height = 0 } = message.payload as {
+        chain?: string;
+        height?: number;
+      };
+      // The hole may be below other blocks, which go when it is filled.
+      const to = Math.max(least, height - 1);
+      const hole = JSON.stringify([chain, from, least]);
+      if (hole === this.#unfilled) return;
+      if (fills === MAX_FILLS) return this.#giveUp(hole, { chain, from, to });
+      const wanted = { chain, from: Math.max(0, from - 2 ** fills + 1), to };
+      const fill = this.#fill;
+      const blocks = await this.#persist(
+        "source_fill_failed",
+        { ...wanted },
+        () => fill(wanted),
+        signal,
+      );
+      if (blocks.length === 0) return this.#giveUp(hole, wanted);
+      const mark = `${this.#tag}${(this.#fills++).toString(36)}`;
+      // The source may have gone over to another branch meanwhile.
+      const rest = isParent(blocks, message) ? sent.slice(at) : [];
+      sent = [...blocks, ...rest].map((each) => again(each, mark));
+    }
+  }
+
+  #giveUp(hole: string, wanted: Wanted): void {
+    this.#unfilled = hole;
+    this.#log("source_blocks_missing", { ...wanted });
+  }
+
+  /** What the service says of each, as far as it was accepted. */
+  async #sendOnce(
+    messages: readonly AnyMessage[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<AnyMessage, Kept>> {
+    const all = new Map<AnyMessage, Kept>();
+    const whole = new Map<AnyMessage, AnyMessage>();
+    const publish = async () => {
+      const kept = await this.#publish(batch, signal);
+      for (const [i, message] of batch.entries()) {
+        if (kept[i]) all.set(whole.get(message)!, kept[i]);
+      }
+    };
     let batch: AnyMessage[] = [];
     let batchBytes = 0;
     for (const message of messages) {
@@ -133,14 +223,16 @@ export class RetryingPublisher {
         batch.length === MAX_BATCH_MESSAGES ||
         (batch.length > 0 && batchBytes + fitting.bytes > MAX_BATCH_BYTES)
       ) {
-        await this.#publish(batch, signal);
+        await publish();
         batch = [];
         batchBytes = 0;
       }
       batch.push(fitting.message);
+      whole.set(fitting.message, message);
       batchBytes += fitting.bytes;
     }
-    if (batch.length > 0) await this.#publish(batch, signal);
+    if (batch.length > 0) await publish();
+    return all;
   }
 
   /** The message, or as much of it as the limit allows. */
@@ -169,17 +261,18 @@ export class RetryingPublisher {
     return undefined;
   }
 
+  /** What the service says of each; nothing of those it refused. */
   async #publish(
     batch: readonly AnyMessage[],
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<readonly (Kept | undefined)[]> {
     try {
-      await this.#persist(
+      return await this.#persist(
         "source_publish_failed",
         { messages: batch.length },
         () => this.#publisher.publish(batch),
         signal,
-      );
+      ) ?? [];
     } catch (error) {
       if (!(error instanceof Refusal) || !MESSAGE_AT_FAULT.has(error.code)) {
         throw error;
@@ -187,8 +280,11 @@ export class RetryingPublisher {
       const [message] = batch;
       if (batch.length > 1 || !message) {
         // One refused message must not hold back the others.
-        for (const each of batch) await this.#publish([each], signal);
-        return;
+        const kept: (Kept | undefined)[] = [];
+        for (const each of batch) {
+          kept.push((await this.#publish([each], signal))[0]);
+        }
+        return kept;
       }
       const shorter = error.code === "MESSAGE_TOO_LARGE"
         ? slimmer(message)
@@ -196,10 +292,10 @@ export class RetryingPublisher {
       if (!shorter) {
         const { type, id } = message;
         this.#log("source_message_refused", { type, id, ...describe(error) });
-        return;
+        return [];
       }
       this.#logShortened(message, sizeOf(message), sizeOf(shorter));
-      await this.#publish([shorter], signal);
+      return await this.#publish([shorter], signal);
     }
   }
 
@@ -231,4 +327,19 @@ export class RetryingPublisher {
       }
     }
   }
+}
+
+/** Whether the last block of some messages is the parent of another. */
+function isParent(blocks: readonly AnyMessage[], child: AnyMessage): boolean {
+  const last = blocks.findLast((each) => each.type === "NEW_BLOCK");
+  if (child.type !== "NEW_BLOCK" || last?.type !== "NEW_BLOCK") return false;
+  const { hash, blockId } = last.payload;
+  return child.payload.previousHash === (hash ?? blockId);
+}
+
+/** The same message as another occurrence. */
+function again(message: AnyMessage, mark: string): AnyMessage {
+  const { id } = message;
+  if (id === undefined) return message;
+  return { ...message, id: `${id.slice(0, MAX_ID - mark.length - 1)}~${mark}` };
 }

@@ -19,16 +19,24 @@ export interface PageOptions {
   readonly before?: AnyEvent | undefined;
 }
 
+/** What a service says of a message that it keeps. */
+export interface Kept {
+  /** Heights before a block that are to be published too. */
+  readonly missing?: { readonly from: number; readonly to: number } | undefined;
+}
+
 /** Where messages go, and where published events can be read again. */
 export interface Publisher {
   /**
    * Publishes messages, in order; resolves when every one of them is kept.
    *
    * @param messages 1 to 100.
+   * @returns what the service says of each, in the same order; nothing when it
+   * says nothing.
    * @throws {Refusal} when the service refuses; other errors when it cannot be
    * reached.
    */
-  publish(messages: readonly AnyMessage[]): Promise<void>;
+  publish(messages: readonly AnyMessage[]): Promise<readonly Kept[] | void>;
   /**
    * Reads a page of a channel's history.
    *

@@ -176,12 +176,15 @@ Deno.test("a block whose parent is unknown is marked, and its publisher is told 
     height: 5,
     missing,
   }]);
+  // Nor does it heal by itself.
+  const [above] = await log.append([newBlock("a6", 6, "a5")]);
+  assert.deepEqual(above!.missing, missing);
   const filled = [2, 3, 4, 5].map((h) => newBlock(`a${h}`, h, `a${h - 1}`));
   const answers = await log.append(filled);
   assert(answers.every((answer) => answer.missing === undefined));
   assert.deepEqual(
     await said(log),
-    ["+a1", "+a5 (2..4)", "-a5", "+a2", "+a3", "+a4", "+a5"],
+    ["+a1", "+a5 (2..4)", "+a6", "-a6", "-a5", "+a2", "+a3", "+a4", "+a5"],
   );
 });
 

@@ -7,6 +7,12 @@ import { buildIfStale, PACKAGE_VERSION, report } from "../../client/build.ts";
 
 const client = new URL("../../client/", import.meta.url);
 
+/** What bundles leave to be loaded from elsewhere. */
+const EXTERNAL: Readonly<Record<string, readonly string[]>> = {
+  react: ["react", "./client.js"],
+  publisher: ["node:timers"],
+};
+
 Deno.test("what is built", async (t) => {
   const directory = await Deno.makeTempDir({ prefix: "kaldrix-build-" });
   const dist = pathToFileURL(`${directory}/`);
@@ -29,7 +35,7 @@ Deno.test("what is built", async (t) => {
 
     await t.step("is all that the page and the bundles need", async () => {
       const names = made.map(({ name }) => name);
-      for (const name of ["client", "react", "devtoolbar"]) {
+      for (const name of ["client", "react", "devtoolbar", "publisher"]) {
         assert.ok(names.includes(`${name}.js`), name);
         assert.ok(names.includes(`${name}.d.ts`), name);
       }
@@ -50,14 +56,16 @@ Deno.test("what is built", async (t) => {
     await t.step(
       "brings no zod, and loads nothing from elsewhere",
       async () => {
-        for (const name of ["client", "react", "devtoolbar", "app"]) {
+        for (
+          const name of ["client", "react", "devtoolbar", "publisher", "app"]
+        ) {
           const code = await read(`${name}.js`);
           assert.doesNotMatch(code, /ZodError|_zod|safeParse/, name);
           const imported = [...code.matchAll(/\bfrom"([^"]+)"/g)]
             .map(([, from]) => from);
           assert.deepEqual(
             [...new Set(imported)],
-            name === "react" ? ["react", "./client.js"] : [],
+            EXTERNAL[name] ?? [],
           );
         }
       },

@@ -261,3 +261,72 @@ Deno.test("RetryingPublisher.page() reads again until it is answered", async () 
 
   assert.deepEqual((await read).map(({ id }) => id), ["a3", "a4"]);
 });
+
+Deno.test("RetryingPublisher.send() fills what the service misses, deeper each time, and sends the rest again", async () => {
+  const { clock, stop } = setup();
+  const { log, entries } = keptLog();
+  const calls: string[][] = [];
+  const asked: [number, number][] = [];
+  const height = (message: AnyMessage) =>
+    (message.payload as { height: number }).height;
+  const at = (height: number): AnyMessage => ({
+    type: "NEW_BLOCK",
+    id: `n${height}`,
+    payload: {
+      blockId: `b${height}`,
+      height,
+      previousHash: `b${height - 1}`,
+      timestamp: "2025-08-07T10:00:00.000Z",
+    },
+  });
+  // Knows blocks up to 4, and names only the height before each.
+  let known = 4;
+  const retrying = new RetryingPublisher({
+    publisher: {
+      publish: (messages) => {
+        calls.push(messages.map(({ id }) => id!));
+        return Promise.resolve(messages.map((message) => {
+          const tip = height(message);
+          const isNext = tip <= known + 1;
+          if (isNext) known = Math.max(known, tip);
+          return isNext ? {} : { missing: { from: tip - 1, to: tip - 1 } };
+        }));
+      },
+      page: () => Promise.resolve([]),
+    },
+    log,
+    clock,
+    random: () => 0,
+    fill: ({ from, to }) => {
+      asked.push([from, to]);
+      const count = to - from + 1;
+      return Promise.resolve(
+        Array.from({ length: count }, (_, i) => at(from + i)),
+      );
+    },
+  });
+  await retrying.send([at(12)], stop.signal);
+  assert.equal(known, 12);
+  assert.deepEqual(asked, [[11, 11], [9, 10], [5, 8]]);
+  // Every occurrence has an id of its own.
+  const ids = calls.flat();
+  assert.equal(new Set(ids).size, ids.length);
+  // What cannot be had is asked for once, and said.
+  const poor = new RetryingPublisher({
+    publisher: {
+      publish: (messages) =>
+        Promise.resolve(messages.map(() => ({ missing: { from: 1, to: 2 } }))),
+      page: () => Promise.resolve([]),
+    },
+    log,
+    clock,
+    fill: () => (asked.push([0, 0]), Promise.resolve([])),
+  });
+  asked.length = 0;
+  await poor.send([at(3)], stop.signal);
+  await poor.send([at(4)], stop.signal);
+  assert.equal(asked.length, 1);
+  assert.deepEqual(entries.map(({ event }) => event), [
+    "source_blocks_missing",
+  ]);
+});
