@@ -66,7 +66,9 @@ export async function readState(
   }
   if (!state || "key" in state) return undefined;
   if (!(state instanceof Uint8Array)) return state;
-  if (state[0] !== BRACE) return unseal(state);
+  // A checksum may begin like a frame: only one that fails tells them apart.
+  const sealed = unseal(state);
+  if (sealed !== undefined || state[0] !== BRACE) return sealed;
   const frame = new TextDecoder().decode(state);
   return isJson(frame) ? frame : undefined;
 }
