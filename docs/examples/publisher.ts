@@ -35,7 +35,8 @@ const message = (payload: Block): Message => ({
 using publisher = openPublisher({
   url,
   token,
-  log: (event, fields) => console.error(event, JSON.stringify(fields)),
+  log: (event, fields) =>
+    void process.stderr.write(`${event} ${JSON.stringify(fields)}\n`),
   async fill({ from, to }) {
     const blocks: Message[] = [];
     for (let height = from; height <= to; height++) {
