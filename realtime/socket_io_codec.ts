@@ -91,10 +91,11 @@ export class SocketIoCodec implements Codec {
   event(entry: Entry, marks?: Marks): string {
     const { channel, epoch, seq } = entry;
     if (!this.#hasOffset) return eventOf(entry, marks);
-    if (epoch !== undefined && seq !== undefined) {
+    const isFiltered = marks?.prev !== undefined;
+    if (epoch !== undefined && seq !== undefined && !isFiltered) {
       this.#cursor.move(channel, { epoch, seq });
     }
-    if (this.#cursor.size > 1 || marks) {
+    if (!this.#cursor.isCommon || marks) {
       return eventOf(entry, marks, this.#cursor);
     }
     const known = shared.get(entry);
@@ -272,7 +273,9 @@ export class SocketIoCodec implements Codec {
     if (type === "subscribed") this.#cursor.begin(payload.channels);
     if (type === "unsubscribed") this.#cursor.leave(payload.channels);
     if (type === "gap") {
-      const { channel, epoch, to } = payload;
+      const { channel, as, epoch, to, reason } = payload;
+      // The log ends before the position that nobody knows.
+      if (as !== undefined || reason === "position_unknown") return;
       this.#cursor.move(channel, { epoch, seq: to });
     }
   }

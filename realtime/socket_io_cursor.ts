@@ -4,6 +4,7 @@
  * is needed to continue, so a restarted or another instance can.
  *
  * `name=epoch:seq,name=epoch:seq`; `name=` for a channel that keeps nothing.
+ * Filters do not fit: whoever has one has no offset.
  *
  * @module
  */
@@ -11,9 +12,9 @@ import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
 
-/** Longest offset, in characters; a client with more to say cannot resume. */
+/** Longest offset, in characters; a client with more to say cannot recover. */
 export const MAX_OFFSET_LENGTH = 2_048;
-/** Stands for an offset that would be too long. */
+/** Stands for an offset that cannot say everything. */
 export const NO_OFFSET = "-";
 
 /** One channel of an offset. */
@@ -30,32 +31,42 @@ const ENTRY = /^([\w.:-]{1,128})=(?:([\w.-]{1,64}):(\d{1,15}))?$/;
 /** Where one client stands. */
 export class SocketIoCursor {
   readonly #entries = new Map<string, string>();
+  /** Names of filtered subscriptions. */
+  readonly #filtered = new Set<string>();
 
-  /** How many channels it holds. */
-  get size(): number {
-    return this.#entries.size;
+  /** Whether its offset is that of all who follow nothing but one channel. */
+  get isCommon(): boolean {
+    return this.#entries.size === 1 && this.#filtered.size === 0;
   }
 
   /** Adds channels from where they begin. */
   begin(channels: ReplyPayload<"subscribed">["channels"]): void {
-    for (const { channel, epoch, seq } of channels) {
-      if (epoch !== null && seq !== null) this.move(channel, { epoch, seq });
-      else this.#entries.set(channel, `${channel}=`);
+    for (const { channel, as = channel, epoch, seq, filtered } of channels) {
+      this.leave([as]);
+      if (filtered) this.#filtered.add(as);
+      else if (epoch === null || seq === null) {
+        this.#entries.set(channel, `${channel}=`);
+      } else this.#entries.set(channel, `${channel}=${epoch}:${seq}`);
     }
   }
 
-  /** Moves to a new position in one of its channels. */
+  /** Moves to a new position in a channel, if it follows that unfiltered. */
   move(channel: string, { epoch, seq }: Position): void {
+    if (!this.#entries.has(channel)) return;
     this.#entries.set(channel, `${channel}=${epoch}:${seq}`);
   }
 
-  /** Forgets channels. */
-  leave(channels: readonly string[]): void {
-    for (const channel of channels) this.#entries.delete(channel);
+  /** Forgets subscriptions. */
+  leave(names: readonly string[]): void {
+    for (const name of names) {
+      this.#entries.delete(name);
+      this.#filtered.delete(name);
+    }
   }
 
   /** All positions as text that needs no escaping in JSON. */
   offset(): string {
+    if (this.#filtered.size > 0) return NO_OFFSET;
     let text = "";
     for (const entry of this.#entries.values()) {
       text += text === "" ? entry : `,${entry}`;

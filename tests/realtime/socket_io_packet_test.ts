@@ -150,12 +150,30 @@ Deno.test("an offset is read back as it was written", () => {
   );
 });
 
+Deno.test("a client with a filter has no offset until it leaves that", () => {
+  const cursor = new SocketIoCursor();
+  const at = { channel: "blocks", epoch: "e", seq: 7, recovered: true };
+  cursor.begin([at]);
+  cursor.begin([{ ...at, as: "mine", filtered: { values: 1 } }]);
+  assert.equal(cursor.offset(), NO_OFFSET);
+  assert(!cursor.isCommon);
+  cursor.leave(["mine"]);
+  assert.equal(cursor.offset(), "blocks=e:7");
+  cursor.begin([{ ...at, filtered: { values: 1 } }]);
+  cursor.move("blocks", { epoch: "e", seq: 9 });
+  assert.equal(cursor.offset(), NO_OFFSET);
+  cursor.begin([at]);
+  assert.equal(cursor.offset(), "blocks=e:7");
+  assert(cursor.isCommon);
+});
+
 Deno.test("an offset that would be too long is none, and none is understood", () => {
   const cursor = new SocketIoCursor();
   let longest = "";
   for (let i = 0; cursor.offset() !== NO_OFFSET; i++) {
     longest = cursor.offset();
-    cursor.move(`room:${i}`, { epoch: "e", seq: i });
+    const channel = `room:${i}`;
+    cursor.begin([{ channel, epoch: "e", seq: i, recovered: true }]);
   }
   assert(longest.length <= MAX_OFFSET_LENGTH);
   assert(longest.length > MAX_OFFSET_LENGTH - 20);

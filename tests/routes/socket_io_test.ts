@@ -450,6 +450,24 @@ clientTest(
   },
 );
 
+clientTest("a filtered subscription is served, and not recovered", async () => {
+  await using bench = await SocketIoBench.open();
+  const socket = bench.client({ transports: ["websocket"] });
+  const heights = heightsOf(socket);
+  const filter = { blockId: "b2" };
+  const subscribed = once(socket, "subscribed");
+  await socket.emitWithAck("subscribe", {
+    channels: ["blocks", { channel: "blocks", as: "mine", filter }],
+  });
+  assert.equal((await subscribed)[1], "-");
+  await bench.publish(1, 2);
+  await until(() => heights.length >= 3);
+  assert.deepEqual(heights.toSorted(), [1, 2, 2]);
+  socket.io.engine.close();
+  await once(socket, "connect");
+  assert.equal(socket.recovered, false);
+});
+
 clientTest("a client may do without offsets", async () => {
   await using bench = await SocketIoBench.open();
   const socket = bench.client({ auth: { recovery: false } });
