@@ -216,7 +216,7 @@ async function portFindings({ HOST, PORT }: Settings): Promise<Finding[]> {
 
 /** How a running service is. */
 async function serviceFindings(remote: Remote): Promise<Finding[]> {
-  const name = "service";
+  const name = "reachable";
   try {
     const response = await remote.ask("/health");
     const { status, version } = await response.json();

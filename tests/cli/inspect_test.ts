@@ -133,7 +133,7 @@ Deno.test("check tells a taken port from the service, and sees alerts and a dead
   await server.stop("SIGKILL");
   const dead = await kaldrix(["check", "--url", server.url]);
   assert.equal(dead.code, 1);
-  assert.match(dead.out, /^failed +service .*nothing listens there$/m);
+  assert.match(dead.out, /^failed +reachable .*nothing listens there$/m);
 });
 
 Deno.test("check fails for a critical alert, and warns of others", async () => {
