@@ -11,6 +11,8 @@ import type { Channel } from "./channels.ts";
 import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
 import type { CommandPayload, CommandType } from "./commands.ts";
 import { clientFields, isId, VERSION } from "./envelope.ts";
+import { requirePublishing, requireRights } from "./frame_rights.ts";
+import type { FrameRights } from "./frame_rights.ts";
 import { isCarriedBy, MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 import { Refusal } from "./refusals.ts";
@@ -124,13 +126,18 @@ export function requireLength(text: string, maxBytes: number): void {
  *
  * @param data what the socket delivered.
  * @param maxBytes longest frame accepted, in bytes of UTF-8.
+ * @param rights of its sender; all of them when omitted.
  * @returns the frame, narrowed by `kind` and `type`.
  * @throws {Refusal} `INVALID_JSON`, `INVALID_MESSAGE`, `UNKNOWN_TYPE`,
  * `INVALID_PAYLOAD`, `INVALID_SUBSCRIPTION`, `UNKNOWN_CHANNEL`,
- * `UNSUPPORTED_VERSION` or `MESSAGE_TOO_LARGE`.
+ * `UNSUPPORTED_VERSION` or `MESSAGE_TOO_LARGE`, and what `rights` throws.
  */
-export function decode(data: unknown, maxBytes: number): ClientFrame {
-  return interpret(parse(data, maxBytes), maxBytes);
+export function decode(
+  data: unknown,
+  maxBytes: number,
+  rights?: FrameRights,
+): ClientFrame {
+  return interpret(parse(data, maxBytes), maxBytes, rights);
 }
 
 /**
@@ -139,11 +146,18 @@ export function decode(data: unknown, maxBytes: number): ClientFrame {
  *
  * @param value the frame as a JSON value; anything else in it is refused.
  * @param maxBytes longest message of a batch, in bytes of JSON.
+ * @param rights of its sender; all of them when omitted.
  * @throws {Refusal} as {@link decode}.
  */
-export function interpret(value: unknown, maxBytes: number): ClientFrame {
-  const frame = envelope(sound(value));
+export function interpret(
+  value: unknown,
+  maxBytes: number,
+  rights?: FrameRights,
+): ClientFrame {
+  const frame = envelope(value);
   const ref = refOf(frame);
+  if (rights) permitted(frame, rights, ref);
+  sound(frame);
   const command = commands.get(frame.type);
   if (command) {
     const { type, id, payload } = checked(command, frame, ref) as Command;
@@ -191,14 +205,21 @@ export function glance(data: unknown): string | undefined {
  *
  * @param text the body.
  * @param maxBytes longest message accepted, in bytes of UTF-8.
+ * @param rights of its sender; all of them when omitted.
  * @throws {Refusal} as {@link decode}.
  */
 export function decodePublications(
   text: string,
   maxBytes: number,
+  rights?: Pick<FrameRights, "requirePublishing">,
 ): readonly Publication[] {
-  const value = sound(parse(text, Infinity));
-  if (typeof value === "object" && value !== null && "messages" in value) {
+  const value = parse(text, Infinity);
+  const { messages: many = [value] } = Object(value) as Fields;
+  if (rights && Array.isArray(many)) {
+    requirePublishing(many.slice(0, MAX_BATCH_MESSAGES), rights);
+  }
+  sound(value);
+  if (isObject(value) && "messages" in value) {
     const { messages } = checked(Many, value, undefined) as z.infer<
       typeof Many
     >;
@@ -233,10 +254,24 @@ function parse(data: unknown, maxBytes: number): unknown {
   return value;
 }
 
+/** Adds to a refusal which frame it answers. */
+function permitted(
+  frame: Envelope,
+  rights: FrameRights,
+  ref: string | undefined,
+): void {
+  try {
+    requireRights(frame, rights, MAX_BATCH_MESSAGES);
+  } catch (error) {
+    const { code, message } = Refusal.of(error);
+    throw new Refusal(code, message, { ref, cause: error });
+  }
+}
+
 /** Refuses what could not be kept and sent on exactly as it came. */
-function sound(value: unknown): unknown {
+function sound(value: unknown): void {
   const issue = unsoundness(value);
-  if (!issue) return value;
+  if (!issue) return;
   throw new Refusal(codeOf(value, issue), undefined, {
     issues: [bounded(issue)],
     ref: refOf(value),

@@ -5,6 +5,7 @@
  * @module
  */
 import type { ClientFrame } from "../protocol/decode.ts";
+import type { FrameRights } from "../protocol/frame_rights.ts";
 import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import type { Entry } from "../store/entry.ts";
 
@@ -66,9 +67,10 @@ export interface Codec {
    *
    * @param data what the socket delivered: text or an `ArrayBuffer`.
    * @param maxBytes longest frame accepted, in bytes.
+   * @param rights of its sender, asked before its content is looked at.
    * @throws {Refusal} as `decode` in `protocol/decode.ts`.
    */
-  decode(data: unknown, maxBytes: number): ClientFrame;
+  decode(data: unknown, maxBytes: number, rights?: FrameRights): ClientFrame;
   /**
    * Reads the `id` of a frame that is refused undecoded, if that is cheap.
    *

@@ -17,13 +17,23 @@ export const MAX_PUBLISHES_IN_FLIGHT = 4_096;
 /** Carries frames out. */
 export interface FrameHandler {
   /**
+   * Understands one frame, in its turn: its sender may have shown another
+   * token before it.
+   *
+   * @param data what the socket delivered.
+   * @throws {Refusal} or anything else; given to {@link refuse}.
+   */
+  read(data: unknown): ClientFrame;
+  /** The `id` of a frame that is refused unread, if that is cheap. */
+  glance(data: unknown): string | undefined;
+  /**
    * Carries one frame out.
    *
    * @returns nothing when it is done at once.
    * @throws {Refusal} or anything else; given to {@link refuse}.
    */
   handle(frame: ClientFrame): Promise<void> | void;
-  /** Answers a frame that failed. Must not throw. */
+  /** Answers a frame that failed; `ref` is unknown of one that cannot be read. Must not throw. */
   refuse(refusal: Refusal, ref: string | undefined): void;
 }
 
@@ -33,7 +43,7 @@ export interface FrameHandler {
  */
 export class CommandQueue {
   readonly #handler: FrameHandler;
-  readonly #waiting: ClientFrame[] = [];
+  readonly #waiting: unknown[] = [];
   #busy = false;
   #publishing = 0;
 
@@ -43,11 +53,12 @@ export class CommandQueue {
   }
 
   /**
-   * Carries `frame` out when those before it are done.
+   * Reads a frame and carries it out when those before it are done.
    *
+   * @param data what the socket delivered.
    * @throws {Refusal} `RATE_LIMITED` when too many wait.
    */
-  add(frame: ClientFrame): void {
+  add(data: unknown): void {
     if (
       this.#waiting.length >= MAX_COMMANDS_IN_FLIGHT ||
       this.#publishing >= MAX_PUBLISHES_IN_FLIGHT
@@ -55,11 +66,11 @@ export class CommandQueue {
       throw new Refusal(
         "RATE_LIMITED",
         "Too many commands wait for their answer; send more slowly",
-        { ref: frame.id, retryAfterMs: 1_000 },
+        { ref: this.#handler.glance(data), retryAfterMs: 1_000 },
       );
     }
-    if (this.#busy) this.#waiting.push(frame);
-    else this.#run(frame);
+    if (this.#busy) this.#waiting.push(data);
+    else this.#run(data);
   }
 
   /** Counts a publish until it is stored or refused. */
@@ -73,21 +84,23 @@ export class CommandQueue {
     this.#waiting.length = 0;
   }
 
-  #run(frame: ClientFrame): void {
+  #run(data: unknown): void {
+    let frame: ClientFrame | undefined;
     try {
+      frame = this.#handler.read(data);
       const work = this.#handler.handle(frame);
-      if (work) this.#wait(work, frame);
+      if (work) this.#wait(work, frame.id);
     } catch (error) {
-      this.#handler.refuse(Refusal.of(error), frame.id);
+      this.#handler.refuse(Refusal.of(error), frame?.id);
     }
   }
 
-  async #wait(work: Promise<void>, frame: ClientFrame): Promise<void> {
+  async #wait(work: Promise<void>, ref: string | undefined): Promise<void> {
     this.#busy = true;
     try {
       await work;
     } catch (error) {
-      this.#handler.refuse(Refusal.of(error), frame.id);
+      this.#handler.refuse(Refusal.of(error), ref);
     }
     this.#busy = false;
     while (!this.#busy && this.#waiting.length > 0) {

@@ -83,8 +83,8 @@ export class DeflateCodec implements Codec {
   }
 
   /** As JSON: nothing that a client sends is inflated. */
-  decode(data: unknown, maxBytes: number): ReturnType<Codec["decode"]> {
-    return JSON_CODEC.decode(data, maxBytes);
+  decode(...frame: Parameters<Codec["decode"]>): ReturnType<Codec["decode"]> {
+    return JSON_CODEC.decode(...frame);
   }
 
   /** As JSON. */

@@ -5,13 +5,14 @@
  */
 import type { ClientFrame } from "../protocol/decode.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
+import type { FrameRights } from "../protocol/frame_rights.ts";
 import { instantText } from "../protocol/encode.ts";
 import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity, ReplyPayload, ReplyType } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
-import { requireRight, VERB_RIGHTS } from "../security/rights.ts";
+import { rightsOf } from "../security/rights.ts";
 import { requireChannel } from "./channel.ts";
 import type { Codec } from "./codec.ts";
 import type { Compression, CompressionName } from "./compression.ts";
@@ -19,6 +20,7 @@ import { CommandQueue, MAX_COMMANDS_IN_FLIGHT } from "./command_queue.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./sink.ts";
+import type { SessionGuard } from "./session_guard.ts";
 import type { Connection } from "./sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
 import { TokenTimer } from "./token_timer.ts";
@@ -63,27 +65,6 @@ export interface SessionParts extends VerbParts {
   compression?: ((name: CompressionName) => Promise<Compression>) | undefined;
 }
 
-/** Admits the frames of one connection and authenticates its tokens. */
-export interface SessionGuard {
-  /** The client's address or network, whose share of common bounds it takes. */
-  readonly address: string;
-  /**
-   * Milliseconds until the caller's next frame is admitted; 0: now.
-   *
-   * @param count how many messages are in it; 1 when omitted.
-   */
-  admit(principal: Principal, count?: number): number;
-  /**
-   * Authenticates the holder of a token.
-   *
-   * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or
-   * `STORE_UNAVAILABLE` while that cannot be decided.
-   */
-  authenticate(token: string): Promise<Principal>;
-  /** Called with refusals; `isFinal`: the connection ends for abuse. */
-  refused(code: RefusalCode, isFinal: boolean): void;
-}
-
 /** What is known of one connection from the outset. */
 export interface SessionOptions {
   /** Who it is before any `connect`. */
@@ -108,6 +89,7 @@ export class Session implements Connection {
   readonly #queue: CommandQueue;
   readonly #verbs: Verbs;
   readonly #token: TokenTimer;
+  readonly #rights: FrameRights;
   #principal: Principal;
   #client: string | undefined;
   /** Whether the handshake is done: before, a socket can neither send nor close. */
@@ -138,7 +120,13 @@ export class Session implements Connection {
         charge: () => this.#guard.admit(this.#principal),
       },
     );
+    this.#rights = rightsOf(() => this.#principal, {
+      requireAuth: parts.requireAuth,
+      hint: "say connect with one first",
+    });
     this.#queue = new CommandQueue({
+      read: (data) => this.#read(data),
+      glance: (data) => this.#codec.glance(data),
       handle: (frame) => this.#handle(frame),
       refuse: (refusal, ref) => this.#refuse(refusal, ref),
     });
@@ -229,14 +217,7 @@ export class Session implements Connection {
       this.#parts.received?.();
       const waitMs = this.#guard.admit(this.#principal);
       if (waitMs > 0) throw rateLimited(waitMs, this.#codec.glance(data));
-      const frame = this.#codec.decode(data, this.#parts.maxMessageBytes);
-      if (frame.kind === "publish" && frame.publications.length > 1) {
-        const more = frame.publications.length - 1;
-        const waitMs = this.#guard.admit(this.#principal, more);
-        if (waitMs > 0) throw rateLimited(waitMs, frame.id);
-      }
-      if (this.#faults > 0) this.#faults--;
-      this.#queue.add(frame);
+      this.#queue.add(data);
     } catch (error) {
       this.#refuse(Refusal.of(error));
     }
@@ -271,13 +252,22 @@ export class Session implements Connection {
     this.#onEnd(why);
   }
 
+  #read(data: unknown): ClientFrame {
+    const { maxMessageBytes } = this.#parts;
+    const frame = this.#codec.decode(data, maxMessageBytes, this.#rights);
+    if (frame.kind === "publish" && frame.publications.length > 1) {
+      const more = frame.publications.length - 1;
+      const waitMs = this.#guard.admit(this.#principal, more);
+      if (waitMs > 0) throw rateLimited(waitMs, frame.id);
+    }
+    if (this.#faults > 0) this.#faults--;
+    return frame;
+  }
+
   #handle(frame: ClientFrame): Promise<void> | void {
     const verb = frame.kind === "command" ? frame.type : frame.kind;
     this.#parts.commanded?.(this.id, verb);
-    requireRight(VERB_RIGHTS[verb], this.#principal, {
-      requireAuth: this.#parts.requireAuth,
-      hint: "say connect with one first",
-    });
+    this.#rights.requireVerb(verb);
     if (frame.kind === "publish") return this.#publish(frame);
     if (frame.kind === "test") {
       const { payload, id } = frame;

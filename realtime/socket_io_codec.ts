@@ -6,6 +6,7 @@
  * @module
  * @see {@link https://socket.io/docs/v4/connection-state-recovery}
  */
+import type { FrameRights } from "../protocol/frame_rights.ts";
 import { COMMANDS } from "../protocol/commands.ts";
 import { interpret, requireLength } from "../protocol/decode.ts";
 import type { ClientFrame } from "../protocol/decode.ts";
@@ -129,9 +130,14 @@ export class SocketIoCodec implements Codec {
    *
    * @param data its text, {@link RESUME}, or bytes, which are refused.
    * @param maxBytes longest packet accepted.
+   * @param rights of the client.
    * @throws {Refusal} as `decode` in `protocol/decode.ts`.
    */
-  decode(data: unknown, maxBytes: number): ClientFrame {
+  decode(
+    data: unknown,
+    maxBytes: number,
+    rights?: FrameRights,
+  ): ClientFrame {
     if (data === RESUME) return this.#resuming();
     if (typeof data !== "string") throw binary();
     requireLength(data, maxBytes);
@@ -145,7 +151,7 @@ export class SocketIoCodec implements Codec {
     if (packet.namespace !== "/") throw otherNamespace(packet.namespace);
     switch (packet.kind) {
       case "event":
-        return frameOf(packet, maxBytes);
+        return frameOf(packet, maxBytes, rights);
       case "binary":
         throw binary(addressOf(packet.ack, undefined));
       case "ack":
@@ -295,6 +301,7 @@ function eventOf(
 function frameOf(
   { name, args, ack }: Packet & { kind: "event" },
   maxBytes: number,
+  rights: FrameRights | undefined,
 ): ClientFrame {
   const [arg] = args;
   const value = typeof name === "string" ? valueOf(name, arg) : undefined;
@@ -307,7 +314,7 @@ function frameOf(
       ref: to,
     });
   }
-  return addressed(to, () => interpret(value, maxBytes));
+  return addressed(to, () => interpret(value, maxBytes, rights));
 }
 
 function valueOf(name: string, arg: unknown): unknown {

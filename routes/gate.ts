@@ -7,7 +7,7 @@
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Admission } from "../realtime/drain.ts";
-import type { SessionGuard } from "../realtime/session.ts";
+import type { SessionGuard } from "../realtime/session_guard.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { AUTOMATIC } from "../security/block_list.ts";
 import type { Block } from "../security/block_list.ts";

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Issue, RefusalCode } from "../protocol/refusals.ts";
+import type { Principal } from "../security/principal.ts";
 
 /** Most issues named in one refusal. */
 const MAX_ISSUES = 8;
@@ -18,10 +19,11 @@ export interface BodyReader<Body> {
   /** Longest body accepted, in bytes. */
   readonly maxBytes: number;
   /**
-   * Checks the text and makes of it what the handler gets.
+   * Checks the text and makes of it what the handler gets; the rights of its
+   * sender come before its content.
    * @throws {Refusal} when it does not match.
    */
-  readonly read: (text: string) => Body;
+  readonly read: (text: string, principal: Principal) => Body;
   /** What it must look like, for documents; made when first asked for. */
   readonly schema: () => z.ZodType;
   /** Bodies that are accepted, by name. */

@@ -40,7 +40,11 @@ export function publishRoutes(
     right: "publish",
     body: {
       maxBytes: MAX_BODY_BYTES,
-      read: (text) => decodePublications(text, maxMessageBytes),
+      read: (text, principal) =>
+        decodePublications(text, maxMessageBytes, {
+          requirePublishing: (channel) =>
+            requirePublishing(principal, [{ channel }]),
+        }),
       schema: bodySchema,
       examples: bodyExamples,
     },

@@ -109,7 +109,7 @@ export function route<
       const input = inputOf(c, declared);
       const body = reader === undefined
         ? undefined as Body
-        : reader.read(await textOf(c.req.raw, reader.maxBytes));
+        : reader.read(await textOf(c.req.raw, reader.maxBytes), principal);
       c.set("isHandled", true);
       if (maxAnswerBytes === 0) {
         return await handle(c, { principal, ...input, body });

@@ -14,6 +14,7 @@ import {
   ROLES,
 } from "../protocol/channels.ts";
 import type { Publication } from "../protocol/decode.ts";
+import type { FrameRights } from "../protocol/frame_rights.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { matches } from "./patterns.ts";
 import type { Principal } from "./principal.ts";
@@ -156,7 +157,7 @@ export function requireReading(principal: Principal, channel: Channel): void {
  */
 export function requirePublishing(
   principal: Principal,
-  publications: readonly Publication[],
+  publications: readonly Pick<Publication, "channel">[],
 ): void {
   const refused = publications.find(({ channel }) =>
     !principal.mayPublish(channel)
@@ -166,6 +167,24 @@ export function requirePublishing(
     "FORBIDDEN",
     `Publishing to ${refused.channel.name} needs another role or token`,
   );
+}
+
+/**
+ * The rights of whoever sends frames on a connection.
+ *
+ * @param principal who that is now.
+ * @param options how the service is set up.
+ */
+export function rightsOf(
+  principal: () => Principal,
+  options: RightOptions,
+): FrameRights {
+  return {
+    requireVerb: (verb) =>
+      requireRight(VERB_RIGHTS[verb], principal(), options),
+    requirePublishing: (channel) =>
+      requirePublishing(principal(), [{ channel }]),
+  };
 }
 
 /** Whether a caller may read the service's measurements. */

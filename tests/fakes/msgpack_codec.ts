@@ -33,7 +33,7 @@ export const MSGPACK_CODEC: Codec = {
     return concatenated([frame.subarray(0, -1), header, ...updates]);
   },
   reply,
-  decode(data, maxBytes) {
+  decode(data, maxBytes, rights) {
     if (!(data instanceof ArrayBuffer)) {
       throw new Refusal("INVALID_MESSAGE", "Frame is text; send MessagePack");
     }
@@ -44,7 +44,7 @@ export const MSGPACK_CODEC: Codec = {
     } catch (cause) {
       throw new Refusal("INVALID_JSON", "Not MessagePack", { cause });
     }
-    return interpret(value, maxBytes);
+    return interpret(value, maxBytes, rights);
   },
   glance: () => undefined,
 };

@@ -60,6 +60,30 @@ const SECURITY: readonly Mutation[] = [
   },
 ];
 
+const GUARDS: readonly Mutation[] = [
+  {
+    fault: "content is looked at before rights",
+    file: "protocol/decode.ts",
+    find: "if (rights) permitted(frame, rights, ref);\n  sound(frame);",
+    replace: "sound(frame);\n  if (rights) permitted(frame, rights, ref);",
+    tests: ["tests/protocol/decode_test.ts"],
+  },
+  {
+    fault: "what a room's message carries is walked again",
+    file: "protocol/messages.ts",
+    find: "const AnyData = z.unknown() as z.ZodType<z.core.util.JSONType>;",
+    replace: "const AnyData = z.json();",
+    tests: ["tests/protocol/decode_test.ts"],
+  },
+  {
+    fault: "a connection's frames are read by rights of another time",
+    file: "realtime/session.ts",
+    find: "this.#rights = rightsOf(() => this.#principal, {",
+    replace: "this.#rights = rightsOf(() => options.principal, {",
+    tests: ["tests/realtime/session_test.ts"],
+  },
+];
+
 const ROUTES: readonly Mutation[] = [
   {
     fault: "HEAD opens a stream",
@@ -376,6 +400,7 @@ const REALTIME: readonly Mutation[] = [
 /** All of them. */
 export const MUTATIONS: readonly Mutation[] = [
   ...SECURITY,
+  ...GUARDS,
   ...ROUTES,
   ...STORE,
   ...REALTIME,

@@ -10,6 +10,7 @@ import {
 import {
   decode,
   decodePublications,
+  interpret,
   MAX_BATCH_MESSAGES,
   MAX_ISSUE_LENGTH,
   MAX_ISSUES,
@@ -831,3 +832,104 @@ const TRANSACTION = {
   status: "pending",
   timestamp: "2025-08-07T10:00:00Z",
 };
+
+/** Rights that refuse what `verbs` and `channels` hold, and record the rest. */
+function rightsBut(
+  { verbs = [], channels = [] }: { verbs?: string[]; channels?: string[] },
+) {
+  const asked: string[] = [];
+  const ask = (what: string, refused: string[]) => {
+    asked.push(what);
+    if (refused.includes(what)) throw new Refusal("FORBIDDEN", what);
+  };
+  return {
+    asked,
+    requireVerb: (verb: string) => ask(verb, verbs),
+    requirePublishing: ({ name }: { name: string }) => ask(name, channels),
+  };
+}
+
+Deno.test("rights come before content, and nothing of that is looked at", () => {
+  let looks = 0;
+  // What is read of a payload counts, whoever reads it.
+  const unread = (type: string, fields: object = {}) =>
+    Object.defineProperty({ type, id: "q1", ...fields }, "payload", {
+      enumerable: true,
+      get: () => (looks++, {}),
+    });
+  const cases: [unknown, { verbs?: string[]; channels?: string[] }][] = [
+    [unread("ROOM_MESSAGE", { channel: "room:a" }), { channels: ["room:a"] }],
+    [unread("NEW_BLOCK"), { channels: ["blocks"] }],
+    [unread("NEW_BLOCK", { channel: "block" }), { verbs: ["publish"] }],
+    [unread("TEST"), { verbs: ["test"] }],
+    [unread("subscribe"), { verbs: ["subscribe"] }],
+    [unread("query"), { verbs: ["query"] }],
+  ];
+  for (const [frame, refusing] of cases) {
+    const { code, ref } = refusalOf(() =>
+      interpret(frame, MAX_BYTES, rightsBut(refusing))
+    );
+    assert.deepEqual([code, ref], ["FORBIDDEN", "q1"]);
+  }
+  assert.equal(looks, 0);
+});
+
+Deno.test("each message of a batch and of a body is asked for before any is looked at", () => {
+  let looks = 0;
+  const message = (channel: string) => ({
+    type: "ROOM_MESSAGE",
+    channel,
+    get payload() {
+      return looks++, {};
+    },
+  });
+  const updates = [message("room:a"), message("room:b"), message("room:c")];
+  const rights = rightsBut({ channels: ["room:b"] });
+  const batch = { type: "BATCH_UPDATE", payload: { updates } };
+  const { code } = refusalOf(() => interpret(batch, MAX_BYTES, rights));
+  assert.equal(code, "FORBIDDEN");
+  assert.equal(looks, 0);
+  assert.deepEqual(rights.asked, ["publish", "room:a", "room:b"]);
+  for (
+    const body of [{ messages: [{}, message("room:b")] }, message("room:b")]
+  ) {
+    // `payload` is missing or wrong: a refusal of its own, if it came to that.
+    const text = JSON.stringify(body).replace('"payload":{}', '"payload":[]');
+    const refused = refusalOf(() =>
+      decodePublications(text, MAX_BYTES, rights)
+    );
+    assert.equal(refused.code, "FORBIDDEN");
+  }
+  const many = {
+    type: "BATCH_UPDATE",
+    payload: { updates: Array(5_000).fill(message("room:a")) },
+  };
+  const asked = rightsBut({});
+  refusalOf(() => interpret(many, MAX_BYTES, asked));
+  assert.equal(asked.asked.length, 1 + MAX_BATCH_MESSAGES);
+});
+
+Deno.test("what a room's message carries is walked once", () => {
+  const reads = new Map<string, number>();
+  const spied = (path: string, value: object): object =>
+    new Proxy(value, {
+      get(target, key, receiver) {
+        const inner = Reflect.get(target, key, receiver);
+        if (typeof key === "symbol" || key === "length") return inner;
+        const at = `${path}.${key}`;
+        reads.set(at, (reads.get(at) ?? 0) + 1);
+        return typeof inner === "object" && inner !== null
+          ? spied(at, inner)
+          : inner;
+      },
+    });
+  const data = spied("data", [{ a: [1, { b: 2 }] }, {}, { c: "d" }]);
+  const frame = {
+    type: "ROOM_MESSAGE",
+    channel: "room:a",
+    payload: { event: "e", data },
+  };
+  assert.equal(interpret(frame, MAX_BYTES).kind, "publish");
+  assert.deepEqual([...reads.values()].filter((times) => times !== 1), []);
+  assert.equal(reads.get("data.0.a.1.b"), 1);
+});

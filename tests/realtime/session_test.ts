@@ -266,6 +266,24 @@ Deno.test("publishing needs the right", async () => {
   assert.equal(at.peer.of("error")[0]!.ref, "one");
 });
 
+Deno.test("rights come before content, those of a frame's own turn", async () => {
+  using at = bench({ as: "anonymous" });
+  at.session.open();
+  const bad = (id: string) => ({ ...room(id), payload: { event: 5 } });
+  await at.say(bad("stranger"));
+  assert.deepEqual(at.codes(), ["FORBIDDEN"]);
+  assert.equal(at.peer.of("error")[0]!.ref, "stranger");
+
+  at.fate.tokenMs = 100;
+  const auth = { token: "publisher:bob" };
+  at.session.receive(JSON.stringify({ type: "connect", payload: { auth } }));
+  at.session.receive(JSON.stringify(bad("bob")));
+  at.session.receive(JSON.stringify(room("kept")));
+  await pass(at.clock, 200);
+  assert.deepEqual(at.codes(), ["FORBIDDEN", "INVALID_PAYLOAD"]);
+  assert.equal(at.peer.of("published")[0]!.ref, "kept");
+});
+
 Deno.test("commands are answered in their order, and so many may wait", async () => {
   using at = bench();
   at.session.open();

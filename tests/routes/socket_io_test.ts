@@ -272,7 +272,9 @@ clientTest(
       ["TEST", [{}, {}], "INVALID_MESSAGE"],
       ["TEST", [new Uint8Array([1, 2])], "INVALID_MESSAGE"],
       ["moved", [{ room: "lobby" }], "FORBIDDEN"],
-      ["NEW_BLOCK", [{ blockId: "b" }], "INVALID_PAYLOAD"],
+      // The right comes before the content.
+      ["NEW_BLOCK", [{ blockId: "b" }], "FORBIDDEN"],
+      ["query", [{ channel: "blocks", limit: 0 }], "INVALID_PAYLOAD"],
       ["TEST", [{ text: "x".repeat(70_000) }], "MESSAGE_TOO_LARGE"],
     ];
     for (const [event, args, code] of refusals) {
