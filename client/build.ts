@@ -45,6 +45,7 @@ const BUNDLES: readonly Bundle[] = [
     name: "react.js",
     external: ["react", "./client.ts"],
   },
+  { entry: "watch.ts", name: "watch.js" },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
   {
     entry: "../sources/publisher.ts",
@@ -57,7 +58,13 @@ const BUNDLES: readonly Bundle[] = [
 ];
 
 /** Modules of the package, each a bundle with its types. */
-const MODULES = ["client", "react", "devtoolbar", "publisher"] as const;
+const MODULES = [
+  "client",
+  "watch",
+  "react",
+  "devtoolbar",
+  "publisher",
+] as const;
 
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;

@@ -138,7 +138,7 @@ export function subscribed(
 
 /** Events are lost for good: notifies, unless some before them are missing. */
 export function gap(parts: Parts, lost: Gap): void {
-  const cursor = parts.channels.get(lost.channel);
+  const cursor = parts.channels.get(lost.as ?? lost.channel);
   if (!cursor) return;
   if (!skip(cursor, lost)) return askAgain(parts, cursor);
   parts.core.gaps++;

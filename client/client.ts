@@ -104,10 +104,11 @@ export function connect(url?: string, options: Options = {}): Client {
   }
 
   function handle(frame: Frame): void {
-    const { type, channel, ref, payload } = frame;
+    const { type, channel, sub = channel, ref, payload } = frame;
     let isNews = false;
     if (typeof channel === "string") {
-      const cursor = parts.channels.get(channel);
+      // A filtered subscription's events are its own affair.
+      const cursor = parts.channels.get(sub as string);
       const verdict = cursor && take(cursor, frame);
       if (verdict === "hole") askAgain(parts, cursor!);
       if (verdict !== true) return;

@@ -219,6 +219,8 @@ export interface ClientState {
 export interface Gap {
   /** Canonical name of the channel. */
   readonly channel: string;
+  /** Name of the filtered subscription, where it is one. */
+  readonly as?: string | undefined;
   /** First number missed, of `epoch`. */
   readonly from: number;
   /** Last number missed; below `from` when it cannot be known. */

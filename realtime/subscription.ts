@@ -37,6 +37,7 @@ export interface Sender {
 
 /** What only a filtered subscription has. */
 export interface Selected extends Selection {
+  /** What the events have to match now. */
   filter: Filter;
   /** The position that the client knows of, from the last frame that had one. */
   told: number;

@@ -35,7 +35,9 @@ Deno.test("what is built", async (t) => {
 
     await t.step("is all that the page and the bundles need", async () => {
       const names = made.map(({ name }) => name);
-      for (const name of ["client", "react", "devtoolbar", "publisher"]) {
+      for (
+        const name of ["client", "watch", "react", "devtoolbar", "publisher"]
+      ) {
         assert.ok(names.includes(`${name}.js`), name);
         assert.ok(names.includes(`${name}.d.ts`), name);
       }
@@ -57,7 +59,14 @@ Deno.test("what is built", async (t) => {
       "brings no zod, and loads nothing from elsewhere",
       async () => {
         for (
-          const name of ["client", "react", "devtoolbar", "publisher", "app"]
+          const name of [
+            "client",
+            "watch",
+            "react",
+            "devtoolbar",
+            "publisher",
+            "app",
+          ]
         ) {
           const code = await read(`${name}.js`);
           assert.doesNotMatch(code, /ZodError|_zod|safeParse/, name);

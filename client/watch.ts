@@ -1,0 +1,307 @@
+/**
+ * Filtered subscriptions over a client's connection: only the events that match
+ * are received, each once and in order, or a gap is reported.
+ *
+ * A module of its own, so that pages that do not filter do not load it.
+ *
+ * @module
+ */
+import { isLasting } from "./failure.ts";
+import { add, caller } from "./listeners.ts";
+import type { Listeners } from "./listeners.ts";
+import type { Client, Failure, Gap, Handler, RefusalCode } from "./types.ts";
+import type { MessageType, Position } from "./types.ts";
+import type { Filter } from "../protocol/filters.ts";
+import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
+
+export type * from "./types.ts";
+export type { Filter } from "../protocol/filters.ts";
+
+/** Wait before a subscription that failed is tried again, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What is watched, and from where. */
+export interface WatchOptions {
+  /** What events have to match; PROTOCOL.md lists the fields. */
+  readonly filter: Filter;
+  /** Replay what matched after this position. */
+  readonly after?: Position;
+  /** Replay what matched of this many of the newest events, 0 to 1,000. */
+  readonly last?: number;
+  /**
+   * Its name on the wire, 1 to 64 of letters, digits, `_ . : -`, unique on the
+   * connection. A new one when absent.
+   */
+  readonly as?: string;
+  /** Receives what a handler threw, once for each. Default: the console. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** Changes of the values of a filter with one clause. */
+export interface WatchEdit {
+  /** Values to add. */
+  readonly add?: readonly string[];
+  /** Values to remove. */
+  readonly remove?: readonly string[];
+  /** The field they belong to; needed when the filter has several. */
+  readonly field?: string;
+  /** Deliver what the added values missed since this position first. */
+  readonly after?: Position;
+}
+
+/** A filtered subscription. Its methods need no `this`. */
+export interface Watch {
+  /** Its name on the wire. */
+  readonly name: string;
+  /** `joining`, `joined`, or `rejected`: see `code`. */
+  readonly status: "joining" | "joined" | "rejected";
+  /** Why it was rejected; asked again with the next connection. */
+  readonly code: RefusalCode | Failure["code"] | undefined;
+  /** Up to here everything that matches was delivered; keep it to resume. */
+  readonly position: Position | undefined;
+  /**
+   * Calls `handler` for every event of a type that matches.
+   *
+   * @returns its undo.
+   */
+  on<Type extends MessageType>(type: Type, handler: Handler<Type>): () => void;
+  /**
+   * Calls `listener` when events are lost for good.
+   *
+   * @returns its undo.
+   */
+  onGap(listener: (gap: Gap) => void): () => void;
+  /**
+   * Calls `listener` when the position moves without an event.
+   *
+   * @returns its undo.
+   */
+  onProgress(listener: (position: Position) => void): () => void;
+  /**
+   * Edits the filter in place, once it is joined; it counts after reconnects,
+   * too.
+   *
+   * @returns from which position on it counts, and what was rejected.
+   * @throws {RequestError} the server's refusal, or `CONNECTION_LOST` and the
+   * like, after which the edit is not in force: do it again.
+   */
+  edit(edit: WatchEdit): Promise<ReplyPayload<"watched">>;
+  /** Leaves for good. */
+  close(): void;
+}
+
+/** A frame as it is parsed. */
+interface Frame {
+  readonly type: string;
+  readonly sub?: string;
+  readonly epoch?: string;
+  readonly seq?: number;
+  readonly prev?: number;
+  // deno-lint-ignore no-explicit-any -- by type, as the server sends it
+  readonly payload: any;
+}
+
+/** Requests that this module sends beside those of applications. */
+type Ask = (
+  verb: string,
+  payload: object,
+  options: { readonly offlineQueue: "refuse" },
+) => Promise<unknown>;
+
+let serial = 0;
+
+/**
+ * Follows the events of a channel that match, through every reconnect.
+ *
+ * @param client whose connection is used; it need not have joined the channel.
+ * @param channel its name or alias.
+ * @param options what is watched.
+ */
+export function watch(
+  client: Client,
+  channel: string,
+  options: WatchOptions,
+): Watch {
+  const {
+    as = `w${++serial}`,
+    // deno-lint-ignore no-console -- where else?
+    onError = console.error,
+    last,
+  } = options;
+  let { filter, after: position } = options as {
+    filter: Filter;
+    after?: Position | undefined;
+  };
+  const request = client.request as unknown as Ask;
+  const handlers = new Map<string, Listeners<never>>();
+  const gaps: Listeners<Gap> = new Set();
+  const moves: Listeners<Position> = new Set();
+  const call = caller(onError);
+  let status: Watch["status"] = "joining";
+  let code: Watch["code"];
+  let session: string | null = null;
+  let isAsking = false;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  let joined = waiting();
+
+  const send = (verb: string, payload: object) =>
+    request(verb, payload, { offlineQueue: "refuse" });
+
+  /** Subscribes from the position; the answer arrives as a frame. */
+  function ask(): void {
+    clearTimeout(retry);
+    isAsking = true;
+    const begin = position ? { after: position } : { last };
+    send("subscribe", { channels: [{ channel, as, filter, ...begin }] })
+      .catch(refuse);
+  }
+
+  function refuse(failure: Failure): void {
+    if (failure.code === "CONNECTION_LOST" || failure.code === "OFFLINE") {
+      return;
+    }
+    if (isLasting(failure)) {
+      isAsking = false;
+      status = "rejected";
+      code = failure.code;
+      joined.reject(failure);
+    } else retry = setTimeout(ask, failure.retryAfterMs ?? RETRY_MS);
+  }
+
+  function changed(): void {
+    const { isConnected, sessionId } = client.state;
+    if (!isConnected) {
+      session = null;
+      clearTimeout(retry);
+      if (status !== "joining") joined = waiting();
+      status = "joining";
+    } else if (session !== sessionId) {
+      session = sessionId;
+      ask();
+    }
+  }
+
+  function take(frame: Frame): void {
+    const { type, seq, prev } = frame;
+    // What an edit fetches has no `prev`: the position stays.
+    if (prev !== undefined && seq !== undefined) {
+      if (isAsking && position === undefined) return;
+      if (position && seq <= position.seq && frame.epoch === position.epoch) {
+        return;
+      }
+      const isKnown = position !== undefined &&
+        (position.epoch === frame.epoch || position.epoch === "0");
+      if (!isKnown || prev > position!.seq) {
+        if (!isAsking) ask();
+        return;
+      }
+      position = { epoch: frame.epoch!, seq };
+    }
+    call(handlers.get(type), frame as never);
+  }
+
+  const replies: {
+    [Type in ReplyType]?: (payload: ReplyPayload<Type>) => void;
+  } = {
+    subscribed({ channels, rejected }) {
+      const answer = channels.find((it) => it.as === as);
+      const refused = rejected.find((it) => it.as === as);
+      if (refused) refuse({ ...refused, message: refused.code });
+      if (!answer) return;
+      const { epoch, seq, recovered } = answer;
+      isAsking = false;
+      if (!recovered || position?.epoch !== epoch) {
+        position = { epoch: epoch!, seq: seq! };
+      }
+      status = "joined";
+      code = undefined;
+      joined.resolve();
+    },
+    unsubscribed({ channels }) {
+      if (!channels.includes(as) || status !== "joined") return;
+      joined = waiting();
+      refuse({ code: "FORBIDDEN", message: "FORBIDDEN" });
+    },
+    gap(lost) {
+      // What is asked for again is answered with what is lost of it.
+      if (lost.as !== as || isAsking) return;
+      const { epoch, to: seq, reason } = lost;
+      // A log that lost its end gives those numbers out again.
+      if (reason !== "position_unknown") position = { epoch, seq };
+      call(gaps, lost);
+    },
+    progress({ positions }) {
+      const moved = positions.find((it) => it.as === as);
+      // While something is missing, the position must not pass it.
+      if (!moved || isAsking) return;
+      const { epoch, seq } = moved;
+      position = { epoch, seq };
+      call(moves, position);
+    },
+    watched({ as: name, field, added, removed }) {
+      if (name !== as) return;
+      const { any: [clause] = [filter] } = filter as {
+        any?: Record<string, string | string[]>[];
+      };
+      const fields = clause as Record<string, string | string[]>;
+      const values = [fields[field]!].flat();
+      const isLeft = (value: string) => {
+        // The server lists an address in lower case, however it was given.
+        const lower = value.toLowerCase();
+        return !removed.includes(values.includes(lower) ? value : lower);
+      };
+      filter = { ...fields, [field]: [...values.filter(isLeft), ...added] };
+    },
+  };
+
+  const undoFrames = client.onFrame(({ direction, frame }) => {
+    if (direction !== "in") return;
+    const { type, payload } = frame as unknown as Frame;
+    for (const each of type === "BATCH_UPDATE" ? payload.updates : [frame]) {
+      if (each.sub === as) take(each);
+      else replies[each.type as ReplyType]?.(each.payload as never);
+    }
+  });
+  const undoState = client.onState(changed);
+  changed();
+
+  return {
+    name: as,
+    get status() {
+      return status;
+    },
+    get code() {
+      return code;
+    },
+    get position() {
+      return position;
+    },
+    on(type, handler) {
+      const known = handlers.get(type) ?? new Set();
+      handlers.set(type, known);
+      return add(known, handler as (event: never) => void);
+    },
+    onGap: (listener) => add(gaps, listener),
+    onProgress: (listener) => add(moves, listener),
+    async edit(edit) {
+      await joined.promise;
+      return await send("watch", { as, ...edit }) as ReplyPayload<"watched">;
+    },
+    close() {
+      clearTimeout(retry);
+      undoFrames();
+      undoState();
+      if (status === "joined") {
+        send("unsubscribe", { channels: [as] }).catch(() => {});
+      }
+      status = "rejected";
+      code = "CLOSED";
+    },
+  };
+}
+
+function waiting(): PromiseWithResolvers<void> {
+  const made = Promise.withResolvers<void>();
+  made.promise.catch(() => {});
+  return made;
+}
