@@ -48,11 +48,20 @@ export const Position = z.strictObject({
 /** A position in a channel's log: the last event seen. */
 export type Position = z.infer<typeof Position>;
 
+/** A block of `blocks` as a position: the last one that the client holds. */
+export const BlockPosition = z.strictObject({
+  /** Blocks above genesis. */
+  height: z.int().nonnegative(),
+  blockId: z.string().min(1).max(256),
+});
+/** A block of `blocks` as a position: the last one that the client holds. */
+export type BlockPosition = z.infer<typeof BlockPosition>;
+
 /** One channel of a `subscribe`, with where to begin. */
 export const Subscription = z.strictObject({
   channel: channelName,
-  /** Replay what came after this position, then go on live. */
-  after: Position.optional(),
+  /** Replay what came after this position or block, then go on live. */
+  after: z.union([Position, BlockPosition]).optional(),
   /** Replay the last so many events, then go on live. */
   last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional(),
   /** Deliver only events that match. */
@@ -65,8 +74,15 @@ export const Subscription = z.strictObject({
 ).refine(
   ({ as, filter }) => as === undefined || filter !== undefined,
   { path: ["as"], error: "names a filtered subscription: give a filter" },
-).superRefine(({ channel, filter }, context) => {
+).superRefine(({ channel, filter, after }, context) => {
   const kind = channelNamed(channel)?.kind;
+  if (after && "blockId" in after && kind && kind !== "blocks") {
+    context.addIssue({
+      code: "custom",
+      path: ["after"],
+      message: "a block is a position in blocks only",
+    });
+  }
   if (!filter || !kind) return;
   for (const { path, message } of filterIssues(filter, kind)) {
     const inside = path === "" ? [] : path.split(".");

@@ -28,6 +28,8 @@ export const GAP_REASONS = [
   "position_unknown",
   /** The channel keeps nothing. */
   "no_retention",
+  /** Nothing is known of the block. */
+  "block_unknown",
 ] as const;
 /** Why a resume could not give everything that was missed. */
 export type GapReason = (typeof GAP_REASONS)[number];

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Subscription as Requested } from "../protocol/commands.ts";
+import type { Located as Requested } from "./block_cursor.ts";
 import type { ReplyFrame } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";

@@ -6,10 +6,11 @@
 import type { Channel } from "../protocol/channels.ts";
 import { channelNamed } from "../protocol/channels.ts";
 import { clausesOf, sizeOf } from "../protocol/filters.ts";
-import type { Subscription as Requested } from "../protocol/commands.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
+import { UNKNOWN_BLOCK } from "./block_cursor.ts";
+import type { Located as Requested } from "./block_cursor.ts";
 import { epochFrom } from "./digest.ts";
 import type { Hub } from "./hub.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
@@ -235,7 +236,7 @@ function oldestInMemory(
  * an earlier log, or before the first event of one that had none yet.
  */
 function needsProof(after: StreamPosition, stream: Stream): boolean {
-  return stream.logged &&
+  return stream.logged && after.epoch !== UNKNOWN_BLOCK &&
     (after.epoch !== stream.epoch || after.epoch === UNBORN_EPOCH);
 }
 
@@ -278,7 +279,7 @@ function resumed(
     return {
       start: { epoch, seq: floor },
       recovered: false,
-      reason: "epoch_changed",
+      reason: after.epoch === UNKNOWN_BLOCK ? "block_unknown" : "epoch_changed",
       gap: [1, floor],
     };
   }

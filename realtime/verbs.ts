@@ -15,6 +15,7 @@ import { publisherOf } from "../security/principal.ts";
 import type { Principal } from "../security/principal.ts";
 import { requirePublishing, requireReading } from "../security/rights.ts";
 import type { Clock } from "../platform/clock.ts";
+import { located } from "./block_cursor.ts";
 import { requireChannel } from "./channel.ts";
 import type { Explorer } from "./explorer.ts";
 import type { History } from "./history.ts";
@@ -143,8 +144,10 @@ export class Verbs implements Disposable {
     { channels }: CommandPayload<"subscribe">,
     ref: string | undefined,
   ): Promise<void> {
-    await subscribe(channels.map(asRequested), {
-      hub: this.#parts.hub,
+    const { hub } = this.#parts;
+    const requests = located(channels.map(asRequested), hub);
+    await subscribe(requests instanceof Promise ? await requests : requests, {
+      hub,
       outbox: this.#caller.outbox,
       principal: this.#caller.principal(),
       isOpen: () => this.#caller.isOpen(),

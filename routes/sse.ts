@@ -6,7 +6,7 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import { channelNamed } from "../protocol/channels.ts";
-import type { Subscription as Requested } from "../protocol/commands.ts";
+import type { Located as Requested } from "../realtime/block_cursor.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
 import { Filter, filterIssues } from "../protocol/filters.ts";
 import { Refusal } from "../protocol/refusals.ts";

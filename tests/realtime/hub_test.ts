@@ -3,7 +3,7 @@ import { channelNamed } from "../../protocol/channels.ts";
 import { decodePublications } from "../../protocol/decode.ts";
 import type { Publication } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
-import type { Subscription } from "../../protocol/commands.ts";
+import type { Located as Subscription } from "../../realtime/block_cursor.ts";
 import type { Principal } from "../../security/principal.ts";
 import { Hub } from "../../realtime/hub.ts";
 import type { Hint } from "../../realtime/link.ts";

@@ -1,0 +1,63 @@
+/**
+ * A block as a position in `blocks`: whoever holds a chain up to a block goes
+ * on from there, without having kept a number.
+ *
+ * @module
+ */
+import type { Position, Subscription } from "../protocol/commands.ts";
+import type { Hub } from "./hub.ts";
+
+/** Epoch of the position of a block that is not known; no log has it. */
+export const UNKNOWN_BLOCK = "?block";
+
+/** A channel of a `subscribe`, its beginning as a position. */
+export type Located = Omit<Subscription, "after"> & {
+  readonly after?: Position | undefined;
+};
+
+/** Whether some of the channels begin after a block. */
+function isLocated(requested: Subscription): requested is Located {
+  return requested.after === undefined || "epoch" in requested.after;
+}
+
+/**
+ * Finds where the blocks stand after which channels begin.
+ *
+ * @param requests as clients send them.
+ * @param hub reads the newest event about each block.
+ * @returns at once unless one begins after a block.
+ * @throws {Refusal} `STORE_UNAVAILABLE`.
+ */
+export function located(
+  requests: readonly Subscription[],
+  hub: Pick<Hub, "latest">,
+): readonly Located[] | Promise<readonly Located[]> {
+  if (requests.every(isLocated)) return requests;
+  return Promise.all(
+    requests.map(async (each) =>
+      isLocated(each)
+        ? each
+        : { ...each, after: await positionOf(each.after, hub) }
+    ),
+  );
+}
+
+/**
+ * Where a holder of the block goes on. A block that stands: after its newest
+ * event. One that was reverted: at that revert, since what stood on it before
+ * was reverted first.
+ */
+async function positionOf(
+  after: Subscription["after"],
+  hub: Pick<Hub, "latest">,
+): Promise<Position> {
+  const unknown = { epoch: UNKNOWN_BLOCK, seq: 0 };
+  if (!after || !("blockId" in after)) return unknown;
+  const text = await hub.latest(`block:${after.blockId}`);
+  if (text === undefined) return unknown;
+  const { type, epoch, seq, payload } = JSON.parse(text);
+  if (payload.blockId !== after.blockId || payload.height !== after.height) {
+    return unknown;
+  }
+  return { epoch, seq: type === "BLOCK_REVERTED" ? seq - 1 : seq };
+}
