@@ -226,8 +226,10 @@ export function watch(
       // What is asked for again is answered with what is lost of it.
       if (lost.as !== as || isAsking) return;
       const { epoch, to: seq, reason } = lost;
-      // A log that lost its end gives those numbers out again.
-      if (reason !== "position_unknown") position = { epoch, seq };
+      // A log that lost its end gives those numbers out again; what an edit
+      // fetches may be lost before the position.
+      const isBefore = position?.epoch === epoch && seq < position.seq;
+      if (reason !== "position_unknown" && !isBefore) position = { epoch, seq };
       call(gaps, lost);
     },
     progress({ positions }) {

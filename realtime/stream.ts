@@ -247,8 +247,9 @@ export class Stream {
    */
   flush(most = Infinity): number {
     const round = this.#round ??= this.#begin();
+    const { cursors } = round;
     for (let seen = 0; seen < most; seen++) {
-      const { value: cursor, done } = round.cursors.next();
+      const { value: cursor, done } = cursors.next();
       if (done) return this.#flushMatches(round, most - seen);
       if (!cursor.behind) cursor.advance();
     }

@@ -241,6 +241,17 @@ Deno.test("a hole in the chain of prev is asked for again, and no progress passe
         }],
       },
     });
+  const gap = (from: number, to: number) =>
+    server.say("gap", {
+      payload: {
+        channel: "transactions",
+        as: "mine",
+        epoch: "e",
+        from,
+        to,
+        reason: "retention",
+      },
+    });
   subscribed(10);
   event(10, 12);
   event(10, 12);
@@ -263,17 +274,10 @@ Deno.test("a hole in the chain of prev is asked for again, and no progress passe
   subscribed(16);
   event(16, 18);
   event(18, 20);
-  server.say("gap", {
-    payload: {
-      channel: "transactions",
-      as: "mine",
-      epoch: "e",
-      from: 21,
-      to: 40,
-      reason: "retention",
-    },
-  });
+  gap(21, 40);
   event(40, 41);
-  assert.deepEqual(seqs, [12, 16, 18, 20, 41]);
+  gap(1, 30);
+  event(41, 42);
+  assert.deepEqual(seqs, [12, 16, 18, 20, 41, 42]);
   client.disconnect();
 });

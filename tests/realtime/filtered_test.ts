@@ -232,6 +232,42 @@ Deno.test("a position beyond retention is kept alive by progress", async () => {
   assert.deepEqual(again.peer.of("gap"), []);
 });
 
+Deno.test("a quiet subscription learns that its log is another, or was cut", async () => {
+  const { clock, stream, state, log, publish, connect } = bench({
+    ringEvents: 4,
+  });
+  const { peer, outbox } = connect();
+  const selection = { as: "mine", filter: by("a") };
+  outbox.attach(stream, { epoch: "e", seq: 0 }, selection);
+  publish(of("b"));
+  stream.flush();
+  // Retention has deleted what a leap passes.
+  for (let i = 0; i < 8; i++) publish(of("b"));
+  stream.resetTo({ epoch: "e", seq: log.length });
+  state.oldest = 6;
+  stream.flush();
+  await settle(clock);
+  stream.resetTo({ epoch: "f", seq: 2 });
+  state.oldest = 3;
+  stream.flush();
+  await settle(clock);
+  const json = `{"type":"TX_RECEIVED","seq":3,"epoch":"f"}`;
+  const rest = { channel: CHANNEL, type: "TX_RECEIVED", tags: of("a") };
+  stream.offer(entryOf("f", 3, json, rest));
+  stream.flush();
+  assert.deepEqual(
+    peer.of("gap").map((
+      { payload: { as, from, to, epoch, reason } },
+    ) => [as, from, to, epoch, reason]),
+    [
+      ["mine", 2, 5, "e", "retention"],
+      ["mine", 1, 2, "f", "epoch_changed"],
+    ],
+  );
+  const last = peer.seen.at(-1) as unknown as { seq: number; prev: number };
+  assert.deepEqual([last.seq, last.prev], [3, 2]);
+});
+
 type Step =
   | { publish: string[]; type: string }
   | { flush: number }
