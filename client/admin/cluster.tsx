@@ -9,37 +9,58 @@
 import type { VNode } from "preact";
 import { Line } from "./chart.tsx";
 import type { LineProps } from "./chart.tsx";
-import { bytes, few, lagOf, sampleOf, SLOW_LAG, span, whole } from "./model.ts";
+import {
+  bytes,
+  few,
+  lagOf,
+  sampleOf,
+  SLOW_LAG,
+  span,
+  time,
+  whole,
+} from "./model.ts";
 import type { Memory } from "./model.ts";
 import { Table } from "./panel.tsx";
 import type { View } from "./watch.ts";
+import { findings } from "./worst.ts";
+import type { Finding } from "./worst.ts";
+import type { Known as Judged } from "./worst.ts";
 
-/** Whether the service answers and is ready, in the bar. */
-export function State(
-  { view, fault }: { readonly view: View | undefined; readonly fault: string },
-): VNode {
-  const poor = Object.values(view?.checks ?? {}).some((it) => it.degraded);
-  const [tone, label, detail] = fault
-    ? ["bad", "No answer", fault]
-    : !view
-    ? ["busy", "Loading", ""]
-    : !view.ready
-    ? ["bad", "Not ready", "see Health"]
-    : poor
-    ? ["busy", "Degraded", "see Health"]
-    : [
-      "good",
-      "Ready",
-      `${view.instances.length} ${
-        view.instances.length === 1 ? "instance" : "instances"
-      }`,
-    ];
+/** What is known, with the time of it. */
+export interface Known extends Judged {
+  /** What was read last. */
+  readonly view: View | undefined;
+}
+
+/** The worst thing, in the bar, and as of when that is known. */
+export function State({ known }: { readonly known: Known }): VNode {
+  const [{ tone, label, detail }, ...more] = findings(known) as [Finding];
+  const { view } = known;
   return (
-    <div class={`freshness ${tone}`}>
+    <div class={`freshness ${tone}`} role="status">
       <span class="dot" aria-hidden="true" />
       <strong>{label}</strong>
-      <span class="detail">{detail}</span>
+      <span class="detail">
+        {detail}
+        {more.length > 0 ? ` and ${more.length} more` : ""}
+        {view ? <span class="as-of">as of {time(view.asOf)}</span> : null}
+      </span>
     </div>
+  );
+}
+
+/** Everything that is wrong, above all else; nothing while all is well. */
+export function Worst({ known }: { readonly known: Known }): VNode | null {
+  const all = findings(known).filter(({ tone }) => tone !== "good");
+  if (all.length === 0) return null;
+  return (
+    <ul class="worst" aria-label="What is wrong">
+      {all.map(({ tone, label, detail }) => (
+        <li key={`${label} ${detail}`} class={tone}>
+          <strong>{label}</strong> {detail}
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -160,6 +160,11 @@ export function span(ms: number): string {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+/** An instant of today, in the reader's own time: `14:03:22`. */
+export function time(at: number): string {
+  return new Date(at).toTimeString().slice(0, 8);
+}
+
 /** Bytes in words: `412 MB`. */
 export function bytes(count: number): string {
   if (count < 1e6) return `${Math.round(count / 1e3)} kB`;

@@ -34,6 +34,9 @@ interface Pulse {
   readonly ready: boolean;
   readonly checks: Readonly<Record<string, Check>>;
   readonly metrics: MetricsInfo;
+  /** Those that have not ended. */
+  readonly active: readonly ActiveAlert[];
+  readonly silences: readonly Silence[];
   /** When that was, in epoch milliseconds. */
   readonly asOf: number;
 }
@@ -46,9 +49,8 @@ interface Rest {
   readonly blocks: readonly BlockInfo[];
   readonly revocations: readonly RevocationInfo[];
   readonly events: readonly SecurityEvent[];
-  /** Those that have not ended. */
-  readonly active: readonly ActiveAlert[];
-  readonly silences: readonly Silence[];
+  /** When that was, in epoch milliseconds. */
+  readonly restAsOf: number;
   /** Events of the channel `alerts`, newest first. */
   readonly alerts: readonly AlertEvent[];
   /** When each channel last had an event, in epoch milliseconds. */
@@ -106,7 +108,7 @@ export class Watch {
   }
 
   async #pulse(): Promise<Pulse> {
-    const [listed, ready, metrics] = await Promise.all([
+    const [listed, ready, metrics, wrong] = await Promise.all([
       this.#api.get<{ channels: ChannelInfo[]; instances: InstanceInfo[] }>(
         "/api/channels",
       ),
@@ -114,13 +116,24 @@ export class Watch {
         "/ready",
       ),
       this.#api.get<MetricsInfo>("/api/metrics"),
+      this.#api.get<{ alerts: ActiveAlert[]; silences: Silence[] }>(
+        "/api/admin/alerts",
+      ),
     ]);
-    return { ...listed, ...ready, metrics, asOf: Date.now() };
+    const { alerts: active, silences } = wrong;
+    return {
+      ...listed,
+      ...ready,
+      metrics,
+      active,
+      silences,
+      asOf: Date.now(),
+    };
   }
 
   async #rest(channels: readonly ChannelInfo[]): Promise<Rest> {
     const kept = channels.filter(({ seq }) => seq);
-    const [who, blocked, revoked, happened, wrong, ends] = await Promise.all([
+    const [who, blocked, revoked, happened, ends] = await Promise.all([
       this.#api.get<{ sessions: SessionInfo[]; complete: boolean }>(
         "/api/admin/sessions",
       ),
@@ -130,9 +143,6 @@ export class Watch {
       ),
       this.#api.get<{ events: SecurityEvent[] }>(
         `/api/admin/events?limit=${MAX_EVENTS}`,
-      ),
-      this.#api.get<{ alerts: ActiveAlert[]; silences: Silence[] }>(
-        "/api/admin/alerts",
       ),
       Promise.all(kept.map(async (it) =>
         [
@@ -148,8 +158,7 @@ export class Watch {
       blocks: blocked.blocks,
       revocations: revoked.revocations,
       events: happened.events,
-      active: wrong.alerts,
-      silences: wrong.silences,
+      restAsOf: Date.now(),
       alerts: (byChannel.get("alerts") ?? []).toReversed(),
       latest: Object.fromEntries(
         ends.flatMap(([channel, events]) => {

@@ -18,6 +18,8 @@ import {
   span,
 } from "../../client/admin/model.ts";
 import type { Sample } from "../../client/admin/model.ts";
+import { findings, isStale, STALE_MS } from "../../client/admin/worst.ts";
+import type { Known } from "../../client/admin/worst.ts";
 import { build } from "../../client/build.ts";
 import { referenceOf, wordsOf } from "../../client/docs/model.ts";
 import type {
@@ -173,6 +175,54 @@ Deno.test("numbers are written in few words", () => {
     "145 MB",
     "2.5 GB",
   ]);
+});
+
+Deno.test("the top of the page says the worst thing, and whether that is old", () => {
+  const alert = (severity: string, message: string) => ({
+    id: message,
+    type: "t",
+    severity,
+    message,
+    startedAt: 0,
+  });
+  const view = {
+    ready: true,
+    checks: {
+      store: { ok: true, detail: "fine" },
+      link: { ok: true, degraded: true, detail: "late" },
+    },
+    active: [alert("warning", "slow"), alert("critical", "no block")],
+    instances: [],
+  };
+  const said = (known: Known) =>
+    findings(known).map(({ tone, label, detail }) =>
+      `${tone} ${label} ${detail}`
+    );
+  const fresh = { view, fault: "", ageMs: 0 };
+  assert.deepEqual(said(fresh), [
+    "bad Critical no block",
+    "busy Alert slow",
+    "busy Degraded link: late",
+  ]);
+  const down = { store: { ok: false, detail: "cannot be written" } };
+  assert.deepEqual(
+    said({ ...fresh, view: { ...view, ready: false, checks: down } })[0],
+    "bad Not ready store: cannot be written",
+  );
+  assert.equal(
+    said({ ...fresh, fault: "No answer: TypeError: gone" })[0],
+    "bad No answer gone",
+  );
+  assert.equal(said({ ...fresh, ageMs: STALE_MS })[0], "bad No answer for 3 s");
+  assert.deepEqual(
+    [STALE_MS - 1, STALE_MS].map((ageMs) => isStale({ ...fresh, ageMs })),
+    [false, true],
+  );
+  const well = { ...view, checks: {}, active: [] };
+  assert.deepEqual(said({ ...fresh, view: well }), ["good Ready 0 instances"]);
+  const nothing = { view: undefined, fault: "", ageMs: 9_000 };
+  assert.deepEqual(said(nothing), ["busy Loading "]);
+  assert(!isStale(nothing));
 });
 
 Deno.test("the API page shows every message, verb, endpoint and refusal", async () => {
@@ -493,4 +543,54 @@ browserTest("the operator's page, in Chromium", async (t) => {
       );
     }
   }
+});
+
+browserTest("the top of the operator's page, in Chromium", async (t) => {
+  await build();
+  await using server = await TestServer.start({
+    settings: { TRUSTED_PROXIES: "127.0.0.1" },
+  });
+  await withPage(async ({ page }) => {
+    await enter(page, server);
+    const pill = page.locator(".freshness");
+    await t.step("says that all is well, and as of when", async () => {
+      await pill.getByText(/as of \d\d:\d\d:\d\d/).waitFor();
+      assert.equal(await page.locator(".worst").count(), 0);
+    });
+    await t.step("shows an alert that fires above all else", async () => {
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, i) => {
+          const response = await fetch(`${server.url}/api/channels`, {
+            headers: {
+              authorization: "Bearer no.good.token",
+              "x-forwarded-for": `198.51.${i}.7`,
+            },
+          });
+          await response.body?.cancel();
+        }),
+      );
+      const top = page.locator(".worst").getByText(/tokens were not accepted/);
+      await top.waitFor();
+      assert((await top.boundingBox())!.y < 200, "it is not at the top");
+      await pill.locator("strong", { hasText: "Alert" }).waitFor();
+      assert.deepEqual(await faults(page), []);
+    });
+    await t.step("shows a dead server, and greys what it knew", async () => {
+      await server.stop("SIGKILL");
+      await page.locator("main.stale").waitFor();
+      await pill.locator("strong", { hasText: "No answer" }).waitFor();
+      const grey = await page.evaluate(
+        "getComputedStyle(document.querySelector('main')).filter",
+      );
+      assert.equal(grey, "grayscale(1)");
+      assert.deepEqual(await faults(page), []);
+    });
+    await t.step("is fresh again with the server", async () => {
+      await server.begin();
+      await page.locator("main:not(.stale)").waitFor();
+    });
+  }, {
+    expectedErrors:
+      /ERR_CONNECTION_REFUSED|ERR_EMPTY|ERR_CONNECTION_RESET|status of 40[13]/,
+  });
 });
