@@ -16,6 +16,7 @@ import geist from "@fontsource-variable/geist/package.json" with {
 import uplot from "uplot/package.json" with { type: "json" };
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 /** Version of the package that applications install: that of the service. */
 export const PACKAGE_VERSION = "1.0.0";
@@ -40,6 +41,7 @@ interface Bundle {
 
 const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
+  { entry: "inflate.ts", name: "inflate.js" },
   {
     entry: "react.ts",
     name: "react.js",
@@ -56,6 +58,9 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "docs/docs.tsx", name: "docs.js" },
   { entry: "admin/admin.tsx", name: "admin.js" },
 ];
+
+/** What bundles load only when it is needed, as they import it. */
+const LAZY = "./inflate.ts";
 
 /** Modules of the package, each a bundle with its types. */
 const MODULES = [
@@ -134,7 +139,7 @@ export async function build(
   ]);
 
   const packageFiles = [...files.keys()].filter((name) =>
-    MODULES.some((module) => name.startsWith(`${module}.`))
+    [...MODULES, "inflate"].some((module) => name.startsWith(`${module}.`))
   );
   await Promise.all([
     ...[...files].map(([name, content]) =>
@@ -149,7 +154,7 @@ export async function build(
       new URL("package/README.md", dist),
     ),
   ]);
-  return await Promise.all([...files].map(measure));
+  return [...files].map(measure);
 }
 
 async function bundled(
@@ -163,7 +168,7 @@ async function bundled(
       "--platform=browser",
       "--lock=deno.lock",
       "--frozen",
-      ...external.map((each) => `--external=${each}`),
+      ...[...external, LAZY].map((each) => `--external=${each}`),
       fileURLToPath(new URL(entry, here)),
     ],
     cwd: fileURLToPath(new URL("../", here)),
@@ -174,7 +179,8 @@ async function bundled(
   const output = new TextDecoder().decode(stderr).trim();
   if (!success) throw new Error(`${name} does not build:\n${output}`);
   return new TextDecoder().decode(stdout)
-    .replaceAll(`"./client.ts"`, `"./client.js"`);
+    .replaceAll(`"./client.ts"`, `"./client.js"`)
+    .replaceAll(`"${LAZY}"`, `"./inflate.js"`);
 }
 
 async function stylesheet(): Promise<string> {
@@ -213,12 +219,10 @@ function manifest(): string {
   ) + "\n";
 }
 
-async function measure(
+function measure(
   [name, content]: readonly [string, Uint8Array<ArrayBuffer>],
-): Promise<Made> {
-  const gzip = new Blob([content]).stream()
-    .pipeThrough(new CompressionStream("gzip"));
-  const gzipped = (await new Response(gzip).arrayBuffer()).byteLength;
+): Made {
+  const gzipped = gzipSync(content, { level: 9 }).byteLength;
   return { name, size: content.byteLength, gzipped };
 }
 

@@ -12,7 +12,15 @@ import { LATENCY_WEIGHT, MAX_BATCH_MESSAGES } from "./limits.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { paced } from "./pacing.ts";
-import { changed, isTooLong, nextId, stateOf, stirred, tap } from "./parts.ts";
+import {
+  changed,
+  failed,
+  isTooLong,
+  nextId,
+  stateOf,
+  stirred,
+  tap,
+} from "./parts.ts";
 import type { Core, Parts } from "./parts.ts";
 import { deferred, enqueue, settle } from "./requests.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
@@ -97,8 +105,7 @@ export function connect(url?: string, options: Options = {}): Client {
         handle(each);
       }
     } catch {
-      core.lastError = new RequestError("MALFORMED_FRAME");
-      changed(parts);
+      failed(parts, "MALFORMED_FRAME");
     }
     beat();
   }
@@ -151,7 +158,7 @@ export function connect(url?: string, options: Options = {}): Client {
     }
     return message?.type
       ? publishPaced(message, { ...options, ...sending })
-      : enqueue(parts, undefined);
+      : enqueue(parts);
   }
 
   function sendBatch(
@@ -159,7 +166,7 @@ export function connect(url?: string, options: Options = {}): Client {
     sending: SendOptions = {},
     envelope: Partial<OutgoingBatch> = {},
   ): Promise<unknown> {
-    if (!Array.isArray(messages)) return enqueue(parts, undefined);
+    if (!Array.isArray(messages)) return enqueue(parts);
     const half = messages.length >> 1;
     const isLong = messages.length > MAX_BATCH_MESSAGES ||
       half && isTooLong(parts, messages);
@@ -205,6 +212,9 @@ export function connect(url?: string, options: Options = {}): Client {
       enqueue(parts, { type, payload }, sending),
   } as Client;
 
+  if (options.compress) {
+    import("./inflate.ts").then((it) => it.inflate(parts)).catch(() => {});
+  }
   parts.self.connect();
   return parts.self;
 }

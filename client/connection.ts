@@ -73,7 +73,6 @@ export function connectionOf(
     },
     core,
     address,
-    receive,
   } = parts;
   let outside: AbortController | undefined;
   let greeting: string | undefined;
@@ -124,7 +123,7 @@ export function connectionOf(
         batch,
       });
     };
-    socket.onmessage = ({ data }) => receive(data);
+    socket.onmessage = ({ data }) => parts.receive(data);
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.
       const known = /^[A-Z_]+$/.test(reason) ? reason : "CONNECTION_LOST";

@@ -26,7 +26,7 @@ export function deferred(): Answer {
 /** Adds a frame; one whose id waits already is answered with it. */
 export function enqueue(
   parts: Parts,
-  frame: Frame | undefined,
+  frame?: Frame,
   { offlineQueue = parts.options.offlineQueue ?? { max: 100 } }: SendOptions =
     {},
 ): Promise<unknown> {

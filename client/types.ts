@@ -62,6 +62,13 @@ export interface Options {
   /** Whether events due together may share a frame. Default `true`. */
   readonly batch?: boolean;
   /**
+   * Whether to receive fewer bytes: events compressed by the server, once for
+   * all. Loads `inflate.js` beside the client's own file and, once, the
+   * server's dictionary; should either fail, nothing is compressed. Default
+   * `false`.
+   */
+  readonly compress?: boolean;
+  /**
    * What happens to messages and requests made while not connected: up to
    * `max` wait for the connection, or all are refused with `OFFLINE`.
    * Default `{ max: 100 }`.
