@@ -130,11 +130,17 @@ export class EngineConnection implements Socket {
   /** Sends packets, separated; {@link CLOSE} among them ends the connection. */
   send(frame: Frame): void {
     if (this.#state !== "open" || frame.length === 0) return;
-    for (const packet of (frame as string).split(SEPARATOR)) {
-      if (packet === CLOSE) return this.close();
-      if (this.#socket) this.#socket.send(packet);
-      else this.#enqueue(packet);
-    }
+    const text = frame as string;
+    // Events come one by one, and there are many.
+    if (!text.includes(SEPARATOR)) return this.#sendOne(text);
+    for (const packet of text.split(SEPARATOR)) this.#sendOne(packet);
+  }
+
+  #sendOne(packet: string): void {
+    if (this.#state !== "open") return;
+    if (packet === CLOSE) this.close();
+    else if (this.#socket) this.#socket.send(packet);
+    else this.#enqueue(packet);
   }
 
   /** Ends the connection once the client has what was sent. */
