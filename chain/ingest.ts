@@ -165,6 +165,7 @@ export class ChainIngest implements Ingest {
   }
 
   #bound(): void {
+    if (this.#chains.size <= MAX_CHAINS_PER_PUBLISHER) return;
     const counts = new Map<string, number>();
     for (const { owner } of this.#chains.values()) {
       counts.set(owner, (counts.get(owner) ?? 0) + 1);

@@ -82,6 +82,7 @@ export const VERBS: {
 export const SAYINGS: { readonly [Type in ReplyType]: string } = {
   connected: "The connection is open, or who the client is has changed",
   subscribed: "Where each channel begins, and which were rejected",
+  snapshot: "The newest event about each thing, before the live ones",
   unsubscribed: "Which channels are followed no more",
   watched: "From where on the edited filter counts",
   progress: "Up to where filtered subscriptions were sent everything",

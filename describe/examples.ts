@@ -197,6 +197,7 @@ export const REPLY_EXAMPLES: {
     ],
     rejected: [{ channel: "nothing", code: "UNKNOWN_CHANNEL" }],
   },
+  snapshot: { channel: "validators", events: [], end: true },
   unsubscribed: { channels: ["transactions"] },
   watched: {
     as: "mine",

@@ -38,6 +38,12 @@ const subscriptionName = z.string().regex(
 const watchItems = z.array(z.string().max(MAX_WATCH_ITEM_LENGTH))
   .max(MAX_WATCH_ITEMS);
 
+/** Channels that can begin with a snapshot, and what it is of. */
+export const SNAPSHOTS: Readonly<Record<string, string>> = {
+  validators: "validator",
+  nodes: "node",
+};
+
 /** A position in a channel's log: the last event seen. */
 export const Position = z.strictObject({
   /** Identity of the log. */
@@ -62,6 +68,8 @@ export const Subscription = z.strictObject({
   channel: channelName,
   /** Replay what came after this position or block, then go on live. */
   after: z.union([Position, BlockPosition]).optional(),
+  /** Begin with the newest event about each thing, then go on live. */
+  snapshot: z.literal(true).optional(),
   /** Replay the last so many events, then go on live. */
   last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional(),
   /** Deliver only events that match. */
@@ -74,8 +82,23 @@ export const Subscription = z.strictObject({
 ).refine(
   ({ as, filter }) => as === undefined || filter !== undefined,
   { path: ["as"], error: "names a filtered subscription: give a filter" },
-).superRefine(({ channel, filter, after }, context) => {
+).superRefine(({ channel, filter, after, last, snapshot }, context) => {
   const kind = channelNamed(channel)?.kind;
+  const isElsewhere = after !== undefined || last !== undefined;
+  if (snapshot && (isElsewhere || filter !== undefined)) {
+    context.addIssue({
+      code: "custom",
+      path: ["snapshot"],
+      message: "a snapshot goes without after, last and filter",
+    });
+  }
+  if (snapshot && kind && !(kind in SNAPSHOTS)) {
+    context.addIssue({
+      code: "custom",
+      path: ["snapshot"],
+      message: `there are snapshots of ${Object.keys(SNAPSHOTS).join(", ")}`,
+    });
+  }
   if (after && "blockId" in after && kind && kind !== "blocks") {
     context.addIssue({
       code: "custom",

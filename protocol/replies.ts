@@ -104,6 +104,15 @@ export const REPLIES = {
       code,
     })),
   }),
+  snapshot: z.strictObject({
+    channel: z.string(),
+    /** The newest event about each thing, in the order of their names. */
+    events: z.array(z.record(z.string(), z.unknown())),
+    /** Whether this is the last frame: live events follow. */
+    end: z.boolean(),
+    /** There are more things than a snapshot holds. */
+    truncated: z.literal(true).optional(),
+  }),
   unsubscribed: z.strictObject({ channels: z.array(z.string()) }),
   watched: z.strictObject({
     /** The subscription, as the command named it. */

@@ -20,6 +20,8 @@ import type {
   LogPage,
   PageRange,
   Publisher,
+  StatesPage,
+  StatesRange,
 } from "../store/event_log.ts";
 import { isLogged } from "./channel.ts";
 import { Delivery } from "./delivery.ts";
@@ -255,6 +257,17 @@ export class Hub implements Disposable {
    */
   latest(key: string): Promise<string | undefined> {
     return this.#reader.latest(key);
+  }
+
+  /**
+   * Reads the newest event about each thing of a kind.
+   *
+   * @param kind such as `validator`.
+   * @param most how many of them.
+   * @throws {Refusal} `STORE_UNAVAILABLE`.
+   */
+  states(kind: string, most: StatesRange): Promise<StatesPage> {
+    return this.#reader.states(kind, most);
   }
 
   /**

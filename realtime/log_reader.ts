@@ -5,7 +5,14 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { EventLog, Head, LogPage, PageRange } from "../store/event_log.ts";
+import type {
+  EventLog,
+  Head,
+  LogPage,
+  PageRange,
+  StatesPage,
+  StatesRange,
+} from "../store/event_log.ts";
 import type { HubObserver } from "./hub_observer.ts";
 import { PAGE_BYTES, PAGE_EVENTS } from "./outbox.ts";
 
@@ -63,6 +70,15 @@ export class LogReader {
    */
   latest(key: string): Promise<string | undefined> {
     return this.guard(() => this.#log.latest(key));
+  }
+
+  /**
+   * Reads the newest event about each thing of a kind.
+   *
+   * @throws {Refusal} `STORE_UNAVAILABLE`.
+   */
+  states(kind: string, most: StatesRange): Promise<StatesPage> {
+    return this.guard(() => this.#log.states(kind, most));
   }
 
   /**

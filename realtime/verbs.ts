@@ -18,10 +18,11 @@ import type { Clock } from "../platform/clock.ts";
 import { located } from "./block_cursor.ts";
 import { requireChannel } from "./channel.ts";
 import type { Explorer } from "./explorer.ts";
-import type { History } from "./history.ts";
+import type { History, Snapshot } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Tracks } from "./tracks.ts";
+import { framesOf, readSnapshots } from "./snapshots.ts";
 import { subscribe } from "./subscribe.ts";
 import { watch } from "./watch.ts";
 
@@ -144,15 +145,33 @@ export class Verbs implements Disposable {
     { channels }: CommandPayload<"subscribe">,
     ref: string | undefined,
   ): Promise<void> {
-    const { hub } = this.#parts;
-    const requests = located(channels.map(asRequested), hub);
-    await subscribe(requests instanceof Promise ? await requests : requests, {
+    const { hub, history } = this.#parts;
+    const caller = this.#caller;
+    const principal = caller.principal();
+    const { address } = caller;
+    let requests = channels.map(asRequested);
+    let snapshots: ReadonlyMap<string, Snapshot> | undefined;
+    if (requests.some(({ snapshot }) => snapshot)) {
+      const reader = { history, principal, address };
+      ({ requests, snapshots } = await readSnapshots(requests, reader));
+    }
+    const found = located(requests, hub);
+    await subscribe(found instanceof Promise ? await found : found, {
       hub,
-      outbox: this.#caller.outbox,
-      principal: this.#caller.principal(),
-      isOpen: () => this.#caller.isOpen(),
-      answer: (payload) => this.#caller.reply("subscribed", payload, ref),
-      reportGap: (payload) => this.#caller.reply("gap", payload),
+      outbox: caller.outbox,
+      principal: caller.principal(),
+      isOpen: () => caller.isOpen(),
+      answer: (payload) => {
+        caller.reply("subscribed", payload, ref);
+        for (const { channel } of payload.channels) {
+          const snapshot = snapshots?.get(channel);
+          if (!snapshot) continue;
+          for (const frame of framesOf(channel, snapshot)) {
+            caller.reply("snapshot", frame);
+          }
+        }
+      },
+      reportGap: (payload) => caller.reply("gap", payload),
     });
   }
 

@@ -92,7 +92,7 @@ export function explorerRoutes(
           example: "final",
         }),
         timeout: wholeNumber(1, MAX_WAIT_SECONDS).default(DEFAULT_WAIT_SECONDS)
-          .meta({ description: "Longest wait, in seconds", example: 30 }),
+          .meta({ description: "Longest wait, in seconds", example: 1 }),
       }),
       describe: () => ({
         tag: "events",

@@ -104,6 +104,22 @@ export interface LogPage {
   readonly unreadable: readonly SeqRange[];
 }
 
+/** How many latest states are read. */
+export interface StatesRange {
+  /** Most of them. */
+  readonly limit: number;
+  /** The page ends after so many UTF-16 units. */
+  readonly maxLength: number;
+}
+
+/** Latest states of a kind. */
+export interface StatesPage {
+  /** Their frames. */
+  readonly frames: readonly string[];
+  /** Whether these are all. */
+  readonly isWhole: boolean;
+}
+
 /** How much of a channel is kept. */
 export interface Retention {
   /** Newest events kept, at least. */
@@ -186,6 +202,14 @@ export interface EventLog {
    * @returns its frame, or nothing when none is known any more.
    */
   latest(key: string): Promise<string | undefined>;
+  /**
+   * Reads the newest event about each thing of a kind.
+   *
+   * @param kind such as `validator`.
+   * @param most how many of them.
+   * @returns frames, in the order of the things' names.
+   */
+  states(kind: string, most: StatesRange): Promise<StatesPage>;
   /** Resolves when no commit and no deletion is under way. */
   settled(): Promise<void>;
 }

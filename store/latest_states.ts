@@ -65,6 +65,31 @@ export async function readState(
     ({ value: state } = await store.get<State>(["state", state.key]));
   }
   if (!state || "key" in state) return undefined;
+  return contentOf(state);
+}
+
+/**
+ * Reads the latest states of a kind, in the order of their names.
+ *
+ * @param store where they are stored.
+ * @param kind such as `validator`.
+ */
+export async function* readStates(
+  store: Store,
+  kind: string,
+): AsyncGenerator<string | EventPlace> {
+  // The colon ends a kind; the next character ends its names.
+  const start = ["state", `${kind}:`];
+  const range = { start, end: ["state", `${kind};`] };
+  for await (const { value } of store.list<State>(range)) {
+    const state = "key" in value ? undefined : contentOf(value);
+    if (state !== undefined) yield state;
+  }
+}
+
+function contentOf(
+  state: Uint8Array | EventPlace,
+): string | EventPlace | undefined {
   if (!(state instanceof Uint8Array)) return state;
   // A checksum may begin like a frame: only one that fails tells them apart.
   const sealed = unseal(state);

@@ -12,8 +12,11 @@ import type {
   LogPage,
   PageRange,
   SeqRange,
+  StatesPage,
+  StatesRange,
 } from "./event_log.ts";
-import { readState } from "./latest_states.ts";
+import { readState, readStates } from "./latest_states.ts";
+import type { EventPlace } from "./latest_states.ts";
 import { FORGOTTEN_KEY, isOwn, readHeads } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
 import { entryIn, ROW_EVENTS, rowIn } from "./rows.ts";
@@ -188,7 +191,25 @@ export class RowReader {
   /** Reads as `EventLog.latest` promises. */
   async latest(key: string): Promise<string | undefined> {
     const state = await readState(this.#store, key);
-    if (typeof state !== "object") return state;
+    return typeof state === "object" ? await this.#at(state) : state;
+  }
+
+  /** Reads as `EventLog.states` promises. */
+  async states(kind: string, most: StatesRange): Promise<StatesPage> {
+    const frames: string[] = [];
+    let length = 0;
+    for await (const state of readStates(this.#store, kind)) {
+      const isFull = frames.length === most.limit || length >= most.maxLength;
+      if (isFull) return { frames, isWhole: false };
+      const frame = typeof state === "object" ? await this.#at(state) : state;
+      if (frame === undefined) continue;
+      frames.push(frame);
+      length += frame.length;
+    }
+    return { frames, isWhole: true };
+  }
+
+  async #at(state: EventPlace): Promise<string | undefined> {
     const { channel, seq } = state;
     if (!await this.continues(channel, state)) return undefined;
     const { entries: [entry] } = await this.read(channel, {

@@ -18,6 +18,8 @@ import type {
   LogPage,
   PageRange,
   Retention,
+  StatesPage,
+  StatesRange,
   StreamPosition,
 } from "./event_log.ts";
 import type { Ingest } from "./ingest.ts";
@@ -119,6 +121,10 @@ export class StoredEventLog implements EventLog {
 
   latest(key: string): Promise<string | undefined> {
     return this.#timely(this.#reader.latest(key));
+  }
+
+  states(kind: string, most: StatesRange): Promise<StatesPage> {
+    return this.#timely(this.#reader.states(kind, most));
   }
 
   async settled(): Promise<void> {

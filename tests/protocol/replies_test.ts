@@ -232,6 +232,7 @@ Deno.test("whatever the server says is in the protocol, with and without batches
           "query_result",
         ],
         [subscribe({ channel: "blocks", last: 3 }), "subscribed"],
+        [subscribe({ channel: "validators", snapshot: true }), "subscribed"],
         [
           subscribe({ channel: "blocks", after: { epoch: "other", seq: 2 } }),
           "subscribed",
