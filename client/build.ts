@@ -16,7 +16,7 @@ import geist from "@fontsource-variable/geist/package.json" with {
 import uplot from "uplot/package.json" with { type: "json" };
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 
 /** Version of the package that applications install: that of the service. */
 export const PACKAGE_VERSION = "1.0.0";
@@ -145,6 +145,17 @@ export async function build(
     ...[...files].map(([name, content]) =>
       Deno.writeFile(new URL(name, dist), content)
     ),
+    ...[...files].filter(([name]) => isCompressible(name))
+      .flatMap(([name, content]) => [
+        Deno.writeFile(
+          new URL(`${name}.br`, dist),
+          new Uint8Array(brotliCompressSync(content)),
+        ),
+        Deno.writeFile(
+          new URL(`${name}.gz`, dist),
+          new Uint8Array(gzipSync(content, { level: 9 })),
+        ),
+      ]),
     ...packageFiles.map((name) =>
       Deno.writeFile(new URL(`package/${name}`, dist), files.get(name)!)
     ),
@@ -181,6 +192,11 @@ async function bundled(
   return new TextDecoder().decode(stdout)
     .replaceAll(`"./client.ts"`, `"./client.js"`)
     .replaceAll(`"${LAZY}"`, `"./inflate.js"`);
+}
+
+/** Fonts are compressed already. */
+function isCompressible(name: string): boolean {
+  return !name.endsWith(".woff2");
 }
 
 async function stylesheet(): Promise<string> {

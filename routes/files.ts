@@ -15,7 +15,12 @@ export interface Asset {
   readonly type: string;
   /** Changes with the content; quoted, as HTTP wants it. */
   readonly etag: string;
+  /** The content compressed, by the name of its encoding; the best first. */
+  readonly encoded?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
+
+/** Encodings in which files are kept, by the ending of their names; best first. */
+export const ENCODINGS = { br: "br", gz: "gzip" } as const;
 
 /**
  * A file of some content.
@@ -40,12 +45,40 @@ export async function assetOf(
  */
 export function send(
   c: Context<Env>,
-  { body, type, etag }: Asset,
+  { body, type, etag, encoded }: Asset,
   headers: Readonly<Record<string, string>>,
 ): Response {
-  const all = { ...headers, etag };
-  if (holds(c.req.header("if-none-match"), etag)) return c.body(null, 304, all);
-  return c.body(body, 200, { ...all, "content-type": type });
+  const accepted = encodingsIn(c.req.header("accept-encoding"));
+  const [encoding, bytes] =
+    [...encoded ?? []].find(([name]) => accepted.has(name)) ?? [];
+  const tag = encoding === undefined
+    ? etag
+    : `${etag.slice(0, -1)}-${encoding}"`;
+  const all = {
+    ...headers,
+    etag: tag,
+    ...(encoded ? { vary: "accept-encoding" } : {}),
+  };
+  if (holds(c.req.header("if-none-match"), tag)) return c.body(null, 304, all);
+  return c.body(bytes ?? body, 200, {
+    ...all,
+    "content-type": type,
+    ...(encoding === undefined ? {} : { "content-encoding": encoding }),
+  });
+}
+
+/**
+ * The encodings that a header names and does not refuse by a weight of zero.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3}
+ */
+function encodingsIn(header = ""): ReadonlySet<string> {
+  const names = header.toLowerCase().split(",").flatMap((each) => {
+    const [name, ...parameters] = each.split(";").map((part) => part.trim());
+    const isRefused = parameters.some((it) => /^q=0(\.0*)?$/.test(it));
+    return name && !isRefused ? [name] : [];
+  });
+  return new Set(names);
 }
 
 /** Proxies that compress make tags weak, which changes nothing here. */

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Context } from "hono";
-import { assetOf, notBuilt, send } from "./files.ts";
+import { assetOf, ENCODINGS, notBuilt, send } from "./files.ts";
 import type { Asset } from "./files.ts";
 import type { Env } from "./http.ts";
 import { route } from "./route.ts";
@@ -88,12 +88,31 @@ export async function readAssets(
       const type = TYPES[name.split(".").at(-1)!];
       if (!isFile || !type) continue;
       const body = await Deno.readFile(new URL(name, directory));
-      assets.set(`/${name}`, await assetOf(body, type));
+      const encoded = await encodedIn(directory, name);
+      const asset = await assetOf(body, type);
+      assets.set(`/${name}`, encoded.size > 0 ? { ...asset, encoded } : asset);
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return assets;
+}
+
+/** What the build compressed of a file. */
+async function encodedIn(
+  directory: URL,
+  name: string,
+): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const encoded = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const [ending, encoding] of Object.entries(ENCODINGS)) {
+    try {
+      const file = new URL(`${name}.${ending}`, directory);
+      encoded.set(encoding, await Deno.readFile(file));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return encoded;
 }
 
 /** Declares the pages, and every built file under its name. */
