@@ -10,6 +10,7 @@ import type { FrameRights } from "../protocol/frame_rights.ts";
 import { COMMANDS } from "../protocol/commands.ts";
 import { interpret, requireLength } from "../protocol/decode.ts";
 import type { ClientFrame } from "../protocol/decode.ts";
+import { isId } from "../protocol/envelope.ts";
 import { encodeReply } from "../protocol/encode.ts";
 import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import { MESSAGES } from "../protocol/messages.ts";
@@ -47,14 +48,16 @@ const WITH_OFFSET: ReadonlySet<string> = new Set([
 const MAX_PID_LENGTH = 64;
 
 /**
- * Where a reply goes, as the `ref` of a frame: `c` to CONNECT, `r` to
- * {@link RESUME}, `n/name` to the CONNECT of a namespace, `g` to what is no
- * packet, `a<ack>:<id>` to an ack, `i<id>` to an event with an id.
+ * Where a reply goes, as the `ref` of a frame: the client's own `id`, or after
+ * a space, which no id holds: `c` to CONNECT, `r` to {@link RESUME}, `n/name` to
+ * the CONNECT of a namespace, `g` to what is no packet, `a<ack>:<id>` to an ack.
  */
 type Address = string;
-const TO_CONNECT: Address = "c";
-const TO_RESUME: Address = "r";
-const TO_GARBAGE: Address = "g";
+const TO_CONNECT: Address = " c";
+const TO_RESUME: Address = " r";
+const TO_GARBAGE: Address = " g";
+const TO_NAMESPACE = " n";
+const TO_ACK = /^ a(\d+):(.*)$/;
 
 /** Events as they are for all who follow nothing but their channel. */
 const shared = new WeakMap<Entry, string>();
@@ -116,13 +119,13 @@ export class SocketIoCodec implements Codec {
   /** An event named by the reply's type, or an answer to a packet. */
   reply(reply: ReplyFrame): string {
     this.#follow(reply);
-    const address = reply.ref ?? "";
+    const address = reply.ref;
     if (reply.type === "connected") return this.#connected(reply);
     if (reply.type === "subscribed" && address === TO_RESUME) {
       return this.#resumed(reply);
     }
     if (reply.type === "error") return this.#refused(reply, address);
-    return this.#answer(reply, address);
+    return this.#answer(reply);
   }
 
   /**
@@ -144,7 +147,10 @@ export class SocketIoCodec implements Codec {
     const packet = parsePacket(data);
     if (!packet) throw garbage("This is no packet of Socket.IO");
     if (packet.kind === "connect" && packet.namespace !== "/") {
-      throw otherNamespace(packet.namespace, `n${packet.namespace}`);
+      throw otherNamespace(
+        packet.namespace,
+        TO_NAMESPACE + packet.namespace,
+      );
     }
     if (packet.kind === "connect") return this.#connect(packet.auth, maxBytes);
     if (this.#state === "new") throw garbage("Send CONNECT first");
@@ -194,7 +200,7 @@ export class SocketIoCodec implements Codec {
   #connected(reply: ReplyFrame): string {
     // Whoever is connected may say `connect` again, for another token.
     if (this.#state === "connected") {
-      return this.#answer(reply, reply.ref ?? "");
+      return this.#answer(reply);
     }
     this.#welcome = reply;
     if (!this.#interrupted) return this.#greet(this.#newPid());
@@ -239,26 +245,27 @@ export class SocketIoCodec implements Codec {
 
   #refused(
     reply: ReplyFrame & { type: "error" },
-    address: Address,
+    address: Address | undefined,
   ): string {
     const { message, ...data } = reply.payload;
     const failure = JSON.stringify({ message, data });
-    if (address.startsWith("n")) {
-      return `${MESSAGE}4${address.slice(1)},${failure}`;
+    if (address?.startsWith(TO_NAMESPACE)) {
+      const namespace = address.slice(TO_NAMESPACE.length);
+      return `${MESSAGE}4${namespace},${failure}`;
     }
     if (this.#state !== "connected") {
       this.#state = "new";
       // Clients try a lost connection again by themselves, a refused one never.
       return isTemporary(reply.payload.code) ? CLOSE : `${MESSAGE}4${failure}`;
     }
-    const answer = this.#answer(reply, address);
+    const answer = this.#answer(reply);
     return address === TO_GARBAGE ? answer + SEPARATOR + CLOSE : answer;
   }
 
-  #answer(reply: ReplyFrame, address: Address): string {
-    const [, ack, id = ""] = /^(?:a(\d+):|i)(.*)$/.exec(address) ?? [];
+  #answer(reply: ReplyFrame): string {
+    const [, ack, id = ""] = TO_ACK.exec(reply.ref ?? "") ?? [];
+    if (ack === undefined) return this.#event(reply);
     const named = { ...reply, ref: id === "" ? undefined : id };
-    if (ack === undefined) return this.#event(named);
     const answer = `${MESSAGE}3${ack}[${encodeReply(named)}]`;
     // Acks carry no offset.
     if (!WITH_OFFSET.has(reply.type)) return answer;
@@ -266,9 +273,8 @@ export class SocketIoCodec implements Codec {
   }
 
   #event(reply: ReplyFrame): string {
-    const { ref } = reply;
-    const isOwn = ref === TO_CONNECT || ref === TO_RESUME;
-    const text = encodeReply(isOwn ? { ...reply, ref: undefined } : reply);
+    const isOwn = reply.ref === undefined || !reply.ref.startsWith(" ");
+    const text = encodeReply(isOwn ? reply : { ...reply, ref: undefined });
     const args = this.#hasOffset && WITH_OFFSET.has(reply.type)
       ? [text, `"${this.#cursor.offset()}"`]
       : [text];
@@ -305,9 +311,7 @@ function frameOf(
 ): ClientFrame {
   const [arg] = args;
   const value = typeof name === "string" ? valueOf(name, arg) : undefined;
-  const own = isFields(value) && typeof value.id === "string"
-    ? value.id
-    : undefined;
+  const own = isFields(value) && isId(value.id) ? value.id : undefined;
   const to = addressOf(ack, own);
   if (args.length > 1) {
     throw new Refusal("INVALID_MESSAGE", "An event takes one argument", {
@@ -359,12 +363,18 @@ function roomMessage(event: string, arg: unknown): unknown {
   return { type: "ROOM_MESSAGE", channel, payload, ...named };
 }
 
-function addressOf(ack: number | undefined, id: string | undefined): Address {
-  return ack === undefined ? `i${id ?? ""}` : `a${ack}:${id ?? ""}`;
+function addressOf(
+  ack: number | undefined,
+  id: string | undefined,
+): Address | undefined {
+  return ack === undefined ? id : ` a${ack}:${id ?? ""}`;
 }
 
 /** Lets whatever comes of a frame be answered at `to`. */
-function addressed(to: Address, read: () => ClientFrame): ClientFrame {
+function addressed(
+  to: Address | undefined,
+  read: () => ClientFrame,
+): ClientFrame {
   try {
     return { ...read(), id: to };
   } catch (error) {

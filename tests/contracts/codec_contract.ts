@@ -14,9 +14,11 @@ import type { Accepted } from "../../protocol/replies.ts";
 import { REPLAY } from "../../realtime/codec.ts";
 import type { Codec, Frame } from "../../realtime/codec.ts";
 import { CODECS } from "../../realtime/codecs.ts";
+import { EngineSessions } from "../../realtime/engine_sessions.ts";
 import { mount } from "../../routes/route.ts";
 import { socketRoutes } from "../../routes/socket.ts";
 import type { Env } from "../../routes/http.ts";
+import { mountSocketIo } from "../../routes/socket_io.ts";
 import { sseRoutes } from "../../routes/sse.ts";
 import { Unread } from "../../routes/unread.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
@@ -253,9 +255,16 @@ async function serve() {
   const codecs = new Map([...CODECS, [MSGPACK_SUBPROTOCOL, MSGPACK_CODEC]]);
   const parts = { ...service, codecs };
   const app = new Hono<Env>();
+  const { clock } = service.session;
+  const engines = new EngineSessions({
+    instance: service.isolate,
+    clock,
+    instances: 1,
+  });
+  mountSocketIo(app, { ...parts, engines });
   mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], {
     gate: service.gate,
-    unread: new Unread(service.session.clock),
+    unread: new Unread(clock),
   });
   const server = Deno.serve({
     port: 0,

@@ -6,6 +6,8 @@ import type { Frame } from "../../realtime/codec.ts";
 import { compressions } from "../../realtime/compression.ts";
 import type { CompressionName } from "../../realtime/compression.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import { SEPARATOR } from "../../realtime/engine_io.ts";
+import { SocketIoCodec } from "../../realtime/socket_io_codec.ts";
 import { SseCodec } from "../../realtime/sse_codec.ts";
 import { SseCursor } from "../../realtime/sse_cursor.ts";
 import { testCodec } from "../contracts/codec_contract.ts";
@@ -176,4 +178,49 @@ Deno.test("the JSON codec hands an event on as it is, and encodes nothing", () =
 Deno.test("a codec that encodes does so once for all subscribers", () => {
   const entry = entryOf("E", 1, '{"type":"NEW_BLOCK"}');
   assert.equal(MSGPACK_CODEC.event(entry), MSGPACK_CODEC.event(entry));
+});
+
+/** Frames in a text of packets, as a client's handlers get them. */
+function framesIn(text: string): Received[] {
+  return text.split(SEPARATOR).filter((packet) => packet.startsWith("42"))
+    .map((packet) => JSON.parse(packet.slice(2))[1]);
+}
+
+testCodec("the Socket.IO codec", {
+  open() {
+    const codec = new SocketIoCodec({ newPid: () => "pid", resume() {} });
+    codec.decode("0", 100);
+    codec.reply({
+      type: "connected",
+      payload: { sessionId: "s" } as never,
+      id: "c",
+      now: 0,
+    });
+    return codec;
+  },
+  read: (frame) => framesIn(frame as string),
+  write(value) {
+    const { type, ...rest } = value as Received;
+    return `2${JSON.stringify([type, { payload: {}, ...rest, type }])}`;
+  },
+  async connect(url, channel, after) {
+    const inbox = new Inbox((frame) => framesIn(frame as string));
+    const socket = new WebSocket(
+      `${url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`,
+    );
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.onmessage = ({ data }) => inbox.add(data);
+    await new Promise((resolve) => socket.onopen = resolve);
+    socket.send("40");
+    const channels = [{ channel, after }];
+    socket.send(`42${JSON.stringify(["subscribe", { channels }])}`);
+    return {
+      frames: inbox.frames,
+      until: (condition) => inbox.until(condition),
+      async [Symbol.asyncDispose]() {
+        socket.close();
+        await closed;
+      },
+    };
+  },
 });
