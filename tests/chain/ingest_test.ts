@@ -16,6 +16,7 @@ import { openStore } from "../../store/deno_kv.ts";
 import type { Draft, EventLog } from "../../store/event_log.ts";
 import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
+import { CALM, MemoryKv } from "../fakes/kv.ts";
 import { openTestService, serviceOn, tokenOf } from "../test_service.ts";
 
 type Fields = Record<string, unknown>;
@@ -473,6 +474,52 @@ Deno.test("two publishers on two instances of one store: the fold is a chain, an
       },
     ),
     { numRuns: 60 },
+  );
+});
+
+Deno.test("whatever answers of the store are lost, the fold is a chain, and ends as the last told", async () => {
+  const fate = fc.constantFrom("ok", "ok", "lost", "failed", "locked" as const);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.nat(1_000), { minLength: 1, maxLength: 12 }),
+      fc.array(fc.tuple(fc.nat(1), fc.nat(1_000)), { maxLength: 12 }),
+      fc.array(fate, { minLength: 1, maxLength: 20 }),
+      async (choices, order, fates) => {
+        const kv = new MemoryKv(systemClock);
+        let commits = 0;
+        const stores = [0, 1].map(() =>
+          kv.connect({
+            weather: (operation) => ({
+              ...CALM,
+              end: operation === "read" ? "ok" : fates[commits++] ?? "ok",
+            }),
+          })
+        );
+        const logs = stores.map((store) => logOn(store));
+        const tree = treeOf(choices);
+        await Promise.all(order.map(([who, choice]) =>
+          logs[who]!.append([
+            draft("NEW_BLOCK", tree[choice % tree.length]!),
+          ])
+        ));
+        folded(await events(logs[0]!));
+        const branch: Fields[] = [];
+        for (
+          let at: Fields | undefined = tree.at(-1);
+          at;
+          at = tree.find((it) => it["blockId"] === at!["previousHash"])
+        ) branch.unshift(at);
+        for (const [i, each] of branch.entries()) {
+          await logs[i % 2]!.append([draft("NEW_BLOCK", each)]);
+        }
+        const stack = folded(await events(logs[1]!));
+        const names = branch.map((it) => it["blockId"] as string);
+        const at = stack.lastIndexOf(names[0]!);
+        assert.deepEqual(stack.slice(at, at + names.length), names);
+        await Promise.all(logs.map((log) => log.settled()));
+      },
+    ),
+    { numRuns: 40 },
   );
 });
 
