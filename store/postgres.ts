@@ -51,6 +51,8 @@ const SWEEP_ROWS = 1_000;
 const WATCHED = "5 minutes";
 /** How often a watcher gives that sign, in milliseconds. */
 const WATCH_AGAIN_MS = 60_000;
+/** How soon that is tried again after it failed, in milliseconds. */
+const WATCH_RETRY_MS = 1_000;
 /** How long what is under way may take when the store is closed. */
 const CLOSE_MS = 1_000;
 /** Subject of errors about calls that take too long. */
@@ -382,10 +384,7 @@ export class PostgresStore implements Store {
 
   /** Says which keys are watched, so that commits ring for no others. */
   async #watched(): Promise<void> {
-    this.#watchAgain ??= this.#clock.after(WATCH_AGAIN_MS, () => {
-      this.#watchAgain = undefined;
-      if (this.#watchers.size > 0) void this.#watched();
-    });
+    this.#watchedAgainIn(WATCH_AGAIN_MS);
     const names = [...this.#watchers.keys()].map((hex) =>
       Uint8Array.fromHex(hex)
     );
@@ -398,8 +397,18 @@ export class PostgresStore implements Store {
           on conflict (key) do update set until = excluded.until`
       );
     } catch {
-      // Callers poll, and the next sign says it again.
+      // Callers poll meanwhile; without a sign no commit rings for them.
+      this.#watchAgain?.[Symbol.dispose]();
+      this.#watchAgain = undefined;
+      if (this.#isOpen) this.#watchedAgainIn(WATCH_RETRY_MS);
     }
+  }
+
+  #watchedAgainIn(ms: number): void {
+    this.#watchAgain ??= this.#clock.after(ms, () => {
+      this.#watchAgain = undefined;
+      if (this.#watchers.size > 0) void this.#watched();
+    });
   }
 
   #sweepLater(): void {
