@@ -12,9 +12,11 @@ import { POSTGRES_LIMITS, PostgresCommit } from "./postgres_commit.ts";
 import type { CommitParts } from "./postgres_commit.ts";
 import {
   BUSY,
+  CLOSE_MS,
   codeOf,
   connect,
   DAMAGED,
+  disconnect,
   keeps,
   migrate,
   OPEN_DEADLINE_MS,
@@ -53,8 +55,6 @@ const WATCHED = "5 minutes";
 const WATCH_AGAIN_MS = 60_000;
 /** How soon that is tried again after it failed, in milliseconds. */
 const WATCH_RETRY_MS = 1_000;
-/** How long what is under way may take when the store is closed. */
-const CLOSE_MS = 1_000;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
 
@@ -103,10 +103,10 @@ export async function openPostgres(
       return new PostgresStore(url, sql, { schema, clock, prepares });
     }
   } catch (error) {
-    await sql.end({ timeout: 1 });
+    await disconnect(sql, clock);
     throw error;
   }
-  await sql.end({ timeout: 1 });
+  await disconnect(sql, clock);
   const plain = connect(url, false);
   return new PostgresStore(url, plain, { schema, clock, prepares: false });
 }
@@ -285,7 +285,7 @@ export class PostgresStore implements Store {
     // One that is just connecting would outlive the others.
     const listening = this.#listening ?? Promise.resolve();
     await within(this.#clock, CLOSE_MS, WHAT, listening).catch(() => {});
-    await this.#sql.end({ timeout: CLOSE_MS / 1_000 });
+    await disconnect(this.#sql, this.#clock);
     await Promise.allSettled(this.#calls);
   }
 
@@ -356,7 +356,7 @@ export class PostgresStore implements Store {
     this.#sql = connect(this.#url, false);
     this.#listening = undefined;
     this.#listen();
-    void before.end({ timeout: 0 });
+    void disconnect(before, this.#clock);
   }
 
   /** Comes back by itself; what was missed meanwhile is asked for. */

@@ -5,7 +5,7 @@
  */
 import postgres from "postgres";
 import type { Clock } from "../platform/clock.ts";
-import { Deadline, TimedOut } from "../platform/deadline.ts";
+import { Deadline, TimedOut, within } from "../platform/deadline.ts";
 import { systemRandom } from "../platform/random.ts";
 import { MIGRATION_LOCK, migrationFor, MIGRATIONS } from "./postgres_schema.ts";
 
@@ -81,6 +81,21 @@ export function connect(url: string, prepare: boolean): Sql {
       Math.min(RECONNECT.cap, RECONNECT.base * 2 ** Math.min(tries, 10)),
     connection: { application_name: "kaldrix" },
   });
+}
+
+/** How long what is under way may take when connections are closed. */
+export const CLOSE_MS = 1_000;
+
+/**
+ * Closes all connections; gives up on one that does not end, since the client
+ * may wait for it without end.
+ */
+export async function disconnect(
+  sql: Sql,
+  clock: Pick<Clock, "after">,
+): Promise<void> {
+  const ended = sql.end({ timeout: CLOSE_MS / 1_000 });
+  await within(clock, 2 * CLOSE_MS, "The database", ended).catch(() => {});
 }
 
 function hostsOf(url: string): number {

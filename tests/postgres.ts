@@ -6,6 +6,8 @@
 import { dirname, join } from "node:path";
 import process from "node:process";
 import postgres from "postgres";
+import { systemClock } from "../platform/clock.ts";
+import { disconnect } from "../store/postgres_connection.ts";
 import { until } from "./until.ts";
 
 const VERSION = "18.4.0-beta.17";
@@ -180,7 +182,7 @@ export class TestPostgres implements AsyncDisposable {
     } catch {
       return false;
     } finally {
-      await sql.end({ timeout: 1 });
+      await disconnect(sql, systemClock);
     }
   }
 
@@ -190,7 +192,7 @@ export class TestPostgres implements AsyncDisposable {
     try {
       return [...await sql.unsafe(text)];
     } finally {
-      await sql.end({ timeout: 1 });
+      await disconnect(sql, systemClock);
     }
   }
 
