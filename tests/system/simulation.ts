@@ -20,6 +20,10 @@ import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { headIn } from "../../store/log_heads.ts";
 import { entryIn, ROW_EVENTS, rowIn } from "../../store/rows.ts";
+import { dictionary } from "../../describe/dictionary.ts";
+import { compressions } from "../../realtime/compression.ts";
+import type { CompressionName } from "../../realtime/compression.ts";
+import { inflated } from "../inflate.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Session } from "../../realtime/session.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
@@ -220,6 +224,9 @@ class FakeWitness implements Witness {
   }
 }
 
+const DICTIONARY = await dictionary();
+const COMPRESSIONS = compressions(DICTIONARY);
+
 type Frame =
   & { type: string; ref?: string; payload: Record<string, unknown> }
   & { channel?: string; seq?: number; epoch?: string };
@@ -229,6 +236,7 @@ class Client {
   readonly name: string;
   readonly #world: World;
   readonly #cursors = new Map<string, { epoch: string; seq: number }>();
+  readonly #compress: CompressionName | undefined;
   readonly wanted = new Set<string>();
   /** Channels whose `subscribed` has come on this connection. */
   readonly #live = new Set<string>();
@@ -247,6 +255,10 @@ class Client {
   constructor(world: World, name: string) {
     this.#world = world;
     this.name = name;
+    // Half of the clients, in both ways.
+    const number = Number(/\d+$/.exec(name)?.[0] ?? 0);
+    this.#compress =
+      ([undefined, "deflate", undefined, "deflate-plain"] as const)[number % 4];
   }
 
   get connected(): boolean {
@@ -263,7 +275,7 @@ class Client {
         return unread();
       },
       send: (frame: string | Uint8Array) =>
-        this.#session === session && this.#arrive(frame as string),
+        this.#session === session && this.#arrive(this.#read(frame)),
       close: (code: number) => this.#session === session && this.#closed(code),
     };
     const unread = () => this.#session === session ? this.#unread * WEIGHT : 0;
@@ -275,6 +287,7 @@ class Client {
       nextId: isolate.nextId,
       maxMessageBytes: 512 * 1024,
       schema: "",
+      compression: (name) => Promise.resolve(COMPRESSIONS[name]),
       requireAuth: false,
       measure: () => Promise.resolve({}),
       report: (error) => this.#world.fail(error),
@@ -292,7 +305,10 @@ class Client {
     this.#session = session;
     isolate.clients.add(this);
     session.open();
-    this.#say("connect", { batch: this.batch });
+    this.#say("connect", {
+      batch: this.batch,
+      ...(this.#compress ? { compress: this.#compress } : {}),
+    });
     this.#subscribe([...this.wanted]);
   }
 
@@ -398,6 +414,16 @@ class Client {
         return after ? { channel, after: { ...after } } : channel;
       }),
     });
+  }
+
+  /** A binary frame, by an inflater that knows what was agreed. */
+  #read(frame: string | Uint8Array): string {
+    if (typeof frame !== "string") assert(this.#compress, "not asked for");
+    const isPlain = this.#compress === "deflate-plain";
+    return inflated(
+      frame as string | Uint8Array<ArrayBuffer>,
+      isPlain ? undefined : DICTIONARY.bytes,
+    );
   }
 
   #arrive(text: string): void {
