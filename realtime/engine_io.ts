@@ -102,7 +102,7 @@ export class EngineConnection implements Socket {
     this.#maxPayload = maxPayload;
   }
 
-  /** Opens: the first packet says how the client is to behave. */
+  /** Opens: the first packet holds its intervals and limits. */
   open(): void {
     this.#timer = this.#beat();
     this.send(
@@ -131,7 +131,7 @@ export class EngineConnection implements Socket {
   send(frame: Frame): void {
     if (this.#state !== "open" || frame.length === 0) return;
     const text = frame as string;
-    // Events come one by one, and there are many.
+    // Most frames are events, one packet each.
     if (!text.includes(SEPARATOR)) return this.#sendOne(text);
     for (const packet of text.split(SEPARATOR)) this.#sendOne(packet);
   }
@@ -226,14 +226,14 @@ export class EngineConnection implements Socket {
     if (socket === this.#socket) this.#finish(code);
   }
 
-  /** @returns whether the packet may come now. */
+  /** @returns whether the packet is allowed now. */
   #receive({ type, data }: Packet): boolean {
     switch (type) {
       case "message":
         this.#listener.message(data);
         return true;
       case "pong":
-        // One that nobody asked for costs nothing and would be free to send.
+        // An unsolicited pong is charged to no budget, so it is not accepted.
         if (!this.#isPinged) return false;
         this.#timer?.[Symbol.dispose]();
         this.#timer = this.#beat();

@@ -1,7 +1,7 @@
 /**
  * The Engine.IO connections of one instance, and the way to those of the other
- * instances of its process: a poll may land anywhere, its name says where it
- * belongs.
+ * instances of its process: a poll may reach any of them, and the session's
+ * name holds its owner.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { EngineConnection } from "./engine_io.ts";
 
-/** How long another instance may take to say that a name is its own, in milliseconds. */
+/** How long another instance may take to confirm that it owns a name, in milliseconds. */
 export const TAKEN_MS = 2_000;
 /**
  * How long a forwarded request may take, in milliseconds: longer than a poll
@@ -34,7 +34,7 @@ export type EngineRequest =
   | { readonly kind: "poll" }
   | { readonly kind: "post"; readonly body: string };
 
-/** What instances tell each other. */
+/** What instances send each other. */
 type Post =
   & {
     readonly to: string;

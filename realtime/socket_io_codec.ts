@@ -27,7 +27,7 @@ import type { OffsetEntry } from "./socket_io_cursor.ts";
 import { eventPacket, isFields, parsePacket } from "./socket_io_packet.ts";
 import type { Fields, Packet } from "./socket_io_packet.ts";
 
-/** Ends a client's session without that it comes back by itself. */
+/** Ends a client's session; its client does not reconnect by itself. */
 export const DISCONNECT = `${MESSAGE}1`;
 /** Decoded as the command that continues an interrupted session. */
 export const RESUME: unique symbol = Symbol("resume");
@@ -198,7 +198,7 @@ export class SocketIoCodec implements Codec {
   }
 
   #connected(reply: ReplyFrame): string {
-    // Whoever is connected may say `connect` again, for another token.
+    // A connected client may send `connect` again, with another token.
     if (this.#state === "connected") {
       return this.#answer(reply);
     }
@@ -286,7 +286,7 @@ export class SocketIoCodec implements Codec {
     if (type === "unsubscribed") this.#cursor.leave(payload.channels);
     if (type === "gap") {
       const { channel, as, epoch, to, reason } = payload;
-      // The log ends before the position that nobody knows.
+      // The log ends before an unknown position.
       if (as !== undefined || reason === "position_unknown") return;
       this.#cursor.move(channel, { epoch, seq: to });
     }
@@ -303,7 +303,7 @@ function eventOf(
   return `${MESSAGE}2["${entry.type}",${json}${end}`;
 }
 
-/** What an event of the client says, in the words of the protocol. */
+/** The frame of the protocol that a client's event stands for. */
 function frameOf(
   { name, args, ack }: Packet & { kind: "event" },
   maxBytes: number,
@@ -370,7 +370,7 @@ function addressOf(
   return ack === undefined ? id : ` a${ack}:${id ?? ""}`;
 }
 
-/** Lets whatever comes of a frame be answered at `to`. */
+/** Addresses the answer to a frame, or its refusal, to `to`. */
 function addressed(
   to: Address | undefined,
   read: () => ClientFrame,

@@ -4,7 +4,7 @@
  * is needed to continue, so a restarted or another instance can.
  *
  * `name=epoch:seq,name=epoch:seq`; `name=` for a channel that keeps nothing.
- * Filters do not fit: whoever has one has no offset.
+ * Filters do not fit: a client with one has no offset.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
 
-/** Longest offset, in characters; a client with more to say cannot recover. */
+/** Longest offset, in characters; a client with a longer one cannot recover. */
 export const MAX_OFFSET_LENGTH = 2_048;
-/** Stands for an offset that cannot say everything. */
+/** Stands for an offset that would be incomplete. */
 export const NO_OFFSET = "-";
 
 /** One channel of an offset. */

@@ -41,7 +41,7 @@ export interface EngineParts extends SocketParts {
   engines: EngineSessions;
 }
 
-/** What clients say in the query; their applications may add more. */
+/** Arguments that clients send in the query; applications may add more. */
 interface Arguments {
   readonly transport: "polling" | "websocket";
   readonly sid: string | undefined;
@@ -50,11 +50,11 @@ interface Arguments {
 /** A client that was let in. */
 interface Client {
   readonly engine: EngineConnection;
-  /** The transport is open: the client may say CONNECT. */
+  /** The transport is open: the client may send CONNECT. */
   begin(): void;
 }
 
-/** Answers what comes to `/socket.io/`. */
+/** Answers requests to `/socket.io/`. */
 export class EngineDoor {
   readonly #parts: EngineParts;
 
@@ -64,7 +64,7 @@ export class EngineDoor {
   }
 
   /**
-   * Opens a session, or answers its poll once there is something to say.
+   * Opens a session, or answers its poll once there are packets.
    *
    * @throws {Refusal} as the gate, `INVALID_MESSAGE`, `UNSUPPORTED_VERSION`.
    */
@@ -230,7 +230,7 @@ export class EngineDoor {
   }
 }
 
-/** Clients that are not to come back are told to disconnect. */
+/** A final close is preceded by DISCONNECT, after which clients do not reconnect. */
 function socketOf(engine: EngineConnection): Socket {
   return {
     get bufferedAmount() {
@@ -258,7 +258,7 @@ function listen(
         case "message":
           return engine.receive(socket, (event as MessageEvent).data);
         default:
-          // May come twice, after an idle close.
+          // May be emitted twice, after an idle close.
           onClose();
           return engine.lost(socket, (event as CloseEvent).code);
       }

@@ -15,7 +15,7 @@ import { openStore } from "../store/deno_kv.ts";
 import { until } from "./until.ts";
 
 /** Whatever arrives: tests look wherever they like. */
-// deno-lint-ignore no-explicit-any -- as it says.
+// deno-lint-ignore no-explicit-any -- tests look into anything.
 export type Any = any;
 
 /** Every way a client can take. */

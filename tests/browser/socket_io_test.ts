@@ -15,7 +15,7 @@ interface Shown {
   readonly recovered: boolean[];
 }
 
-/** Runs in the page: what the reference tells its readers to write. */
+/** Runs in the page: the reference's own snippets. */
 function follow({ url, token }: { url: string; token: string }): void {
   const heights: number[] = [];
   const recovered: boolean[] = [];

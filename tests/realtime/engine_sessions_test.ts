@@ -10,7 +10,7 @@ import {
 import { ManualClock } from "../fakes/clock.ts";
 import { until } from "../until.ts";
 
-/** Instances that hear each other, and no other test. */
+/** Instances on a channel of their own. */
 function cluster(...names: readonly string[]) {
   const clock = new ManualClock();
   const channel = crypto.randomUUID();
@@ -54,7 +54,7 @@ const from = (address: string, signal = new AbortController().signal) => ({
 });
 const POLL = { kind: "poll" } as const;
 
-Deno.test("names are secrets, and say where they belong", () => {
+Deno.test("names are secrets, and hold their owner", () => {
   using here = cluster("one");
   const names = new Set(
     Array.from({ length: 100 }, () => here.all[0]!.newSid()),
@@ -63,7 +63,7 @@ Deno.test("names are secrets, and say where they belong", () => {
   for (const name of names) assert.match(name, /^one\.[\w-]{24}$/);
 });
 
-Deno.test("a request is answered by the instance that its name says", async () => {
+Deno.test("a request is answered by the instance that owns its name", async () => {
   using group = cluster("one", "two", "three");
   const [one, two] = group.all as [EngineSessions, EngineSessions];
   const { engine, messages } = await polled(one, group.clock);
@@ -129,7 +129,7 @@ Deno.test("an instance that does not answer costs its deadline, no more", async 
   }
 });
 
-Deno.test("an instance alone in its process asks nobody", async () => {
+Deno.test("an instance alone in its process asks no other", async () => {
   using group = cluster("one");
   await assert.rejects(
     group.all[0]!.ask(`two.${"x".repeat(24)}`, POLL, from("a")),
@@ -167,7 +167,7 @@ Deno.test("posts of other programs on the channel are ignored", async () => {
   const [one, two] = group.all as [EngineSessions, EngineSessions];
   const { engine, messages } = await polled(one, group.clock);
   await two.ask(engine.sid, { kind: "post", body: "4first" }, from("a"));
-  const stranger = new BroadcastChannel(group.channel);
+  const other = new BroadcastChannel(group.channel);
   for (
     const post of [
       null,
@@ -184,10 +184,10 @@ Deno.test("posts of other programs on the channel are ignored", async () => {
       },
       { to: "two", from: "x", number: 1, kind: "refusal", code: "toString" },
       { to: "two", from: "x", number: 99, kind: "answer", body: "4x" },
-      { to: "one", from: "x", number: 1, kind: "unheard", sid: engine.sid },
+      { to: "one", from: "x", number: 1, kind: "unknown", sid: engine.sid },
     ]
-  ) stranger.postMessage(post);
+  ) other.postMessage(post);
   await two.ask(engine.sid, { kind: "post", body: "4last" }, from("a"));
   assert.deepEqual(messages, ["first", "last"]);
-  stranger.close();
+  other.close();
 });

@@ -68,7 +68,7 @@ Deno.test("packets are read as the reference parser reads them", () => {
       fc.pre(/^\d[^\s[{"]*($|[[{"])/.test(text));
       const packet = parsePacket(text);
       const reference = referenceOf(text);
-      // A client that says CONNECT_ERROR is not understood here.
+      // CONNECT_ERROR is not accepted from a client.
       const kind = reference && KINDS[reference.type];
       assert.equal(packet?.kind, kind, text);
       if (!packet || !reference) return;

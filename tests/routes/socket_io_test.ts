@@ -326,7 +326,7 @@ clientTest("connect_error carries the code and the sentence", async (t) => {
         assert.equal(error.data?.code, code, error.message);
         assert(error.message.length > 10);
         if (at) assert.match(error.message, /\/admin/);
-        assert.equal(socket.active, false, "it does not come back by itself");
+        assert.equal(socket.active, false, "it does not reconnect by itself");
         socket.disconnect();
         await until(() => bench.service.sessions.sockets === 0);
         assert.deepEqual(bench.bugs, []);
@@ -336,7 +336,7 @@ clientTest("connect_error carries the code and the sentence", async (t) => {
 });
 
 clientTest(
-  "a client that must not come back is told to disconnect, another comes back",
+  "a final close stops the client from reconnecting, another close does not",
   async () => {
     await using bench = await SocketIoBench.open();
     const { sessions } = bench.service;
