@@ -130,9 +130,10 @@ export function subscribed(
     }
     answered(cursor, answer);
   }
-  for (const { channel, code } of rejected) {
+  for (const { channel, code, ...later } of rejected) {
     const cursor = cursors.get(channel);
-    if (cursor?.ref === ref) refuse(parts, cursor, new RequestError(code));
+    if (cursor?.ref !== ref) continue;
+    refuse(parts, cursor, new RequestError(code, later));
   }
 }
 

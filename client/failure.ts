@@ -9,8 +9,11 @@ import type { Failure } from "./types.ts";
 const LASTING = /^(UN|INVALID|FORBIDDEN|IP_|TOO_MANY_SUB|MESSAGE)/;
 
 /** Whether trying again is useless. */
-export function isLasting({ code }: Failure): boolean {
-  return LASTING.test(code);
+export function isLasting({ code, retryAfterMs }: Failure): boolean {
+  // Of subscriptions there may be too many for the moment.
+  const isFull = code === "TOO_MANY_SUBSCRIPTIONS" &&
+    retryAfterMs !== undefined;
+  return LASTING.test(code) && !isFull;
 }
 
 /**

@@ -87,6 +87,16 @@ export const REFUSALS = {
   INTERNAL: { text: "Something broke on our side", http: 500, close: 1011 },
 } as const satisfies Record<string, RefusalKind>;
 
+/**
+ * What refusals mean instead that come with a time to try again after: the
+ * service has no room now, and the caller did nothing wrong.
+ */
+const TEMPORARY: {
+  readonly [Code in RefusalCode]?: Pick<RefusalKind, "http" | "close">;
+} = {
+  TOO_MANY_SUBSCRIPTIONS: { http: 503, close: 4030 },
+};
+
 /** The name of a refusal, as clients switch on it. */
 export type RefusalCode = keyof typeof REFUSALS;
 
@@ -154,7 +164,9 @@ export class Refusal extends Error {
 
   /** What the refusal means on the wire. */
   get kind(): RefusalKind {
-    return REFUSALS[this.code];
+    const kind: RefusalKind = REFUSALS[this.code];
+    if (this.retryAfterMs === undefined) return kind;
+    return { ...kind, ...TEMPORARY[this.code] };
   }
 
   /**

@@ -102,6 +102,8 @@ export const REPLIES = {
       channel: z.string(),
       as: z.string().optional(),
       code,
+      /** When to ask again, where that makes sense. */
+      retryAfterMs: z.int().nonnegative().optional(),
     })),
   }),
   snapshot: z.strictObject({

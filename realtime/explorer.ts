@@ -12,6 +12,7 @@ import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
 import type { Hub } from "./hub.ts";
+import type { Reader } from "./prices.ts";
 import { Turns } from "./turns.ts";
 
 /** Blocks read at once. */
@@ -54,22 +55,26 @@ export class Explorer {
    * @param query its id or height, and which of its transactions.
    * @param principal whose right to read counts; transactions are left out
    * when it may not read those.
-   * @param address whose share of the line to the log it takes.
+   * @param reader who pays for it.
    * @throws {Refusal} `FORBIDDEN`, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
   async block(
     query: CommandPayload<"block">,
     principal: Principal,
-    address: string,
+    reader: Reader,
   ): Promise<ReplyPayload<"block_response">> {
     requireReading(principal, BLOCKS);
     const isWhole = principal.mayRead(TRANSACTIONS);
-    return await this.#turns.run(address, () => this.#read(query, isWhole));
+    return await this.#turns.run(reader.address, () => {
+      reader.admit();
+      return this.#read(query, isWhole, reader);
+    });
   }
 
   async #read(
     { block, after, limit }: CommandPayload<"block">,
     isWhole: boolean,
+    reader: Reader,
   ): Promise<ReplyPayload<"block_response">> {
     const text = await this.#hub.latest(`block:${block}`) ??
       await this.#hub.latest(`block#${block}`);
@@ -89,6 +94,7 @@ export class Explorer {
       transactions.push(JSON.parse(found));
       length += found.length;
     }
+    reader.read(length);
     return {
       block,
       ...this.#standing(event),

@@ -115,31 +115,33 @@ export class Feed {
   /**
    * Sends a page of what the ring does not hold any more.
    *
+   * @returns how much was read, in UTF-16 units.
    * @throws what reading the log throws; positions stay as they are.
    */
-  async fromLog(to: Subscription): Promise<void> {
+  async fromLog(to: Subscription): Promise<number> {
     const { stream } = to;
     const { channel, epoch } = stream;
     if (!stream.logged) {
       // Live only: what was missed is gone, as `subscribed` said.
       to.epoch = epoch;
       to.seq = Math.max(to.seq, stream.first - 1);
-      return;
+      return 0;
     }
     if (to.epoch !== epoch) {
       const oldest = to.epoch === UNBORN_EPOCH
         ? undefined
         : await this.#parts.readOldest(channel);
-      if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+      if (!this.#isCurrent(to) || stream.epoch !== epoch) return 0;
       to.epoch = epoch;
-      if (oldest === undefined) return;
+      if (oldest === undefined) return 0;
       to.replayUntil = stream.seq;
       this.#sendGap(to, 1, oldest - 1, "epoch_changed");
-      return;
+      return 0;
     }
     const upTo = stream.first - 1;
     const page = await this.#parts.readPage(channel, to.seq, upTo);
-    if (!this.#isCurrent(to) || stream.epoch !== epoch) return;
+    const length = page.entries.reduce((sum, { json }) => sum + json.length, 0);
+    if (!this.#isCurrent(to) || stream.epoch !== epoch) return length;
     // The log is another by now; the stream finds out, and then this does.
     if (page.entries.some((entry) => entry.epoch !== epoch)) {
       throw new Error(`${channel} has another log`);
@@ -147,6 +149,7 @@ export class Feed {
     this.#sendPage(to, page);
     // A page without events has none in all its range.
     if (page.entries.length === 0) this.#skip(to, upTo, page.unreadable);
+    return length;
   }
 
   /** Reports what the log does not hold any more, up to a number. */

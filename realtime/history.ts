@@ -15,6 +15,8 @@ import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
 import { Turns } from "./turns.ts";
 import { isLogged, requireChannel } from "./channel.ts";
+import { FREE_READER } from "./prices.ts";
+import type { Reader } from "./prices.ts";
 import type { Hub } from "./hub.ts";
 
 /** Longest page answered, in bytes of text, but never less than one event. */
@@ -89,14 +91,14 @@ export class History {
    *
    * @param query checked already.
    * @param principal whose right to read counts.
-   * @param address whose share of the line to the log it takes.
+   * @param reader who pays for it.
    * @throws {Refusal} `UNKNOWN_CHANNEL`, `FORBIDDEN`, `INVALID_PAYLOAD` for
-   * positions of another epoch, `STORE_UNAVAILABLE`.
+   * positions of another epoch, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
   async query(
     { channel: asked, after, before, limit }: CommandPayload<"query">,
     principal: Principal,
-    address = "",
+    reader: Reader = FREE_READER,
   ): Promise<ReplyPayload<"query_result">> {
     const channel = requireChannel(asked);
     requireReading(principal, channel);
@@ -104,15 +106,16 @@ export class History {
     if (!isLogged(channel)) {
       throw new Refusal("INVALID_PAYLOAD", `${name} keeps no history`);
     }
-    return await this.#turns.run(
-      address,
-      () => this.#page(name, { after, before, limit }),
-    );
+    return await this.#turns.run(reader.address, () => {
+      reader.admit();
+      return this.#page(name, { after, before, limit }, reader);
+    });
   }
 
   async #page(
     name: string,
     { after, before, limit }: Omit<CommandPayload<"query">, "channel">,
+    reader: Reader,
   ): Promise<ReplyPayload<"query_result">> {
     const [head] = await this.#hub.heads([name]);
     const { epoch, seq } = head!;
@@ -133,6 +136,7 @@ export class History {
       maxBytes: MAX_ANSWER_BYTES,
       newest: after === undefined,
     });
+    reader.read(entries.reduce((sum, { json }) => sum + json.length, 0));
     const more = entries.length > limit;
     const kept = after === undefined
       ? entries.slice(-limit)
@@ -157,18 +161,20 @@ export class History {
    * whatever they do not say yet is delivered.
    *
    * @param channel one of `SNAPSHOTS`, which the caller may read.
-   * @param address whose share of the line to the log it takes.
+   * @param reader who pays for it.
    * @throws {Refusal} `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
-  async snapshot(channel: Channel, address: string): Promise<Snapshot> {
+  async snapshot(channel: Channel, reader: Reader): Promise<Snapshot> {
     const kind = SNAPSHOTS[channel.kind]!;
-    return await this.#turns.run(address, async () => {
+    return await this.#turns.run(reader.address, async () => {
+      reader.admit();
       // What is read after this position is at least as new.
       const [head] = await this.#hub.heads([channel.name]);
       const { frames, isWhole } = await this.#hub.states(kind, {
         limit: MAX_SNAPSHOT_EVENTS,
         maxLength: MAX_ANSWER_BYTES,
       });
+      reader.read(frames.reduce((sum, frame) => sum + frame.length, 0));
       const { epoch, seq } = head!;
       return { position: { epoch, seq }, frames, isWhole };
     });
@@ -180,22 +186,22 @@ export class History {
    * @param key `block:<height or id>`, `transaction:<id>`, `validator:<id>`,
    * `node:<id>` or `channel:<name>`.
    * @param principal whose right to read counts.
-   * @param address whose share of the line to the log it takes.
+   * @param reader who pays for it.
    * @returns the event, or `null` when none is known.
    * @throws {Refusal} `INVALID_PAYLOAD` for a key of no known kind,
-   * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `STORE_UNAVAILABLE`.
+   * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
   async latest(
     key: string,
     principal: Principal,
-    address = "",
+    reader: Reader = FREE_READER,
   ): Promise<Data | null> {
     const [kind, rest] = split(key);
     if (kind === "channel") {
       const { events } = await this.query(
         { channel: rest, limit: 1 },
         principal,
-        address,
+        reader,
       );
       return events[0] ?? null;
     }
@@ -211,9 +217,12 @@ export class History {
     }
     const channel = { name: about, kind: about };
     requireReading(principal, channel);
+    reader.admit();
     const text = await this.#state(key, channel) ??
       await this.#state(`${kind}#${rest}`, channel);
-    return text === undefined ? null : JSON.parse(text) as Data;
+    if (text === undefined) return null;
+    reader.read(text.length);
+    return JSON.parse(text) as Data;
   }
 
   /**

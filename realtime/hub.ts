@@ -219,13 +219,17 @@ export class Hub implements Disposable {
    * The stream of a channel, in step with the log from now on.
    *
    * @param channel one that exists.
+   * @param address whose share of the streams it takes; the service's own when
+   * omitted.
    * @throws {Refusal} `STORE_UNAVAILABLE` when its head cannot be read,
-   * `TOO_MANY_SUBSCRIPTIONS` when this instance has too many streams.
+   * `TOO_MANY_SUBSCRIPTIONS` when this instance, or this address in it, has
+   * too many streams.
    */
-  open(channel: Channel): Promise<Stream> {
+  open(channel: Channel, address?: string): Promise<Stream> {
     return this.#streams.open(
       channel,
       (stream, event) => this.#take(stream, event),
+      address,
     );
   }
 

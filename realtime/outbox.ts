@@ -56,11 +56,13 @@ export interface OutboxOwner {
   /** Called once, when the client is too slow. */
   stalled(): void;
   /**
-   * Charges the client for a page of the log of which it may be sent nothing.
+   * Charges the client for a page of the log.
    *
    * @returns milliseconds to wait before it is read; 0: now.
    */
   charge(): number;
+  /** Charges the client for a page that was read, of `length` UTF-16 units. */
+  read(length: number): void;
 }
 
 /**
@@ -100,6 +102,11 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     this.#parts = parts;
     this.#owner = owner;
     this.#share = new FilterShare(parts.filters, owner.address);
+  }
+
+  /** The client's address, whose share of common bounds it takes. */
+  get address(): string {
+    return this.#owner.address;
   }
 
   /** How many subscriptions the client has. */
@@ -389,8 +396,8 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
           continue;
         }
         this.#behind.add(subscription);
-        if (this.isFull || this.#mustWait(subscription)) break;
-        await this.#feed.fromLog(subscription);
+        if (this.isFull || this.#mustWait()) break;
+        this.#owner.read(await this.#feed.fromLog(subscription));
       }
     } catch {
       // The log cannot be read now; positions stay as they are.
@@ -411,9 +418,9 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     this.#behind.add(subscription);
   }
 
-  /** Charges the client for pages of which it may be sent nothing. */
-  #mustWait({ selected }: Subscription): boolean {
-    const ms = selected ? this.#owner.charge() : 0;
+  /** A client that has read more than its budget holds is served later. */
+  #mustWait(): boolean {
+    const ms = this.#owner.charge();
     if (ms > 0) this.#retryAt = this.#parts.clock.monotonic() + ms;
     return ms > 0;
   }

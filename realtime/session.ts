@@ -20,6 +20,8 @@ import { CommandQueue, MAX_COMMANDS_IN_FLIGHT } from "./command_queue.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 import { Outbox } from "./outbox.ts";
 import type { Peer } from "./sink.ts";
+import { accountOf } from "./prices.ts";
+import type { Account } from "./prices.ts";
 import type { SessionGuard } from "./session_guard.ts";
 import type { Connection } from "./sessions.ts";
 import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
@@ -84,6 +86,7 @@ export class Session implements Connection {
   readonly #socket: Socket;
   readonly #parts: SessionParts;
   readonly #guard: SessionGuard;
+  readonly #account: Account;
   readonly #codec: Codec;
   readonly #outbox: Outbox;
   readonly #queue: CommandQueue;
@@ -107,6 +110,7 @@ export class Session implements Connection {
     this.#parts = parts;
     this.#principal = options.principal;
     this.#guard = options.guard;
+    this.#account = accountOf(options.guard, () => this.#principal);
     this.#codec = options.codec;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
@@ -115,9 +119,8 @@ export class Session implements Connection {
       options.codec,
       parts.hub.outboxParts,
       {
-        address: options.guard.address,
+        ...this.#account,
         stalled: () => this.disconnect("SLOW_CONSUMER"),
-        charge: () => this.#guard.admit(this.#principal),
       },
     );
     this.#rights = rightsOf(() => this.#principal, {
@@ -132,7 +135,8 @@ export class Session implements Connection {
     });
     this.#verbs = new Verbs(parts, {
       principal: () => this.#principal,
-      address: options.guard.address,
+      reader: this.#account,
+      subscribing: this.#account.subscribing,
       outbox: this.#outbox,
       isOpen: () => this.#state !== "closed",
       reply: (type, payload, ref) => this.#reply(type, payload, ref),
@@ -215,8 +219,7 @@ export class Session implements Connection {
     if (this.#state === "closed") return;
     try {
       this.#parts.received?.();
-      const waitMs = this.#guard.admit(this.#principal);
-      if (waitMs > 0) throw rateLimited(waitMs, this.#codec.glance(data));
+      this.#account.admit(1, () => this.#codec.glance(data));
       this.#queue.add(data);
     } catch (error) {
       this.#refuse(Refusal.of(error));
@@ -256,9 +259,7 @@ export class Session implements Connection {
     const { maxMessageBytes } = this.#parts;
     const frame = this.#codec.decode(data, maxMessageBytes, this.#rights);
     if (frame.kind === "publish" && frame.publications.length > 1) {
-      const more = frame.publications.length - 1;
-      const waitMs = this.#guard.admit(this.#principal, more);
-      if (waitMs > 0) throw rateLimited(waitMs, frame.id);
+      this.#account.admit(frame.publications.length - 1, () => frame.id);
     }
     if (this.#faults > 0) this.#faults--;
     return frame;
@@ -435,8 +436,4 @@ export class Session implements Connection {
 
 function unauthenticated(): Refusal {
   return new Refusal("UNAUTHENTICATED", "Say connect with a token first");
-}
-
-function rateLimited(retryAfterMs: number, ref: string | undefined): Refusal {
-  return new Refusal("RATE_LIMITED", undefined, { retryAfterMs, ref });
 }

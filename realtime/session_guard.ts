@@ -13,9 +13,12 @@ export interface SessionGuard {
   /**
    * Milliseconds until the caller's next frame is admitted; 0: now.
    *
-   * @param count how many messages are in it; 1 when omitted.
+   * @param count how many messages are in it; 1 when omitted; 0 asks whether
+   * anything is owed.
    */
   admit(principal: Principal, count?: number): number;
+  /** Charges `count` messages for what was done, even if that is too much. */
+  spend(principal: Principal, count: number): void;
   /**
    * Authenticates the holder of a token.
    *

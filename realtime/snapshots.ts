@@ -9,6 +9,7 @@ import type { Subscription } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
 import type { History, Snapshot } from "./history.ts";
+import type { Reader } from "./prices.ts";
 
 /** Most events of one `snapshot` frame. */
 export const SNAPSHOT_FRAME_EVENTS = 100;
@@ -21,8 +22,8 @@ export interface SnapshotReader {
   readonly history: Pick<History, "snapshot">;
   /** Whose right to read counts. */
   readonly principal: Principal;
-  /** Whose share of the line to the log they take. */
-  readonly address: string;
+  /** Who pays for them. */
+  readonly reader: Reader;
 }
 
 /**
@@ -35,7 +36,7 @@ export interface SnapshotReader {
  */
 export async function readSnapshots(
   requests: readonly Subscription[],
-  { history, principal, address }: SnapshotReader,
+  { history, principal, reader }: SnapshotReader,
 ): Promise<{
   readonly requests: Subscription[];
   readonly snapshots: ReadonlyMap<string, Snapshot>;
@@ -49,7 +50,7 @@ export async function readSnapshots(
       continue;
     }
     const snapshot = snapshots.get(channel.name) ??
-      await history.snapshot(channel, address);
+      await history.snapshot(channel, reader);
     snapshots.set(channel.name, snapshot);
     all.push({ ...each, after: snapshot.position });
   }

@@ -13,7 +13,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Codec } from "./codec.ts";
 import type { Hub } from "./hub.ts";
 import { Outbox } from "./outbox.ts";
-import type { OutboxOwner } from "./outbox.ts";
+import type { Account } from "./prices.ts";
 import type { Peer } from "./sink.ts";
 import type { Connection } from "./sessions.ts";
 import { subscribe } from "./subscribe.ts";
@@ -38,7 +38,9 @@ export interface SseSessionParts {
 }
 
 /** What is known of one receiver from the outset. */
-export interface SseOptions extends Pick<OutboxOwner, "address" | "charge"> {
+export interface SseOptions {
+  /** What it pays with. */
+  readonly account: Account;
   /** Who it is. */
   readonly principal: Principal;
 }
@@ -56,6 +58,7 @@ export class SseSession implements Connection {
   readonly #principal: Principal;
   readonly #outbox: Outbox;
   readonly #token: TokenTimer;
+  readonly #account: Account;
   #open = true;
   #onEnd: (why?: RefusalCode | number) => void = () => {};
 
@@ -64,16 +67,16 @@ export class SseSession implements Connection {
     peer: SsePeer,
     codec: Codec,
     parts: SseSessionParts,
-    { principal, address, charge }: SseOptions,
+    { principal, account }: SseOptions,
   ) {
+    this.#account = account;
     this.#peer = peer;
     this.#parts = parts;
     this.#principal = principal;
     this.since = parts.clock.now();
     this.id = parts.nextId(this.since);
     this.#outbox = new Outbox(peer, codec, parts.hub.outboxParts, {
-      address,
-      charge,
+      ...account,
       stalled: () => this.disconnect("SLOW_CONSUMER"),
     });
     this.#token = new TokenTimer(parts.clock, {
@@ -114,10 +117,14 @@ export class SseSession implements Connection {
       outbox: this.#outbox,
       principal: this.#principal,
       isOpen: () => this.#open,
+      subscribing: this.#account.subscribing,
       answer: (payload) => {
         const [refused] = payload.rejected;
         if (payload.channels.length === 0 && refused) {
           throw new Refusal(refused.code, undefined, {
+            ...(refused.retryAfterMs === undefined
+              ? {}
+              : { retryAfterMs: refused.retryAfterMs }),
             issues: payload.rejected.map(({ channel, code }) => ({
               path: channel,
               message: code,

@@ -16,6 +16,13 @@ import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 export const STREAM_IDLE_MS = 60_000;
 /** Most streams open in one instance. */
 export const MAX_STREAMS = 20_000;
+/**
+ * Most streams of rooms that were opened for one address and are open, in one
+ * instance.
+ */
+export const MAX_STREAMS_PER_ADDRESS = 2_000;
+/** Idle streams are looked for so often at most, in milliseconds. */
+const SWEEP_MS = 1_000;
 /** Wait proposed to a client that was refused a stream, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
 
@@ -58,6 +65,11 @@ export class Streams {
   readonly #opening = new Map<string, Opening>();
   /** When a stream lost its last subscriber, on the monotonic clock. */
   readonly #idleSince = new Map<string, number>();
+  /** For which address a room was opened, until its stream is closed. */
+  readonly #openedFor = new Map<string, string>();
+  /** How many that are, by address. */
+  readonly #shares = new Map<string, number>();
+  #sweptAt = -Infinity;
 
   /** None yet. */
   constructor(parts: StreamsParts) {
@@ -107,26 +119,31 @@ export class Streams {
    * Opens the stream of a channel at its log's head.
    *
    * @param take is called with each event that arrived meanwhile.
+   * @param address whose share it takes; none when omitted.
    * @throws {Refusal} what `headOf` throws; `TOO_MANY_SUBSCRIPTIONS` for a room
-   * while {@link MAX_STREAMS} are in use. Fixed channels are never refused.
+   * while {@link MAX_STREAMS} are in use, or {@link MAX_STREAMS_PER_ADDRESS}
+   * of that address. Fixed channels are never refused.
    */
   open(
     channel: Channel,
     take: (stream: Stream, event: Entry) => void,
+    address?: string,
   ): Promise<Stream> {
     const { name } = channel;
     const known = this.#open.get(name);
     if (known) return Promise.resolve(known);
     const opening = this.#opening.get(name);
     if (opening) return opening.stream;
-    if (channel.kind === "room" && !this.#hasRoom()) {
-      return Promise.reject(
-        new Refusal(
-          "TOO_MANY_SUBSCRIPTIONS",
-          `This server follows ${MAX_STREAMS} channels already; try again later`,
-          { retryAfterMs: FULL_RETRY_MS },
-        ),
-      );
+    if (channel.kind === "room") {
+      const full = this.#fullness(address);
+      if (full !== undefined) {
+        return Promise.reject(
+          new Refusal("TOO_MANY_SUBSCRIPTIONS", `${full}; try again later`, {
+            retryAfterMs: FULL_RETRY_MS,
+          }),
+        );
+      }
+      if (address !== undefined) this.#share(name, address);
     }
     if (!isLogged(channel)) {
       return Promise.resolve(this.#add(channel, { epoch: "", seq: 0 }));
@@ -146,14 +163,41 @@ export class Streams {
       else if (now - this.#idleSince.get(name)! >= idleMs) {
         this.#open.delete(name);
         this.#idleSince.delete(name);
+        this.#unshare(name);
       }
     }
   }
 
-  #hasRoom(): boolean {
-    const isFull = () => this.#open.size + this.#opening.size >= MAX_STREAMS;
-    if (isFull()) this.closeIdle(0);
-    return !isFull();
+  /** Why no room can be opened for an address; nothing when it can. */
+  #fullness(address: string | undefined): string | undefined {
+    const why = () => {
+      if (this.#open.size + this.#opening.size >= MAX_STREAMS) {
+        return `This server follows ${MAX_STREAMS} channels already`;
+      }
+      const share = address === undefined ? 0 : this.#shares.get(address) ?? 0;
+      if (share < MAX_STREAMS_PER_ADDRESS) return undefined;
+      return `One address may open ${MAX_STREAMS_PER_ADDRESS} rooms`;
+    };
+    const now = this.#parts.clock.monotonic();
+    // The search costs a look at every stream: refusals must not.
+    if (why() === undefined || now - this.#sweptAt < SWEEP_MS) return why();
+    this.#sweptAt = now;
+    this.closeIdle(0);
+    return why();
+  }
+
+  #share(name: string, address: string): void {
+    this.#openedFor.set(name, address);
+    this.#shares.set(address, (this.#shares.get(address) ?? 0) + 1);
+  }
+
+  #unshare(name: string): void {
+    const address = this.#openedFor.get(name);
+    if (address === undefined) return;
+    this.#openedFor.delete(name);
+    const left = this.#shares.get(address)! - 1;
+    if (left > 0) this.#shares.set(address, left);
+    else this.#shares.delete(address);
   }
 
   async #begin(
@@ -166,6 +210,9 @@ export class Streams {
       const stream = this.#add(channel, await this.#parts.headOf(name));
       for (const event of arrived) take(stream, event);
       return stream;
+    } catch (error) {
+      this.#unshare(name);
+      throw error;
     } finally {
       this.#opening.delete(name);
     }

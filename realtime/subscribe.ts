@@ -6,6 +6,7 @@
 import type { Channel } from "../protocol/channels.ts";
 import { channelNamed } from "../protocol/channels.ts";
 import { clausesOf, sizeOf } from "../protocol/filters.ts";
+import { Refusal } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
@@ -34,6 +35,8 @@ export interface Subscriber {
   readonly principal: Principal;
   /** Whether the connection is still open, after waiting for the log. */
   isOpen(): boolean;
+  /** Charges for channels that are subscribed to. */
+  subscribing(channels: number): void;
   /** Sends the result of each channel, before its first event. */
   answer(payload: ReplyPayload<"subscribed">): void;
   /** Reports what cannot be delivered any more, before the first event. */
@@ -80,9 +83,14 @@ export async function subscribe(
 ): Promise<void> {
   const { outbox } = subscriber;
   const rejected: ReplyPayload<"subscribed">["rejected"] = [];
-  const reject = ({ channel, as }: Requested, code: RefusalCode) => {
+  const reject = (
+    { channel, as }: Requested,
+    code: RefusalCode,
+    retryAfterMs?: number,
+  ) => {
     const named = as === undefined ? {} : { as };
-    rejected.push({ channel: channel.slice(0, 128), ...named, code });
+    const later = retryAfterMs === undefined ? {} : { retryAfterMs };
+    rejected.push({ channel: channel.slice(0, 128), ...named, code, ...later });
   };
   const wanted = new Map<string, Wanted>();
   for (const requested of requests) {
@@ -96,7 +104,11 @@ export async function subscribe(
     }
   }
   const all = [...wanted.values()];
-  const opened = openNow(all, subscriber) ?? await openAll(all, subscriber);
+  subscriber.subscribing(all.length);
+  const opened = openNow(all, subscriber) ??
+    await openAll(all, subscriber, ({ requested }, refusal) => {
+      reject(requested, refusal.code, refusal.retryAfterMs);
+    });
   if (!subscriber.isOpen()) return;
   const admitted = opened.filter(({ requested, selection, stream }) => {
     if (!selection) return true;
@@ -159,20 +171,41 @@ function refusalOf(
   return "TOO_MANY_SUBSCRIPTIONS";
 }
 
-/** Opens every channel, and again those forgotten while others were read. */
+/**
+ * Opens every channel, and again those forgotten while others were read.
+ *
+ * @param refused called with those that there is no room for now.
+ */
 async function openAll(
   wanted: readonly Wanted[],
-  { hub }: Subscriber,
+  { hub, outbox }: Subscriber,
+  refused: (wanted: Wanted, refusal: Refusal) => void,
 ): Promise<Opened[]> {
+  let left = wanted;
   for (;;) {
-    const opened = await Promise.all(wanted.map((each) => open(each, hub)));
+    const results = await Promise.all(left.map(async (each) => {
+      try {
+        return await open(each, hub, outbox.address);
+      } catch (error) {
+        const refusal = Refusal.of(error);
+        if (refusal.code !== "TOO_MANY_SUBSCRIPTIONS") throw error;
+        refused(each, refusal);
+        return undefined;
+      }
+    }));
+    const opened = results.filter((result) => result !== undefined);
     if (opened.every(({ stream }) => hub.holds(stream))) return opened;
+    left = left.filter((_, i) => results[i] !== undefined);
   }
 }
 
-async function open(wanted: Wanted, hub: Hub): Promise<Opened> {
+async function open(
+  wanted: Wanted,
+  hub: Hub,
+  address: string,
+): Promise<Opened> {
   const { channel, requested: said } = wanted;
-  const stream = await hub.open(channel);
+  const stream = await hub.open(channel, address);
   let requested = inLogOf(stream, said);
   // Another instance may have sent the client what has not arrived here yet.
   if (requested.after && isAhead(requested.after, stream)) {

@@ -21,6 +21,8 @@ export const MAX_TRACKS = 10_000;
 export const MAX_TRACKS_PER_ADDRESS = 512;
 /** How long a transaction is tracked at most, in milliseconds. */
 export const TRACK_MS = 3_600_000;
+/** Wait proposed to a client when all may track no more, in milliseconds. */
+const FULL_RETRY_MS = 5_000;
 /** Wait before the store is asked again that did not answer, in milliseconds. */
 const RETRY_MS = 1_000;
 
@@ -135,6 +137,7 @@ export class Tracks {
       throw new Refusal(
         "TOO_MANY_SUBSCRIPTIONS",
         `One address may track ${MAX_TRACKS_PER_ADDRESS} transactions, all together ${MAX_TRACKS}`,
+        this.#size < MAX_TRACKS ? {} : { retryAfterMs: FULL_RETRY_MS },
       );
     }
     const track: Track = {

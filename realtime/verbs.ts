@@ -21,6 +21,7 @@ import type { Explorer } from "./explorer.ts";
 import type { History, Snapshot } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Reader } from "./prices.ts";
 import type { Tracks } from "./tracks.ts";
 import { framesOf, readSnapshots } from "./snapshots.ts";
 import { subscribe } from "./subscribe.ts";
@@ -49,8 +50,10 @@ export interface VerbParts {
 export interface Caller {
   /** Whose rights count now. */
   principal(): Principal;
-  /** Its address, whose share of common bounds it takes. */
-  readonly address: string;
+  /** Its address, whose share of common bounds it takes, and what it pays. */
+  readonly reader: Reader;
+  /** Charges for channels subscribed to. */
+  subscribing(channels: number): void;
   /** Holds its subscriptions. */
   readonly outbox: Outbox;
   /** Whether it is still open, after waiting for the log. */
@@ -148,12 +151,11 @@ export class Verbs implements Disposable {
     const { hub, history } = this.#parts;
     const caller = this.#caller;
     const principal = caller.principal();
-    const { address } = caller;
     let requests = channels.map(asRequested);
     let snapshots: ReadonlyMap<string, Snapshot> | undefined;
     if (requests.some(({ snapshot }) => snapshot)) {
-      const reader = { history, principal, address };
-      ({ requests, snapshots } = await readSnapshots(requests, reader));
+      const from = { history, principal, reader: caller.reader };
+      ({ requests, snapshots } = await readSnapshots(requests, from));
     }
     const found = located(requests, hub);
     await subscribe(found instanceof Promise ? await found : found, {
@@ -161,6 +163,7 @@ export class Verbs implements Disposable {
       outbox: caller.outbox,
       principal: caller.principal(),
       isOpen: () => caller.isOpen(),
+      subscribing: (count) => caller.subscribing(count),
       answer: (payload) => {
         caller.reply("subscribed", payload, ref);
         for (const { channel } of payload.channels) {
@@ -209,9 +212,9 @@ export class Verbs implements Disposable {
   }
 
   async #requestData(key: string, ref: string | undefined): Promise<void> {
-    const { address } = this.#caller;
+    const { reader } = this.#caller;
     const principal = this.#caller.principal();
-    const data = await this.#parts.history.latest(key, principal, address);
+    const data = await this.#parts.history.latest(key, principal, reader);
     this.#caller.reply("data_response", { key, data }, ref);
   }
 
@@ -219,9 +222,9 @@ export class Verbs implements Disposable {
     query: CommandPayload<"block">,
     ref: string | undefined,
   ): Promise<void> {
-    const { address } = this.#caller;
+    const { reader } = this.#caller;
     const principal = this.#caller.principal();
-    const block = await this.#parts.explorer.block(query, principal, address);
+    const block = await this.#parts.explorer.block(query, principal, reader);
     this.#caller.reply("block_response", block, ref);
   }
 
@@ -235,7 +238,7 @@ export class Verbs implements Disposable {
     const track = await this.#parts.tracks.track({
       txId,
       until,
-      address: caller.address,
+      address: caller.reader.address,
       moved: (state) => {
         if (state.end) this.#tracks.delete(txId);
         // Another token may allow less than the one before.
@@ -259,9 +262,9 @@ export class Verbs implements Disposable {
     query: CommandPayload<"query">,
     ref: string | undefined,
   ): Promise<void> {
-    const { address } = this.#caller;
+    const { reader } = this.#caller;
     const principal = this.#caller.principal();
-    const result = await this.#parts.history.query(query, principal, address);
+    const result = await this.#parts.history.query(query, principal, reader);
     this.#caller.reply("query_result", result, ref);
   }
 }

@@ -85,6 +85,27 @@ export class Budgets {
   }
 
   /**
+   * Charges an address for what it was answered, in messages.
+   *
+   * @param count how many, from 0.
+   */
+  spend({ bucket }: Visitor, count: number): void {
+    this.#parts.limits.messages.spend(bucket, count);
+  }
+
+  /**
+   * Makes sure that an address does not owe messages for what it was answered.
+   *
+   * @throws {Refusal} `RATE_LIMITED`.
+   */
+  requirePaid(c: Context<Env>, visitor: Visitor): void {
+    const charged = c.get("limit");
+    this.take(c, "messages", visitor, 0);
+    // The answer is about the budget of requests.
+    if (charged) c.set("limit", charged);
+  }
+
+  /**
    * Writes on an answer how much is left of the budget that was charged.
    *
    * @see {@link https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/}
@@ -105,10 +126,13 @@ export class Budgets {
    * The budget of messages of a new connection: its own, within that of its
    * address.
    *
-   * @returns from a number of messages to milliseconds until they are
-   * admitted; 0 when they are now.
+   * @returns `take`: from a number of messages to milliseconds until they are
+   * admitted, 0 when they are now; `spend`: charges in any case.
    */
-  ofConnection({ bucket }: Visitor): (count: number) => number {
+  ofConnection({ bucket }: Visitor): {
+    readonly take: (count: number) => number;
+    readonly spend: (count: number) => void;
+  } {
     const { limits, windowMs, clock } = this.#parts;
     // Where an address may send more, each of its connections may.
     const ofAddress = limits.messages.peek(bucket).limit * 1_000 / windowMs;
@@ -119,7 +143,13 @@ export class Budgets {
     const burst = perSecond * CONNECTION_BURST / CONNECTION_PER_SECOND;
     const now = () => clock.monotonic();
     const own = new Budget({ burst, perSecond, now });
-    return (count) => own.take(count) || limits.messages.take(bucket, count);
+    return {
+      take: (count) => own.take(count) || limits.messages.take(bucket, count),
+      spend(count) {
+        own.spend(count);
+        limits.messages.spend(bucket, count);
+      },
+    };
   }
 }
 

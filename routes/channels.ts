@@ -19,6 +19,7 @@ import { requireChannel } from "../realtime/channel.ts";
 import type { Hub } from "../realtime/hub.ts";
 import type { Instances } from "../monitoring/instances.ts";
 import { mayMeasure, maySee, visibleTo } from "../security/rights.ts";
+import type { Gate } from "./gate.ts";
 import { wholeNumber } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
@@ -28,6 +29,8 @@ const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
 
 /** What the channel routes need. */
 export interface ChannelParts {
+  /** Charges for what is read. */
+  gate: Gate;
   /** Reads heads. */
   hub: Hub;
   /** Answers from the log. */
@@ -38,7 +41,7 @@ export interface ChannelParts {
 
 /** Declares `GET /api/channels` and `GET /api/channels/:channel/history`. */
 export function channelRoutes(
-  { hub, history, instances }: ChannelParts,
+  { gate, hub, history, instances }: ChannelParts,
 ): Route[] {
   return [
     route({
@@ -110,7 +113,7 @@ export function channelRoutes(
               ...(before ? { before: await whole(before) } : {}),
             },
             principal,
-            c.get("visitor")!.bucket,
+            gate.reader(c, principal),
           ),
         );
       },

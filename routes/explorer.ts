@@ -15,6 +15,7 @@ import type { Explorer } from "../realtime/explorer.ts";
 import type { Tracks } from "../realtime/tracks.ts";
 import { requireReading } from "../security/rights.ts";
 import { assetOf, send } from "./files.ts";
+import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
 import { wholeNumber } from "./input.ts";
 import { route } from "./route.ts";
@@ -27,6 +28,8 @@ export const DEFAULT_WAIT_SECONDS = 30;
 
 /** What the explorer's routes need. */
 export interface ExplorerParts {
+  /** Charges for what is read. */
+  gate: Gate;
   /** Looks blocks up. */
   explorer: Explorer;
   /** Looks transactions up, and waits for them. */
@@ -37,7 +40,7 @@ export interface ExplorerParts {
 
 /** Declares `GET /api/blocks/:idOrHeight` and `GET /api/transactions/:id`. */
 export function explorerRoutes(
-  { explorer, tracks, clock }: ExplorerParts,
+  { gate, explorer, tracks, clock }: ExplorerParts,
 ): Route[] {
   return [
     route({
@@ -73,7 +76,7 @@ export function explorerRoutes(
         const block = await explorer.block(
           { block: params.idOrHeight, after, limit },
           principal,
-          c.get("visitor")!.bucket,
+          gate.reader(c, principal),
         );
         const asked = Math.min(limit, block.total - after - 1);
         const isDone = block.status === "standing" &&

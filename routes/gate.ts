@@ -7,6 +7,8 @@
 import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Admission } from "../realtime/drain.ts";
+import { FREE_READER, priceOfReading } from "../realtime/prices.ts";
+import type { Reader } from "../realtime/prices.ts";
 import type { SessionGuard } from "../realtime/session_guard.ts";
 import type { Sessions } from "../realtime/sessions.ts";
 import { AUTOMATIC } from "../security/block_list.ts";
@@ -162,6 +164,18 @@ export class Gate implements Disposable {
     this.#budgets.take(c, "messages", this.visitorOf(c), count);
   }
 
+  /** Charges what a request reads of the log to the budget of messages. */
+  reader(c: Context<Env>, principal: Principal): Reader {
+    const visitor = this.visitorOf(c);
+    const { bucket: address } = visitor;
+    if (isTrusted(principal)) return { ...FREE_READER, address };
+    return {
+      address,
+      admit: () => this.#budgets.requirePaid(c, visitor),
+      read: (length) => this.#budgets.spend(visitor, priceOfReading(length)),
+    };
+  }
+
   /**
    * Lets a connection in that will stay.
    *
@@ -217,10 +231,14 @@ export class Gate implements Disposable {
 
   /** What a session asks at every frame. */
   guard(visitor: Visitor): SessionGuard {
-    const wait = this.#budgets.ofConnection(visitor);
+    const budget = this.#budgets.ofConnection(visitor);
     return {
       address: visitor.bucket,
-      admit: (principal, count = 1) => isTrusted(principal) ? 0 : wait(count),
+      admit: (principal, count = 1) =>
+        isTrusted(principal) ? 0 : budget.take(count),
+      spend(principal, count) {
+        if (!isTrusted(principal)) budget.spend(count);
+      },
       authenticate: (token) => this.#identify(token, visitor),
       refused: (code, isFinal) => {
         if (code === "RATE_LIMITED") {

@@ -10,6 +10,7 @@ import type { Located as Requested } from "../realtime/block_cursor.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
 import { Filter, filterIssues } from "../protocol/filters.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import { accountOf } from "../realtime/prices.ts";
 import type { Frame } from "../realtime/codec.ts";
 import { retryLine, SseCodec } from "../realtime/sse_codec.ts";
 import { positionsIn, SseCursor } from "../realtime/sse_cursor.ts";
@@ -144,8 +145,7 @@ async function stream(
   const guard = parts.gate.guard(visitor);
   const session = new SseSession(peer, codec, parts.session, {
     principal,
-    address: guard.address,
-    charge: () => guard.admit(principal),
+    account: accountOf(guard, () => principal),
   });
   peer.onCancel = () => session.end();
   peer.onClose = parts.sessions.add(session, visitor);

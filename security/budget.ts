@@ -53,4 +53,15 @@ export class Budget {
     this.#fullAt = now + afterMs;
     return 0;
   }
+
+  /**
+   * Spends what was used already, although it may be more than is left: then
+   * nothing is admitted until it is made up for.
+   *
+   * @param cost how much, from 0.
+   */
+  spend(cost: number): void {
+    const now = this.#now();
+    this.#fullAt = Math.max(this.#fullAt, now) + cost * this.#msEach;
+  }
 }

@@ -116,7 +116,8 @@ export class RateLimit implements AsyncDisposable {
    * Spends from a caller's budget, at once; what is refused costs nothing.
    *
    * @param bucket who: an address as `bucketOf` gives it.
-   * @param cost how much, from 1; more than the limit counts as the limit.
+   * @param cost how much, more than the limit counts as the limit; 0 asks
+   * whether anything is owed.
    * @returns 0 when admitted, else milliseconds until a retry makes sense.
    */
   take(bucket: string, cost = 1): number {
@@ -136,6 +137,17 @@ export class RateLimit implements AsyncDisposable {
     }
     this.#counter.add(bucket, price);
     return 0;
+  }
+
+  /**
+   * Spends what a caller has used already, although it may be more than is
+   * left: then nothing is admitted until the window has moved on.
+   *
+   * @param bucket who, as for {@link take}.
+   * @param cost how much, from 0; more than the limit counts as the limit.
+   */
+  spend(bucket: string, cost: number): void {
+    this.#counter.add(bucket, Math.min(cost, this.#limit));
   }
 
   /**

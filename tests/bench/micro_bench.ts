@@ -147,6 +147,7 @@ function outboxTo(send: () => void): Outbox {
     address: "10.0.0.1",
     stalled: () => {},
     charge: () => 0,
+    read: () => {},
   });
 }
 

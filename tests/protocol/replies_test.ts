@@ -126,6 +126,7 @@ async function serve(
     guard: {
       address: "192.0.2.1",
       admit: () => 0,
+      spend: () => {},
       refused: () => {},
       authenticate: (token) => {
         const principal = tokens[token];

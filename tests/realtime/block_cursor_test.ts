@@ -53,6 +53,7 @@ async function after(service: TestService, blockId: string, height: number) {
     address: "10.0.0.1",
     stalled: () => {},
     charge: () => 0,
+    read: () => {},
   });
   const answers: { recovered: boolean; reason?: string | undefined }[] = [];
   const requests = await located([
@@ -63,6 +64,7 @@ async function after(service: TestService, blockId: string, height: number) {
     outbox,
     principal: ITSELF,
     isOpen: () => true,
+    subscribing: () => {},
     answer: ({ channels }) => answers.push(...channels),
     reportGap: () => {},
   });

@@ -59,6 +59,7 @@ function bench({ ringEvents = 1_024 } = {}) {
         address: "10.0.0.1",
         stalled: () => void stalls++,
         charge: () => state.waitMs,
+        read: () => {},
       });
       return { peer, outbox, stalls: () => stalls };
     },

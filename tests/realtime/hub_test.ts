@@ -9,7 +9,12 @@ import { Hub } from "../../realtime/hub.ts";
 import type { Hint } from "../../realtime/link.ts";
 import { SLICE_CURSORS } from "../../realtime/delivery.ts";
 import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
-import { MAX_STREAMS, STREAM_IDLE_MS } from "../../realtime/streams.ts";
+import {
+  MAX_STREAMS,
+  MAX_STREAMS_PER_ADDRESS,
+  STREAM_IDLE_MS,
+} from "../../realtime/streams.ts";
+import { Refusal } from "../../protocol/refusals.ts";
 import type { HubObserver } from "../../realtime/hub_observer.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
 import { renewEpochs } from "../../store/continuity.ts";
@@ -123,13 +128,14 @@ class Reader {
   readonly #bench: Bench;
   readonly #hub: Hub;
 
-  constructor(bench: Bench, hub: Hub) {
+  constructor(bench: Bench, hub: Hub, address = "10.0.0.1") {
     this.#bench = bench;
     this.#hub = hub;
     this.outbox = new Outbox(this.peer, JSON_CODEC, hub.outboxParts, {
-      address: "10.0.0.1",
+      address,
       stalled: () => {},
       charge: () => 0,
+      read: () => {},
     });
   }
 
@@ -139,6 +145,7 @@ class Reader {
       outbox: this.outbox,
       principal: anybody,
       isOpen: () => this.open,
+      subscribing: () => {},
       answer: (payload) => this.answers.push(payload),
       reportGap: (payload) => this.gaps.push(payload),
     });
@@ -767,6 +774,55 @@ Deno.test("an isolate follows so many channels, forgets the idle for new ones, a
   assert(!hub.holds(streams[4]!));
 });
 
+Deno.test("one address opens so many rooms, and takes none from others", async () => {
+  const bench = new Bench();
+  using hub = bench.isolate();
+  const open = (name: string, address: string) =>
+    hub.open(channelNamed(name)!, address);
+  const own = range(1, MAX_STREAMS_PER_ADDRESS).map((i) => `room:${i}`);
+  const streams = await Promise.all(own.map((name) => open(name, "a")));
+  const cursor = {
+    seq: 0,
+    epoch: "0",
+    replayUntil: 0,
+    behind: false,
+    advance: () => {},
+  };
+  for (const { cursors } of streams) cursors.add(cursor);
+  const refused = await open("room:more", "a").catch((error) => error);
+  assert.equal(refused.code, "TOO_MANY_SUBSCRIPTIONS");
+  assert.equal(refused.kind.http, 503);
+  assert(refused.retryAfterMs > 0);
+  assert.equal(new Refusal("TOO_MANY_SUBSCRIPTIONS").kind.http, 400);
+  await open("dag", "a");
+  await open("room:1", "a");
+  await open("room:other", "b");
+
+  // A command gets what there is room for.
+  const reader = new Reader(bench, hub, "a");
+  await reader.follow(
+    ...["blocks", "room:none", "room:2"].map((channel) => ({ channel })),
+  );
+  const [answer] = reader.answers;
+  assert.deepEqual(
+    answer.channels.map(({ channel }: { channel: string }) => channel),
+    ["blocks", "room:2"],
+  );
+  assert.deepEqual(answer.rejected, [{
+    channel: "room:none",
+    code: "TOO_MANY_SUBSCRIPTIONS",
+    retryAfterMs: refused.retryAfterMs,
+  }]);
+
+  // What is closed leaves its share.
+  streams[4]!.cursors.delete(cursor);
+  await pass(bench.clock, POLL_MS);
+  await open("room:more", "a");
+  await assert.rejects(() => open("room:most", "a"), {
+    code: "TOO_MANY_SUBSCRIPTIONS",
+  });
+});
+
 Deno.test("channels that are opened at once count before they are open", async () => {
   const bench = new Bench();
   using hub = bench.isolate();
@@ -850,6 +906,7 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
       address: "10.0.0.1",
       stalled: () => {},
       charge: () => 0,
+      read: () => {},
     });
     outbox.attach(stream, stream);
     return peer;

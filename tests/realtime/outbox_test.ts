@@ -14,7 +14,7 @@ import { HIGH_WATER_BYTES } from "../../realtime/sink.ts";
 import { FilterBudget } from "../../realtime/filter_budget.ts";
 import { Progress } from "../../realtime/progress.ts";
 import { Pace, TICK_MS } from "../../realtime/pace.ts";
-import { Stream } from "../../realtime/stream.ts";
+import { RING_EVENTS, Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { FakePeer } from "../fakes/peer.ts";
 
@@ -67,10 +67,12 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     },
     readOldest: () => Promise.resolve(log.oldest),
   };
+  const account = { waitMs: 0, read: [] as number[] };
   const outbox = new Outbox(peer, JSON_CODEC, parts, {
     address: "10.0.0.1",
     stalled: () => void stalls++,
-    charge: () => 0,
+    charge: () => account.waitMs,
+    read: (length) => void account.read.push(length),
   });
   const publish = (count: number) => {
     for (let i = 0; i < count; i++) {
@@ -85,6 +87,8 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
     peer,
     stream,
     log,
+    account,
+    text,
     outbox,
     publish,
     stalls: () => stalls,
@@ -427,4 +431,19 @@ Deno.test("a page of another log than the stream's is not sent", async () => {
   await pass(clock, 2 * READ_RETRY_MS);
   assert.equal(peer.of("gap").length, 1);
   assert.deepEqual(peer.seqs(), range(1, 5));
+});
+
+Deno.test("a page of the log is paid for, and read once it can be", async () => {
+  const { outbox, stream, publish, peer, account, text, clock, log } = bench();
+  publish(RING_EVENTS + PAGE_EVENTS);
+  account.waitMs = 5 * TICK_MS;
+  outbox.attach(stream, { epoch: log.epoch, seq: 0 });
+  await pass(clock, 4 * TICK_MS);
+  assert.equal(log.reads, 0, "it waits");
+  account.waitMs = 0;
+  await pass(clock, 4 * TICK_MS);
+  assert.equal(peer.seqs().length, stream.seq);
+  assert.equal(account.read.length, log.reads);
+  const lengths = range(1, PAGE_EVENTS).map((seq) => text(seq).length);
+  assert.equal(account.read[0], lengths.reduce((sum, each) => sum + each, 0));
 });

@@ -14,6 +14,10 @@ import {
   MAX_PUBLISHES_IN_FLIGHT,
 } from "../../realtime/command_queue.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
+import {
+  CHANNELS_PER_MESSAGE,
+  READ_LENGTH_PER_MESSAGE,
+} from "../../realtime/prices.ts";
 import { STALL_MS } from "../../realtime/outbox.ts";
 import { HIGH_WATER_BYTES } from "../../realtime/sink.ts";
 import { TICK_MS } from "../../realtime/pace.ts";
@@ -63,6 +67,7 @@ function bench(
     admit: 0,
     tokenMs: 0,
   };
+  const spent: number[] = [];
   const kv = new MemoryKv(clock).connect({ weather: () => fate.now });
   const nextId = idSource();
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
@@ -91,6 +96,7 @@ function bench(
     guard: {
       address: "192.0.2.1",
       admit: () => fate.admit,
+      spend: (_principal, count) => void spent.push(count),
       authenticate: async (token) => {
         if (fate.tokenMs > 0) {
           await new Promise<void>((resolve) =>
@@ -119,6 +125,7 @@ function bench(
     bugs,
     refused,
     counted,
+    spent,
     ends: () => ends,
     codes: () => peer.of("error").map(({ payload }) => payload.code),
     [Symbol.dispose]: () => {
@@ -535,4 +542,47 @@ Deno.test("a session whose handshake is under way is told nothing, and closed as
       reason: "IP_BLOCKED",
     });
   }
+});
+
+Deno.test("a subscription costs by its channels, and reading by its length", async () => {
+  using at = bench();
+  at.session.open();
+  const rooms = Array.from({ length: 12 }, (_, i) => `room:${i}`);
+  await at.say({ type: "subscribe", payload: { channels: rooms } });
+  assert.deepEqual(at.spent.splice(0), [12 / CHANNELS_PER_MESSAGE]);
+  // What is refused is not looked at.
+  await at.say({ type: "subscribe", payload: { channels: ["nope", "no"] } });
+  assert.deepEqual(at.spent.splice(0), [0]);
+
+  const data = "x".repeat(8_000);
+  for (let i = 0; i < 9; i++) {
+    await at.say({
+      type: "ROOM_MESSAGE",
+      channel: "room:1",
+      payload: { event: "e", data },
+    });
+  }
+  await pass(at.clock, 100);
+  at.spent.splice(0);
+  const query = { type: "query", id: "q", payload: { channel: "room:1" } };
+  await at.say(query);
+  await pass(at.clock, 100);
+  const [price] = at.spent;
+  assert.equal(at.peer.of("query_result").length, 1);
+  assert.equal(price, Math.floor(9 * 8_200 / READ_LENGTH_PER_MESSAGE));
+});
+
+Deno.test("a read waits its turn, and is refused if earlier ones are to be paid by then", async () => {
+  using at = bench();
+  at.session.open();
+  at.fate.now = { ...CALM, afterMs: 100 };
+  at.session.receive(JSON.stringify(subscribe("room:lobby")));
+  const ask = { type: "query", id: "q", payload: { channel: "blocks" } };
+  at.session.receive(JSON.stringify(ask));
+  at.fate.admit = 700;
+  await pass(at.clock, 1_000);
+  const [error] = at.peer.of("error");
+  assert.equal(error!.ref, "q");
+  assert.equal(error!.payload.code, "RATE_LIMITED");
+  assert.equal(error!.payload.retryAfterMs, 700);
 });

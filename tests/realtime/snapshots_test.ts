@@ -1,3 +1,4 @@
+import { FREE_READER } from "../../realtime/prices.ts";
 import assert from "node:assert/strict";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { History, MAX_SNAPSHOT_EVENTS } from "../../realtime/history.ts";
@@ -20,7 +21,7 @@ function read(service: TestService, channel: string, principal = ITSELF) {
   return readSnapshots([{ channel, snapshot: true }], {
     history: new History(service.hub),
     principal,
-    address: "a",
+    reader: FREE_READER,
   });
 }
 

@@ -69,6 +69,7 @@ function bench({ ringEvents = 1_024 } = {}) {
       guard: {
         address: "192.0.2.1",
         admit: () => 0,
+        spend: () => {},
         authenticate: () => Promise.reject(new Error("not asked")),
         refused: () => {},
       },

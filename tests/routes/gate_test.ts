@@ -6,6 +6,7 @@ import {
   VIOLATIONS_PER_LIMIT,
 } from "../../routes/budgets.ts";
 import { ANONYMOUS_PRINCIPAL } from "../../security/identity.ts";
+import { READ_LENGTH_PER_MESSAGE } from "../../realtime/prices.ts";
 import { MAX_VIOLATIONS } from "../../security/block_list.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
@@ -540,4 +541,63 @@ Deno.test("a gate that is closed hears of blocks no more", async () => {
   await blocks.blockIP(IP);
   await settle();
   assert.equal(client.ended, undefined);
+});
+
+Deno.test("what is read over HTTP is paid in messages, by all but the trusted", async () => {
+  const clock = new ManualClock();
+  await using isolates = await openIsolates({
+    env: { RATE_LIMIT_MAX: "20" },
+    clock,
+  });
+  const publisher = as(await tokenOf("publisher", "1h", () => clock.now()));
+  const data = "x".repeat(60_000);
+  const message = {
+    type: "ROOM_MESSAGE",
+    channel: "room:a",
+    payload: { event: "e", data },
+  };
+  for (let i = 0; i < 10; i++) {
+    const response = await isolates.ask("/api/publish", {
+      method: "POST",
+      ...publisher,
+      body: JSON.stringify(message),
+    });
+    assert.equal(response.status, 200);
+    await response.body?.cancel();
+  }
+  const page = async (init: { headers?: Record<string, string> } = {}) => {
+    const path = "/api/channels/room:a/history?limit=10";
+    const response = await isolates.ask(path, init);
+    const code = response.ok ? "read" : await codeOf(response.clone());
+    await response.body?.cancel();
+    return code;
+  };
+  assert.equal(await page(), "read");
+  assert.equal(await page(publisher), "read");
+  const user = as(await tokenOf("user", "1h", () => clock.now()));
+  const response = await isolates.ask("/api/publish", {
+    method: "POST",
+    ...user,
+    body: JSON.stringify(message),
+  });
+  await response.body?.cancel();
+  const price = Math.floor(10 * 60_000 / READ_LENGTH_PER_MESSAGE);
+  const left = 20 * MESSAGES_PER_REQUEST - price - 1;
+  assert.match(response.headers.get("ratelimit")!, RegExp(`r=${left};`));
+
+  const { gate } = isolates.all[0]!;
+  gate.guard(VISITOR).spend(principal("user"), left + 1);
+  assert.equal(await page(), "RATE_LIMITED");
+  assert.equal(await page(publisher), "read");
+});
+
+Deno.test("a connection pays for what was done, and waits when that is too much", async () => {
+  await using isolates = await openIsolates({ clock: new ManualClock() });
+  const { gate } = isolates.all[0]!;
+  const guard = gate.guard(VISITOR);
+  guard.spend(principal("anonymous"), CONNECTION_BURST + 100);
+  assert.equal(guard.admit(principal("anonymous"), 0), 1_000);
+  guard.spend(principal("publisher"), 100_000);
+  assert.equal(guard.admit(principal("publisher")), 0);
+  assert.equal(guard.admit(principal("anonymous"), 0), 1_000);
 });

@@ -493,3 +493,27 @@ Deno.test("a budget that admits nothing is refused", () => {
     RangeError,
   );
 });
+
+Deno.test("what was used already is spent, and owed beyond what is left", async () => {
+  await using at = await setup();
+  const [limit] = at.limits;
+  limit!.spend("a", 90);
+  await limit!.share();
+  assert.equal(limit!.peek("a").remaining, 10);
+  assert.equal(limit!.take("a", 0), 0);
+  limit!.spend("a", 60);
+  await limit!.share();
+  assert(limit!.take("a", 0) > 0, "something is owed");
+  assert(limit!.take("a", 1) > 0);
+  assert.equal(limit!.take("b", 1), 0, "by one caller alone");
+
+  const clock = new ManualClock();
+  const now = () => clock.monotonic();
+  const budget = new Budget({ burst: 10, perSecond: 10, now });
+  budget.spend(25);
+  assert.equal(budget.take(0), 1_500);
+  clock.advance(1_499);
+  assert.equal(budget.take(0), 1);
+  clock.advance(101);
+  assert.equal(budget.take(1), 0);
+});

@@ -297,6 +297,7 @@ class Client {
       guard: {
         address: "192.0.2.1",
         admit: () => 0,
+        spend: () => {},
         authenticate: () => Promise.resolve(ANYBODY),
         refused: () => {},
       },
