@@ -221,7 +221,7 @@ export class PostgresStore implements Store {
                 controller.enqueue(entries);
               }
             } catch {
-              // Rung again when the connection is back.
+              this.#signSoon();
             }
           }
           isReading = false;
@@ -231,8 +231,7 @@ export class PostgresStore implements Store {
           if (all) all.add(ring);
           else this.#watchers.set(name, new Set([ring]));
         }
-        this.#listen();
-        void this.#watched().then(ring);
+        void this.#watched();
         ring();
       },
       cancel: () => {
@@ -366,10 +365,13 @@ export class PostgresStore implements Store {
       this.#schema,
       (text) => this.#heard(text),
       () => {
-        for (const all of this.#watchers.values()) for (const it of all) it();
+        this.#ringAll();
         for (const listener of this.#listeners) listener(undefined);
       },
-    ).catch(() => this.#listening = undefined);
+    ).catch(() => {
+      this.#listening = undefined;
+      this.#signSoon();
+    });
   }
 
   #heard(text: string): void {
@@ -385,6 +387,7 @@ export class PostgresStore implements Store {
   /** Says which keys are watched, so that commits ring for no others. */
   async #watched(): Promise<void> {
     this.#watchedAgainIn(WATCH_AGAIN_MS);
+    this.#listen();
     const names = [...this.#watchers.keys()].map((hex) =>
       Uint8Array.fromHex(hex)
     );
@@ -396,18 +399,28 @@ export class PostgresStore implements Store {
           order by key
           on conflict (key) do update set until = excluded.until`
       );
+      // What was committed before this rang for nobody.
+      this.#ringAll();
     } catch {
-      // Callers poll meanwhile; without a sign no commit rings for them.
-      this.#watchAgain?.[Symbol.dispose]();
-      this.#watchAgain = undefined;
-      if (this.#isOpen) this.#watchedAgainIn(WATCH_RETRY_MS);
+      this.#signSoon();
     }
+  }
+
+  #ringAll(): void {
+    for (const all of this.#watchers.values()) for (const ring of all) ring();
+  }
+
+  /** Something failed without which a watch may miss a commit. */
+  #signSoon(): void {
+    this.#watchAgain?.[Symbol.dispose]();
+    this.#watchAgain = undefined;
+    if (this.#isOpen) this.#watchedAgainIn(WATCH_RETRY_MS);
   }
 
   #watchedAgainIn(ms: number): void {
     this.#watchAgain ??= this.#clock.after(ms, () => {
       this.#watchAgain = undefined;
-      if (this.#watchers.size > 0) void this.#watched();
+      if (this.#watchers.size + this.#listeners.size > 0) void this.#watched();
     });
   }
 

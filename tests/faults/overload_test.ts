@@ -108,10 +108,15 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
       channels: [channel],
     }));
   const stalled: StalledReader[] = [];
-  const connections = async () => {
-    const { instances } = await server.json("/api/channels");
-    return instances[0].connections;
+  // Names of rooms are for callers with a token.
+  const authorization = `Bearer ${await server.token("admin")}`;
+  const instance = async () => {
+    const { instances } = await server.json("/api/channels", {
+      headers: { authorization },
+    });
+    return instances[0];
   };
+  const connections = async () => (await instance()).connections;
   try {
     for (let i = 0; i < STALLED; i++) {
       const reader = await StalledReader.open(server.port);
@@ -119,10 +124,8 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
       await reader.say({ type: "subscribe", payload: { channels: [channel] } });
     }
     await until(
-      async () => {
-        const { instances } = await server.json("/api/channels");
-        return instances[0].subscribers[channel] === STALLED + clients.length;
-      },
+      async () =>
+        (await instance()).subscribers[channel] === STALLED + clients.length,
       "all readers",
     );
     const before = await server.memory();
