@@ -19,6 +19,7 @@ import {
   Blocks,
   Dag,
   Flow,
+  Held,
   Nodes,
   Panel,
   Still,
@@ -75,10 +76,13 @@ interface Inspected {
 /** The page. */
 class App extends Component<
   { readonly client: Client; readonly line: Line },
-  { inspected: Inspected | null }
+  { inspected: Inspected | null; isPaused: boolean }
 > {
   /** What is shown besides the props. */
-  override state: { inspected: Inspected | null } = { inspected: null };
+  override state: { inspected: Inspected | null; isPaused: boolean } = {
+    inspected: null,
+    isPaused: false,
+  };
   readonly #model = new ChainModel();
   readonly #freshness = new Freshness();
   readonly #dialog = createRef<HTMLDialogElement>();
@@ -138,9 +142,9 @@ class App extends Component<
     this.#frame = 0;
     if (this.#round.length === 0) {
       if (now - this.#drawnAt < REST_MS) return this.#draw();
-      this.#round = DRAWN.filter((part) =>
-        this.#shown.get(part) !== this.#wanted(part)
-      );
+      this.#round = this.state.isPaused
+        ? []
+        : DRAWN.filter((part) => this.#shown.get(part) !== this.#wanted(part));
     }
     const part = this.#round.shift();
     if (part) this.#shown.set(part, this.#wanted(part));
@@ -185,11 +189,16 @@ class App extends Component<
     const now = Date.now() + client.state.clockOffsetMs;
     const shown = (part: Drawn) => this.#shown.get(part) ?? "";
     const inspect = (key: string) => void this.#inspect(key);
-    const { inspected } = this.state;
+    const { inspected, isPaused } = this.state;
     return (
       <>
         <a class="skip" href="#main">Skip to the chain</a>
-        <Bar client={client} freshness={this.#freshness} />
+        <Bar
+          client={client}
+          freshness={this.#freshness}
+          isPaused={isPaused}
+          onPause={() => this.setState({ isPaused: !isPaused })}
+        />
         <main id="main">
           <h1 class="hidden">The KALDRIX chain, live</h1>
           <Still
@@ -205,7 +214,7 @@ class App extends Component<
               title="Newest blocks"
               note={<span class="key body">gas used</span>}
             >
-              <Still
+              <Held
                 revision={shown("blocks")}
                 draw={() => (
                   <Blocks rows={model.blocks} now={now} onInspect={inspect} />
@@ -217,7 +226,7 @@ class App extends Component<
                 revision={shown("transactions")}
                 draw={() => <Flow model={model} />}
               />
-              <Still
+              <Held
                 revision={shown("transactions")}
                 draw={() => (
                   <Transactions model={model} now={now} onInspect={inspect} />
@@ -240,19 +249,19 @@ class App extends Component<
               />
             </Panel>
             <Panel name="alerts" title="Alerts">
-              <Still
+              <Held
                 revision={shown("alerts")}
                 draw={() => <Alerts rows={model.alerts} now={now} />}
               />
             </Panel>
             <Panel name="validators" title="Validators">
-              <Still
+              <Held
                 revision={shown("validators")}
                 draw={() => <Validators rows={model.validators()} />}
               />
             </Panel>
             <Panel name="nodes" title="Nodes">
-              <Still
+              <Held
                 revision={shown("nodes")}
                 draw={() => <Nodes rows={model.nodes()} />}
               />
@@ -285,9 +294,11 @@ class App extends Component<
 }
 
 function Bar(
-  { client, freshness }: {
+  { client, freshness, isPaused, onPause }: {
     readonly client: Client;
     readonly freshness: Freshness;
+    readonly isPaused: boolean;
+    readonly onPause: () => void;
   },
 ): VNode {
   const { tone, label, detail } = freshness.describe(
@@ -302,6 +313,14 @@ function Bar(
         <img src="/icon.svg" alt="" width={26} height={26} />
         KALDRIX <span>live</span>
       </p>
+      <button
+        type="button"
+        class="pause"
+        aria-pressed={isPaused}
+        onClick={onPause}
+      >
+        {isPaused ? "Paused" : "Pause"}
+      </button>
       <DevToolbarButton client={client} />
       <div class={`freshness ${tone}`}>
         <span class="dot" aria-hidden="true" />

@@ -446,3 +446,114 @@ browserTest("the live page, in Chromium", async (t) => {
     }
   }
 });
+
+browserTest(
+  "lists hold still under pointer and keyboard, in Chromium",
+  async (t) => {
+    await build();
+    await using server = await TestServer.start();
+    let height = 0;
+    const publish = () =>
+      server.publish([{
+        type: "NEW_BLOCK",
+        payload: { ...block(++height), hash: `0x${height}` },
+      }]);
+    let flowing = true;
+    // About 30 a second, until the test ends.
+    const flow = (async () => {
+      while (flowing) {
+        await publish();
+        await new Promise((resolve) => setTimeout(resolve, 30));
+      }
+    })();
+    try {
+      await withPage(async ({ page }) => {
+        await page.goto(server.url);
+        const rows = page.locator(".panel.blocks li button");
+        await until(async () => await rows.count() >= 9, "nine blocks");
+        const title = page.locator("#inspected-title");
+
+        await t.step("a press of 100 ms opens what was pressed", async () => {
+          // What is under the pointer as the button goes down.
+          await page.evaluate(
+            `addEventListener("pointerdown", ({ target }) => globalThis.pressed =
+            target.closest("button")?.querySelector(".height")?.innerText ?? globalThis.pressed)`,
+          );
+          for (let i = 0; i < 20; i++) {
+            await page.mouse.move(1, 1);
+            const row = rows.nth(i % 9);
+            const box = (await row.boundingBox())!;
+            await page.mouse.move(box.x + 30, box.y + box.height / 2);
+            await page.mouse.down();
+            await page.waitForTimeout(100);
+            await page.mouse.up();
+            const pressed = await page.evaluate("globalThis.pressed") as string;
+            const wanted = `block:${pressed.replace(/\D/g, "")}`;
+            // The dialog opens a moment before its title is drawn.
+            await until(
+              async () =>
+                await title.isVisible() && await title.innerText() === wanted,
+              `a dialog of ${wanted}`,
+            );
+            await page.getByRole("button", { name: "Close" }).click();
+          }
+        });
+
+        await t.step(
+          "keyboard focus stays, and the list moves on after",
+          async () => {
+            await page.mouse.move(1, 1);
+            await page.getByRole("button", { name: "Pause" }).focus();
+            await until(async () => {
+              await page.keyboard.press("Tab");
+              return await page.evaluate(
+                "document.activeElement.closest('.panel.blocks') !== null",
+              ) as boolean;
+            }, "focus in the blocks");
+            const focused = () =>
+              page.evaluate("document.activeElement.innerText") as Promise<
+                string
+              >;
+            const [before, from] = [await focused(), height];
+            await until(() => height > from + 30, "thirty more blocks");
+            assert.equal(await focused(), before);
+            await page.evaluate("document.activeElement.blur()");
+            await until(
+              async () => !(await rows.allInnerTexts()).includes(before),
+              "newer blocks",
+            );
+          },
+        );
+
+        await t.step("Pause holds the whole page, and lets it go", async () => {
+          await page.mouse.move(1, 1);
+          const pause = page.getByRole("button", { name: "Pause" });
+          await pause.click();
+          await page.mouse.move(1, 1);
+          assert.equal(await pause.getAttribute("aria-pressed"), "true");
+          // A round that was begun is drawn to its end.
+          let texts = await rows.allInnerTexts();
+          await until(async () => {
+            const from = height;
+            await until(() => height > from + 5, "more blocks");
+            const before = texts.join();
+            texts = await rows.allInnerTexts();
+            return texts.join() === before;
+          }, "a list that stands");
+          const from = height;
+          await until(() => height > from + 30, "thirty more blocks");
+          assert.deepEqual(await rows.allInnerTexts(), texts);
+          assert.deepEqual(await faults(page), []);
+          await pause.click();
+          await until(
+            async () => (await rows.allInnerTexts())[0] !== texts[0],
+            "newer blocks",
+          );
+        });
+      });
+    } finally {
+      flowing = false;
+      await flow;
+    }
+  },
+);
