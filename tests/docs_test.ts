@@ -49,6 +49,11 @@ import {
   HEARTBEAT_MS,
   MAX_FAULTS,
 } from "../realtime/session.ts";
+import {
+  CHANNELS_PER_MESSAGE,
+  READ_LENGTH_PER_MESSAGE,
+} from "../realtime/prices.ts";
+import { MAX_STREAMS_PER_ADDRESS } from "../realtime/streams.ts";
 import { MAX_SUBSCRIPTIONS } from "../realtime/subscribe.ts";
 import { TOKEN_WARNING_MS } from "../realtime/token_timer.ts";
 import { CONNECTION_BURST, CONNECTION_PER_SECOND } from "../routes/budgets.ts";
@@ -234,6 +239,9 @@ Deno.test("every limit has the value that it has in the code", () => {
     MAX_TOKEN_LENGTH,
     MAX_CHANNELS_PER_COMMAND,
     MAX_SUBSCRIPTIONS,
+    MAX_STREAMS_PER_ADDRESS,
+    CHANNELS_PER_MESSAGE,
+    READ_LENGTH_PER_MESSAGE,
     MAX_FILTER_CLAUSES,
     MAX_FILTER_VALUES,
     MAX_WATCH_ITEMS,

@@ -82,6 +82,48 @@ const GUARDS: readonly Mutation[] = [
     replace: "this.#rights = rightsOf(() => options.principal, {",
     tests: ["tests/realtime/session_test.ts"],
   },
+  {
+    fault: "one address opens all the rooms there is space for",
+    file: "realtime/streams.ts",
+    find: "if (share < MAX_STREAMS_PER_ADDRESS) return undefined;",
+    replace: "if (share >= 0) return undefined;",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "a room without space refuses the whole command",
+    file: "realtime/subscribe.ts",
+    find: 'if (refusal.code !== "TOO_MANY_SUBSCRIPTIONS") throw error;',
+    replace: "throw error;",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "a subscription costs one message, whatever it names",
+    file: "realtime/prices.ts",
+    find: "return Math.floor(count / CHANNELS_PER_MESSAGE);",
+    replace: "return count * 0;",
+    tests: ["tests/realtime/session_test.ts"],
+  },
+  {
+    fault: "what is read of the log costs nothing",
+    file: "realtime/prices.ts",
+    find: "return Math.floor(length / READ_LENGTH_PER_MESSAGE);",
+    replace: "return length * 0;",
+    tests: ["tests/realtime/session_test.ts"],
+  },
+  {
+    fault: "pages of a resume are not waited for",
+    file: "realtime/outbox.ts",
+    find: "const ms = this.#owner.charge();",
+    replace: "const ms = this.#owner.charge() * 0;",
+    tests: ["tests/realtime/outbox_test.ts"],
+  },
+  {
+    fault: "a full service counts as the caller's fault",
+    file: "protocol/refusals.ts",
+    find: "return { ...kind, ...TEMPORARY[this.code] };",
+    replace: "return kind;",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
 ];
 
 const ROUTES: readonly Mutation[] = [
