@@ -8,6 +8,8 @@
  * may honestly not know (the CPU load of a node that is down) is optional.
  * Every known field is checked when present, every unknown one is kept.
  *
+ * The file is as long as the table is: one table is the one idea in it.
+ *
  * @module
  */
 import { z } from "zod";
