@@ -9,10 +9,15 @@ import type { Check, Found, Key, Selector } from "./store.ts";
 
 /** A row of the table. */
 export interface Row {
+  /** As `encodeKey` wrote it. */
   readonly key: Uint8Array;
+  /** As `encodeValue` wrote it; of a counter nothing. */
   readonly value: Uint8Array;
+  /** Of a counter: 0 to 2^64 - 1 as decimal digits. */
   readonly count: string | null;
+  /** How the value is kept: see `postgres_keys.ts`. */
   readonly kind: number;
+  /** The commit that wrote it, as decimal digits. */
   readonly stamp: string;
 }
 
