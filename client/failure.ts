@@ -5,15 +5,15 @@
  */
 import type { Failure } from "./types.ts";
 
-/** Refusals that another try would only receive again. */
-const LASTING = /^(UN|INVALID|FORBIDDEN|IP_|TOO_MANY_SUB|MESSAGE)/;
+/**
+ * Beginnings of refusals that another try would only receive again. There may
+ * be too many subscriptions for the moment: then digits follow, of the time.
+ */
+const LASTING = /^(UN|INV|FORB|IP_|TOO_MANY_SUB\D*$|MESS)/;
 
 /** Whether trying again is useless. */
 export function isLasting({ code, retryAfterMs }: Failure): boolean {
-  // Of subscriptions there may be too many for the moment.
-  const isFull = code === "TOO_MANY_SUBSCRIPTIONS" &&
-    retryAfterMs !== undefined;
-  return LASTING.test(code) && !isFull;
+  return LASTING.test(code + retryAfterMs);
 }
 
 /**

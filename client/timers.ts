@@ -6,7 +6,7 @@
  */
 
 /** Longest delay a timer can hold, in milliseconds. */
-export const MAX_DELAY_MS = 2 ** 31 - 1;
+export const MAX_DELAY_MS = 2e9;
 
 /** What holds timers, by name. */
 export interface Timed {

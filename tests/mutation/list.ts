@@ -433,7 +433,7 @@ const REALTIME: readonly Mutation[] = [
   {
     fault: "pages of the log are read for a filter without charge",
     file: "realtime/outbox.ts",
-    find: "if (this.isFull || this.#mustWait(subscription)) break;",
+    find: "if (this.isFull || this.#mustWait()) break;",
     replace: "if (this.isFull) break;",
     tests: ["tests/realtime/filtered_test.ts"],
   },

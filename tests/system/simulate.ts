@@ -164,7 +164,7 @@ export async function simulate(defaultRuns: number): Promise<void> {
     delivered: 10 * runs,
     gaps: runs / 10,
     refused: runs / 100,
-    epochs: 2 * runs,
+    epochs: 1.5 * runs,
     restores: runs / 20,
     conflicts: runs / 50,
     damaged: runs / 10,
