@@ -52,8 +52,8 @@ export const COMMIT_DEADLINE_MS = 3_000;
 export const LAST_LOOK_MS = 1_000;
 /** Longest single look at that, in milliseconds. */
 const LOOK_MS = 400;
-/** How long a commit can be looked for, in milliseconds. */
-const COMMIT_MEMORY_MS = 60_000;
+/** How long a commit can be looked for, in milliseconds: clocks may step. */
+const COMMIT_MEMORY_MS = 600_000;
 /** Ceilings of the wait after a lost race or a locked file. */
 const RETRY_GROWTH: Growth = { baseMs: 2, capMs: 100 };
 /** Most events waiting for a commit; beyond, publishers are asked to wait. */
