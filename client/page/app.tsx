@@ -19,7 +19,6 @@ import {
   Blocks,
   Dag,
   Flow,
-  Held,
   Nodes,
   Panel,
   Still,
@@ -76,13 +75,10 @@ interface Inspected {
 /** The page. */
 class App extends Component<
   { readonly client: Client; readonly line: Line },
-  { inspected: Inspected | null; isPaused: boolean }
+  { inspected: Inspected | null }
 > {
   /** What is shown besides the props. */
-  override state: { inspected: Inspected | null; isPaused: boolean } = {
-    inspected: null,
-    isPaused: false,
-  };
+  override state: { inspected: Inspected | null } = { inspected: null };
   readonly #model = new ChainModel();
   readonly #freshness = new Freshness();
   readonly #dialog = createRef<HTMLDialogElement>();
@@ -142,9 +138,9 @@ class App extends Component<
     this.#frame = 0;
     if (this.#round.length === 0) {
       if (now - this.#drawnAt < REST_MS) return this.#draw();
-      this.#round = this.state.isPaused
-        ? []
-        : DRAWN.filter((part) => this.#shown.get(part) !== this.#wanted(part));
+      this.#round = DRAWN.filter((part) =>
+        this.#shown.get(part) !== this.#wanted(part)
+      );
     }
     const part = this.#round.shift();
     if (part) this.#shown.set(part, this.#wanted(part));
@@ -189,16 +185,11 @@ class App extends Component<
     const now = Date.now() + client.state.clockOffsetMs;
     const shown = (part: Drawn) => this.#shown.get(part) ?? "";
     const inspect = (key: string) => void this.#inspect(key);
-    const { inspected, isPaused } = this.state;
+    const { inspected } = this.state;
     return (
       <>
         <a class="skip" href="#main">Skip to the chain</a>
-        <Bar
-          client={client}
-          freshness={this.#freshness}
-          isPaused={isPaused}
-          onPause={() => this.setState({ isPaused: !isPaused })}
-        />
+        <Bar client={client} freshness={this.#freshness} />
         <main id="main">
           <h1 class="hidden">The KALDRIX chain, live</h1>
           <Still
@@ -214,7 +205,7 @@ class App extends Component<
               title="Newest blocks"
               note={<span class="key body">gas used</span>}
             >
-              <Held
+              <Still
                 revision={shown("blocks")}
                 draw={() => (
                   <Blocks rows={model.blocks} now={now} onInspect={inspect} />
@@ -226,7 +217,7 @@ class App extends Component<
                 revision={shown("transactions")}
                 draw={() => <Flow model={model} />}
               />
-              <Held
+              <Still
                 revision={shown("transactions")}
                 draw={() => (
                   <Transactions model={model} now={now} onInspect={inspect} />
@@ -249,19 +240,19 @@ class App extends Component<
               />
             </Panel>
             <Panel name="alerts" title="Alerts">
-              <Held
+              <Still
                 revision={shown("alerts")}
                 draw={() => <Alerts rows={model.alerts} now={now} />}
               />
             </Panel>
             <Panel name="validators" title="Validators">
-              <Held
+              <Still
                 revision={shown("validators")}
                 draw={() => <Validators rows={model.validators()} />}
               />
             </Panel>
             <Panel name="nodes" title="Nodes">
-              <Held
+              <Still
                 revision={shown("nodes")}
                 draw={() => <Nodes rows={model.nodes()} />}
               />
@@ -294,11 +285,9 @@ class App extends Component<
 }
 
 function Bar(
-  { client, freshness, isPaused, onPause }: {
+  { client, freshness }: {
     readonly client: Client;
     readonly freshness: Freshness;
-    readonly isPaused: boolean;
-    readonly onPause: () => void;
   },
 ): VNode {
   const { tone, label, detail } = freshness.describe(
@@ -313,14 +302,6 @@ function Bar(
         <img src="/icon.svg" alt="" width={26} height={26} />
         KALDRIX <span>live</span>
       </p>
-      <button
-        type="button"
-        class="pause"
-        aria-pressed={isPaused}
-        onClick={onPause}
-      >
-        {isPaused ? "Paused" : "Pause"}
-      </button>
       <DevToolbarButton client={client} />
       <div class={`freshness ${tone}`}>
         <span class="dot" aria-hidden="true" />

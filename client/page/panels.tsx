@@ -47,37 +47,6 @@ export class Still extends Component<
   }
 }
 
-/**
- * As {@link Still}, but what is pointed at, pressed or focused by keyboard
- * stays as it is: nothing moves away from under a finger. It catches up with
- * the first drawing after that.
- */
-export class Held extends Still {
-  readonly #root = createRef<HTMLDivElement>();
-  #drawn: string | undefined;
-
-  /** Whether to draw; called by Preact. */
-  override shouldComponentUpdate(next: { revision: string }): boolean {
-    return next.revision !== this.#drawn && !this.#isHeld();
-  }
-
-  #isHeld(): boolean {
-    const root = this.#root.current;
-    // Nothing to press yet.
-    if (!root?.querySelector("li")) return false;
-    // After a tap, :hover stays until the next one.
-    const hovers = matchMedia("(hover: hover)").matches;
-    return root.matches(hovers ? ":hover, :active" : ":active") ||
-      root.querySelector(":focus-visible") !== null;
-  }
-
-  /** The elements; called by Preact. */
-  override render(): VNode {
-    this.#drawn = this.props.revision;
-    return <div ref={this.#root} class="held">{this.props.draw()}</div>;
-  }
-}
-
 /** A titled part of the page. */
 export function Panel(
   { name, title, note, children }: {
