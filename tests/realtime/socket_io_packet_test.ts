@@ -66,6 +66,8 @@ Deno.test("packets are read as the reference parser reads them", () => {
     fc.property(texts, (text) => {
       // For the reference parser, a blank before the data is the digit 0.
       fc.pre(/^\d[^\s[{"]*($|[[{"])/.test(text));
+      // Longer numbers of acknowledgements are refused, since they are not exact.
+      fc.pre(!/^[^[{"]*\d{14}/.test(text));
       const packet = parsePacket(text);
       const reference = referenceOf(text);
       // CONNECT_ERROR is not accepted from a client.
