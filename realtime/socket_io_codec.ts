@@ -121,7 +121,8 @@ export class SocketIoCodec implements Codec {
     this.#follow(reply);
     const address = reply.ref;
     if (reply.type === "connected") return this.#connected(reply);
-    if (reply.type === "subscribed" && address === TO_RESUME) {
+    const isResuming = this.#interrupted && this.#welcome;
+    if (reply.type === "subscribed" && address === TO_RESUME && isResuming) {
       return this.#resumed(reply);
     }
     if (reply.type === "error") return this.#refused(reply, address);
@@ -198,8 +199,9 @@ export class SocketIoCodec implements Codec {
   }
 
   #connected(reply: ReplyFrame): string {
-    // A connected client may send `connect` again, with another token.
-    if (this.#state === "connected") {
+    // A client may send `connect` again, with another token, also while its
+    // positions are being resumed: that happens once.
+    if (this.#state === "connected" || this.#welcome) {
       return this.#answer(reply);
     }
     this.#welcome = reply;
