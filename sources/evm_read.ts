@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { getContractAddress } from "viem/utils";
 import { z } from "zod";
+import { contractAddress } from "./evm_address.ts";
 import { NodeFault } from "./evm_view.ts";
 import type {
   EvmBlock,
@@ -137,7 +137,10 @@ export function readTransaction(raw: unknown): EvmTransaction | undefined {
   const called = reader.may("to", Address);
   const creates = called !== undefined || reader.missing.includes("to")
     ? undefined
-    : reader.may("creates", Address) ?? contractOf(from, nonce);
+    : reader.may("creates", Address) ??
+      (from === undefined || nonce === undefined
+        ? undefined
+        : contractAddress(from, nonce));
   const to = called ?? creates;
   if (to === undefined && !reader.missing.includes("to")) {
     reader.missing.push("to");
@@ -255,15 +258,4 @@ export function readWhole(raw: unknown): number | undefined {
  */
 export function readHash(raw: unknown): string | undefined {
   return Hash.safeParse(raw).data;
-}
-
-function contractOf(
-  from: string | undefined,
-  nonce: number | undefined,
-): string | undefined {
-  if (from === undefined || nonce === undefined) return undefined;
-  return getContractAddress({
-    from: from as `0x${string}`,
-    nonce: BigInt(nonce),
-  }).toLowerCase();
 }
