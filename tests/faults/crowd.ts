@@ -9,7 +9,13 @@ import { buildRoomMessage } from "../../protocol/builders.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { pause, type TestServer } from "../server.ts";
 import { until } from "../until.ts";
-import { caughtUp, leave, swarm, SwarmClient } from "../system/swarm.ts";
+import {
+  caughtUp,
+  compressionOf,
+  leave,
+  swarm,
+  SwarmClient,
+} from "../system/swarm.ts";
 
 /** Pause of each client between two messages, in milliseconds. */
 const TALK_MS = 1_000;
@@ -58,6 +64,8 @@ export class Crowd implements AsyncDisposable {
           channels: [rooms[index % count]!],
           token,
           batch: index % 3 === 0,
+          // Both kinds in each room.
+          compress: compressionOf(Math.floor(index / count)),
         }),
     );
     const crowd = new Crowd(server, rooms, clients);
@@ -90,6 +98,8 @@ export class Crowd implements AsyncDisposable {
         `/api/channels/${room}/history?limit=1`,
       );
       await caughtUp(members, room, seq);
+      assert(members.some(({ binary }) => binary > 0), "some compress");
+      assert(members.some(({ binary }) => binary === 0), "some do not");
       this.#verify(room, members, seq);
     }
   }

@@ -7,6 +7,7 @@ import { pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 import {
   caughtUp,
+  compressionOf,
   leave,
   Peer,
   StalledReader,
@@ -40,6 +41,7 @@ Deno.test("a hundred clients receive a burst of ten thousand events, in order", 
       new SwarmClient(server.socketUrl, {
         channels: ["room:burst"],
         batch: index % 10 !== 0,
+        compress: compressionOf(index),
       }),
   );
   try {
@@ -103,9 +105,10 @@ Deno.test("two hundred readers that stop reading cost little, disturb nobody, an
     settings: { RETENTION_EVENTS: "100000" },
   });
   const channel = "room:flood";
-  const clients = await swarm(10, () =>
+  const clients = await swarm(10, (index) =>
     new SwarmClient(server.socketUrl, {
       channels: [channel],
+      compress: compressionOf(index),
     }));
   const stalled: StalledReader[] = [];
   // Names of rooms are for callers with a token.

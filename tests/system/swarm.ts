@@ -5,10 +5,14 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import type { AnyMessage } from "../../protocol/messages.ts";
+import { dictionary } from "../../describe/dictionary.ts";
 import type { Position } from "../../protocol/commands.ts";
 import type { Accepted, ReplyPayload } from "../../protocol/replies.ts";
+import type { CompressionName } from "../../realtime/compression.ts";
 import { encodeFrame, handshake, OPCODE } from "../hostile/raw_socket.ts";
+import { inflated } from "../inflate.ts";
 import { pause } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -20,6 +24,45 @@ const REPUBLISH_MS = 200;
 const DRAIN_MS = 30_000;
 /** Epoch of a channel without events. */
 const UNBORN = "0";
+
+/** The dictionary of this build, which is the servers' build, too. */
+const DICTIONARY = await dictionary();
+
+/** How the clients of a test receive frames, in turn: half of them compressed. */
+const COMPRESSIONS = [
+  undefined,
+  "deflate",
+  undefined,
+  "deflate-plain",
+] as const;
+
+/** The compression of the client at `index`. */
+export function compressionOf(index: number): CompressionName | undefined {
+  return COMPRESSIONS[index % COMPRESSIONS.length];
+}
+
+/**
+ * Reads a frame as text.
+ *
+ * @param compress what the client asked for.
+ * @throws {Error} a frame is binary that was not asked for.
+ */
+function textOf(
+  data: string | ArrayBuffer,
+  compress: CompressionName | undefined,
+): string {
+  if (typeof data === "string") return data;
+  if (compress === undefined) throw new Error("A binary frame, not asked for");
+  return inflated(data, compress === "deflate" ? DICTIONARY.bytes : undefined);
+}
+
+/** What `connected` says of the compression that was asked for. */
+function termsOf(
+  compress: CompressionName,
+): ReplyPayload<"connected">["compress"] {
+  const hash = compress === "deflate" ? DICTIONARY.hash : null;
+  return { algorithm: "deflate-raw", dictionary: hash };
+}
 
 /** Any frame, read loosely. */
 export interface Frame {
@@ -52,6 +95,8 @@ export interface SwarmOptions {
   readonly token?: string;
   /** Whether several events may come in one frame. */
   readonly batch?: boolean;
+  /** Which compression it asks for. */
+  readonly compress?: CompressionName | undefined;
   /** Sees every frame, those within a batch one by one. */
   readonly onFrame?: (frame: Frame) => void;
 }
@@ -79,6 +124,7 @@ export class SwarmClient implements AsyncDisposable {
   #wanted = true;
   #isSubscribed = false;
   #count = 0;
+  #binary = 0;
 
   /** Begins to connect. */
   constructor(url: string, options: SwarmOptions) {
@@ -110,6 +156,11 @@ export class SwarmClient implements AsyncDisposable {
   /** How many events came, of all channels. */
   get count(): number {
     return this.#count;
+  }
+
+  /** How many frames were compressed. */
+  get binary(): number {
+    return this.#binary;
   }
 
   /** Last number seen in `channel`; 0 before the first. */
@@ -153,12 +204,17 @@ export class SwarmClient implements AsyncDisposable {
   #connection(): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
     const socket = this.#socket = new WebSocket(this.#url);
+    const { token, batch = false, compress } = this.#options;
+    socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      const { token, batch = false } = this.#options;
       const auth = token === undefined ? {} : { auth: { token } };
-      this.say({ type: "connect", id: "c", payload: { ...auth, batch } });
+      const payload = { ...auth, batch, compress };
+      this.say({ type: "connect", id: "c", payload });
     };
-    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== "string") this.#binary++;
+      this.#take(JSON.parse(textOf(data, compress)));
+    };
     socket.onclose = ({ code }) => resolve(code);
     return promise;
   }
@@ -172,7 +228,7 @@ export class SwarmClient implements AsyncDisposable {
     if (frame.seq !== undefined) return this.#event(frame);
     switch (frame.type) {
       case "connected":
-        if (frame.ref === "c") this.#subscribe();
+        if (frame.ref === "c") this.#connected(frame.payload);
         break;
       case "subscribed":
         this.#subscribed(frame.payload);
@@ -187,6 +243,15 @@ export class SwarmClient implements AsyncDisposable {
         this.errors.push(frame.payload.code);
         this.#again(frame);
     }
+  }
+
+  #connected(payload: ReplyPayload<"connected">): void {
+    const { compress } = this.#options;
+    const terms = compress && termsOf(compress);
+    if (!isDeepStrictEqual(payload.compress, terms)) {
+      this.faults.push(`compression is ${JSON.stringify(payload.compress)}`);
+    }
+    this.#subscribe();
   }
 
   #subscribe(): void {
@@ -317,15 +382,20 @@ export async function caughtUp(
 export class Peer implements AsyncDisposable {
   /** Every frame that came, oldest first. */
   readonly frames: Frame[] = [];
+  static #connected = 0;
   readonly #socket: WebSocket;
   readonly #opened = Promise.withResolvers<void>();
   #code: number | undefined;
+  #compress: CompressionName | undefined;
   #read = 0;
 
   private constructor(url: string) {
     this.#socket = new WebSocket(url);
     this.#socket.onopen = () => this.#opened.resolve();
-    this.#socket.onmessage = ({ data }) => this.frames.push(JSON.parse(data));
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onmessage = ({ data }) => {
+      this.frames.push(JSON.parse(textOf(data, this.#compress)));
+    };
     this.#socket.onclose = ({ code }) => {
       this.#opened.resolve();
       this.#code = code;
@@ -339,12 +409,14 @@ export class Peer implements AsyncDisposable {
     return peer;
   }
 
-  /** Connects, and says who it is. */
+  /** Connects, and says who it is; half of them ask for compression. */
   static async connect(url: string, token?: string): Promise<Peer> {
     const peer = await Peer.open(url);
     await peer.next("connected");
-    if (token !== undefined) {
-      await peer.ask("connect", { auth: { token } }, "connected");
+    const compress = peer.#compress = compressionOf(Peer.#connected++);
+    if (token !== undefined || compress !== undefined) {
+      const auth = token === undefined ? {} : { auth: { token } };
+      await peer.ask("connect", { ...auth, compress }, "connected");
     }
     return peer;
   }

@@ -18,6 +18,7 @@ import { failingStart, pause, SECRET, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 import {
   caughtUp,
+  compressionOf,
   type Frame,
   leave,
   Peer,
@@ -119,6 +120,7 @@ for (
       new SwarmClient(server.socketUrl, {
         channels: ["blocks"],
         batch: index % 2 === 0,
+        compress: compressionOf(index >> 1),
         onFrame({ type, payload }) {
           if (type === "connected") isolates.add(isolateOf(payload.sessionId));
         },
@@ -345,6 +347,7 @@ Deno.test("batches of fifty are accepted side by side and delivered in order", a
     new SwarmClient(server.socketUrl, {
       channels: ["blocks"],
       batch: index === 0,
+      compress: compressionOf(index),
     }));
   try {
     const places: Accepted[] = [];
@@ -374,7 +377,11 @@ Deno.test("five hundred sockets on one isolate get twenty events a second withou
   await using server = await TestServer.start();
   const clients = await swarm(
     500,
-    () => new SwarmClient(server.socketUrl, { channels: ["blocks"] }),
+    (index) =>
+      new SwarmClient(server.socketUrl, {
+        channels: ["blocks"],
+        compress: compressionOf(index),
+      }),
   );
   try {
     for (let height = 1; height <= 60; height++) {
@@ -565,6 +572,7 @@ Deno.test("what was accepted just before a drain is there after it", async () =>
   await using client = new SwarmClient(server.socketUrl, {
     channels: ["room:a"],
     token: await server.token("user"),
+    compress: "deflate",
   });
   await until(() => client.isSubscribed, "a subscription");
   for (let i = 0; i < 300; i++) {
@@ -682,7 +690,11 @@ Deno.test("hostile frames are refused and harm nobody else", async () => {
   await using server = await TestServer.start();
   const clients = await swarm(
     5,
-    () => new SwarmClient(server.socketUrl, { channels: ["blocks"] }),
+    (index) =>
+      new SwarmClient(server.socketUrl, {
+        channels: ["blocks"],
+        compress: compressionOf(index),
+      }),
   );
   const hostile: [frame: unknown, code: string][] = [
     ["{", "INVALID_JSON"],
