@@ -23,6 +23,7 @@ import type { ExplorerParts } from "./explorer.ts";
 import { documentRoutes } from "./documents.ts";
 import type { EngineParts } from "./engine_door.ts";
 import type { Gate } from "./gate.ts";
+import { Gzip } from "./gzip.ts";
 import { healthRoutes } from "./health.ts";
 import type { HealthParts } from "./health.ts";
 import { requireAddress } from "./http.ts";
@@ -122,7 +123,8 @@ export function createApp(parts: AppParts): App {
     await next();
   });
   // What follows is about answers, and a socket has none of ours.
-  const guards = { gate, unread: new Unread(parts.clock) };
+  const { clock } = parts;
+  const guards = { gate, unread: new Unread(clock), gzip: new Gzip(clock) };
   mount(app, sockets, guards);
   mountRootSocket(app, parts);
   mountSocketIo(app, parts);

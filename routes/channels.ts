@@ -48,6 +48,7 @@ export function channelRoutes(
       method: "get",
       path: "/api/channels",
       right: "catalogue",
+      compresses: true,
       describe: catalogue,
       async handle(c, { principal }) {
         const [channels, all] = await Promise.all([
@@ -75,6 +76,7 @@ export function channelRoutes(
       method: "get",
       path: "/api/channels/:channel/history",
       right: "history",
+      compresses: true,
       maxAnswerBytes: MAX_ANSWER_BYTES,
       params: z.object({ channel: channelName }),
       query: z.object({

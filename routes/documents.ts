@@ -42,6 +42,7 @@ export function documentRoutes(endpoints: () => readonly Endpoint[]): Route[] {
       method: "get",
       path: "/asyncapi.json",
       right: "document",
+      compresses: true,
       describe: () => ({
         tag: "documents",
         summary: "The WebSocket protocol as AsyncAPI",
@@ -61,6 +62,7 @@ export function documentRoutes(endpoints: () => readonly Endpoint[]): Route[] {
       method: "get",
       path: "/openapi.json",
       right: "document",
+      compresses: true,
       describe: () => ({
         tag: "documents",
         summary: "This document",

@@ -47,6 +47,7 @@ export function explorerRoutes(
       method: "get",
       path: "/api/blocks/:idOrHeight",
       right: "history",
+      compresses: true,
       maxAnswerBytes: MAX_BLOCK_ANSWER_LENGTH,
       params: z.object({
         idOrHeight: identifier("A block's id or height", "15420"),
@@ -88,6 +89,7 @@ export function explorerRoutes(
       method: "get",
       path: "/api/transactions/:id",
       right: "history",
+      compresses: true,
       params: z.object({ id: identifier("A transaction's id", "tx_123") }),
       query: z.object({
         wait: z.enum(GOALS).optional().meta({

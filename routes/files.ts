@@ -72,7 +72,7 @@ export function send(
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3}
  */
-function encodingsIn(header = ""): ReadonlySet<string> {
+export function encodingsIn(header = ""): ReadonlySet<string> {
   const names = header.toLowerCase().split(",").flatMap((each) => {
     const [name, ...parameters] = each.split(";").map((part) => part.trim());
     const isRefused = parameters.some((it) => /^q=0(\.0*)?$/.test(it));

@@ -45,6 +45,7 @@ export function metricsRoutes(parts: MetricsParts): Route[] {
       method: "get",
       path: "/metrics",
       right: "scrape",
+      compresses: true,
       query: z.object({
         scope: z.enum(["isolate"], "expected isolate, or nothing").optional()
           .meta({
@@ -74,6 +75,7 @@ export function metricsRoutes(parts: MetricsParts): Route[] {
       method: "get",
       path: "/api/metrics",
       right: "measure",
+      compresses: true,
       query: z.object({
         type: z.string().optional().meta({
           description: "One section only, such as throughput",
@@ -103,6 +105,7 @@ export function metricsRoutes(parts: MetricsParts): Route[] {
       method: "get",
       path: "/api/metrics/report",
       right: "measure",
+      compresses: true,
       describe: () => ({
         tag: "operations",
         summary: "The same as text, in the layout of a report",
@@ -114,6 +117,7 @@ export function metricsRoutes(parts: MetricsParts): Route[] {
       method: "get",
       path: "/api/metrics/history",
       right: "measure",
+      compresses: true,
       describe: () => ({
         tag: "operations",
         summary: "This instance's last samples, for charts",

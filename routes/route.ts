@@ -12,6 +12,7 @@ import type { Principal } from "../security/principal.ts";
 import { RIGHTS } from "../security/rights.ts";
 import type { Right, RightName } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
+import type { Gzip } from "./gzip.ts";
 import type { Env } from "./http.ts";
 import { textOf } from "./http.ts";
 import type { Unread } from "./unread.ts";
@@ -57,6 +58,8 @@ export interface Declaration<
    * is made.
    */
   readonly maxAnswerBytes?: number;
+  /** Whether its answers are compressed for callers who accept that. */
+  readonly compresses?: true;
   /** How documents describe it; pages and their files are in none. */
   readonly describe?: () => Description;
   /** Does the work. */
@@ -86,6 +89,8 @@ export interface Guards {
   readonly gate: Gate;
   /** Bounds what is answered to one of them. */
   readonly unread: Unread;
+  /** Compresses what they are answered. */
+  readonly gzip: Gzip;
 }
 
 type None = z.ZodObject<Record<never, never>>;
@@ -102,7 +107,7 @@ export function route<
 >(declared: Declaration<Query, Params, Body>): Route {
   return {
     ...named(declared),
-    async answer(c, { gate, unread }) {
+    async answer(c, { gate, unread, gzip }) {
       // The right is asked before everything that costs something.
       const principal = await gate.request(c, declared.right);
       const { handle, body: reader, maxAnswerBytes = 0 } = declared;
@@ -111,11 +116,17 @@ export function route<
         ? undefined as Body
         : reader.read(await textOf(c.req.raw, reader.maxBytes), principal);
       c.set("isHandled", true);
-      if (maxAnswerBytes === 0) {
-        return await handle(c, { principal, ...input, body });
-      }
-      using _room = unread.reserve(c.get("visitor")!, maxAnswerBytes);
-      return await handle(c, { principal, ...input, body });
+      const reserve = (bytes: number) =>
+        bytes > 0 ? unread.reserve(c.get("visitor")!, bytes) : undefined;
+      using _room = reserve(maxAnswerBytes);
+      const answer = await handle(c, { principal, ...input, body });
+      if (!declared.compresses) return answer;
+      return await gzip.answer(
+        c,
+        answer,
+        // Room for the longest answer holds this one, too.
+        (bytes) => reserve(maxAnswerBytes === 0 ? bytes : 0),
+      );
     },
   };
 }
