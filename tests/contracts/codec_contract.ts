@@ -20,6 +20,7 @@ import { socketRoutes } from "../../routes/socket.ts";
 import type { Env } from "../../routes/http.ts";
 import { mountSocketIo } from "../../routes/socket_io.ts";
 import { sseRoutes } from "../../routes/sse.ts";
+import { Gzip } from "../../routes/gzip.ts";
 import { Unread } from "../../routes/unread.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
@@ -265,6 +266,7 @@ async function serve() {
   mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], {
     gate: service.gate,
     unread: new Unread(clock),
+    gzip: new Gzip(clock),
   });
   const server = Deno.serve({
     port: 0,
