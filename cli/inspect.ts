@@ -29,20 +29,29 @@ interface Catalogue {
   }[];
 }
 
-/** What `/api/admin/sessions` answers, as far as it is shown. */
-interface Sessions {
-  readonly sessions: readonly {
-    readonly id: string;
-    readonly user: string | null;
-    readonly role: string;
-    readonly ip: string;
-    readonly client: string | null;
-    readonly channels: readonly {
-      readonly channel: string;
-      readonly lag: number;
-    }[];
-  }[];
+/** A page of what `/api/admin/` lists, as far as it is shown. */
+interface Page {
   readonly complete: boolean;
+  readonly next: string | null;
+}
+
+/** A session, as far as it is shown. */
+interface Session {
+  readonly id: string;
+  readonly user: string | null;
+  readonly role: string;
+  readonly ip: string;
+  readonly client: string | null;
+  readonly lag: number;
+  readonly channels: readonly { readonly channel: string }[];
+}
+
+/** A room, as far as it is shown. */
+interface Room {
+  readonly room: string;
+  readonly followers: number;
+  readonly seq: number;
+  readonly lag: number;
 }
 
 /** What the command line says. */
@@ -52,6 +61,8 @@ interface Flags {
 }
 
 type Row = readonly (string | number)[];
+/** What narrows a list. */
+type Words = readonly string[] | "";
 
 /** Adds `inspect` and its commands. */
 export function inspectCommand(program: Command): void {
@@ -68,20 +79,24 @@ Examples:
   const add = (
     signature: string,
     description: string,
-    show: (remote: Remote, sought: string) => Promise<Shown>,
+    show: (remote: Remote, sought: never) => Promise<Shown>,
   ) =>
     reaching(inspect.command(signature)).description(description)
       .option("--json", "write the whole answer as JSON")
       .action(async (...args: unknown[]) => {
         // After the arguments of the signature: flags, then the command.
-        const sought = args.length > 2 ? args[0] as string ?? "" : "";
+        const sought = (args.length > 2 ? args[0] ?? "" : "") as never;
         const { url, json } = args.at(-2) as Flags;
         const { answer, lines } = await show(new Remote(url), sought);
         if (json) print(printable(JSON.stringify(answer, null, 2)));
         else for (const line of lines()) print(line);
       });
   add("channels", "channels, where each ends, who may use it", channels);
-  add("rooms", "rooms that have subscribers and are visible to you", rooms);
+  add(
+    "rooms [words...]",
+    "rooms that have events or subscribers, the most followed first",
+    rooms,
+  );
   add("instances", "running instances and their load", instances);
   add(
     "sessions [words...]",
@@ -118,7 +133,28 @@ async function channels(remote: Remote): Promise<Shown> {
   };
 }
 
-async function rooms(remote: Remote): Promise<Shown> {
+async function rooms(remote: Remote, words: Words): Promise<Shown> {
+  const asked = await remote.ask("/api/admin/rooms?limit=1");
+  await asked.body?.cancel();
+  if (asked.status === 401 || asked.status === 403) return visibleRooms(remote);
+  const answer = await every<Room>(remote, "rooms", words);
+  const rows = answer.rows.map((it): Row => [
+    it.room,
+    it.followers,
+    it.seq,
+    it.lag,
+  ]);
+  return {
+    answer: answer.rows,
+    lines: () => [
+      ...table(["room", "subscribers", "head", "lag"], rows),
+      ...missing(answer),
+    ],
+  };
+}
+
+/** What somebody sees who is no operator: the fullest rooms of each instance. */
+async function visibleRooms(remote: Remote): Promise<Shown> {
   const { instances } = await remote.get<Catalogue>("/api/channels");
   const counts = new Map<string, number>();
   for (const { subscribers } of instances) {
@@ -129,7 +165,7 @@ async function rooms(remote: Remote): Promise<Shown> {
   }
   const rows = [...counts].sort(([, a], [, b]) => b - a);
   return {
-    answer: rows.map(([room, subscribers]) => ({ room, subscribers })),
+    answer: rows.map(([room, followers]) => ({ room, followers })),
     lines: () => table(["room", "subscribers"], rows),
   };
 }
@@ -153,35 +189,55 @@ async function instances(remote: Remote): Promise<Shown> {
   };
 }
 
-async function sessions(
-  remote: Remote,
-  sought: string | readonly string[],
-): Promise<Shown> {
-  const words = [sought].flat().map((it) => it.toLowerCase()).filter(Boolean);
-  const answer = await remote.get<Sessions>("/api/admin/sessions");
-  const found = answer.sessions.filter((it) => {
-    const text = JSON.stringify(it).toLowerCase();
-    return words.every((word) => text.includes(word));
-  });
-  const lag = ({ channels }: Sessions["sessions"][number]) =>
-    Math.max(0, ...channels.map((it) => it.lag));
-  const rows = found.sort((a, b) => lag(b) - lag(a)).map((it): Row => [
+async function sessions(remote: Remote, words: Words): Promise<Shown> {
+  const answer = await every<Session>(remote, "sessions", words);
+  const rows = answer.rows.map((it): Row => [
     it.id,
     it.user ?? "-",
     it.role,
     it.ip,
-    lag(it),
+    it.lag,
     it.client ?? "-",
     it.channels.map(({ channel }) => channel).join(" "),
   ]);
   const names = ["session", "user", "role", "address", "lag", "client"];
-  const missing = answer.complete
-    ? []
-    : ["an instance did not answer in time: its sessions are missing"];
   return {
-    answer: { ...answer, sessions: found },
-    lines: () => [...table([...names, "channels"], rows), ...missing],
+    answer: { sessions: answer.rows, complete: answer.complete },
+    lines: () => [...table([...names, "channels"], rows), ...missing(answer)],
   };
+}
+
+/** All rows of a list. */
+interface Every<Row> {
+  readonly rows: readonly Row[];
+  readonly complete: boolean;
+}
+
+/** Reads all pages of a list. */
+async function every<Row>(
+  remote: Remote,
+  name: "rooms" | "sessions",
+  words: Words,
+): Promise<Every<Row>> {
+  const search = encodeURIComponent([words].flat().join(" "));
+  const rows: Row[] = [];
+  let complete = true;
+  let after: string | null = "";
+  while (after !== null) {
+    const page: Page & { readonly [name: string]: unknown } = await remote.get(
+      `/api/admin/${name}?search=${search}${after && `&after=${after}`}`,
+    );
+    rows.push(...page[name] as Row[]);
+    complete &&= page.complete;
+    after = page.next;
+  }
+  return { rows, complete };
+}
+
+function missing({ complete }: Every<unknown>): string[] {
+  return complete
+    ? []
+    : ["an instance did not answer in time: what it has is missing"];
 }
 
 async function block(remote: Remote, id: string): Promise<Shown> {

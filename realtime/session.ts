@@ -165,6 +165,11 @@ export class Session implements Connection {
     return this.#outbox.positions();
   }
 
+  /** Its token's `jti`. */
+  get tokenId(): string | undefined {
+    return this.#principal.tokenId;
+  }
+
   /** Whether its token was revoked since. */
   get isRevoked(): boolean {
     return this.#principal.isRevoked();

@@ -18,6 +18,8 @@ export interface Connection {
   readonly client: string | undefined;
   /** Its channels, with its position in each and how far it is behind. */
   readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
+  /** Its token's `jti`; absent without a token. */
+  readonly tokenId?: string | undefined;
   /** Whether its token was revoked since. */
   readonly isRevoked: boolean;
   /** Asks the client to come back in `retryInMs` milliseconds. */

@@ -90,6 +90,11 @@ export class SseSession implements Connection {
     return this.#principal.identity;
   }
 
+  /** Its token's `jti`. */
+  get tokenId(): string | undefined {
+    return this.#principal.tokenId;
+  }
+
   /** Whether its token was revoked since. */
   get isRevoked(): boolean {
     return this.#principal.isRevoked();

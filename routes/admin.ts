@@ -1,17 +1,17 @@
 /**
- * What operators do: block, revoke, list and disconnect sessions.
+ * What operators do at the guards: block, revoke, take both back, and read
+ * what happened.
  *
  * @module
  */
 import { z } from "zod";
-import { ROLES } from "../protocol/channels.ts";
 import type { Instances } from "../monitoring/instances.ts";
-import type { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { BlockList } from "../security/block_list.ts";
 import type { Revocations } from "../security/revocations.ts";
 import type { SecurityLog } from "../security/security_log.ts";
 import { order, wholeNumber } from "./input.ts";
 import { recorded, removal } from "./operator.ts";
+import { latestOf, pageQuery, pageSchema } from "./paged.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -24,8 +24,6 @@ export const DEFAULT_EVENTS = 100;
 
 /** What the admin routes need. */
 export interface AdminParts {
-  /** Who is connected to any instance. */
-  clusterSessions: ClusterSessions;
   /** Blocked addresses. */
   blocks: BlockList;
   /** Revoked tokens. */
@@ -55,11 +53,10 @@ const RevokeRequest = z.union([
   z.strictObject({ user: z.string().min(1).max(256), reason: text.optional() }),
 ]);
 
-/** Declares `/api/admin/...`, alerts left out. */
+/** Declares `/api/admin/blocks`, `/revocations` and `/events`. */
 export function adminRoutes(parts: AdminParts): Route[] {
   return [
     ...blockRoutes(parts),
-    ...sessionRoutes(parts),
     ...revocationRoutes(parts),
     eventRoute(parts),
   ];
@@ -71,16 +68,25 @@ function blockRoutes({ blocks, securityLog }: AdminParts): Route[] {
       method: "get",
       path: "/api/admin/blocks",
       right: "operate",
+      query: pageQuery(),
       describe: () => ({
         tag: "admin",
-        summary: "Blocked addresses",
+        summary: "Blocked addresses, latest first",
         answers: [{
           status: 200,
-          description: "All blocks in force",
-          schema: z.looseObject({ blocks: z.array(blockSchema()) }),
+          description: "Blocks in force",
+          schema: pageSchema("blocks", blockSchema()),
         }],
+        refuses: ["INVALID_PAYLOAD"],
       }),
-      handle: (c) => c.json({ blocks: blocks.list() }),
+      handle: (c, { query }) => {
+        const found = latestOf(blocks.list(), query, (it) => ({
+          at: it.since,
+          id: it.ip,
+          text: `${it.ip} ${it.reason} ${it.by}`,
+        }));
+        return c.json({ blocks: found.rows, ...found.sums });
+      },
     }),
     route({
       method: "post",
@@ -138,72 +144,31 @@ function blockRoutes({ blocks, securityLog }: AdminParts): Route[] {
   ];
 }
 
-function sessionRoutes({ clusterSessions, securityLog }: AdminParts): Route[] {
-  return [
-    route({
-      method: "get",
-      path: "/api/admin/sessions",
-      right: "operate",
-      describe: () => ({
-        tag: "admin",
-        summary: "Who is connected, on every instance",
-        answers: [{
-          status: 200,
-          description:
-            "Sessions; complete is false when an instance did not answer in time",
-          schema: sessionsSchema(),
-        }],
-      }),
-      handle: async (c) => c.json(await clusterSessions.list()),
-    }),
-    route({
-      method: "delete",
-      path: "/api/admin/sessions/:id",
-      right: "operate",
-      params: z.object({
-        id: z.string().transform((id) => id.slice(0, 64)).meta({
-          description: "The session's name, as in connected",
-          example: "01K21CAMA0QW3RT8YZ00000042",
-        }),
-      }),
-      describe: () => ({
-        tag: "admin",
-        summary: "Disconnect a client, whichever instance it is connected to",
-        answers: [{
-          status: 202,
-          description: "Passed on to all instances",
-          schema: z.looseObject({ disconnected: z.string() }),
-        }],
-      }),
-      async handle(c, { principal, params: { id } }) {
-        await recorded(
-          securityLog,
-          principal,
-          { kind: "admin", detail: `disconnect ${id}` },
-          () => clusterSessions.disconnect(id),
-        );
-        return c.json({ disconnected: id }, 202);
-      },
-    }),
-  ];
-}
-
 function revocationRoutes({ revocations, securityLog }: AdminParts): Route[] {
   return [
     route({
       method: "get",
       path: "/api/admin/revocations",
       right: "operate",
+      query: pageQuery(),
       describe: () => ({
         tag: "admin",
-        summary: "Revoked tokens and users",
+        summary: "Revoked tokens and users, latest first",
         answers: [{
           status: 200,
-          description: "All in force",
-          schema: z.looseObject({ revocations: z.array(revocationSchema()) }),
+          description: "Those in force",
+          schema: pageSchema("revocations", revocationSchema()),
         }],
+        refuses: ["INVALID_PAYLOAD"],
       }),
-      handle: (c) => c.json({ revocations: revocations.list() }),
+      handle: (c, { query }) => {
+        const found = latestOf(revocations.list(), query, (it) => ({
+          at: it.at,
+          id: `${it.kind}:${it.id}`,
+          text: `${it.kind} ${it.id} ${it.reason} ${it.by}`,
+        }));
+        return c.json({ revocations: found.rows, ...found.sums });
+      },
     }),
     route({
       method: "post",
@@ -246,6 +211,37 @@ function revocationRoutes({ revocations, securityLog }: AdminParts): Route[] {
             },
           ));
         return c.json({ revocation }, 201);
+      },
+    }),
+    route({
+      method: "delete",
+      path: "/api/admin/revocations/:kind/:id{.+}",
+      right: "operate",
+      params: z.object({
+        kind: z.enum(["token", "user"], { error: "expected token or user" })
+          .meta({
+            description: "Whether one token is meant, or all of a user",
+            example: "user",
+          }),
+        id: z.string().meta({
+          description: "The token's id, or the user",
+          example: "mallory",
+        }),
+      }),
+      describe: () => ({
+        tag: "admin",
+        summary: "End a revocation; its tokens are accepted again",
+        answers: removal("No longer revoked", "It was not revoked"),
+        refuses: ["INVALID_PAYLOAD"],
+      }),
+      async handle(c, { principal, params: { kind, id } }) {
+        const removed = await recorded(
+          securityLog,
+          principal,
+          { kind: "admin", detail: `restore ${kind} ${id}` },
+          () => revocations.restore(kind, id),
+        );
+        return c.json({ removed }, removed ? 200 : 404);
       },
     }),
   ];
@@ -306,26 +302,6 @@ function revocationSchema(): z.ZodType {
     until: z.int().nonnegative(),
     by: z.string(),
     reason: z.string(),
-  });
-}
-
-function sessionsSchema(): z.ZodType {
-  return z.looseObject({
-    sessions: z.array(z.looseObject({
-      id: z.string(),
-      instance: z.string(),
-      ip: z.string(),
-      user: z.string().nullable(),
-      role: z.enum(ROLES),
-      client: z.string().nullable(),
-      since: z.int().nonnegative(),
-      channels: z.array(z.looseObject({
-        channel: z.string(),
-        seq: z.int().nonnegative(),
-        lag: z.int().nonnegative(),
-      })),
-    })),
-    complete: z.boolean(),
   });
 }
 

@@ -33,6 +33,8 @@ import type { MetricsParts } from "./metrics.ts";
 import { refusedOrders } from "./operator.ts";
 import { pageRoutes } from "./pages.ts";
 import type { PageParts } from "./pages.ts";
+import { presenceRoutes } from "./presence.ts";
+import type { PresenceParts } from "./presence.ts";
 import { publishRoutes } from "./publish.ts";
 import type { PublishParts } from "./publish.ts";
 import { notFound, otherMethod, refused } from "./refusals.ts";
@@ -77,6 +79,7 @@ export type AppParts =
   & ChannelParts
   & ExplorerParts
   & AdminParts
+  & PresenceParts
   & MetricsParts
   & AlertParts
   & HealthParts
@@ -108,6 +111,7 @@ export function createApp(parts: AppParts): App {
     ...metricsRoutes(parts),
     ...healthRoutes(parts),
     ...adminRoutes(parts),
+    ...presenceRoutes(parts),
     ...alertRoutes(parts),
     ...dictionaryRoutes(parts),
     ...documentRoutes(() => endpoints()),

@@ -6,6 +6,7 @@
  */
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
+import type { Network } from "./address.ts";
 import { bucketOf } from "./client_ip.ts";
 import type { Change, SharedSet } from "../store/shared_set.ts";
 import { StoredSet } from "../store/stored_set.ts";
@@ -151,17 +152,9 @@ export class BlockList {
    */
   async blockIP(ip: string, options: BlockOptions = {}): Promise<Block> {
     const { forMs = DEFAULT_BLOCK_MS } = options;
-    const network = networkOf(ip);
-    const isIPv4 = network.bytes.length === 4;
-    const least = isIPv4 ? MIN_PREFIX.ipv4 : MIN_PREFIX.ipv6;
-    if (network.prefix < least) {
-      throw invalid("ip", `is wider than /${least}`);
-    }
+    const network = this.#blockable(ip);
     if (!(forMs >= 1 && forMs <= MAX_BLOCK_MS)) {
       throw invalid("forMs", `is not 1 to ${MAX_BLOCK_MS} milliseconds`);
-    }
-    if (!this.#allowed.holding(network).next().done) {
-      throw new Refusal("FORBIDDEN", "Address is on the allow-list");
     }
     if (!this.#makeRoom(network.text)) {
       throw new Refusal("FORBIDDEN", "Block list is full; unblock some first");
@@ -178,6 +171,16 @@ export class BlockList {
     };
     await this.#set.put(block.ip, block);
     return block;
+  }
+
+  /**
+   * Asks whether an address or a network may be blocked.
+   *
+   * @param ip an address or a CIDR, IPv4 or IPv6.
+   * @throws {Refusal} as {@link blockIP} for `ip`.
+   */
+  requireBlockable(ip: string): void {
+    this.#blockable(ip);
   }
 
   /**
@@ -287,6 +290,19 @@ export class BlockList {
     await this.#violations[Symbol.asyncDispose]();
   }
 
+  #blockable(ip: string): Network {
+    const network = networkOf(ip);
+    const isIPv4 = network.bytes.length === 4;
+    const least = isIPv4 ? MIN_PREFIX.ipv4 : MIN_PREFIX.ipv6;
+    if (network.prefix < least) {
+      throw invalid("ip", `is wider than /${least}`);
+    }
+    if (!this.#allowed.holding(network).next().done) {
+      throw new Refusal("FORBIDDEN", "Address is on the allow-list");
+    }
+    return network;
+  }
+
   #holds({ until }: Block): boolean {
     return until > this.#clock.now();
   }
@@ -317,7 +333,7 @@ export class BlockList {
   }
 }
 
-function networkOf(ip: string): NonNullable<ReturnType<typeof parseNetwork>> {
+function networkOf(ip: string): Network {
   const network = parseNetwork(ip.trim());
   if (!network) throw invalid("ip", "is neither an address nor a CIDR");
   return network;

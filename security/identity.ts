@@ -20,7 +20,7 @@ export function principalOf(
   grant: Grant,
   revocations: Pick<Revocations, "isRevoked">,
 ): Principal {
-  const { isAuthenticated, user, role, expiresAt } = grant;
+  const { isAuthenticated, user, role, expiresAt, tokenId } = grant;
   return {
     identity: {
       isAuthenticated,
@@ -34,6 +34,7 @@ export function principalOf(
     ...(expiresAt === undefined
       ? {}
       : { expiresAt: expiresAt + CLOCK_SKEW_MS }),
+    tokenId,
     isRevoked: () => revocations.isRevoked(grant),
     mayRead: (channel) => mayRead(grant, channel),
     mayPublish: (channel) => mayPublish(grant, channel),

@@ -16,6 +16,8 @@ export interface Principal {
    * token, and what clocks may differ by.
    */
   readonly expiresAt?: number | undefined;
+  /** The token's `jti`, by which it can be revoked. */
+  readonly tokenId?: string | undefined;
   /** Whether the token was revoked since it was shown. */
   isRevoked(): boolean;
   /** Whether the caller may subscribe to `channel`. */

@@ -132,6 +132,23 @@ export class Revocations {
   }
 
   /**
+   * Ends a revocation: tokens that it meant are accepted again until they
+   * expire. Connections that it ended stay ended.
+   *
+   * @param kind whether one token is meant, or all that a user held.
+   * @param id the token's `jti`, or the user.
+   * @returns whether it was revoked.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when it ended on this instance only,
+   * until the store is back.
+   */
+  async restore(kind: Revocation["kind"], id: string): Promise<boolean> {
+    const key = `${kind}:${id}`;
+    if (!this.#set.get(key)) return false;
+    await this.#set.delete(key);
+    return true;
+  }
+
+  /**
    * Whether the token behind a grant is revoked, at once.
    *
    * @param grant what its token says.

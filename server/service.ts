@@ -229,6 +229,7 @@ export function createService(options: ServiceOptions): Service {
     nextId,
     sessions,
     instances,
+    hub,
   });
   const drain = new Drain({ sessions, log, clock, report });
   const freshness = new Freshness({

@@ -108,6 +108,23 @@ export async function readHeads(
 }
 
 /**
+ * Reads where the logs of all rooms end, in the order of their names. Damaged
+ * heads are left out.
+ *
+ * @param store where they are stored.
+ */
+export async function* readRoomHeads(
+  store: Store,
+): AsyncIterable<HeadRecord & { readonly channel: string }> {
+  // `;` follows `:`.
+  const rooms = { start: headKey("room:"), end: headKey("room;") };
+  for await (const { key, value } of store.list(rooms, { batchSize: 500 })) {
+    const head = headIn(value);
+    if (head !== "damaged") yield { ...head, channel: key[1] as string };
+  }
+}
+
+/**
  * What a damaged head held: the newest row was committed with it. When that is
  * gone or damaged too, the log cannot go on, and the next event begins another.
  */

@@ -33,9 +33,17 @@ Deno.test("inspect shows what a service has, as tables and as JSON", async () =>
       return out;
     };
     await until(
-      async () => /^room:lobby +1$/m.test(await look("rooms")),
+      async () => /^room:lobby +1 +0 +0$/m.test(await look("rooms", "LOB")),
       "a subscriber of the room",
     );
+    assert.equal(await look("rooms", "nothing-like-it"), "none\n");
+    const visible = await kaldrix(["inspect", "rooms"], {
+      env: {
+        KALDRIX_URL: server.url,
+        KALDRIX_TOKEN: await server.token("publisher"),
+      },
+    });
+    assert.match(visible.out, /^room +subscribers$/m, visible.err);
     assert.match(await look("channels"), /^blocks +1 /m);
     const [, instance] = (await look("instances")).split("\n");
     assert.match(instance!, /^[0-9A-Z]{26} +\d{4}-\d\d-\d\dT\S+ +1 /);

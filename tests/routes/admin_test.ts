@@ -54,6 +54,9 @@ Deno.test("only an admin gets past any admin door, even one that is not there", 
     ["DELETE", "blocks/1.2.3.4"],
     ["GET", "sessions"],
     ["DELETE", "sessions/x"],
+    ["GET", "rooms"],
+    ["GET", "effects?user=x"],
+    ["DELETE", "revocations/user/x"],
     ["GET", "revocations"],
     ["POST", "revocations"],
     ["GET", "events"],
@@ -92,7 +95,12 @@ Deno.test("an operator blocks a network, sees the block, and lifts it", async ()
   assert.equal(there.status, 403);
   assert.match((await there.json()).message, /scanner/);
   const listed = await ask(isolates, "GET", "blocks", undefined, 1);
-  assert.deepEqual(listed.body, { blocks: [body.block] });
+  assert.deepEqual(listed.body, {
+    blocks: [body.block],
+    total: 1,
+    matched: 1,
+    next: null,
+  });
 
   assert.deepEqual(
     await ask(isolates, "DELETE", "blocks/203.0.113.7"),
@@ -374,4 +382,115 @@ Deno.test("orders that are not understood, or of others, are on record as refuse
       ["refused", "FORBIDDEN", "user", "POST /api/admin/revocations"],
     ],
   );
+});
+
+Deno.test("an order is shown whom it would reach, itself too, before it is given", async () => {
+  await using isolates = await openIsolates({
+    count: 2,
+    env: { ALLOWED_IPS: "198.51.100.0/24" },
+  });
+  for (let i = 0; i < 5; i++) connect(isolates.all[i % 2]!, BAD_IP);
+  connect(isolates.all[0]!, IP);
+  const effect = async (query: string) => {
+    const { status, body } = await ask(isolates, "GET", `effects?${query}`);
+    return { status, ...body };
+  };
+  const reached = (sessions: number, reachesYou: boolean) => ({
+    status: 200,
+    sessions,
+    reachesYou,
+    complete: true,
+  });
+  assert.deepEqual(await effect(`ip=${BAD_IP}`), reached(5, false));
+  assert.deepEqual(await effect("ip=203.0.112.0/23"), reached(5, false));
+  assert.deepEqual(await effect(`ip=${IP}`), reached(1, true));
+  assert.deepEqual(await effect("user=admin"), reached(0, true));
+  assert.deepEqual(await effect("user=mallory"), reached(0, false));
+  assert.deepEqual(await effect("tokenId=none"), reached(0, false));
+  for (
+    const [query, code] of [
+      ["", "INVALID_PAYLOAD"],
+      ["ip=1.2.3.4&user=x", "INVALID_PAYLOAD"],
+      ["ip=nowhere", "INVALID_PAYLOAD"],
+      ["ip=8.0.0.0/7", "INVALID_PAYLOAD"],
+      ["ip=198.51.100.9", "FORBIDDEN"],
+    ] as const
+  ) {
+    await refused(ask(isolates, "GET", `effects?${query}`), code);
+  }
+  assert.equal((await ask(isolates, "GET", "blocks")).body.total, 0);
+});
+
+Deno.test("a revocation is taken back on every instance, once", async () => {
+  await using isolates = await openIsolates({ count: 2 });
+  const token = await tokenOf("user");
+  const status = async (of: number) => {
+    const response = await isolates.ask("/api/channels", {
+      of,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  await ask(isolates, "POST", "revocations", { user: "user" });
+  await until(async () => await status(1) === 401, "it is revoked there too");
+  assert.deepEqual(
+    await ask(isolates, "DELETE", "revocations/user/user"),
+    { status: 200, body: { removed: true } },
+  );
+  assert.equal(await status(0), 200);
+  await until(async () => await status(1) === 200, "it is restored there too");
+  assert.deepEqual(
+    await ask(isolates, "DELETE", "revocations/user/user"),
+    { status: 404, body: { removed: false } },
+  );
+  await refused(
+    ask(isolates, "DELETE", "revocations/role/user"),
+    "INVALID_PAYLOAD",
+    /token or user/,
+  );
+  const { body } = await ask(isolates, "GET", "events?orders=true");
+  assert(
+    body.events.some((it: { detail?: string }) =>
+      it.detail === "restore user user"
+    ),
+    "the order is on record",
+  );
+});
+
+Deno.test("lists of operators are answered in pages", async () => {
+  await using isolates = await openIsolates();
+  for (let i = 0; i < 5; i++) {
+    await ask(isolates, "POST", "blocks", { ip: `203.0.113.${i}` });
+    await ask(isolates, "POST", "revocations", { user: `user${i}` });
+    connect(isolates.all[0]!, `203.0.114.${i}`);
+  }
+  const lists = [
+    ["blocks", "203.0.113.3"],
+    ["revocations", "user3"],
+    ["sessions", "203.0.114.3"],
+  ] as const;
+  for (const [name, search] of lists) {
+    const page = async (query: string) =>
+      (await ask(isolates, "GET", `${name}?${query}`)).body;
+    const seen = new Set<string>();
+    let after = "";
+    for (const length of [2, 2, 1]) {
+      const body = await page(`limit=2${after && `&after=${after}`}`);
+      assert.equal(body[name].length, length);
+      assert.equal(body.total, 5);
+      for (const row of body[name]) seen.add(JSON.stringify(row));
+      after = body.next;
+    }
+    assert.equal(after, null);
+    assert.equal(seen.size, 5, name);
+    const found = await page(`search=${search}`);
+    assert.deepEqual([found.matched, found[name].length], [1, 1]);
+    for (const query of ["limit=0", "limit=1001", "after=x", "sort=colour"]) {
+      await refused(
+        ask(isolates, "GET", `${name}?${query}`),
+        "INVALID_PAYLOAD",
+      );
+    }
+  }
 });
