@@ -7,7 +7,6 @@ import type postgres from "postgres";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
 import { TimedOut, within } from "../platform/deadline.ts";
-import { systemRandom } from "../platform/random.ts";
 import { POSTGRES_LIMITS, PostgresCommit } from "./postgres_commit.ts";
 import type { CommitParts } from "./postgres_commit.ts";
 import {
@@ -22,12 +21,13 @@ import {
   OPEN_DEADLINE_MS,
   UNPREPARED,
 } from "./postgres_connection.ts";
-import type { Sql } from "./postgres_connection.ts";
+import type { Call, Sql } from "./postgres_connection.ts";
 import { decodeKey, encodeKey } from "./postgres_keys.ts";
 import { arrayOf, bytea, bytesOf, hexOf } from "./postgres_params.ts";
 import { foundOf, rangeOf, stampOf, versionstampOf } from "./postgres_rows.ts";
 import type { Row } from "./postgres_rows.ts";
 import { CONFLICT, isSchemaName, NO_COUNTER } from "./postgres_schema.ts";
+import { Sweeper } from "./postgres_sweep.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Announcements,
@@ -45,10 +45,6 @@ import type {
 export const MAX_ANNOUNCEMENT_BYTES = 7_000;
 /** Most rows that one batch of a list reads. */
 const LIST_BATCH = 500;
-/** How often what has expired is deleted, in milliseconds. */
-const SWEEP_MS = 5_000;
-/** Most rows deleted at once. */
-const SWEEP_ROWS = 1_000;
 /** How long a key counts as watched after the last sign of a watcher. */
 const WATCHED = "5 minutes";
 /** How often a watcher gives that sign, in milliseconds. */
@@ -130,7 +126,7 @@ export class PostgresStore implements Store {
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #listeners = new Set<(text: string | undefined) => void>();
   #listening: Promise<unknown> | undefined;
-  #sweeping: Disposable | undefined;
+  readonly #sweeper: Disposable;
   #watchAgain: Disposable | undefined;
 
   /** Use {@link openPostgres}. */
@@ -144,7 +140,7 @@ export class PostgresStore implements Store {
     this.#schema = schema;
     this.#clock = clock;
     this.#prepares = prepares;
-    this.#sweepLater();
+    this.#sweeper = new Sweeper({ call: this.#call, schema, clock });
   }
 
   async get<Value>(key: Key): Promise<Found<Value>> {
@@ -277,7 +273,7 @@ export class PostgresStore implements Store {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#sweeping?.[Symbol.dispose]();
+    this.#sweeper[Symbol.dispose]();
     this.#watchAgain?.[Symbol.dispose]();
     this.#watchers.clear();
     this.#listeners.clear();
@@ -328,12 +324,12 @@ export class PostgresStore implements Store {
   }
 
   /** Every question to the database: with a deadline, errors told apart. */
-  async #call<Rows>(
+  readonly #call: Call = async <Rows extends postgres.Row[]>(
     ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
-  ): Promise<Rows> {
+  ) => {
     const query = ask(this.#sql);
     try {
-      const work = query as unknown as Promise<Rows>;
+      const work = query as unknown as Promise<postgres.RowList<Rows>>;
       const call = within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
       this.#calls.add(call);
       return await call.finally(() => this.#calls.delete(call));
@@ -346,7 +342,7 @@ export class PostgresStore implements Store {
       else if (!BUSY.has(code)) throw error;
       throw new StoreBusy(error);
     }
-  }
+  };
 
   #doWithoutPreparing(): void {
     if (!this.#prepares || !this.#isOpen) return;
@@ -421,25 +417,6 @@ export class PostgresStore implements Store {
     this.#watchAgain ??= this.#clock.after(ms, () => {
       this.#watchAgain = undefined;
       if (this.#watchers.size + this.#listeners.size > 0) void this.#watched();
-    });
-  }
-
-  #sweepLater(): void {
-    const ms = SWEEP_MS * (0.5 + systemRandom());
-    this.#sweeping = this.#clock.after(ms, async () => {
-      try {
-        await this.#call((sql) =>
-          sql`delete from ${this.#table(sql)} where key in (
-            select key from ${this.#table(sql)} where expires < now()
-            limit ${SWEEP_ROWS} for update skip locked)`
-        );
-        await this.#call((sql) =>
-          sql`delete from ${sql(`${this.#schema}.watched`)} where until < now()`
-        );
-      } catch {
-        // The next sweep takes them.
-      }
-      if (this.#isOpen) this.#sweepLater();
     });
   }
 }

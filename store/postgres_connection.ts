@@ -12,6 +12,16 @@ import { MIGRATION_LOCK, migrationFor, MIGRATIONS } from "./postgres_schema.ts";
 /** Connections, as the client hands them out. */
 export type Sql = ReturnType<typeof postgres>;
 
+/**
+ * One question to the database.
+ *
+ * @throws {TimedOut} after the deadline of calls.
+ * @throws {StoreBusy} when nothing was done and the next try may pass.
+ */
+export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
+  ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
+) => Promise<postgres.RowList<Rows>>;
+
 /** Connections of one instance, besides the one that listens. */
 const CONNECTIONS = 4;
 /** How long the first connection and the tables may take, in milliseconds. */

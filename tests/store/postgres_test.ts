@@ -1,12 +1,18 @@
 import assert from "node:assert/strict";
 import { pause } from "../../platform/pause.ts";
-import { systemClock } from "../../platform/clock.ts";
+import { type Clock, systemClock } from "../../platform/clock.ts";
 import { openPostgres } from "../../store/postgres.ts";
 import { NewerStore } from "../../store/postgres_connection.ts";
 import { MIGRATIONS } from "../../store/postgres_schema.ts";
-import { isBusy } from "../../store/store.ts";
+import {
+  SWEEP_AGAIN_MS,
+  SWEEP_MS,
+  SWEEP_ROWS,
+} from "../../store/postgres_sweep.ts";
+import { CALL_DEADLINE_MS, isBusy } from "../../store/store.ts";
 import { testEventLog } from "../contracts/event_log_contract.ts";
 import { testStore } from "../contracts/store_contract.ts";
+import { ManualClock } from "../fakes/clock.ts";
 import { binaries, TestPostgres } from "../postgres.ts";
 import { until } from "../until.ts";
 import { openLog } from "./stores.ts";
@@ -160,6 +166,41 @@ for (const version of versions) {
     assert.deepEqual([state.isPrimary, state.isSynchronous], [true, false]);
     assert(state.bytes > 0);
     await store.close();
+  });
+
+  Deno.test(`PostgreSQL ${name} deletes what has expired as fast as it is written`, async () => {
+    const manual = new ManualClock();
+    let again = 0;
+    const clock: Pick<Clock, "after"> = {
+      after(ms, work) {
+        if (ms === SWEEP_AGAIN_MS) again++;
+        else if (ms !== CALL_DEADLINE_MS) return manual.after(ms, work);
+        return systemClock.after(ms, work);
+      },
+    };
+    const schema = nextSchema();
+    await using store = await openPostgres(urlOf(), { schema, clock });
+    for (let commit = 0; commit < 5; commit++) {
+      const rows = store.atomic();
+      for (let i = 0; i < SWEEP_ROWS / 2; i++) {
+        rows.set(["short", commit, i], i, { expireIn: 1 });
+      }
+      await rows.commit();
+    }
+    await store.set(["long"], 1, { expireIn: 3_600_000 });
+    await store.set(["for good"], 1);
+    const rows = async () => {
+      const [row] = await servers.get(name)!.query(
+        `select count(*) from ${schema}.kv`,
+      );
+      return Number(row!["count"]);
+    };
+    manual.advance(SWEEP_MS * 1.5);
+    await until(
+      async () => await rows() === 2,
+      "only what has not expired is left",
+    );
+    assert.equal(again, 2, "two statements left some");
   });
 
   Deno.test(`PostgreSQL ${name} comes back after it was killed, and answers in time meanwhile`, async () => {
