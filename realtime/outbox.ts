@@ -7,6 +7,7 @@ import type { ReplyFrame } from "../protocol/encode.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Entry } from "../store/entry.ts";
+import { REPLAY } from "./codec.ts";
 import type { Codec, Frame } from "./codec.ts";
 import { FilterShare } from "./filter_budget.ts";
 import type { Filter } from "./filter_index.ts";
@@ -365,21 +366,31 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
   #sendFromRing(to: Subscription): boolean {
     if (to.selected) return this.#feed.fromRing(to);
     const { stream } = to;
-    const { codec } = this;
     while (to.epoch === stream.epoch && to.seq < stream.seq) {
-      if (to.seq + 1 < stream.first) return false;
-      if (this.isFull) return false;
+      if (to.seq + 1 < stream.first || this.isFull) return false;
       if (this.waits) this.flush();
-      if (this.batch) {
-        const joined = stream.frameAfter(codec, to.seq, to.replayUntil);
-        this.put(joined.frame);
-        to.seq = joined.seq;
-      } else {
-        const seq = ++to.seq;
-        this.put(codec.event(stream.entryAt(seq), to.mark(seq)));
-      }
+      if (this.batch) this.#sendJoined(to);
+      else this.#sendSingly(to);
     }
     return to.epoch === stream.epoch;
+  }
+
+  #sendJoined(to: Subscription): void {
+    const { stream, seq, replayUntil } = to;
+    const joined = stream.frameAfter(this.codec, seq, replayUntil);
+    this.put(joined.frame);
+    to.seq = joined.seq;
+  }
+
+  /** A frame an event, as far as the ring has them and the socket takes them. */
+  #sendSingly(to: Subscription): void {
+    const { stream, replayUntil } = to;
+    const { codec } = this;
+    do {
+      const entry = stream.entryAt(++to.seq);
+      const marks = to.seq <= replayUntil ? REPLAY : undefined;
+      this.put(codec.event(entry, marks));
+    } while (to.seq < stream.seq && !this.isFull);
   }
 
   /** Serves subscriptions that are behind, one step each in turn. */

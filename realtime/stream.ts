@@ -9,6 +9,7 @@ import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { Head } from "../store/event_log.ts";
 import { channelNamed } from "../protocol/channels.ts";
 import { filterFields } from "../protocol/filters.ts";
+import { isCarriedBy } from "../protocol/messages.ts";
 import { REPLAY } from "./codec.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
 import type { Cursor, FilteredCursor } from "./cursor.ts";
@@ -86,6 +87,8 @@ export class Stream {
   readonly cursors: Set<Cursor> = new Set();
   /** Its subscribers to events that match a filter. */
   readonly filtered: FilteredCursors;
+  /** Whether its events say which blocks are complete. */
+  readonly #hasBlocks: boolean;
   readonly #envelope: () => FrameOptions;
   readonly #capacity: number;
   readonly #ring: (Entry | undefined)[] = [];
@@ -120,9 +123,9 @@ export class Stream {
   ) {
     this.channel = channel;
     this.logged = logged;
-    this.filtered = new FilteredCursors(
-      filterFields(channelNamed(channel)!.kind).keys(),
-    );
+    const { kind } = channelNamed(channel)!;
+    this.filtered = new FilteredCursors(filterFields(kind).keys());
+    this.#hasBlocks = isCarriedBy("BLOCK_COMPLETE", kind);
     this.#envelope = envelope;
     this.#capacity = ringEvents;
     this.#epoch = head.epoch;
@@ -281,13 +284,10 @@ export class Stream {
   frameAfter(codec: Codec, seq: number, replayUntil: number): JoinedFrame {
     const replay = seq < replayUntil;
     const last = replay ? Math.min(replayUntil, this.#seq) : this.#seq;
-    const known = this.#frames.findLastIndex((shared) =>
-      shared.after === seq && shared.codec === codec &&
-      shared.last === last && shared.replay === replay
-    );
-    if (this.#frames[known]?.isShared) return this.#frames[known];
+    const known = this.#known(codec, seq, last, replay);
+    if (known?.isShared) return known;
     // Only a second subscriber shows that a frame of history is shared.
-    const isFirst = replay && known < 0 && codec.unshared !== undefined;
+    const isFirst = replay && !known && codec.unshared !== undefined;
     const encoder = isFirst ? codec.unshared : codec;
     const marks = replay ? REPLAY : undefined;
     const parts: MarkedEntry[] = [];
@@ -310,10 +310,27 @@ export class Stream {
       replay,
       isShared: !isFirst,
     };
-    if (known >= 0) this.#frames.splice(known, 1);
+    if (known) this.#frames.splice(this.#frames.indexOf(known), 1);
     this.#frames.push(shared);
     if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
     return shared;
+  }
+
+  /** The joined frame that serves a position, the newest first. */
+  #known(
+    codec: Codec,
+    after: number,
+    last: number,
+    replay: boolean,
+  ): Shared | undefined {
+    for (let i = this.#frames.length; i-- > 0;) {
+      const it = this.#frames[i]!;
+      if (
+        it.after === after && it.codec === codec && it.last === last &&
+        it.replay === replay
+      ) return it;
+    }
+    return undefined;
   }
 
   #begin(): Round {
@@ -373,11 +390,15 @@ export class Stream {
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
     this.#ring[this.#seq % this.#capacity] = entry;
     this.#length += entry.json.length;
-    if (entry.type === "BLOCK_COMPLETE") this.#complete = entry;
-    else if (entry.type === "CHAIN_RESET") this.#complete = undefined;
+    if (this.#hasBlocks) this.#noteBlock(entry);
     while (this.#length > RING_LENGTH && this.#first < this.#seq) {
       this.#forget();
     }
+  }
+
+  #noteBlock(entry: Entry): void {
+    if (entry.type === "BLOCK_COMPLETE") this.#complete = entry;
+    else if (entry.type === "CHAIN_RESET") this.#complete = undefined;
   }
 
   #forget(): void {

@@ -19,6 +19,7 @@ import { FilterBudget } from "../../realtime/filter_budget.ts";
 import { Progress } from "../../realtime/progress.ts";
 import { Pace } from "../../realtime/pace.ts";
 import { Stream } from "../../realtime/stream.ts";
+import type { LoggedEntry } from "../../store/entry.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { Budget } from "../../security/budget.ts";
 import { RateLimit } from "../../security/rate_limit.ts";
@@ -123,11 +124,19 @@ function stream(): Stream {
   });
 }
 
-const ring = stream();
 const text = eventText();
+const tags = {};
+
+/** A block as its publisher's instance makes it, in one piece. */
+function blockEntry(seq: number): LoggedEntry {
+  const type = "NEW_BLOCK";
+  return { channel: "blocks", type, at: 0, tags, epoch: "E", seq, json: text };
+}
+
+const ring = stream();
 Deno.bench("ring: take an event and read it", () => {
   const at = ring.seq + 1;
-  ring.offer(entryOf("E", at, text));
+  ring.offer(blockEntry(at));
   JSON_CODEC.event(ring.entryAt(at));
 });
 
@@ -166,12 +175,12 @@ for (const batch of [true, false]) {
   const followed = audience(batch);
   const how = batch ? "joined" : "one by one";
   Deno.bench(`fan out: an event to ${SUBSCRIBERS}, ${how}`, () => {
-    followed.offer(entryOf("E", followed.seq + 1, text));
+    followed.offer(blockEntry(followed.seq + 1));
     followed.flush();
   });
   Deno.bench(`fan out: ${EVENTS} events to ${SUBSCRIBERS}, ${how}`, () => {
     for (let i = 0; i < EVENTS; i++) {
-      followed.offer(entryOf("E", followed.seq + 1, text));
+      followed.offer(blockEntry(followed.seq + 1));
     }
     followed.flush();
   });
