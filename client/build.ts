@@ -138,6 +138,8 @@ export async function build(
     })(),
   ]);
 
+  addVersions(files);
+
   const packageFiles = [...files.keys()].filter((name) =>
     [...MODULES, "inflate"].some((module) => name.startsWith(`${module}.`))
   );
@@ -192,6 +194,32 @@ async function bundled(
   return new TextDecoder().decode(stdout)
     .replaceAll(`"./client.ts"`, `"./client.js"`)
     .replaceAll(`"${LAZY}"`, `"./inflate.js"`);
+}
+
+/**
+ * Names the content of each file where pages and then styles refer to it, so
+ * that browsers keep it for as long as its reference stands. Styles first: what
+ * they refer to is part of their own content.
+ */
+function addVersions(files: Map<string, Uint8Array<ArrayBuffer>>): void {
+  for (const ending of [".css", ".html"]) {
+    for (const [name, content] of files) {
+      if (!name.endsWith(ending)) continue;
+      const text = new TextDecoder().decode(content).replace(
+        /(href="|src="|url\(")\/([^"?]+)"/g,
+        (reference, before, to) => {
+          const target = files.get(to);
+          return target ? `${before}/${to}?v=${versionOf(target)}"` : reference;
+        },
+      );
+      files.set(name, new TextEncoder().encode(text));
+    }
+  }
+}
+
+/** As the service names a file in its `ETag`, which a test checks. */
+function versionOf(content: Uint8Array): string {
+  return createHash("sha256").update(content).digest("base64url").slice(0, 22);
 }
 
 /** Fonts are compressed already. */

@@ -37,6 +37,11 @@ export async function assetOf(
   return { body, type, etag: `"${text.slice(0, 22)}"` };
 }
 
+/** What names a file's content where pages refer to it. */
+export function versionOf({ etag }: Asset): string {
+  return etag.slice(1, -1);
+}
+
 /**
  * Answers with a file, or that the caller has it already.
  *

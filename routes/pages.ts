@@ -5,7 +5,7 @@
  * @module
  */
 import type { Context } from "hono";
-import { assetOf, ENCODINGS, notBuilt, send } from "./files.ts";
+import { assetOf, ENCODINGS, notBuilt, send, versionOf } from "./files.ts";
 import type { Asset } from "./files.ts";
 import type { Env } from "./http.ts";
 import { route } from "./route.ts";
@@ -74,6 +74,12 @@ const SHARED_HEADERS = {
 };
 
 /**
+ * Of a file whose content its address names, as pages refer to it. Another
+ * build's reference gets what this one has, and may not keep it.
+ */
+const KEPT = { "cache-control": "public, max-age=31536000, immutable" };
+
+/**
  * Reads the built files.
  *
  * @param directory where `deno task build` put them.
@@ -129,7 +135,10 @@ export function pageRoutes({ assets }: PageParts): Route[] {
     ),
     ...[...assets].map(([path, asset]) => {
       const headers = { ...SHARED_HEADERS, ...scriptHeaders(path, assets) };
-      return page(path, (c) => send(c, asset, headers));
+      return page(path, (c) => {
+        const isNamed = c.req.query("v") === versionOf(asset);
+        return send(c, asset, isNamed ? { ...headers, ...KEPT } : headers);
+      });
     }),
   ];
 }

@@ -43,7 +43,7 @@ Deno.test("what is built", async (t) => {
       }
       const page = await read("index.html") + await read("app.css");
       const wanted = page.matchAll(
-        /(?:href|src)="\/([^"]+\.\w+)"|url\("\/([^"]+)"\)/g,
+        /(?:href|src)="\/([^"?]+\.\w+)[^"]*"|url\("\/([^"?]+)[^"]*"\)/g,
       );
       for (const [, linked, styled] of wanted) {
         assert.ok(names.includes((linked ?? styled)!), `${linked ?? styled}`);

@@ -1,5 +1,6 @@
 /**
- * Files as they were compressed by the build, for those who accept that.
+ * Files as the build made them: compressed for those who accept that, and kept
+ * by browsers for as long as pages refer to the same content.
  */
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -89,4 +90,49 @@ Deno.test("what was not compressed has one form, and compressed files no path", 
   const raw = await service.request("/client.js.br", { headers });
   assert.equal(raw.status, 404);
   await raw.body?.cancel();
+});
+
+Deno.test("what pages refer to is named by its content, and kept; other names are asked for again", async () => {
+  const assets = await readAssets(
+    new URL("../../client/dist/", import.meta.url),
+  );
+  await using service = await openTestService({ assets });
+  const cacheOf = async (path: string) => {
+    const response = await service.request(path);
+    assert.equal(response.status, 200, path);
+    await response.body?.cancel();
+    return response.headers.get("cache-control")!;
+  };
+  const seen = new Set<string>();
+  for (const path of ["/", "/docs", "/admin"]) {
+    const page = await (await service.request(path)).text();
+    assert.doesNotMatch(await cacheOf(path), /immutable/, path);
+    const styles = [...page.matchAll(/href="([^"]+\.css[^"]*)"/g)];
+    const sheets = await Promise.all(
+      styles.map(async ([, href]) =>
+        await (await service.request(href!)).text()
+      ),
+    );
+    const references = (page + sheets.join("")).matchAll(
+      /(?:href="|src="|url\(")(\/[^"]+\.(?:js|css|woff2|svg)(?:\?[^"]*)?)"/g,
+    );
+    for (const [, reference] of references) {
+      assert.match(await cacheOf(reference!), /max-age=31536000, immutable/);
+      seen.add(reference!);
+    }
+  }
+  const names = [...seen].map((each) => each.split("?")[0]!);
+  for (const name of ["/app.js", "/docs.js", "/admin.js", "/app.css"]) {
+    assert(names.includes(name), name);
+  }
+  assert(
+    names.some((name) => name.endsWith(".woff2")),
+    "what styles load, too",
+  );
+  assert.equal(new Set(names).size, seen.size, "each by one name");
+  for (const name of names) {
+    for (const other of ["", "?v=", `?v=${"A".repeat(22)}`]) {
+      assert.match(await cacheOf(name + other), /must-revalidate/);
+    }
+  }
 });
