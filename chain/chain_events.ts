@@ -90,7 +90,8 @@ export class Corrections {
   }
 
   /**
-   * A transaction is pending again.
+   * A transaction is pending again. It keeps its transfers, so that those who
+   * received by them receive that they are void.
    *
    * @param payload of its newest event.
    * @param left the block that held it.
@@ -102,7 +103,6 @@ export class Corrections {
       index: _index,
       gasUsed: _gasUsed,
       fee: _fee,
-      transfers: _transfers,
       replacedBy: _replacedBy,
       ...lasting
     } = payload;

@@ -178,6 +178,8 @@ export class Ledger {
       this.#pool.unshift(waiting);
       this.#emit({
         ...waiting,
+        // They are void: those who received by them receive this, too.
+        ...moved({ ...waiting, status: isFailed ? "failed" : "confirmed" }),
         timestamp: this.#story.instant,
         cause: "reorg",
         left: { ...left },
@@ -388,12 +390,17 @@ export class Ledger {
   }
 }
 
-/** A transaction with its block, and the value that it moved. */
+/** A transaction with its block, and what it moved there. */
 function mined(
   tx: Transaction,
   { blockId, height }: Place,
   index: number,
 ): Transaction {
+  return { ...tx, blockId, blockHeight: height, index, ...moved(tx) };
+}
+
+/** What a transaction moves in a block. */
+function moved(tx: Transaction): Pick<Transaction, "transfers"> {
   const { from, to, amount, status } = tx;
   const native = { asset: "native" as const, from, to, amount };
   const call = tokenCallOf(tx);
@@ -401,13 +408,7 @@ function mined(
     ...(status === "confirmed" && amount !== "0" ? [native] : []),
     ...(call ? [{ asset: "erc20" as const, token: to, from, ...call }] : []),
   ];
-  return {
-    ...tx,
-    blockId,
-    blockHeight: height,
-    index,
-    ...(transfers.length === 0 ? {} : { transfers }),
-  };
+  return transfers.length === 0 ? {} : { transfers };
 }
 
 /** The token movement that a successful call makes. */

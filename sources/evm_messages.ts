@@ -369,7 +369,9 @@ export class Messages {
 }
 
 /**
- * A transaction as it waits in the pool: without what its block gave it.
+ * A transaction as it waits in the pool: without what its block gave it. Only
+ * the transfers that it made in a reverted block stay: without them, those who
+ * received by them would not receive that they are void.
  *
  * @param payload with any status.
  */
@@ -380,8 +382,6 @@ export function asPending(
     index: _index,
     gasUsed: _gasUsed,
     fee: _fee,
-    transfers: _transfers,
-    transfersOmitted: _transfersOmitted,
     cause: _cause,
     left: _left,
     replacedBy: _replacedBy,

@@ -387,7 +387,7 @@ export class ChainWriter {
   #keep(hash: string, payloads: readonly TxPayload[]): void {
     this.#forget(hash);
     // Call data is not published again, and is most of the memory.
-    const slim = payloads.map(({ data: _, transfers: __, ...rest }) => rest);
+    const slim = payloads.map(({ data: _, ...rest }) => rest);
     this.#transactions.set(hash, slim as TxPayload[]);
     this.#kept += slim.length;
     for (const oldest of this.#transactions.keys()) {

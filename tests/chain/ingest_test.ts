@@ -272,6 +272,9 @@ Deno.test("a revert pops the tip: those above come first, one that does not stan
 Deno.test("transactions of blocks that the service reverts are pending again, last first", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
+  const transfers = [
+    { asset: "erc20", token: "c", from: "f", to: "r", amount: "5" },
+  ];
   const tx = (txId: string, status: string, blockId?: string) =>
     draft("TX_RECEIVED", {
       txId,
@@ -284,6 +287,7 @@ Deno.test("transactions of blocks that the service reverts are pending again, la
       status,
       timestamp: WHEN,
       ...(blockId ? { blockId, blockHeight: 2, index: 0, fee: "3" } : {}),
+      ...(status === "confirmed" ? { transfers } : {}),
     });
   await log.append([newBlock("a1", 1, "a0")]);
   await log.append([
@@ -303,6 +307,8 @@ Deno.test("transactions of blocks that the service reverts are pending again, la
   ]);
   const last = (await events(log, "transactions")).at(-1)!.payload;
   assert.equal(last["cause"], "reorg");
+  // A filter by the receiver finds the transfer, and that it is void.
+  assert.deepEqual(last["transfers"], transfers);
   assert.deepEqual(last["left"], { blockId: "a2", height: 2 });
   assert.equal(last["blockId"], undefined);
   assert.equal(last["fee"], undefined);

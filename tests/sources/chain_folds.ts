@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { tagsOf } from "../../protocol/messages.ts";
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
 
 /** A block that stands. */
@@ -95,12 +96,21 @@ export function foldTransactions(
       }
       if (cause === "reorg") {
         assert.equal(left?.blockId, before?.blockId, "it leaves its block");
+        const named = addressesOf(payload);
+        for (const address of addressesOf(before!)) {
+          assert.ok(named.includes(address), `${address} receives the revert`);
+        }
         open = undefined;
       }
       status.set(txId, payload);
     }
   }
   return status;
+}
+
+/** Filters by these addresses let a transaction's event through. */
+function addressesOf(payload: PayloadOf<"TX_RECEIVED">): readonly string[] {
+  return tagsOf("TX_RECEIVED", payload)["address"]!;
 }
 
 /** Folds `logs`. @returns transactions with standing logs, by block. */

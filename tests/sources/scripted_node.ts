@@ -42,6 +42,11 @@ function named(number: number): string {
   return `0x${digits.split("").reverse().join("")}`;
 }
 
+/** `Transfer(address,address,uint256)`. */
+const TRANSFER =
+  "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+const word = (hex: string) => `0x${hex.slice(2).padStart(64, "0")}`;
+
 const hex = (value: number) => `0x${value.toString(16)}`;
 
 /** The address of a test's account. */
@@ -396,17 +401,19 @@ export class ScriptedNode {
   }
 
   #receipt(block: ScriptedBlock, { hash, price }: ScriptedTransaction) {
+    const isFailed = block.failed.has(hash);
     return {
       transactionHash: hash,
       blockHash: block.hash,
       contractAddress: null,
       effectiveGasPrice: hex(price),
       gasUsed: "0x5208",
-      status: block.failed.has(hash) ? "0x0" : "0x1",
+      status: isFailed ? "0x0" : "0x1",
+      // Every transaction that succeeds moves a token to one more account.
       logs: [{
         address: account(50),
-        topics: [],
-        data: "0x",
+        topics: isFailed ? [] : [TRANSFER, word(account(51)), word(hash)],
+        data: isFailed ? "0x" : word("0x5"),
         logIndex: "0x0",
       }],
     };

@@ -353,7 +353,8 @@ class Auditor {
     assert.equal(tx.left!.blockId, mined.blockId);
     assert.ok(this.#mined.delete(tx.txId));
     this.#inBlock.delete(tx.txId);
-    const { cause: _, left: __, ...waiting } = tx;
+    assert.deepEqual(tx.transfers, mined.transfers, "they are void");
+    const { cause: _, left: __, transfers: ___, ...waiting } = tx;
     this.#pending.set(tx.txId, waiting as PayloadOf<"TX_RECEIVED">);
     const fee = BigInt(mined.fee!);
     this.#executed.set(tx.from, tx.nonce);
