@@ -1,4 +1,5 @@
 /** Servers that end in mid-stream, and networks that fail. */
+import { seeded } from "../fakes/random.ts";
 import { pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 import { Crowd } from "./crowd.ts";
@@ -59,14 +60,3 @@ Deno.test("clients lose nothing on a network that cuts connections at random", a
   proxy.mend();
   await crowd.settle();
 });
-
-/** Mulberry32: small, and the same everywhere. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -134,14 +134,36 @@ export class Anvil implements AsyncDisposable {
   /** Asks it something over HTTP. */
   // deno-lint-ignore no-explicit-any -- what a node answers has no static type.
   async ask(method: string, ...params: unknown[]): Promise<any> {
+    const [answer] = await this.askAll([[method, ...params]]);
+    return answer;
+  }
+
+  /** Asks it many things at once; the answers are in the same order. */
+  async askAll(
+    questions: readonly (readonly [method: string, ...params: unknown[]])[],
+    // deno-lint-ignore no-explicit-any -- as above.
+  ): Promise<any[]> {
+    if (questions.length === 0) return [];
     const response = await fetch(`http://127.0.0.1:${this.port}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+      body: JSON.stringify(
+        questions.map(([method, ...params], id) => (
+          { jsonrpc: "2.0", id, method, params }
+        )),
+      ),
     });
-    const { result, error } = await response.json();
-    if (error) throw new Error(`${method}: ${error.message}`);
-    return result;
+    const answers: {
+      id: number;
+      result: unknown;
+      error?: { message: string };
+    }[] = await response.json();
+    return answers.toSorted((a, b) => a.id - b.id).map(
+      ({ id, result, error }) => {
+        if (error) throw new Error(`${questions[id]![0]}: ${error.message}`);
+        return result;
+      },
+    );
   }
 
   /** Makes blocks at once. */
