@@ -143,6 +143,7 @@ export class World implements AsyncDisposable {
         args: [
           "sources/evm_main.ts",
           ...["--rpc", this.#anvil.url, "--publish", this.#server.url],
+          ...["--from", "1"],
         ],
         rights: ["--allow-net", "--allow-env=PUBLISH_TOKEN"],
         env: { PUBLISH_TOKEN: await this.#server.token("publisher") },
