@@ -361,10 +361,16 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.getByText("Node 7 is on fire").waitFor();
         const row = page.getByRole("region", { name: "Channels, table" })
           .getByRole("row", { name: /^alerts/ });
-        assert.match(await row.innerText(), /alerts\s+1\s/);
+        await until(
+          async () => /alerts\s+1\s/.test(await row.innerText()),
+          "one event of the channel",
+        );
         await page.locator(".checks li", { hasText: "store" })
           .getByText("ok", { exact: true }).waitFor();
-        assert.equal(await page.locator(".line canvas").count(), 4);
+        await until(
+          async () => await page.locator(".line canvas").count() === 4,
+          "four lines",
+        );
         await page.locator(".freshness strong", { hasText: "Ready" }).waitFor();
       }),
   );
@@ -497,9 +503,11 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await contents.getByRole("link", { name: "Channels", exact: true })
           .click();
         await contents.waitFor({ state: "hidden" });
-        const heading = await page.locator("#channels").boundingBox();
-        const bar = await page.locator(".bar").boundingBox();
-        assert(heading!.y >= bar!.height, "the bar covers the heading");
+        await until(async () => {
+          const heading = await page.locator("#channels").boundingBox();
+          const bar = await page.locator(".bar").boundingBox();
+          return heading!.y >= bar!.height && heading!.y < 844;
+        }, "the heading below the bar");
       }, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" }),
   );
 
@@ -510,6 +518,7 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await enter(page, server);
         const table = page.getByRole("region", { name: "Instances, table" });
         const row = table.getByRole("row").nth(1);
+        await row.waitFor();
         await page.evaluate(
           `document.querySelector('[aria-label="Instances, table"]').scrollLeft = 999`,
         );
