@@ -21,30 +21,21 @@ import {
   Flow,
   Nodes,
   Panel,
-  Still,
   Transactions,
   Validators,
 } from "./panels.tsx";
+import { HISTORY } from "./history.ts";
+import { Held, Still } from "./held.tsx";
 import { DevToolbarButton } from "./toolbar_button.tsx";
 import { Line } from "./line.ts";
 import { TryIt } from "./try_it.tsx";
-import { compact, integer } from "./words.ts";
+import { clockTime, compact, integer } from "./words.ts";
 
 /**
  * Shortest rest between two rounds of drawing text, in milliseconds. A round
  * draws what changed, one part a frame, so that no frame has much to do.
  */
 export const REST_MS = 60;
-/** How much history each channel brings when the page opens. */
-export const HISTORY: Readonly<Record<string, number>> = {
-  blocks: 40,
-  dag: 120,
-  transactions: 120,
-  validators: 200,
-  nodes: 100,
-  alerts: 20,
-};
-
 const TYPES = [
   "NEW_BLOCK",
   "DAG_UPDATE",
@@ -72,13 +63,19 @@ interface Inspected {
   readonly text: string;
 }
 
+interface PageState {
+  readonly inspected: Inspected | null;
+  /** Since when nothing is drawn, in epoch milliseconds. */
+  readonly pausedAt: number | null;
+}
+
 /** The page. */
 class App extends Component<
   { readonly client: Client; readonly line: Line },
-  { inspected: Inspected | null }
+  PageState
 > {
   /** What is shown besides the props. */
-  override state: { inspected: Inspected | null } = { inspected: null };
+  override state: PageState = { inspected: null, pausedAt: null };
   readonly #model = new ChainModel();
   readonly #freshness = new Freshness();
   readonly #dialog = createRef<HTMLDialogElement>();
@@ -138,9 +135,9 @@ class App extends Component<
     this.#frame = 0;
     if (this.#round.length === 0) {
       if (now - this.#drawnAt < REST_MS) return this.#draw();
-      this.#round = DRAWN.filter((part) =>
-        this.#shown.get(part) !== this.#wanted(part)
-      );
+      this.#round = this.state.pausedAt === null
+        ? DRAWN.filter((part) => this.#shown.get(part) !== this.#wanted(part))
+        : [];
     }
     const part = this.#round.shift();
     if (part) this.#shown.set(part, this.#wanted(part));
@@ -158,6 +155,13 @@ class App extends Component<
       part === "alerts";
     return ages ? `${revisions[part]}:${second}` : String(revisions[part]);
   }
+
+  /** Stops drawing, or goes on; events are taken all the same. */
+  #pause = (): void =>
+    this.setState(({ pausedAt }) => {
+      if (pausedAt === null) this.#round = [];
+      return { pausedAt: pausedAt === null ? Date.now() : null };
+    });
 
   #inspect = async (key: string): Promise<void> => {
     this.setState({ inspected: { key, text: "Asking the server…" } });
@@ -185,11 +189,16 @@ class App extends Component<
     const now = Date.now() + client.state.clockOffsetMs;
     const shown = (part: Drawn) => this.#shown.get(part) ?? "";
     const inspect = (key: string) => void this.#inspect(key);
-    const { inspected } = this.state;
+    const { inspected, pausedAt } = this.state;
     return (
       <>
         <a class="skip" href="#main">Skip to the chain</a>
-        <Bar client={client} freshness={this.#freshness} />
+        <Bar
+          client={client}
+          freshness={this.#freshness}
+          pausedAt={pausedAt}
+          onPause={this.#pause}
+        />
         <main id="main">
           <h1 class="hidden">The KALDRIX chain, live</h1>
           <Still
@@ -205,7 +214,7 @@ class App extends Component<
               title="Newest blocks"
               note={<span class="key body">gas used</span>}
             >
-              <Still
+              <Held
                 revision={shown("blocks")}
                 draw={() => (
                   <Blocks rows={model.blocks} now={now} onInspect={inspect} />
@@ -217,7 +226,7 @@ class App extends Component<
                 revision={shown("transactions")}
                 draw={() => <Flow model={model} />}
               />
-              <Still
+              <Held
                 revision={shown("transactions")}
                 draw={() => (
                   <Transactions model={model} now={now} onInspect={inspect} />
@@ -240,19 +249,19 @@ class App extends Component<
               />
             </Panel>
             <Panel name="alerts" title="Alerts">
-              <Still
+              <Held
                 revision={shown("alerts")}
                 draw={() => <Alerts rows={model.alerts} now={now} />}
               />
             </Panel>
             <Panel name="validators" title="Validators">
-              <Still
+              <Held
                 revision={shown("validators")}
                 draw={() => <Validators rows={model.validators()} />}
               />
             </Panel>
             <Panel name="nodes" title="Nodes">
-              <Still
+              <Held
                 revision={shown("nodes")}
                 draw={() => <Nodes rows={model.nodes()} />}
               />
@@ -285,16 +294,18 @@ class App extends Component<
 }
 
 function Bar(
-  { client, freshness }: {
+  { client, freshness, pausedAt, onPause }: {
     readonly client: Client;
     readonly freshness: Freshness;
+    readonly pausedAt: number | null;
+    readonly onPause: () => void;
   },
 ): VNode {
-  const { tone, label, detail } = freshness.describe(
-    performance.now(),
-    Date.now(),
-  );
   const { state } = client;
+  // A lost connection is said also of a page that stands still.
+  const { tone, label, detail } = pausedAt === null || !state.isConnected
+    ? freshness.describe(performance.now(), Date.now())
+    : { tone: "busy", label: "Paused", detail: `at ${clockTime(pausedAt)}` };
   const waiting = state.status === "reconnecting";
   return (
     <header class="bar">
@@ -302,6 +313,9 @@ function Bar(
         <img src="/icon.svg" alt="" width={26} height={26} />
         KALDRIX <span>live</span>
       </p>
+      <button type="button" class="pause" onClick={onPause}>
+        {pausedAt === null ? "Pause" : "Resume"}
+      </button>
       <DevToolbarButton client={client} />
       <div class={`freshness ${tone}`}>
         <span class="dot" aria-hidden="true" />

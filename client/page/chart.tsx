@@ -10,6 +10,7 @@ import type { VNode } from "preact";
 import type uPlot from "uplot";
 import { MAX_SAMPLES } from "./model.ts";
 import type { Sample } from "./rows.ts";
+import { clockTime } from "./words.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotProps } from "./plot.tsx";
 
@@ -39,7 +40,7 @@ const describe: PlotProps["describe"] = (ink) => ({
       grid: { show: false },
       size: 26,
       space: 70,
-      values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)),
+      values: (_, ticks) => ticks.map((tick) => clockTime(tick * 1000)),
     },
     { scale: "events", size: 34, space: 36 },
     {
@@ -68,11 +69,6 @@ const describe: PlotProps["describe"] = (ink) => ({
       points: { show: false },
     },
   ],
-});
-
-const clock = new Intl.DateTimeFormat("en", {
-  timeStyle: "medium",
-  hourCycle: "h23",
 });
 
 /** Shortest time the chart spans, in seconds. */

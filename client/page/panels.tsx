@@ -32,21 +32,6 @@ export const SHOWN_VALIDATORS = 12;
 /** Nodes of the network shown. */
 export const SHOWN_NODES = 12;
 
-/** Draws again only when `revision` differs. */
-export class Still extends Component<
-  { readonly revision: string; readonly draw: () => ComponentChildren }
-> {
-  /** Whether to draw; called by Preact. */
-  override shouldComponentUpdate(next: { revision: string }): boolean {
-    return next.revision !== this.props.revision;
-  }
-
-  /** The elements; called by Preact. */
-  render(): ComponentChildren {
-    return this.props.draw();
-  }
-}
-
 /** A titled part of the page. */
 export function Panel(
   { name, title, note, children }: {

@@ -37,3 +37,13 @@ export function brief(id: string, head = 8, tail = 4): string {
     ? id
     : `${id.slice(0, head)}…${id.slice(-tail)}`;
 }
+
+const clock = new Intl.DateTimeFormat("en", {
+  timeStyle: "medium",
+  hourCycle: "h23",
+});
+
+/** Epoch milliseconds as the local time `10:32:05`. */
+export function clockTime(at: number): string {
+  return clock.format(at);
+}
