@@ -18,11 +18,10 @@ import type { MessageType } from "./messages.ts";
 import { Refusal } from "./refusals.ts";
 import type { Issue, RefusalCode } from "./refusals.ts";
 import { unsoundness } from "./json_limits.ts";
+import { MAX_ISSUES, Shape } from "./shape.ts";
 
-export { MAX_BATCH_MESSAGES };
+export { MAX_BATCH_MESSAGES, MAX_ISSUES };
 
-/** Most issues named in one refusal. */
-export const MAX_ISSUES = 16;
 /** Longest path or message of an issue, in characters. */
 export const MAX_ISSUE_LENGTH = 200;
 
@@ -62,13 +61,13 @@ export type ClientFrame =
     readonly payload: Readonly<Record<string, unknown>>;
   };
 
-const commands = new Map<string, z.ZodType>(
+const commands = new Map<string, Shape>(
   Object.entries(COMMANDS).map(([type, payload]) => {
     const bare = BARE_COMMANDS.has(type as CommandType);
     const schema: z.ZodType = bare ? payload.optional() : payload;
     return [
       type,
-      z.compile(z.strictObject({
+      new Shape(z.strictObject({
         ...clientFields,
         type: z.string(),
         payload: schema,
@@ -77,10 +76,10 @@ const commands = new Map<string, z.ZodType>(
   }),
 );
 
-const messages = new Map<string, z.ZodType>(
+const messages = new Map<string, Shape>(
   Object.entries(MESSAGES).map(([type, { payload }]) => [
     type,
-    z.compile(z.strictObject({
+    new Shape(z.strictObject({
       ...clientFields,
       type: z.string(),
       channel: z.string().max(128).optional(),
@@ -89,7 +88,7 @@ const messages = new Map<string, z.ZodType>(
   ]),
 );
 
-const Batch = z.compile(z.strictObject({
+const Batch = new Shape(z.strictObject({
   ...clientFields,
   type: z.string(),
   payload: z.strictObject({
@@ -97,7 +96,7 @@ const Batch = z.compile(z.strictObject({
   }),
 }));
 
-const Many = z.compile(z.strictObject({
+const Many = new Shape(z.strictObject({
   messages: z.array(z.unknown()).min(1).max(MAX_BATCH_MESSAGES),
 }));
 
@@ -164,7 +163,7 @@ export function interpret(
     return { kind: "command", type, id, payload: payload ?? {} } as Command;
   }
   if (frame.type === "BATCH_UPDATE") {
-    const { payload } = checked(Batch, frame, ref) as z.infer<typeof Batch>;
+    const { payload } = checked(Batch, frame, ref);
     const publications = publicationsIn(
       payload.updates,
       "payload.updates",
@@ -220,9 +219,7 @@ export function decodePublications(
   }
   sound(value);
   if (isObject(value) && "messages" in value) {
-    const { messages } = checked(Many, value, undefined) as z.infer<
-      typeof Many
-    >;
+    const { messages } = checked(Many, value, undefined);
     return publicationsIn(messages, "messages", maxBytes, undefined);
   }
   if (exceeds(text, maxBytes)) throw tooLarge(maxBytes);
@@ -387,20 +384,18 @@ function destination(
   });
 }
 
-function checked(
-  schema: z.ZodType,
+function checked<Value>(
+  shape: Shape<Value>,
   value: unknown,
   ref: string | undefined,
-): unknown {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issues = result.error.issues.slice(0, MAX_ISSUES).map((issue) =>
-    bounded({ path: issue.path.join("."), message: issue.message })
-  );
-  const outside = issues.find(({ path }) => !path.startsWith("payload"));
-  throw new Refusal(codeOf(value, outside ?? issues[0]!), undefined, {
-    issues,
-    ref,
+): Value {
+  return shape.check(value, (found) => {
+    const issues = found.map(bounded);
+    const outside = issues.find(({ path }) => !path.startsWith("payload"));
+    throw new Refusal(codeOf(value, outside ?? issues[0]!), undefined, {
+      issues,
+      ref,
+    });
   });
 }
 

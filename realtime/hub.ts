@@ -94,6 +94,7 @@ export class Hub implements Disposable {
       envelope,
       headOf: async (channel) => (await reader.heads([channel]))[0]!,
       ringEvents: options.ringEvents,
+      refused: observer.roomsFull?.bind(observer),
     });
     const delivery = this.#delivery = new Delivery({
       clock,

@@ -23,6 +23,13 @@ export interface HubObserver {
   accepted?(events: readonly { readonly channel: string }[]): void;
   /** Events were read from the log because a link lost or delayed them. */
   repaired?(channel: string, events: number): void;
+  /**
+   * A room was refused for want of space; once a minute at most.
+   *
+   * @param used channels in use.
+   * @param address the one refused; absent for a room of the service's own.
+   */
+  roomsFull?(used: number, address?: string): void;
   /** A read of the log failed. */
   failed?(error: unknown): void;
 }

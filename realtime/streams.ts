@@ -18,13 +18,19 @@ export const STREAM_IDLE_MS = 60_000;
 export const MAX_STREAMS = 20_000;
 /**
  * Most streams of rooms that were opened for one address and are open, in one
- * instance.
+ * instance, while others use none. The more they use, the fewer: an address
+ * may hold a {@link FREE_PART}th of what is free, so that some space always is
+ * (dynamic thresholds: Choudhury and Hahne, 1998).
  */
 export const MAX_STREAMS_PER_ADDRESS = 2_000;
+/** An address that holds less than this part of what is free may open a room. */
+const FREE_PART = MAX_STREAMS / MAX_STREAMS_PER_ADDRESS - 1;
 /** Idle streams are looked for so often at most, in milliseconds. */
 const SWEEP_MS = 1_000;
 /** Wait proposed to a client that was refused a stream, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
+/** Refusals for want of space are reported so often at most, in milliseconds. */
+const REPORT_MS = 60_000;
 
 /** What the registry needs. */
 export interface StreamsParts {
@@ -36,6 +42,13 @@ export interface StreamsParts {
   readonly envelope: () => FrameOptions;
   /** Newest events of a channel kept in memory; {@link RING_EVENTS} if absent. */
   readonly ringEvents?: number | undefined;
+  /**
+   * Called when an address is refused a room, once a minute at most.
+   *
+   * @param used streams in use; `MAX_STREAMS` when none is free for anyone.
+   * @param address the one refused; absent for a room of the service's own.
+   */
+  readonly refused?: ((used: number, address?: string) => void) | undefined;
 }
 
 /** The state of a channel in one instance. */
@@ -70,6 +83,7 @@ export class Streams {
   /** How many that are, by address. */
   readonly #shares = new Map<string, number>();
   #sweptAt = -Infinity;
+  #reportedAt = -Infinity;
 
   /** None yet. */
   constructor(parts: StreamsParts) {
@@ -137,6 +151,7 @@ export class Streams {
     if (channel.kind === "room") {
       const full = this.#fullness(address);
       if (full !== undefined) {
+        this.#report(address);
         return Promise.reject(
           new Refusal("TOO_MANY_SUBSCRIPTIONS", `${full}; try again later`, {
             retryAfterMs: FULL_RETRY_MS,
@@ -171,12 +186,13 @@ export class Streams {
   /** Why no room can be opened for an address; nothing when it can. */
   #fullness(address: string | undefined): string | undefined {
     const why = () => {
-      if (this.#open.size + this.#opening.size >= MAX_STREAMS) {
+      const free = MAX_STREAMS - this.#used;
+      if (free <= 0) {
         return `This server follows ${MAX_STREAMS} channels already`;
       }
       const share = address === undefined ? 0 : this.#shares.get(address) ?? 0;
-      if (share < MAX_STREAMS_PER_ADDRESS) return undefined;
-      return `One address may open ${MAX_STREAMS_PER_ADDRESS} rooms`;
+      if (share * FREE_PART < free) return undefined;
+      return `One address may open ${share} rooms while ${free} are free`;
     };
     const now = this.#parts.clock.monotonic();
     // The search costs a look at every stream: refusals must not.
@@ -184,6 +200,18 @@ export class Streams {
     this.#sweptAt = now;
     this.closeIdle(0);
     return why();
+  }
+
+  /** Streams that are open or will be. */
+  get #used(): number {
+    return this.#open.size + this.#opening.size;
+  }
+
+  #report(address: string | undefined): void {
+    const now = this.#parts.clock.monotonic();
+    if (now - this.#reportedAt < REPORT_MS) return;
+    this.#reportedAt = now;
+    this.#parts.refused?.(this.#used, address);
   }
 
   #share(name: string, address: string): void {

@@ -10,6 +10,7 @@ import type { Located as Requested } from "../realtime/block_cursor.ts";
 import { MAX_HISTORY_LIMIT } from "../protocol/commands.ts";
 import { Filter, filterIssues } from "../protocol/filters.ts";
 import { Refusal } from "../protocol/refusals.ts";
+import { Shape } from "../protocol/shape.ts";
 import { accountOf } from "../realtime/prices.ts";
 import type { Frame } from "../realtime/codec.ts";
 import { retryLine, SseCodec } from "../realtime/sse_codec.ts";
@@ -243,23 +244,24 @@ function requestsOf(
   });
 }
 
+const filterShape = new Shape(Filter);
+
 /** @throws {Refusal} `INVALID_SUBSCRIPTION` when a channel does not know it. */
 function filterIn(text: string, names: readonly string[]): Filter {
-  const known = Filter.safeParse(jsonIn(text));
-  if (!known.success) {
+  const filter = filterShape.check(jsonIn(text), () => {
     throw badQuery(
       "filter",
       'expected JSON such as {"field":["value"]} or {"any":[{"field":"value"}]}',
     );
-  }
+  });
   for (const name of names) {
     const kind = channelNamed(name)?.kind;
-    const [issue] = kind ? filterIssues(known.data, kind) : [];
+    const [issue] = kind ? filterIssues(filter, kind) : [];
     if (!issue) continue;
     const { path, message } = issue;
     throw badQuery(path === "" ? "filter" : `filter.${path}`, message);
   }
-  return known.data;
+  return filter;
 }
 
 function jsonIn(text: string): unknown {

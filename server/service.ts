@@ -205,7 +205,11 @@ export function createService(options: ServiceOptions): Service {
     links: links.all,
     clock,
     nextId,
-    observer: metrics.hub,
+    observer: {
+      ...metrics.hub,
+      roomsFull: (channels, address) =>
+        logger.warn("rooms_full", { channels, address }),
+    },
     tracing: options.tracing,
   });
   const history = new History(hub);

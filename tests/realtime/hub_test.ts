@@ -823,6 +823,42 @@ Deno.test("one address opens so many rooms, and takes none from others", async (
   });
 });
 
+Deno.test("many addresses together leave space for one that comes later", async () => {
+  const bench = new Bench();
+  const full: [number, string | undefined][] = [];
+  using hub = bench.isolate({
+    observer: { roomsFull: (used, address) => full.push([used, address]) },
+  });
+  const open = (name: string, address: string) =>
+    hub.open(channelNamed(name)!, address).then(({ cursors }) => {
+      cursors.add({
+        seq: 0,
+        epoch: "0",
+        replayUntil: 0,
+        behind: false,
+        advance: () => {},
+      });
+    });
+  /** Opens rooms for an address until it is refused. */
+  const fill = async (address: string) => {
+    for (let i = 0;; i++) {
+      try {
+        await open(`room:${address}-${i}`, address);
+      } catch {
+        return i;
+      }
+    }
+  };
+  const taken: number[] = [];
+  for (const i of range(1, 40)) taken.push(await fill(`a${i}`));
+  assert.equal(taken[0], MAX_STREAMS_PER_ADDRESS);
+  const used = taken.reduce((a, b) => a + b);
+  assert(used < MAX_STREAMS, `${used} rooms`);
+  // Who asked for little finds space, whatever the others hold.
+  for (const i of range(1, 5)) await open(`room:newcomer-${i}`, "newcomer");
+  assert.deepEqual(full, [[MAX_STREAMS_PER_ADDRESS, "a1"]]);
+});
+
 Deno.test("channels that are opened at once count before they are open", async () => {
   const bench = new Bench();
   using hub = bench.isolate();

@@ -1,0 +1,71 @@
+/**
+ * Validation at a cost that is bounded by the size of a frame, whatever is
+ * wrong with it.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { Issue } from "./refusals.ts";
+
+/** Most issues named in one refusal. */
+export const MAX_ISSUES = 16;
+/**
+ * Fields of an object that are looked at for issues; no message or command
+ * declares so many.
+ */
+const MAX_FIELDS = 64;
+
+/** Has zod stop at the first issue; it is not among its declared options. */
+const FIRST_ISSUE = { abortEarly: true } as z.core.ParseContext<
+  z.core.$ZodIssue
+>;
+
+/** What a frame must look like. */
+export class Shape<Value = unknown> {
+  readonly #schema: z.ZodType<Value>;
+  /** Gives up at the first issue, without naming it. */
+  readonly #parse: (value: unknown) => Value | typeof z.INVALID;
+
+  /** Compiles `schema`. */
+  constructor(schema: z.ZodType<Value>) {
+    this.#schema = schema;
+    this.#parse = z.core.compileFn(schema);
+  }
+
+  /**
+   * Checks a value.
+   *
+   * @param refuse is called with what is wrong, never empty: up to
+   * {@link MAX_ISSUES} issues of the first so many items of each list and
+   * fields of each object, or the first issue of what that leaves out.
+   * @returns what the schema makes of it.
+   */
+  check(value: unknown, refuse: (issues: Issue[]) => never): Value {
+    const parsed = this.#parse(value);
+    if (parsed !== z.INVALID) return parsed;
+    const few = this.#schema.safeParse(shortened(value));
+    if (few.error) return refuse(named(few.error, MAX_ISSUES));
+    const whole = this.#schema.safeParse(value, FIRST_ISSUE);
+    return whole.error ? refuse(named(whole.error, 1)) : whole.data;
+  }
+}
+
+function named({ issues }: z.ZodError, most: number): Issue[] {
+  return issues.slice(0, most).map(({ path, message }) => ({
+    path: path.join("."),
+    message,
+  }));
+}
+
+/** A copy in which lists and objects hold few enough to name all issues. */
+function shortened(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.slice(0, MAX_ISSUES).map(shortened);
+  const few: Record<string, unknown> = {};
+  let fields = 0;
+  for (const key in value) {
+    if (++fields > MAX_FIELDS) break;
+    few[key] = shortened((value as Record<string, unknown>)[key]);
+  }
+  return few;
+}
