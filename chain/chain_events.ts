@@ -13,10 +13,13 @@ import type { Block, Hole, Reset } from "./spine.ts";
 /** A payload that was validated. */
 export type Payload = Readonly<Record<string, unknown>>;
 
+/** Where an event stands, and its id. */
+export type Place = Head & { readonly id: string };
+
 /** A block of a chain, and its event. */
 export interface ChainBlock extends Block {
   /** Where its event stands; set once that is known. */
-  place?: Head & { readonly id: string } | undefined;
+  place?: Place | undefined;
   /** Whether it says that it holds transactions. */
   readonly isFull: boolean;
 }
@@ -82,7 +85,10 @@ export class Corrections {
   }
 
   /** All above a block is void. */
-  reset(channel: "blocks" | "transactions", { keeps, reason }: Reset): Draft {
+  reset(
+    channel: "blocks" | "transactions" | "logs",
+    { keeps, reason }: Reset,
+  ): Draft {
     return this.#draft("CHAIN_RESET", channel, {
       keeps: keeps && { blockId: keeps.blockId, height: keeps.height },
       reason,
@@ -96,7 +102,12 @@ export class Corrections {
    * @param payload of its newest event.
    * @param left the block that held it.
    */
-  pending(payload: Payload, left: Block): Draft {
+  pending(
+    payload: Payload,
+    { blockId, height }: Pick<Block, "blockId"> & {
+      readonly height?: number | undefined;
+    },
+  ): Draft {
     const {
       blockId: _block,
       blockHeight: _height,
@@ -104,14 +115,20 @@ export class Corrections {
       gasUsed: _gasUsed,
       fee: _fee,
       replacedBy: _replacedBy,
+      contradicts: _contradicts,
       ...lasting
     } = payload;
     return this.#draft("TX_RECEIVED", "transactions", {
       ...lasting,
       status: "pending",
       cause: "reorg",
-      left: { blockId: left.blockId, height: left.height },
+      ...(height === undefined ? {} : { left: { blockId, height } }),
     });
+  }
+
+  /** The contract events of a block are void. */
+  logsReverted({ blockId, height }: Block): Draft {
+    return this.#draft("LOGS_REVERTED", "logs", { blockId, height });
   }
 
   #draft(type: MessageType, channel: string, fields: Payload): Draft {
@@ -124,6 +141,7 @@ export class Corrections {
       channel,
       type,
       payloadText: JSON.stringify(payload),
+      payload,
       tags: tagsOf(type, payload),
       id: undefined,
       keys: keysOf(type, payload),

@@ -1,8 +1,6 @@
 /**
- * Keeps what enters `blocks` a chain. It follows the channel's log and judges
- * every message before it is stored: missing reverts are written by the
- * service, a block that stands is not stored again, and one whose parent is
- * unknown is marked or refused.
+ * Keeps what enters `blocks`, `transactions` and `dag` true: follows the logs
+ * of these channels, and judges every message before it is stored.
  *
  * @module
  */
@@ -14,33 +12,31 @@ import type {
   Rehearsal,
   RehearsalOptions,
 } from "../store/ingest.ts";
+import type { Chain } from "./block_judge.ts";
 import { blockOf, chainOf } from "./chain_events.ts";
 import type { ChainBlock, Payload } from "./chain_events.ts";
+import { Dag } from "./dag.ts";
+import { LogFollower } from "./log_follower.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
-import type { Chain, ChainFault } from "./rehearsal.ts";
 import { Spine } from "./spine.ts";
 import type { Reset } from "./spine.ts";
 import { TakenBack } from "./taken_back.ts";
+import { keptHeight } from "./transaction_judge.ts";
+import { statusOf, Transactions } from "./transactions.ts";
+import type { ChainFault } from "./trial.ts";
 
+/** Channels that are followed. */
+export type FollowedChannel = "blocks" | "transactions" | "dag";
 /** Chains that are followed at once; the one unused for longest is forgotten. */
 export const MAX_CHAINS = 64;
 /** Chains of one publisher that are followed at once, likewise. */
 export const MAX_CHAINS_PER_PUBLISHER = 16;
-/** Newest events of `blocks` that are read when a chain is first asked for. */
-export const MAX_FOLLOWED_EVENTS = 2_048;
-/** The same in UTF-16 units of their frames. */
-export const MAX_FOLLOWED_LENGTH = 16 * 1024 * 1024;
-/** Events read at once. */
-const PAGE_EVENTS = 256;
-/** Bytes read at once. */
-const PAGE_BYTES = 1024 * 1024;
-
-/** What to do with a block whose parent is unknown. */
+/** What to do with a block whose parent is unknown, or an impossible status. */
 export type ChainCheck = "mark" | "refuse";
 
 /** What {@link ChainIngest} needs. */
 export interface ChainIngestOptions {
-  /** What to do with a block whose parent is unknown. */
+  /** What to do with what does not fit. */
   readonly check: ChainCheck;
   /** Receives faults of events that were stored. */
   readonly onFault?: ((fault: ChainFault) => void) | undefined;
@@ -55,21 +51,51 @@ export type ReadableChain = Readonly<Pick<Chain, "safe">> & {
 };
 
 /** Chains to be looked at. */
-export type Chains = Pick<ChainIngest, "follow" | "find">;
+export type Chains = Pick<
+  ChainIngest,
+  "follow" | "find" | "positionOf" | "pending" | "tips"
+>;
 
-/** Follows `blocks` and judges what is about to enter it. */
+/** The newest of something, as far as it is remembered. */
+export interface Remembered<Name> {
+  /** Names of them, the newest first. */
+  readonly names: readonly Name[];
+  /** Whether these are all. */
+  readonly isWhole: boolean;
+}
+
+/** Follows channels and judges what is about to enter them. */
 export class ChainIngest implements Ingest {
-  readonly channel = "blocks";
+  readonly channels: ReadonlySet<string>;
   readonly #options: ChainIngestOptions;
   readonly #chains = new Map<string, Chain>();
-  /** How far the log was followed; nothing was when absent. */
-  #at: Head | undefined;
-  #following: Promise<void> | undefined;
+  readonly #transactions = new Transactions();
+  readonly #dag = new Dag();
+  readonly #followers: Readonly<Record<FollowedChannel, LogFollower>>;
   readonly #taken = new TakenBack();
 
   /** Follows nothing yet: the first judgement has it read the log's end. */
   constructor(options: ChainIngestOptions) {
     this.#options = options;
+    const [transactions, dag] = [this.#transactions, this.#dag];
+    this.#followers = {
+      blocks: new LogFollower("blocks", {
+        add: (entry) => this.#addBlock(entry),
+        clear: () => this.#chains.clear(),
+        done: () => this.#bound(),
+      }),
+      transactions: new LogFollower("transactions", {
+        add: (entry) => this.#addTransaction(entry),
+        clear: () => transactions.clear(),
+        done: () => transactions.bound(),
+      }),
+      dag: new LogFollower("dag", {
+        add: (entry) => this.#addNode(entry),
+        clear: () => dag.clear(),
+        done: () => dag.bound(),
+      }),
+    };
+    this.channels = new Set(Object.keys(this.#followers));
   }
 
   /** Chains that are followed. */
@@ -86,56 +112,59 @@ export class ChainIngest implements Ingest {
     return this.#chains.get(name);
   }
 
-  isAt({ epoch, seq }: Head): boolean {
-    return this.#at?.epoch === epoch && this.#at.seq === seq;
+  /** How far a channel was followed; absent before the first time. */
+  positionOf(channel: FollowedChannel): Head | undefined {
+    return this.#followers[channel].at;
   }
 
-  async follow(head: Head, log: LogSource): Promise<void> {
-    // One that outlived its caller's deadline goes on: it is not begun again.
-    while (this.#following) await this.#following;
-    if (this.isAt(head)) return;
-    this.#following = this.#follow(head, log)
-      .finally(() => this.#following = undefined);
-    await this.#following;
+  /** Ids of pending transactions, as far as the log was followed. */
+  pending(): Remembered<string> {
+    const { isWhole } = this.#transactions;
+    return {
+      names: this.#transactions.pending(),
+      isWhole: isWhole && this.#followers.transactions.isWhole,
+    };
+  }
+
+  /** Numbers of the events that added nodes which have no children. */
+  tips(): Remembered<number> {
+    const { epoch } = this.#followers.dag.at ?? {};
+    const tips = this.#dag.tips();
+    return {
+      names: tips.filter((it) => it.epoch === epoch).map(({ seq }) => seq),
+      isWhole: this.#dag.isWhole && this.#followers.dag.isWhole,
+    };
+  }
+
+  isAt(channel: string, head: Head): boolean {
+    return this.#follower(channel).isAt(head);
+  }
+
+  async follow(channel: string, head: Head, log: LogSource): Promise<void> {
+    await this.#follower(channel).follow(head, log);
   }
 
   rehearse(options: RehearsalOptions): Rehearsal {
-    const base = this.#at;
     return new ChainRehearsal({
       ...options,
       isRefused: this.#options.check === "refuse",
       taken: this.#taken,
       chain: (name, owner) => this.#chain(name, owner),
-      settled: (head, faults) => {
-        const isNext = base === this.#at;
-        if (isNext) {
-          this.#at = { epoch: head.epoch, seq: head.seq };
-          this.#bound();
-        }
-        for (const fault of faults) this.#options.onFault?.(fault);
-        return isNext;
-      },
+      find: (name) => this.#chains.get(name),
+      transactions: this.#transactions,
+      dag: this.#dag,
+      onFault: (fault) => this.#options.onFault?.(fault),
+      settled: (channel, { before, after }) =>
+        this.#follower(channel).advance(before, after),
     });
   }
 
-  async #follow(head: Head, log: LogSource): Promise<void> {
-    const at = this.#at;
-    const isSame = at !== undefined && at.epoch === head.epoch &&
-      at.seq <= head.seq && head.seq - at.seq <= MAX_FOLLOWED_EVENTS;
-    const after = isSame ? at.seq : 0;
-    const entries = await newest(log, this.channel, { after, upTo: head.seq });
-    if (this.#at !== at) return;
-    if (!isSame) this.#chains.clear();
-    for (const entry of entries) this.#fold(entry);
-    this.#at = { epoch: head.epoch, seq: head.seq };
-    this.#bound();
+  #follower(channel: string): LogFollower {
+    return this.#followers[channel as FollowedChannel];
   }
 
-  #fold({ type, json, epoch, seq }: LoggedEntry): void {
-    const { id, payload } = JSON.parse(json) as {
-      id: string;
-      payload: Payload;
-    };
+  #addBlock({ type, json, epoch, seq }: LoggedEntry): void {
+    const { id, payload } = parsed(json);
     const chain = this.#chain(chainOf(payload), "");
     const { spine } = chain;
     const place = { id, epoch, seq };
@@ -152,6 +181,26 @@ export class ChainIngest implements Ingest {
     if (payload["level"] !== "final") return;
     spine.finalize(height);
     chain.finality = place;
+  }
+
+  #addTransaction({ type, json, epoch, seq }: LoggedEntry): void {
+    if (type !== "TX_RECEIVED" && type !== "CHAIN_RESET") return;
+    const { id, payload } = parsed(json);
+    const chain = chainOf(payload);
+    if (type === "CHAIN_RESET") {
+      return this.#transactions.reset(chain, keptHeight(payload));
+    }
+    const txId = payload["txId"] as string;
+    const place = { id, epoch, seq };
+    this.#transactions.set(chain, txId, { ...statusOf(payload), place });
+  }
+
+  #addNode({ type, json, epoch, seq }: LoggedEntry): void {
+    const { id, payload } = parsed(json);
+    const isVoid = type === "CHAIN_RESET" && keptHeight(payload) < 0;
+    if (isVoid) this.#dag.reset();
+    if (type !== "DAG_UPDATE") return;
+    this.#dag.apply(payload, { place: { id, epoch, seq } });
   }
 
   /** The chain of that name, begun if need be, used last. */
@@ -180,29 +229,8 @@ export class ChainIngest implements Ingest {
   }
 }
 
-/** The newest events of a range, oldest first, within this module's bounds. */
-async function newest(
-  log: LogSource,
-  channel: string,
-  { after, upTo }: { after: number; upTo: number },
-): Promise<LoggedEntry[]> {
-  const pages: (readonly LoggedEntry[])[] = [];
-  let count = 0;
-  let length = 0;
-  for (let end = upTo; end > after;) {
-    const { entries } = await log.read(channel, {
-      after,
-      upTo: end,
-      limit: Math.min(PAGE_EVENTS, MAX_FOLLOWED_EVENTS - count),
-      maxBytes: PAGE_BYTES,
-      newest: true,
-    });
-    if (entries.length === 0) break;
-    pages.unshift(entries);
-    count += entries.length;
-    for (const { json } of entries) length += json.length;
-    if (count >= MAX_FOLLOWED_EVENTS || length >= MAX_FOLLOWED_LENGTH) break;
-    end = entries[0]!.seq - 1;
-  }
-  return pages.flat();
+function parsed(
+  json: string,
+): { readonly id: string; readonly payload: Payload } {
+  return JSON.parse(json);
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { UndoLog } from "./undo_log.ts";
 
 /** Standing blocks remembered of a chain; a fork deeper than that is a reset. */
 export const TAIL_BLOCKS = 1_024;
@@ -66,8 +67,11 @@ export class Spine<B extends Block = Block> {
   /** Those of them before which blocks are unknown, oldest first. */
   readonly #gapped: B[] = [];
   #final = -1;
-  /** How to undo each step since a rehearsal began, in their order. */
-  #undo: (() => void)[] | undefined;
+  /**
+   * Tries steps, to be undone. More blocks than {@link TAIL_BLOCKS} may be
+   * remembered meanwhile.
+   */
+  readonly undoLog: UndoLog = new UndoLog();
 
   /** The newest standing block; absent before the first. */
   get tip(): B | undefined {
@@ -119,8 +123,8 @@ export class Spine<B extends Block = Block> {
     this.#tail.push(block);
     this.#standing.set(block.key, block);
     if (block.gapBefore) this.#gapped.push(block);
-    this.#undo?.push(() => this.#cut(this.#tail.length - 1));
-    if (this.#undo) return;
+    this.undoLog.push(() => this.#cut(this.#tail.length - 1));
+    if (this.undoLog.isTrying) return;
     while (this.#tail.length > TAIL_BLOCKS) {
       const oldest = this.#tail.shift()!;
       this.#standing.delete(oldest.key);
@@ -156,34 +160,6 @@ export class Spine<B extends Block = Block> {
       : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
     this.#cut(at + 1);
     this.#setFinal(Math.min(this.#final, keeps?.height ?? -1));
-  }
-
-  /**
-   * Begins to record, so that what follows can be undone. More blocks than
-   * {@link TAIL_BLOCKS} may be remembered meanwhile.
-   */
-  rehearse(): void {
-    this.#undo ??= [];
-  }
-
-  /** Steps since the rehearsal began; 0 outside one. */
-  get steps(): number {
-    return this.#undo?.length ?? 0;
-  }
-
-  /** Undoes all steps of a rehearsal after the first `steps`. */
-  undo(steps: number): void {
-    const undo = this.#undo?.splice(steps) ?? [];
-    const kept = this.#undo;
-    this.#undo = undefined;
-    for (const step of undo.reverse()) step();
-    this.#undo = kept;
-  }
-
-  /** Undoes the rehearsal and ends it. */
-  end(): void {
-    this.undo(0);
-    this.#undo = undefined;
   }
 
   /**
@@ -236,7 +212,7 @@ export class Spine<B extends Block = Block> {
     for (const { key } of gone) this.#standing.delete(key);
     const gapped = gone.filter(({ gapBefore }) => gapBefore);
     this.#gapped.splice(this.#gapped.length - gapped.length);
-    this.#undo?.push(() => {
+    this.undoLog.push(() => {
       this.#tail.push(...gone);
       this.#gapped.push(...gapped);
       for (const block of gone) this.#standing.set(block.key, block);
@@ -246,6 +222,6 @@ export class Spine<B extends Block = Block> {
   #setFinal(height: number): void {
     const before = this.#final;
     this.#final = height;
-    this.#undo?.push(() => this.#final = before);
+    this.undoLog.push(() => this.#final = before);
   }
 }

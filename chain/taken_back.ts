@@ -1,6 +1,7 @@
 /**
- * The transactions of blocks that are about to be reverted, read from the log:
- * those that the block lists and whose newest event says that it holds them.
+ * What blocks take along that are about to be reverted, read from the log: the
+ * transactions that the block lists and whose newest event says that it holds
+ * them, and whether any of them wrote contract events.
  *
  * @module
  */
@@ -18,17 +19,24 @@ const READS_AT_ONCE = 50;
 /** Statuses of a transaction that a block holds. */
 const HELD: ReadonlySet<unknown> = new Set(["confirmed", "failed"]);
 
+/** What a block takes along. */
+export interface Taken {
+  /** Payloads of the newest events of its transactions, last first. */
+  readonly transactions: readonly Payload[];
+  /** Whether contract events of it were published. */
+  readonly hasLogs: boolean;
+}
+
 /** Reads what has to be taken back with blocks. */
 export class TakenBack {
-  readonly #known = new Map<string, readonly Payload[] | undefined>();
+  readonly #known = new Map<string, Taken | undefined>();
 
   /**
-   * What a block takes along, last first.
+   * What a block takes along.
    *
-   * @returns payloads of the newest events; nothing when they cannot be known,
-   * `"unread"` before {@link read}.
+   * @returns nothing when it cannot be known, `"unread"` before {@link read}.
    */
-  of({ place }: ChainBlock): readonly Payload[] | undefined | "unread" {
+  of({ place }: ChainBlock): Taken | undefined | "unread" {
     if (!place) return undefined;
     const name = nameOf(place);
     return this.#known.has(name) ? this.#known.get(name) : "unread";
@@ -45,7 +53,7 @@ export class TakenBack {
       const { place } = block;
       if (!place) continue;
       const taken = left < 0 ? undefined : await takenBy(block, log, left);
-      left = taken ? left - taken.length : -1;
+      left = taken ? left - taken.transactions.length : -1;
       this.#known.set(nameOf(place), taken);
     }
   }
@@ -64,7 +72,7 @@ async function takenBy(
   { blockId, place }: ChainBlock,
   log: LogSource,
   most: number,
-): Promise<readonly Payload[] | undefined> {
+): Promise<Taken | undefined> {
   const { epoch, seq } = place!;
   const { entries: [entry] } = await log.read("blocks", {
     after: seq - 1,
@@ -78,18 +86,33 @@ async function takenBy(
   const count = Math.max(ids.length, Number(payload["transactionCount"] ?? 0));
   const isWhole = count === ids.length && !payload["transactionsOmitted"];
   if (!isWhole || count > most) return undefined;
-  const taken: Payload[] = [];
+  const transactions: Payload[] = [];
+  let hasLogs = false;
   for (let i = 0; i < ids.length; i += READS_AT_ONCE) {
     const some = ids.slice(i, i + READS_AT_ONCE);
-    const frames = await Promise.all(
-      some.map((id) => log.latest(`transaction:${id}`)),
-    );
-    for (const frame of frames) {
-      if (frame === undefined) continue;
-      const { payload } = JSON.parse(frame) as { payload: Payload };
+    for (const payload of await newest("transaction", some, log)) {
       const { status, blockId: holder = blockId } = payload;
-      if (HELD.has(status) && holder === blockId) taken.push(payload);
+      const isTaken = HELD.has(status) && holder === blockId;
+      if (isTaken) transactions.push(payload);
     }
+    // One is enough to know.
+    if (hasLogs) continue;
+    const logs = await newest("logs", some, log);
+    hasLogs = logs.some((payload) => payload["blockId"] === blockId);
   }
-  return taken;
+  return { transactions, hasLogs };
+}
+
+/** Payloads of the newest events about some transactions. */
+async function newest(
+  kind: "transaction" | "logs",
+  ids: readonly string[],
+  log: LogSource,
+): Promise<Payload[]> {
+  const frames = await Promise.all(
+    ids.map((id) => log.latest(`${kind}:${id}`)),
+  );
+  return frames.flatMap((frame) =>
+    frame === undefined ? [] : [JSON.parse(frame).payload as Payload]
+  );
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ChainFault } from "../chain/rehearsal.ts";
+import type { ChainFault } from "../chain/trial.ts";
 import type { Clock } from "../platform/clock.ts";
 import { instantText } from "../protocol/encode.ts";
 import type { AnyMessage } from "../protocol/messages.ts";
@@ -34,8 +34,9 @@ export class ChainAlarm {
   }
 
   /** Reports a fault, unless the same one was reported just now. */
-  report({ type, chain, blockId, height, missing }: ChainFault): void {
+  report(fault: ChainFault): void {
     const { clock, warn, publish } = this.#options;
+    const { type, chain, ...about } = fault;
     const name = `${type} ${chain}`;
     const now = clock.monotonic();
     if (now - (this.#last.get(name) ?? -Infinity) < ALARM_EVERY_MS) return;
@@ -44,19 +45,29 @@ export class ChainAlarm {
     if (this.#last.size > MAX_ALARMS) {
       this.#last.delete(this.#last.keys().next().value!);
     }
-    warn(type, { chain, blockId, height, ...missing });
-    const of = chain === "" ? "" : ` of ${chain}`;
+    warn(type, { chain, ...about });
+    const channel = type === "status_contradicted" ? "transactions" : "blocks";
     publish({
       type: "ALERT_TRIGGERED",
       payload: {
         type,
         severity: type === "finality_broken" ? "critical" : "warning",
-        message: missing
-          ? `Blocks ${missing.from} to ${missing.to}${of} were not published`
-          : `Block ${height}${of} was final, and is reverted`,
-        subject: chain || "blocks",
+        message: sentenceOf(fault),
+        subject: chain || channel,
         timestamp: instantText(clock.now()),
       },
     }).catch((error) => warn("alert_failed", { error: String(error) }));
   }
+}
+
+function sentenceOf(fault: ChainFault): string {
+  const of = fault.chain === "" ? "" : ` of ${fault.chain}`;
+  if (fault.type === "status_contradicted") {
+    const { txId, before, status } = fault;
+    return `Transaction ${txId}${of} was ${before}, and is published as ${status}`;
+  }
+  const { missing, height } = fault;
+  return missing
+    ? `Blocks ${missing.from} to ${missing.to}${of} were not published`
+    : `Block ${height}${of} was final, and is reverted`;
 }

@@ -94,6 +94,11 @@ const transaction = z.looseObject({
   transfers: z.array(transfer).optional(),
   /** Fields that the source could not learn; required ones hold a stand-in. */
   missing: z.array(z.string().min(1).max(64)).max(64).optional(),
+  /** The status before, which this one cannot follow; the service says so. */
+  contradicts: z.looseObject({
+    status: txStatus,
+    blockId: identifier.optional(),
+  }).optional(),
 });
 
 /** An event that a contract wrote. */
@@ -274,6 +279,8 @@ export const MESSAGES = {
         parentCount: count.optional(),
         childCount: count.optional(),
       }).optional(),
+      /** Parents of an added node that are not known; the service says so. */
+      missingParents: z.array(identifier).optional(),
     }),
   },
   VALIDATOR_EVENT: {
@@ -347,7 +354,7 @@ export const MESSAGES = {
     summary: "Contract events of one transaction",
     channel: "logs",
     stamp: "timestamp",
-    about: null,
+    about: { kind: "logs", by: ["txId"] },
     tags: {
       address: { of: ["logs.address"], isAddress: true },
       topic: { of: ["logs.topics"], isAddress: true },

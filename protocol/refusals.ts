@@ -65,6 +65,11 @@ export const REFUSALS = {
     http: 409,
     close: 4500,
   },
+  STATUS_CONFLICT: {
+    text: "The status cannot follow the one before it",
+    http: 409,
+    close: 4500,
+  },
   TOO_MANY_ROOMS: { text: "Too many rooms begun", http: 429, close: 4500 },
   TOO_MANY_SUBSCRIPTIONS: {
     text: "Too many subscriptions on one connection",

@@ -55,6 +55,13 @@ export const Accepted = z.strictObject({
   epoch: z.string().optional(),
   /** Heights of the chain before a block that are to be published too. */
   missing: z.strictObject({ from: seq, to: seq }).optional(),
+  /** Parents of a node of the DAG that are not known. */
+  missingParents: z.array(z.string()).optional(),
+  /** The status of a transaction that stands: the published one comes late. */
+  contradicts: z.strictObject({
+    status: z.string(),
+    blockId: z.string().optional(),
+  }).optional(),
 });
 /** Where an accepted event stands. */
 export type Accepted = z.infer<typeof Accepted>;

@@ -80,7 +80,7 @@ export class Explorer {
       await this.#hub.latest(`block#${block}`);
     const event = text === undefined ? null : JSON.parse(text) as Data;
     const [head] = await this.#hub.heads([BLOCKS.name]);
-    await this.#chains.follow(head!, this.#hub);
+    await this.#chains.follow(BLOCKS.name, head!, this.#hub);
     const ids = event?.type === "NEW_BLOCK"
       ? transactionIds(event.payload)
       : [];

@@ -178,7 +178,7 @@ export class Tracks {
   async #follow(): Promise<void> {
     const { hub, chains } = this.#parts;
     const [head] = await hub.heads(["blocks"]);
-    await chains.follow(head!, hub);
+    await chains.follow("blocks", head!, hub);
   }
 
   async #open(): Promise<void> {

@@ -52,7 +52,7 @@ export function publishRoutes(
       tag: "events",
       summary: `Publish one message, or up to ${MAX_BATCH_MESSAGES} at once`,
       description:
-        "An event is kept and delivered, or refused: never one without the other. The same id again within 10 minutes answers the first position and delivers nothing twice, and so does a block that stands already. `missing` names heights before a block that are to be published too. METRICS_UPDATE needs the role admin, ROOM_MESSAGE only user, everything else publisher.",
+        "An event is kept and delivered, or refused: never one without the other. The same id again within 10 minutes answers the first position and delivers nothing twice, and so does a block that stands already. `missing` names heights before a block that are to be published too, `missingParents` the unknown parents of a node, `contradicts` the status of a transaction that its new one cannot follow. METRICS_UPDATE needs the role admin, ROOM_MESSAGE only user, everything else publisher.",
       answers: [{
         status: 200,
         description: "Kept, each at its position",
@@ -70,6 +70,7 @@ export function publishRoutes(
         "MESSAGE_TOO_LARGE",
         "ID_CONFLICT",
         "PARENT_UNKNOWN",
+        "STATUS_CONFLICT",
         "TOO_MANY_ROOMS",
         "STORE_UNAVAILABLE",
       ],

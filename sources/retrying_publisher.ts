@@ -40,6 +40,7 @@ const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
   "UNSUPPORTED_VERSION",
   "MESSAGE_TOO_LARGE",
   "ID_CONFLICT",
+  "STATUS_CONFLICT",
 ]);
 
 /** Most times that what is missing before a block is asked for. */

@@ -93,7 +93,7 @@ export class DraftCommit {
 
   #placeJudged(
     draft: Draft,
-    { before, step, stands, missing }: Judgement,
+    { before, step, stands, remarks }: Judgement,
   ): StreamPosition {
     let last: StreamPosition | undefined;
     for (const each of before) {
@@ -113,7 +113,7 @@ export class DraftCommit {
       channel: draft.channel,
       epoch,
       seq,
-      ...(missing ? { missing } : {}),
+      ...remarks,
     };
   }
 

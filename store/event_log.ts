@@ -49,8 +49,26 @@ export interface Draft {
   readonly trace?: string;
 }
 
+/** What a publisher is told of an event besides where it stands. */
+export interface Remarks {
+  /** What it should publish too. */
+  readonly missing?: Missing | undefined;
+  /** Parents of a node that are not known. */
+  readonly missingParents?: string[] | undefined;
+  /** The status that stands, and that this one cannot follow. */
+  readonly contradicts?: Contradicted | undefined;
+}
+
+/** A status of a transaction that another contradicts. */
+export interface Contradicted {
+  /** As in `TX_RECEIVED`. */
+  readonly status: string;
+  /** The block that holds it, where that is known. */
+  readonly blockId?: string | undefined;
+}
+
 /** Where an event stands. */
-export interface StreamPosition {
+export interface StreamPosition extends Remarks {
   /** The publisher's id, or the server's. */
   readonly id: string;
   /** Canonical name of the channel. */
@@ -59,8 +77,6 @@ export interface StreamPosition {
   readonly epoch: string;
   /** Position in it, from 1. */
   readonly seq: number;
-  /** What its publisher should publish too. */
-  readonly missing?: Missing | undefined;
 }
 
 /** Heights of a chain of which nothing is known, both included. */
@@ -162,7 +178,7 @@ export interface EventLog {
    * `ID_MEMORY_MS`, where it came to stand then.
    * @throws {Refusal} `MESSAGE_TOO_LARGE` when they do not fit in one commit,
    * `ID_CONFLICT` when an `id` was used for something else, `PARENT_UNKNOWN`
-   * where such blocks are refused, `TOO_MANY_ROOMS`,
+   * and `STATUS_CONFLICT` where such messages are refused, `TOO_MANY_ROOMS`,
    * `STORE_UNAVAILABLE` when the commit failed or too much waits.
    */
   append(drafts: readonly Draft[]): Promise<readonly StreamPosition[]>;

@@ -1,7 +1,7 @@
 /**
  * The seam between the log and what its events mean: before a request enters
  * the log it is judged by what the log says already, in the log's own order.
- * `chain/ingest.ts` judges blocks.
+ * `chain/ingest.ts` judges blocks, transactions and nodes of the DAG.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type {
   Draft,
   EventLog,
   Head,
-  Missing,
+  Remarks,
   StreamPosition,
 } from "./event_log.ts";
 
@@ -36,8 +36,8 @@ export interface Judgement {
    * last of `before` when absent.
    */
   readonly stands?: (() => StreamPosition) | undefined;
-  /** What its publisher is told to publish too. */
-  readonly missing?: Missing | undefined;
+  /** What its publisher is told of it. */
+  readonly remarks?: Remarks | undefined;
 }
 
 /** A try at a commit: what is judged counts only once it is settled. */
@@ -55,11 +55,13 @@ export interface Rehearsal {
   ): readonly Judgement[] | Refusal;
   /** Set when something has to be read first: the try is void then. */
   readonly wants: ((log: LogSource) => Promise<void>) | undefined;
+  /** Channels that have to be followed first: the try is void then. */
+  readonly lacks: ReadonlySet<string>;
   /**
-   * Whether an answer rests on the log as it was followed though nothing new
-   * was stored for it: the commit must check that the log is still so.
+   * Channels on whose logs, as they were followed, answers rest: the commit
+   * must check that they are still so.
    */
-  readonly relies: boolean;
+  readonly relies: ReadonlySet<string>;
   /** Whether more would be stored than this commit holds: the try is void. */
   readonly isCramped: boolean;
   /** Ends the try; nothing of it counts yet. */
@@ -67,9 +69,17 @@ export interface Rehearsal {
   /**
    * The commit took effect: what was judged counts.
    *
-   * @param head where the log that is followed ends with it.
+   * @param moves where it let the logs end that are followed.
    */
-  settle(head: Head): void;
+  settle(moves: ReadonlyMap<string, HeadMove>): void;
+}
+
+/** Where a log ended before a commit, and where it does with it. */
+export interface HeadMove {
+  /** Before. */
+  readonly before: Head;
+  /** With it. */
+  readonly after: Head;
 }
 
 /** What a try at a commit may do. */
@@ -80,22 +90,27 @@ export interface RehearsalOptions {
   readonly fits: (drafts: readonly Draft[]) => boolean;
   /** Whether it holds one request only, so that nothing else can give way. */
   readonly isAlone: boolean;
+  /** Whether a channel was followed to where the writer knows its end. */
+  readonly isFollowed: (channel: string) => boolean;
+  /** Whether a channel has had an event. */
+  readonly isUsed: (channel: string) => boolean;
 }
 
 /** Judges what enters the log. */
 export interface Ingest {
-  /** The channel whose log it follows; only its messages are judged. */
-  readonly channel: string;
-  /** Whether everything up to `head` was followed. */
-  isAt(head: Head): boolean;
+  /** The channels whose logs it follows; only their messages are judged. */
+  readonly channels: ReadonlySet<string>;
+  /** Whether everything of a channel up to `head` was followed. */
+  isAt(channel: string, head: Head): boolean;
   /**
-   * Follows the log up to a head.
+   * Follows the log of a channel up to a head.
    *
-   * @param head of {@link channel}.
+   * @param channel one of {@link channels}.
+   * @param head of it.
    * @param log reads it.
    * @throws whatever the store throws.
    */
-  follow(head: Head, log: LogSource): Promise<void>;
+  follow(channel: string, head: Head, log: LogSource): Promise<void>;
   /** Begins a try; the one before must have ended. */
   rehearse(options: RehearsalOptions): Rehearsal;
 }

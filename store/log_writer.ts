@@ -27,6 +27,7 @@ import {
 import type { CommitSize } from "./commit_size.ts";
 import type { LoggedEntry } from "./entry.ts";
 import { KnownHeads } from "./known_heads.ts";
+import { UNBORN_EPOCH } from "./event_log.ts";
 import type {
   Draft,
   Head,
@@ -37,7 +38,7 @@ import type {
 import { remember, usedIds } from "./id_memory.ts";
 import { encodeHead, headKey, UNBORN } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
-import type { Ingest, LogSource } from "./ingest.ts";
+import type { HeadMove, Ingest, LogSource } from "./ingest.ts";
 import { STATE_MS } from "./latest_states.ts";
 import { DraftCommit } from "./draft_commit.ts";
 import type { Answer, Known } from "./draft_commit.ts";
@@ -342,18 +343,30 @@ export class LogWriter {
   /** Whether the log must be followed before these requests are judged. */
   #isBehind(groups: readonly (readonly Draft[])[]): boolean {
     const { ingest } = this.#options;
-    if (!ingest || !isJudged(ingest, groups)) return false;
-    const head = this.#heads.get(ingest.channel)?.head;
-    return !head || !ingest.isAt(head);
+    return judgedChannels(ingest, groups)
+      .some((channel) => !this.#isFollowed(channel));
+  }
+
+  #isFollowed(channel: string): boolean {
+    const head = this.#heads.get(channel)?.head;
+    return head !== undefined && this.#options.ingest!.isAt(channel, head);
+  }
+
+  /** Follows channels to their present ends. */
+  async #follow(channels: Iterable<string>): Promise<void> {
+    const { ingest, source } = this.#options;
+    const all = new Set(channels);
+    await this.#heads.learn(all);
+    for (const channel of all) {
+      await ingest!.follow(channel, this.#heads.get(channel)!.head, source);
+    }
   }
 
   async #learn(groups: readonly (readonly Draft[])[]): Promise<Attempt> {
-    const { store, clock, ingest, source } = this.#options;
+    const { store, clock, ingest } = this.#options;
     const drafts = groups.flat();
     await this.#heads.learn(new Set(drafts.map(({ channel }) => channel)));
-    if (ingest && this.#isBehind(groups)) {
-      await ingest.follow(this.#heads.get(ingest.channel)!.head, source);
-    }
+    await this.#follow(judgedChannels(ingest, groups));
     return await this.#attempt(groups, {
       ids: await usedIds(store, clock, drafts),
       rooms: await roomsBegun(store, drafts, (it) => this.#heads.isBorn(it)),
@@ -367,39 +380,45 @@ export class LogWriter {
   ): Attempt | Promise<Attempt> {
     const { store, clock, nextId, retention, ingest, source } = this.#options;
     const now = clock.now();
-    const rehearsal = ingest && isJudged(ingest, groups)
-      ? ingest.rehearse({
+    const unknown = new Set<string>();
+    const headOf = (channel: string) => {
+      const found = this.#heads.get(channel);
+      if (!found) unknown.add(channel);
+      return found?.head ?? UNBORN;
+    };
+    const rehearsal = judgedChannels(ingest, groups).length > 0
+      ? ingest!.rehearse({
         now,
         isAlone: groups.length === 1,
         fits: (more) => fits(sizeOf([...groups.flat(), ...more])),
+        isFollowed: (channel) => this.#isFollowed(channel),
+        isUsed: (channel) => headOf(channel).epoch !== UNBORN_EPOCH,
       })
       : undefined;
-    const unknown = new Set<string>();
     const draftCommit = new DraftCommit({
       now,
       nextId,
       known,
-      headOf: (channel) => {
-        const found = this.#heads.get(channel);
-        if (!found) unknown.add(channel);
-        return found?.head ?? UNBORN;
-      },
+      headOf,
       rehearsal,
     });
     const answers = groups.map((drafts) => draftCommit.take(drafts));
     rehearsal?.end();
     if (rehearsal?.isCramped) throw CRAMPED;
-    if (rehearsal?.wants || unknown.size > 0) {
+    const lacks = rehearsal?.lacks ?? new Set<string>();
+    if (rehearsal?.wants || unknown.size > 0 || lacks.size > 0) {
       return Promise.all([
         rehearsal?.wants?.(source),
         this.#heads.learn(unknown),
+        this.#follow(lacks),
       ])
         .then(() => this.#attempt(groups, known));
     }
     const commit = store.atomic();
     const heads = new Map<string, HeadRecord>();
+    const moves = new Map<string, HeadMove>();
     for (const [channel, { head, entries }] of draftCommit.channels) {
-      const { versionstamp } = this.#heads.get(channel)!;
+      const { head: before, versionstamp } = this.#heads.get(channel)!;
       const { rows, bytes } = packed(entries, head.bytes);
       const { ms } = retention(channel);
       for (const row of rows) {
@@ -409,6 +428,9 @@ export class LogWriter {
       }
       const next = { ...head, bytes, at: now };
       heads.set(channel, next);
+      if (ingest?.channels.has(channel)) {
+        moves.set(channel, { before, after: next });
+      }
       commit.check({ key: headKey(channel), versionstamp });
       commit.set(headKey(channel), encodeHead(next));
     }
@@ -420,10 +442,10 @@ export class LogWriter {
       const { ms } = retention(channel);
       commit.set(["room", subject, channel], 1, { expireIn: ms });
     }
-    const relies = rehearsal?.relies ? ingest : undefined;
-    if (relies && !heads.has(relies.channel)) {
-      const { versionstamp } = this.#heads.get(relies.channel)!;
-      commit.check({ key: headKey(relies.channel), versionstamp });
+    for (const channel of rehearsal?.relies ?? []) {
+      if (heads.has(channel)) continue;
+      const { versionstamp } = this.#heads.get(channel)!;
+      commit.check({ key: headKey(channel), versionstamp });
     }
     const name = nextId(now);
     commit.set(["commit", name], 1, { expireIn: COMMIT_MEMORY_MS });
@@ -432,18 +454,24 @@ export class LogWriter {
       const text = announcement(heads, store.announcements.maxBytes);
       store.announcements.attach(commit, text);
     }
-    // Without a new event of its own channel there is nothing to settle.
-    const end = ingest && heads.get(ingest.channel);
-    const settle = end && rehearsal && (() => rehearsal.settle(end));
     const { entries } = draftCommit;
-    const isEmpty = entries.length === 0 && !relies;
+    const isEmpty = entries.length === 0 && !rehearsal?.relies.size;
+    const settle = rehearsal && (() => rehearsal.settle(moves));
     return { commit, entries, name, answers, heads, isEmpty, settle };
   }
 }
 
-function isJudged(
-  ingest: Ingest,
+/** Channels of requests whose messages are judged. */
+function judgedChannels(
+  ingest: Ingest | undefined,
   groups: readonly (readonly Draft[])[],
-): boolean {
-  return groups.flat().some(({ channel }) => channel === ingest.channel);
+): string[] {
+  if (!ingest) return [];
+  const channels = new Set<string>();
+  for (const drafts of groups) {
+    for (const { channel } of drafts) {
+      if (ingest.channels.has(channel)) channels.add(channel);
+    }
+  }
+  return [...channels];
 }

@@ -1,88 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  ChainIngest,
-  MAX_CHAINS,
-  MAX_CHAINS_PER_PUBLISHER,
-} from "../../chain/ingest.ts";
-import type { ChainCheck } from "../../chain/ingest.ts";
-import { MAX_REVERTS } from "../../chain/rehearsal.ts";
-import type { ChainFault } from "../../chain/rehearsal.ts";
-import { idSource } from "../../protocol/envelope.ts";
-import { keysOf, tagsOf } from "../../protocol/messages.ts";
-import type { MessageType } from "../../protocol/messages.ts";
+import { MAX_CHAINS, MAX_CHAINS_PER_PUBLISHER } from "../../chain/ingest.ts";
+import { MAX_REVERTS } from "../../chain/block_judge.ts";
+import type { ChainFault } from "../../chain/trial.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { openStore } from "../../store/deno_kv.ts";
-import type { Draft, EventLog } from "../../store/event_log.ts";
-import type { Store } from "../../store/store.ts";
-import { StoredEventLog } from "../../store/stored_event_log.ts";
+import type { EventLog } from "../../store/event_log.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import { openTestService, serviceOn, tokenOf } from "../test_service.ts";
-
-type Fields = Record<string, unknown>;
-
-const WHEN = "2026-01-01T00:00:00.000Z";
-
-function draft(type: MessageType, payload: Fields, more: Partial<Draft> = {}) {
-  return {
-    channel: type === "TX_RECEIVED" ? "transactions" : "blocks",
-    type,
-    payloadText: JSON.stringify(payload),
-    payload,
-    tags: tagsOf(type, payload),
-    id: undefined,
-    publisher: { subject: "p", maxRooms: Infinity },
-    keys: keysOf(type, payload),
-    ...more,
-  };
-}
-
-function block(name: string, height: number, previousHash?: string): Fields {
-  return {
-    blockId: name,
-    height,
-    timestamp: WHEN,
-    ...(previousHash === undefined ? {} : { previousHash }),
-  };
-}
-
-function newBlock(name: string, height: number, parent?: string): Draft {
-  return draft("NEW_BLOCK", block(name, height, parent));
-}
-
-function logOn(
-  kv: Store,
-  { check = "mark", faults = [] }: {
-    check?: ChainCheck;
-    faults?: ChainFault[];
-  } = {},
-): EventLog & { readonly ingest: ChainIngest } {
-  const ingest = new ChainIngest({
-    check,
-    onFault: (fault) => faults.push(fault),
-  });
-  const log = new StoredEventLog({
-    store: kv,
-    clock: systemClock,
-    nextId: idSource(),
-    retention: () => ({ events: 10_000, ms: 3_600_000 }),
-    ingest,
-  });
-  return Object.assign(log, { ingest });
-}
-
-async function events(
-  log: EventLog,
-  channel = "blocks",
-): Promise<{ type: string; id: string; seq: number; payload: Fields }[]> {
-  const { entries } = await log.read(channel, {
-    after: 0,
-    upTo: 1e9,
-    limit: 1e6,
-    maxBytes: 1e9,
-  });
-  return entries.map(({ json }) => JSON.parse(json));
-}
+import { block, draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
+import type { Fields } from "./chain_log.ts";
 
 /** What the channel says, a word an event. */
 async function said(log: EventLog, channel = "blocks"): Promise<string[]> {
@@ -313,15 +240,44 @@ Deno.test("transactions of blocks that the service reverts are pending again, la
   assert.equal(last["blockId"], undefined);
   assert.equal(last["fee"], undefined);
   assert.match((await log.latest("transaction:x"))!, /"pending"/);
+  // Contract events go with them, once a block.
+  const logs = (txId: string) =>
+    draft("TX_LOGS", {
+      txId,
+      blockId: "b3",
+      blockHeight: 3,
+      logs: [],
+    });
+  await log.append([
+    draft("NEW_BLOCK", {
+      ...block("b3", 3, "b2"),
+      transactionIds: ["x", "y"],
+    }),
+    logs("x"),
+    logs("y"),
+  ]);
+  await log.append([newBlock("d3", 3, "b2")]);
+  const voided = (await events(log, "logs")).slice(2);
+  assert.deepEqual(
+    voided.map(({ type, payload }) => [type, payload["blockId"]]),
+    [["LOGS_REVERTED", "b3"]],
+  );
+  assert.equal((await said(log, "transactions")).length, 5);
+  await log.append([newBlock("e3", 3, "b2")]);
+  assert.equal((await events(log, "logs")).length, 3);
   // More than can be read is void at once.
   await log.append([draft("NEW_BLOCK", {
-    ...block("b3", 3, "b2"),
+    ...block("f3", 3, "b2"),
     transactionCount: 9,
   })]);
   await log.append([newBlock("c3", 3, "b2")]);
-  assert.deepEqual((await said(log, "transactions")).slice(5), [
-    "!b2 deeper_than_kept",
-  ]);
+  for (const channel of ["transactions", "logs"]) {
+    assert.equal(
+      (await said(log, channel)).at(-1),
+      "!b2 deeper_than_kept",
+      channel,
+    );
+  }
 });
 
 Deno.test("a fork deeper than one commit holds is a reset", async () => {

@@ -1,0 +1,336 @@
+/**
+ * Judges what is about to enter `blocks`: missing reverts are written by the
+ * service, a block that stands is not stored again, and one whose parent is
+ * unknown is marked or refused.
+ *
+ * @module
+ */
+import { Refusal } from "../protocol/refusals.ts";
+import type { Draft, Missing, StreamPosition } from "../store/event_log.ts";
+import type { Judgement, Step } from "../store/ingest.ts";
+import { blockOf, chainOf, Corrections } from "./chain_events.ts";
+import type { ChainBlock, Payload, Place } from "./chain_events.ts";
+import type { Reset, Spine, Verdict } from "./spine.ts";
+import type { Taken, TakenBack } from "./taken_back.ts";
+import type { TransactionJudge } from "./transaction_judge.ts";
+import type { Trial } from "./trial.ts";
+
+/** The channel that is judged. */
+export const CHANNEL = "blocks";
+/** Most blocks reverted one by one in a commit; more are a reset. */
+export const MAX_REVERTS = 128;
+
+/** A chain, and who began it here. */
+export interface Chain {
+  /** Its standing blocks. */
+  readonly spine: Spine<ChainBlock>;
+  /** The publisher's subject; `""` when it was read from the log. */
+  readonly owner: string;
+  /** The height up to which the chain is called safe; -1: none yet. */
+  safe: number;
+  /** Where the newest `FINALITY` of level `final` stands. */
+  finality?: Place | undefined;
+}
+
+/** What a {@link BlockJudge} needs. */
+export interface BlockJudgeOptions {
+  /** The try that it is part of. */
+  readonly trial: Trial;
+  /** A block whose parent is unknown is refused. */
+  readonly isRefused: boolean;
+  /** What blocks that are about to leave take along. */
+  readonly taken: TakenBack;
+  /** The chain of a name, begun by `owner` if it is new. */
+  readonly chain: (name: string, owner: string) => Chain;
+  /** Folds the transactions that are taken back. */
+  readonly transactions: TransactionJudge;
+}
+
+/** A message being judged. */
+interface Asked {
+  readonly draft: Draft;
+  readonly payload: Payload;
+  readonly name: string;
+  readonly chain: Chain;
+}
+
+/** Judges the blocks of one try. */
+export class BlockJudge {
+  readonly #options: BlockJudgeOptions;
+  /** Blocks of which has to be read first what they take along. */
+  readonly unread: Set<ChainBlock> = new Set();
+
+  /** Judges nothing yet. */
+  constructor(options: BlockJudgeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Judges a message.
+   *
+   * @param isKnown whether it was accepted before, under its id.
+   */
+  judge(
+    draft: Draft,
+    payload: Payload,
+    isKnown: boolean,
+  ): Judgement | Refusal {
+    const asIs = { before: [], step: { draft } };
+    const name = chainOf(payload);
+    const chain = this.#options.chain(name, draft.publisher?.subject ?? "");
+    const asked = { draft, payload, name, chain };
+    if (isKnown) return draft.type === "NEW_BLOCK" ? this.#again(asked) : asIs;
+    switch (draft.type) {
+      case "NEW_BLOCK":
+        return this.#block(asked);
+      case "BLOCK_REVERTED":
+        return this.#revert(asked);
+      case "FINALITY":
+        return this.#finality(asked);
+      case "CHAIN_RESET":
+        this.#void(chain, payload["keeps"] as Reset["keeps"]);
+        return asIs;
+      default:
+        return asIs;
+    }
+  }
+
+  /** A block under an id that was accepted: what is missing still is. */
+  #again({ draft, payload, chain: { spine } }: Asked): Judgement {
+    const isStanding = spine.standing(blockOf(payload).key) !== undefined;
+    return {
+      before: [],
+      step: { draft },
+      ...remarked(isStanding ? spine.hole : undefined),
+    };
+  }
+
+  #block(asked: Asked): Judgement | Refusal {
+    const { payload, chain: { spine } } = asked;
+    const fresh = { ...blockOf(payload), gapBefore: undefined };
+    if (fresh.previous === undefined) return this.#stored(asked, fresh, []);
+    const verdict = spine.judge(fresh);
+    if (verdict.kind === "stands") {
+      const { block } = verdict;
+      return {
+        before: [],
+        stands: () => ({ ...block.place!, channel: "blocks" }),
+        ...remarked(spine.hole),
+      };
+    }
+    const { gapBefore } = verdict;
+    if (gapBefore && this.#options.isRefused) {
+      return new Refusal(
+        "PARENT_UNKNOWN",
+        `Publish heights ${gapBefore.from} to ${gapBefore.to} first`,
+      );
+    }
+    const before = this.#cleared(asked, verdict, fresh);
+    return this.#stored(asked, { ...fresh, gapBefore }, before);
+  }
+
+  /** Stores a block, marked if there is a hole before it. */
+  #stored(
+    { draft, payload, name, chain: { spine } }: Asked,
+    block: ChainBlock,
+    before: readonly Step[],
+  ): Judgement {
+    const { gapBefore, blockId, height } = block;
+    this.#do(spine, () => spine.add(block));
+    if (gapBefore) {
+      const fault = { chain: name, blockId, height, missing: gapBefore };
+      this.#options.trial.report({ type: "blocks_missing", ...fault });
+    }
+    const { gapBefore: said, ...rest } = payload;
+    const isMarked = gapBefore !== undefined || said !== undefined;
+    const marked = { ...rest, ...(gapBefore ? { gapBefore } : {}) };
+    return {
+      before,
+      step: {
+        draft: isMarked
+          ? { ...draft, payloadText: JSON.stringify(marked) }
+          : draft,
+        placed: ({ id, epoch, seq }) => block.place = { id, epoch, seq },
+      },
+      // Until it is filled every publisher is told.
+      ...remarked(spine.hole),
+    };
+  }
+
+  /** Takes back what must not stand below a block that joins. */
+  #cleared(
+    asked: Asked,
+    { reverts, reset, breaksFinality }: Extract<
+      Verdict<ChainBlock>,
+      { readonly kind: "joins" }
+    >,
+    { blockId, height }: ChainBlock,
+  ): readonly Step[] {
+    const { spine } = asked.chain;
+    if (breaksFinality) {
+      const fault = { chain: asked.name, blockId, height };
+      this.#options.trial.report({ type: "finality_broken", ...fault });
+    }
+    if (reset) return this.#reset(asked, reset, spine.tail);
+    return reverts.length === 0 ? [] : this.#reverts(asked, reverts);
+  }
+
+  /** Reverts blocks, newest first, and takes back what they hold. */
+  #reverts(asked: Asked, blocks: readonly ChainBlock[]): readonly Step[] {
+    const { chain: { spine } } = asked;
+    const oldest = blocks.at(-1)!;
+    const below = spine.tail[spine.tail.lastIndexOf(oldest) - 1] ?? null;
+    const reset: Reset = { keeps: below, reason: "deeper_than_kept" };
+    if (blocks.length > MAX_REVERTS) return this.#reset(asked, reset, blocks);
+    const corrections = this.#corrections(asked);
+    const all = blocks.flatMap((block) => {
+      const taken = block.isFull ? this.#taken(block) : undefined;
+      return [
+        corrections.reverted(block),
+        ...taken?.transactions.map((it) => corrections.pending(it, block)) ??
+          [],
+        ...(taken?.hasLogs ? [corrections.logsReverted(block)] : []),
+      ];
+    });
+    const isWhole = blocks.every((it) => !it.isFull || this.#taken(it));
+    const bare = [
+      ...blocks.map((block) => corrections.reverted(block)),
+      ...this.#resets(asked, reset, blocks),
+    ];
+    const drafts = [...(isWhole ? [all] : []), bare]
+      .find((each) => this.#options.trial.fits(each));
+    if (drafts === undefined) return this.#reset(asked, reset, blocks);
+    this.#do(spine, () => spine.revert(oldest.blockId));
+    return this.#written(drafts);
+  }
+
+  /** Voids all above a block at once. */
+  #reset(
+    asked: Asked,
+    reset: Reset,
+    gone: readonly ChainBlock[],
+  ): readonly Step[] {
+    const resets = [
+      this.#corrections(asked).reset("blocks", reset),
+      ...this.#resets(asked, reset, gone),
+    ];
+    this.#void(asked.chain, reset.keeps);
+    return this.#written(resets);
+  }
+
+  /** Voids what blocks may hold, where it cannot be taken back one by one. */
+  #resets(
+    asked: Asked,
+    reset: Reset,
+    gone: readonly ChainBlock[],
+  ): readonly Draft[] {
+    if (!gone.some(({ isFull }) => isFull)) return [];
+    const corrections = this.#corrections(asked);
+    const hasLogs = this.#options.trial.options.isUsed("logs");
+    return [
+      corrections.reset("transactions", reset),
+      ...(hasLogs ? [corrections.reset("logs", reset)] : []),
+    ];
+  }
+
+  #revert(asked: Asked): Judgement {
+    const { draft, payload, name, chain: { spine } } = asked;
+    const { blockId, height, previousHash } = payload as {
+      blockId: string;
+      height: number;
+      previousHash?: string;
+    };
+    const [oldest] = spine.tail;
+    if (!oldest) return { before: [], step: { draft } };
+    const block = spine.named(blockId);
+    if (!block && height >= oldest.height) {
+      // It does not stand: whoever pops a block for each revert must not see it.
+      const tip = spine.tip!;
+      return {
+        before: [],
+        stands: () => ({ ...tip.place!, channel: "blocks" }),
+      };
+    }
+    const isFinal = height <= spine.final;
+    if (block && !isFinal) {
+      const above = spine.on(block);
+      const before = above.length === 0 ? [] : this.#reverts(asked, above);
+      this.#do(spine, () => spine.revert(blockId));
+      return { before, step: { draft } };
+    }
+    if (isFinal) {
+      const fault = { chain: name, blockId, height };
+      this.#options.trial.report({ type: "finality_broken", ...fault });
+    }
+    const below = block
+      ? spine.tail[spine.tail.lastIndexOf(block) - 1]
+      : previousHash && { blockId: previousHash, height: height - 1 };
+    const reason = isFinal ? "finality_broken" : "deeper_than_kept";
+    const reset: Reset = { keeps: below || null, reason };
+    const gone = block ? [block, ...spine.on(block)] : spine.tail;
+    return { before: this.#reset(asked, reset, gone) };
+  }
+
+  /** `final` only rises: what is not higher was published before. */
+  #finality({ draft, payload, chain }: Asked): Judgement {
+    const height = payload["height"] as number;
+    this.#later(() => chain.safe = Math.max(chain.safe, height));
+    if (payload["level"] !== "final") return { before: [], step: { draft } };
+    const { finality, spine } = chain;
+    if (finality && height <= spine.final) {
+      return {
+        before: [],
+        stands: () => ({ ...finality, channel: "blocks" }),
+      };
+    }
+    let place: StreamPosition | undefined;
+    this.#do(spine, () => spine.finalize(height));
+    this.#later(() => chain.finality = place);
+    return {
+      before: [],
+      step: { draft, placed: (position) => place = position },
+    };
+  }
+
+  /** What a block takes along; nothing when not to be known. */
+  #taken(block: ChainBlock): Taken | undefined {
+    const taken = this.#options.taken.of(block);
+    if (taken !== "unread") return taken;
+    this.unread.add(block);
+    return { transactions: [], hasLogs: false };
+  }
+
+  #corrections({ name }: Asked): Corrections {
+    return new Corrections(name, this.#options.trial.options.now);
+  }
+
+  #written(drafts: readonly Draft[]): readonly Step[] {
+    const { trial, transactions } = this.#options;
+    return trial.add(
+      drafts.map((draft) =>
+        draft.channel === "transactions"
+          ? transactions.store(draft, draft.payload!)
+          : { draft }
+      ),
+    );
+  }
+
+  #void(chain: Chain, keeps: Reset["keeps"]): void {
+    const { spine } = chain;
+    this.#do(spine, () => spine.reset(keeps));
+    const height = keeps?.height ?? -1;
+    this.#later(() => chain.safe = Math.min(chain.safe, height));
+  }
+
+  #do({ undoLog }: Spine<ChainBlock>, step: () => void): void {
+    this.#options.trial.do(CHANNEL, undoLog, step);
+  }
+
+  #later(step: () => void): void {
+    this.#options.trial.later(CHANNEL, step);
+  }
+}
+
+function remarked(missing: Missing | undefined): Pick<Judgement, "remarks"> {
+  return missing ? { remarks: { missing } } : {};
+}

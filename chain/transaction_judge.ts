@@ -1,0 +1,148 @@
+/**
+ * Judges what is about to enter `transactions`: a status that was published
+ * before is not stored again, a missing take-back is written, and one that
+ * cannot follow is marked or refused.
+ *
+ * @module
+ */
+import { Refusal } from "../protocol/refusals.ts";
+import type { Draft } from "../store/event_log.ts";
+import type { Judgement, Step } from "../store/ingest.ts";
+import { chainOf, Corrections } from "./chain_events.ts";
+import type { Payload } from "./chain_events.ts";
+import type { Spine } from "./spine.ts";
+import { judgeStatus, statusOf } from "./transactions.ts";
+import type { Standing, Status, Transactions } from "./transactions.ts";
+import type { Trial } from "./trial.ts";
+
+/** The channel that is judged. */
+export const CHANNEL = "transactions";
+
+/** What a {@link TransactionJudge} needs. */
+export interface TransactionJudgeOptions {
+  /** The try that it is part of. */
+  readonly trial: Trial;
+  /** The newest statuses. */
+  readonly transactions: Transactions;
+  /** The standing blocks of a chain, where any are known. */
+  readonly spine: (chain: string) => Pick<Spine, "named" | "tail"> | undefined;
+  /** Whether what cannot follow is refused. */
+  readonly isRefused: boolean;
+}
+
+/** Judges the transactions of one try. */
+export class TransactionJudge {
+  readonly #options: TransactionJudgeOptions;
+
+  /** Judges nothing yet. */
+  constructor(options: TransactionJudgeOptions) {
+    this.#options = options;
+  }
+
+  /** Judges a message. */
+  judge(draft: Draft, payload: Payload): Judgement | Refusal {
+    if (draft.type === "CHAIN_RESET") {
+      return { before: [], step: this.store(draft, payload) };
+    }
+    if (draft.type !== "TX_RECEIVED") return { before: [], step: { draft } };
+    const { trial, transactions, isRefused } = this.#options;
+    const chain = chainOf(payload);
+    const txId = payload["txId"] as string;
+    const before = transactions.get(chain, txId);
+    const verdict = judgeStatus(
+      before,
+      payload,
+      () => this.#standing(chain, before!),
+    );
+    const fresh = payload["contradicts"] === undefined
+      ? draft
+      : without(draft, payload);
+    if (verdict === "follows") {
+      return { before: [], step: this.store(fresh, payload) };
+    }
+    const { blockId, status } = before!;
+    const contradicts = { status, ...(blockId ? { blockId } : {}) };
+    if (verdict === "leaves") {
+      const left = { blockId: blockId!, height: before!.height };
+      const taken = new Corrections(chain, trial.options.now)
+        .pending(payload, left);
+      return {
+        before: trial.add([this.store(taken, taken.payload!)]),
+        step: this.store(fresh, payload),
+      };
+    }
+    if (verdict !== "told" && isRefused) {
+      return new Refusal(
+        "STATUS_CONFLICT",
+        `Transaction ${JSON.stringify(txId)} is ${status}, which ${
+          JSON.stringify(payload["status"])
+        } cannot follow`,
+      );
+    }
+    if (verdict !== "contradicts") {
+      const { place } = before!;
+      return {
+        before: [],
+        stands: () => ({ ...place!, channel: CHANNEL }),
+        ...(verdict === "late" ? { remarks: { contradicts } } : {}),
+      };
+    }
+    trial.report({
+      type: "status_contradicted",
+      chain,
+      txId,
+      status: payload["status"] as string,
+      before: status,
+    });
+    const marked = trial.marked(fresh, { ...payload, contradicts });
+    return {
+      before: [],
+      step: this.store(marked, payload),
+      remarks: { contradicts },
+    };
+  }
+
+  /** Stores an event of the channel, and folds what it says. */
+  store(draft: Draft, payload: Payload): Step {
+    const { trial, transactions } = this.#options;
+    const chain = chainOf(payload);
+    const { undoLog } = transactions;
+    if (draft.type === "CHAIN_RESET") {
+      const height = keptHeight(payload);
+      trial.do(CHANNEL, undoLog, () => transactions.reset(chain, height));
+    }
+    if (draft.type !== "TX_RECEIVED") return { draft };
+    const status = statusOf(payload);
+    const txId = payload["txId"] as string;
+    trial.do(CHANNEL, undoLog, () => transactions.set(chain, txId, status));
+    return {
+      draft,
+      placed: ({ id, epoch, seq }) => status.place = { id, epoch, seq },
+    };
+  }
+
+  /** Whether the block that holds a transaction stands. */
+  #standing(chain: string, { blockId, height }: Status): Standing {
+    const { trial, spine } = this.#options;
+    trial.relies.add("blocks");
+    if (!trial.follows("blocks") || blockId === undefined) return "unknown";
+    const { tail = [] } = spine(chain) ?? {};
+    const [oldest] = tail;
+    if (!oldest) return "unknown";
+    if (spine(chain)!.named(blockId)) return "stands";
+    if (height === undefined) return "unknown";
+    // What is older than the tail was not reverted, or said so.
+    return height < oldest.height ? "stands" : "gone";
+  }
+}
+
+/** The height up to which a `CHAIN_RESET` keeps what was said; -1: nothing. */
+export function keptHeight({ keeps }: Payload): number {
+  return (keeps as { height: number } | null)?.height ?? -1;
+}
+
+/** The mark is the service's own to make. */
+function without(draft: Draft, payload: Payload): Draft {
+  const { contradicts: _contradicts, ...rest } = payload;
+  return { ...draft, payloadText: JSON.stringify(rest) };
+}

@@ -1,0 +1,188 @@
+/**
+ * The newest status of each transaction as the events of `transactions` fold,
+ * and what a further status means after it.
+ *
+ * @module
+ */
+import type { Payload, Place } from "./chain_events.ts";
+import { UndoLog } from "./undo_log.ts";
+
+/** Transactions remembered; the one unchanged for longest is forgotten. */
+export const MAX_TRANSACTIONS = 20_000;
+
+/** The newest status of a transaction. */
+export interface Status {
+  /** As in `TX_RECEIVED`. */
+  readonly status: string;
+  /** The block that holds it, where its publisher says so. */
+  readonly blockId?: string | undefined;
+  /** That block's height. */
+  readonly height?: number | undefined;
+  /** In a block, but its outcome is not known. */
+  readonly isUnsure: boolean;
+  /** Where the event stands; set once that is known. */
+  place?: Place | undefined;
+}
+
+/** The status that a `TX_RECEIVED` says. */
+export function statusOf(payload: Payload): Status {
+  const { status, blockId, blockHeight, missing } = payload;
+  return {
+    status: status as string,
+    blockId: blockId as string | undefined,
+    height: blockHeight as number | undefined,
+    isUnsure: Array.isArray(missing) && missing.includes("receipt"),
+  };
+}
+
+/** Whether a block holds the transaction. */
+export function isHeld({ status }: Status): boolean {
+  return status === "confirmed" || status === "failed";
+}
+
+/** Whether a block stands; `unknown` when nothing is known of it. */
+export type Standing = "stands" | "gone" | "unknown";
+
+/** What a status means after the one before it. */
+export type StatusVerdict =
+  /** It may follow. */
+  | "follows"
+  /** It was published before: what stands is not stored again. */
+  | "told"
+  /** News of the pool, about a transaction that a standing block holds. */
+  | "late"
+  /** It follows once the transaction has left the block that held it. */
+  | "leaves"
+  /** It cannot follow. */
+  | "contradicts";
+
+/**
+ * Judges a status by the one before it.
+ *
+ * @param before the newest one.
+ * @param payload of the next `TX_RECEIVED`.
+ * @param standing says whether the block of `before` stands.
+ */
+export function judgeStatus(
+  before: Status | undefined,
+  payload: Payload,
+  standing: () => Standing,
+): StatusVerdict {
+  if (!before || !isHeld(before)) return "follows";
+  const next = statusOf(payload);
+  if (!isHeld(next)) return judgePool(before, payload, standing);
+  const isNamed = before.blockId !== undefined && next.blockId !== undefined;
+  if (isNamed && before.blockId !== next.blockId) {
+    return standing() === "stands" ? "contradicts" : "leaves";
+  }
+  if (before.status === next.status) {
+    const isMore = before.blockId === undefined ||
+      (before.isUnsure && !next.isUnsure);
+    return isMore ? "follows" : "told";
+  }
+  if (before.isUnsure) return "follows";
+  const isGone = before.blockId !== undefined && !isNamed &&
+    standing() === "gone";
+  return isGone ? "follows" : "contradicts";
+}
+
+/** A status of the pool after one of a block. */
+function judgePool(
+  { blockId }: Status,
+  { status, cause, left }: Payload,
+  standing: () => Standing,
+): StatusVerdict {
+  if (status === "pending" && cause !== undefined) {
+    const from = (left as { blockId?: string } | undefined)?.blockId;
+    const isOther = from !== undefined && blockId !== undefined &&
+      from !== blockId;
+    return isOther ? "told" : "follows";
+  }
+  if (blockId === undefined) return "contradicts";
+  const verdicts: Record<Standing, StatusVerdict> = {
+    stands: "late",
+    gone: "follows",
+    unknown: "contradicts",
+  };
+  return verdicts[standing()];
+}
+
+/** Remembers the newest status of transactions. */
+export class Transactions {
+  /** Tries steps, to be undone. */
+  readonly undoLog: UndoLog = new UndoLog();
+  /** By chain and id, the one that changed last at the end. */
+  readonly #known = new Map<string, Status>();
+  #isWhole = true;
+
+  /** How many are remembered. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** Whether none was forgotten. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  /**
+   * The newest status.
+   *
+   * @param chain its name; `""`: the default one.
+   * @param txId of the transaction.
+   */
+  get(chain: string, txId: string): Status | undefined {
+    return this.#known.get(nameOf(chain, txId));
+  }
+
+  /** A `TX_RECEIVED` was published. */
+  set(chain: string, txId: string, status: Status): void {
+    const name = nameOf(chain, txId);
+    const before = this.#known.get(name);
+    // The order of the map is the order of change.
+    this.#known.delete(name);
+    this.#known.set(name, status);
+    this.undoLog.push(() => {
+      if (before) this.#known.set(name, before);
+      else this.#known.delete(name);
+    });
+  }
+
+  /** A `CHAIN_RESET` was published: what blocks above a height held is void. */
+  reset(chain: string, height: number): void {
+    const prefix = nameOf(chain, "");
+    const gone = [...this.#known].filter(([name, status]) =>
+      name.startsWith(prefix) && (status.height ?? -1) > height
+    );
+    for (const [name] of gone) this.#known.delete(name);
+    this.undoLog.push(() => {
+      for (const [name, status] of gone) this.#known.set(name, status);
+    });
+  }
+
+  /** Ids of those that are pending, the one published last first. */
+  pending(): string[] {
+    return [...this.#known].filter(([, { status }]) => status === "pending")
+      .map(([name]) => name.slice(name.indexOf("\n") + 1))
+      .reverse();
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#known.clear();
+    this.#isWhole = true;
+  }
+
+  /** Forgets what is beyond the bound. */
+  bound(): void {
+    for (const name of this.#known.keys()) {
+      if (this.#known.size <= MAX_TRANSACTIONS) return;
+      this.#known.delete(name);
+      this.#isWhole = false;
+    }
+  }
+}
+
+function nameOf(chain: string, txId: string): string {
+  return `${chain}\n${txId}`;
+}
