@@ -7,17 +7,18 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import type { VNode } from "preact";
-import type { ActiveAlert, Silence } from "./api.ts";
+import type { OperatorApi } from "./api.ts";
 import { span } from "./model.ts";
-import { Sure } from "./sure.tsx";
+import { silence, unsilence } from "./orders.ts";
+import type { Order } from "./order.tsx";
 import type { View } from "./watch.ts";
 
 /** Alerts that have not ended, and silenced rules. */
 export function Active(
-  { view, onSilence, onUnsilence }: {
+  { view, api, onOrder }: {
     readonly view: View;
-    readonly onSilence: (alert: ActiveAlert) => void;
-    readonly onUnsilence: (silence: Silence) => void;
+    readonly api: OperatorApi;
+    readonly onOrder: (order: Order) => void;
   },
 ): VNode {
   return (
@@ -31,7 +32,13 @@ export function Active(
               for {span(view.asOf - it.startedAt)}
             </span>
           </span>
-          <Sure word="Silence 1 h" onSure={() => onSilence(it)} />
+          <button
+            type="button"
+            class="small"
+            onClick={() => onOrder(silence(api, it))}
+          >
+            Silence <span class="hidden">{it.type}, {it.subject}</span>
+          </button>
         </li>
       ))}
       {view.silences.map((it) => (
@@ -41,9 +48,16 @@ export function Active(
             {it.type}{" "}
             <span class="sub">
               by {it.by}, {span(it.until - view.asOf)} left
+              {it.reason ? `: ${it.reason}` : ""}
             </span>
           </span>
-          <Sure word="Unsilence" onSure={() => onUnsilence(it)} />
+          <button
+            type="button"
+            class="small"
+            onClick={() => onOrder(unsilence(api, it))}
+          >
+            Unsilence <span class="hidden">{it.type}</span>
+          </button>
         </li>
       ))}
     </ul>

@@ -1,6 +1,6 @@
 /**
- * What the operator's page requests from the service. The token lives in this object
- * and nowhere else: not in storage, not in a URL, gone with the tab.
+ * What the operator's page requests from the service. The token lives in this
+ * object, and in the tab's storage only where the operator asked for that.
  *
  * @module
  */
@@ -45,6 +45,17 @@ export interface SessionInfo {
     readonly seq: number;
     readonly lag: number;
   }[];
+  readonly subscriptions: number;
+  readonly lag: number;
+}
+
+/** A room. */
+export interface RoomInfo {
+  readonly room: string;
+  readonly followers: number;
+  readonly lag: number;
+  readonly seq: number;
+  readonly lastEventAt: number | null;
 }
 
 /** A blocked address. */
@@ -112,6 +123,7 @@ export interface Silence {
   readonly type: string;
   readonly until: number;
   readonly by: string;
+  readonly reason?: string;
 }
 
 /** What an instance measures of itself and of all; absent fields are not shown. */

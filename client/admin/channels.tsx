@@ -7,32 +7,27 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import type { VNode } from "preact";
-import { few, lags, SLOW_LAG, span, whole } from "./model.ts";
+import { few, SLOW_LAG, span, whole } from "./model.ts";
 import type { Memory } from "./model.ts";
-import { Table } from "./panel.tsx";
+import { numbers, Table, texts } from "./panel.tsx";
 import type { View } from "./watch.ts";
 
 /** One row for each channel. */
 export function Channels(
   { view, memory }: { readonly view: View; readonly memory: Memory },
 ): VNode {
-  const behind = lags(view.sessions);
   return (
     <Table
       label="Channels"
       columns={[
-        "Channel",
-        "Head",
-        "Events/s",
-        "Last event",
-        "Followers",
-        "Lag",
+        ...texts("Channel"),
+        ...numbers("Head", "Events/s", "Last event", "Followers", "Lag"),
       ]}
     >
       {view.channels.map((it) => {
         const rate = memory.rate(it);
         const last = view.latest[it.channel];
-        const lag = behind.get(it.channel) ?? 0;
+        const lag = view.lags[it.channel] ?? 0;
         return (
           <tr key={it.channel}>
             <th scope="row">{it.channel}</th>

@@ -9,18 +9,9 @@
 import type { VNode } from "preact";
 import { Line } from "./chart.tsx";
 import type { LineProps } from "./chart.tsx";
-import {
-  bytes,
-  few,
-  lagOf,
-  sampleOf,
-  SLOW_LAG,
-  span,
-  time,
-  whole,
-} from "./model.ts";
+import { bytes, few, sampleOf, span, time, whole } from "./model.ts";
 import type { Memory } from "./model.ts";
-import { Table } from "./panel.tsx";
+import { numbers, Table, texts } from "./panel.tsx";
 import type { View } from "./watch.ts";
 import { findings } from "./worst.ts";
 import type { Finding } from "./worst.ts";
@@ -67,14 +58,13 @@ export function Worst({ known }: { readonly known: Known }): VNode | null {
 /** The numbers that matter most. */
 export function Tiles({ view }: { readonly view: View }): VNode {
   const now = sampleOf(view.asOf, view.instances, undefined);
-  const { sessions, metrics } = view;
-  const behind = sessions.filter((it) => lagOf(it) >= SLOW_LAG).length;
+  const { behind, connected, metrics } = view;
   const head = view.latest["blocks"];
   const tiles: readonly (readonly [string, string, string])[] = [
     [
       "Connections",
       whole(now.connections),
-      `${behind} of ${sessions.length} sessions behind`,
+      `${whole(behind)} of ${whole(connected)} sessions behind`,
     ],
     ["Published", few(now.published), "events a second"],
     ["Delivered", few(now.delivered), "a second"],
@@ -170,14 +160,16 @@ export function Instances({ view }: { readonly view: View }): VNode {
     <Table
       label="Instances"
       columns={[
-        "Instance",
-        "Up",
-        "Connections",
-        "Total",
-        "Published/s",
-        "Delivered/s",
-        "Frames in/s",
-        "Memory",
+        ...texts("Instance"),
+        ...numbers(
+          "Up",
+          "Connections",
+          "Total",
+          "Published/s",
+          "Delivered/s",
+          "Frames in/s",
+          "Memory",
+        ),
       ]}
     >
       {view.instances.toSorted((a, b) => a.id < b.id ? -1 : 1).map((it) => (

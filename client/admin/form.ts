@@ -6,16 +6,14 @@
 /// <reference lib="dom" />
 
 /**
- * Takes what was filled in, and empties the form. To be called as its
- * `submit` handler.
+ * Reads what was filled in, and leaves it there: what is refused can be
+ * corrected. To be called as the form's `submit` handler.
  *
  * @param event the form's.
  * @returns a field's text by its name, trimmed; `""` where there is none.
  */
-export function filled(event: SubmitEvent): (name: string) => string {
+export function fieldsOf(event: SubmitEvent): (name: string) => string {
   event.preventDefault();
-  const form = event.currentTarget as HTMLFormElement;
-  const fields = new FormData(form);
-  form.reset();
+  const fields = new FormData(event.currentTarget as HTMLFormElement);
   return (name) => String(fields.get(name) ?? "").trim();
 }

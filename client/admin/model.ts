@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ChannelInfo, InstanceInfo, SessionInfo } from "./api.ts";
+import type { ChannelInfo, InstanceInfo } from "./api.ts";
 
 /** How often the page looks, in milliseconds. */
 export const LOOK_MS = 2_000;
@@ -105,46 +105,6 @@ export class Memory {
     if (!from || from === last) return undefined;
     return (seq - from.heads.get(key)!) / ((last.at - from.at) / 1_000);
   }
-}
-
-/** By how many events the slowest client of each channel is behind. */
-export function lags(sessions: readonly SessionInfo[]): Map<string, number> {
-  const most = new Map<string, number>();
-  for (const { channels } of sessions) {
-    for (const { channel, lag } of channels) {
-      most.set(channel, Math.max(most.get(channel) ?? 0, lag));
-    }
-  }
-  return most;
-}
-
-/** By how many events a client is behind where it is furthest behind. */
-export function lagOf({ channels }: SessionInfo): number {
-  return Math.max(0, ...channels.map(({ lag }) => lag));
-}
-
-/**
- * Those an operator looks for, the furthest behind first.
- *
- * @param sessions all.
- * @param sought words that all must occur in address, user, client or channel.
- */
-export function found(
-  sessions: readonly SessionInfo[],
-  sought: string,
-): SessionInfo[] {
-  const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
-  return sessions.filter(({ id, ip, user, role, client, channels }) => {
-    const text = [
-      id,
-      ip,
-      user,
-      role,
-      client,
-      ...channels.map((it) => it.channel),
-    ].join(" ").toLowerCase();
-    return words.every((word) => text.includes(word));
-  }).sort((a, b) => lagOf(b) - lagOf(a) || a.since - b.since);
 }
 
 /**

@@ -11,27 +11,22 @@ import { Component } from "preact";
 import type { VNode } from "preact";
 import { Active, Alerts } from "./alerts.tsx";
 import { ApiError, textOf } from "./api.ts";
-import type { OperatorApi } from "./api.ts";
+import type { OperatorApi, RoomInfo, SessionInfo } from "./api.ts";
 import { Channels } from "./channels.tsx";
 import { Charts, Checks, Instances, State, Tiles, Worst } from "./cluster.tsx";
 import { LOOK_MS, time } from "./model.ts";
+import { OrderDialog } from "./order.tsx";
+import type { Order } from "./order.tsx";
 import { Panel } from "./panel.tsx";
-import {
-  BlockForm,
-  Blocks,
-  Events,
-  Revocations,
-  RevokeForm,
-} from "./security.tsx";
-import { Sessions, short } from "./sessions.tsx";
-import { Watch } from "./watch.ts";
+import { RoomDetail, Rooms } from "./rooms.tsx";
+import { Blocks, Events, Revocations } from "./security.tsx";
+import { SessionDetail, Sessions } from "./sessions.tsx";
+import { isAboutToken, Watch } from "./watch.ts";
 import type { View } from "./watch.ts";
 import { isStale, STALE_MS } from "./worst.ts";
 
 /** How long the result of an order is shown, in milliseconds. */
 const NOTICE_MS = 6_000;
-/** How long a button blocks or silences, in milliseconds. */
-const HOUR_MS = 3_600_000;
 /** How often the age of what is shown is looked at, in milliseconds. */
 const AGE_MS = 500;
 
@@ -41,10 +36,22 @@ interface PageState {
   /** Age of the view, in milliseconds. */
   readonly ageMs: number;
   readonly notice: string;
-  /** Whether the notice says that an order failed. */
-  readonly hasFailed: boolean;
-  readonly sought: string;
+  /** What is about to be ordered. */
+  readonly order: Asked | undefined;
+  /** What is looked at closely. */
+  readonly shown: Shown | undefined;
 }
+
+/** An order, and what follows it. */
+interface Asked {
+  readonly order: Order;
+  readonly onDone: (() => void) | undefined;
+}
+
+/** A session or a room, and when it was read. */
+type Shown =
+  & { readonly asOf: number }
+  & ({ readonly session: SessionInfo } | { readonly room: RoomInfo });
 
 /** The page of an operator who is signed in. */
 export class Operations extends Component<
@@ -57,10 +64,10 @@ export class Operations extends Component<
     fault: "",
     ageMs: 0,
     notice: "",
-    hasFailed: false,
-    sought: "",
+    order: undefined,
+    shown: undefined,
   };
-  readonly #watch = new Watch(this.props.api);
+  readonly #watch = new Watch(this.props.api, () => this.#redraw());
   #timer: ReturnType<typeof setTimeout> | undefined;
   #noticeTimer: ReturnType<typeof setTimeout> | undefined;
   #ageTimer: ReturnType<typeof setInterval> | undefined;
@@ -84,6 +91,12 @@ export class Operations extends Component<
     clearTimeout(this.#timer);
     clearTimeout(this.#noticeTimer);
     clearInterval(this.#ageTimer);
+    this.#watch.end();
+  }
+
+  /** Draws what a list or the watch has now. */
+  #redraw(): void {
+    if (this.#open) this.setState({ view: this.#watch.view });
   }
 
   async #begin(): Promise<void> {
@@ -113,24 +126,28 @@ export class Operations extends Component<
     }
   }
 
-  /** Carries out an order, shows its result, and refreshes. */
-  #act = async (done: string, work: () => Promise<unknown>): Promise<void> => {
-    let notice = done;
-    let hasFailed = false;
-    try {
-      await work();
-    } catch (error) {
-      notice = textOf(error);
-      hasFailed = true;
-    }
-    if (!this.#open) return;
-    this.setState({ notice, hasFailed });
+  #ask = (order: Order, onDone?: () => void): void =>
+    this.setState({ order: { order, onDone }, shown: undefined });
+
+  /** Says that an order was carried out, and shows what it changed. */
+  #done = async ({ done }: Order): Promise<void> => {
+    this.state.order?.onDone?.();
+    this.setState({ notice: done, order: undefined });
     clearTimeout(this.#noticeTimer);
     this.#noticeTimer = setTimeout(
       () => this.setState({ notice: "" }),
       NOTICE_MS,
     );
-    this.#watch.expectChange();
+    await this.#watch.reload();
+    if (!this.#open) return;
+    clearTimeout(this.#timer);
+    await this.#look();
+  };
+
+  #showOrders = async (ordersOnly: boolean): Promise<void> => {
+    this.#watch.ordersOnly = ordersOnly;
+    await this.#watch.reload();
+    if (!this.#open) return;
     clearTimeout(this.#timer);
     await this.#look();
   };
@@ -138,17 +155,10 @@ export class Operations extends Component<
   /** The elements; called by Preact. */
   render(): VNode {
     const { api, onSignOut } = this.props;
-    const { view, fault, ageMs, notice, hasFailed, sought } = this.state;
+    const { view, fault, ageMs, notice, order, shown } = this.state;
     const known = { view, fault, ageMs };
-    const asOf = view ? `as of ${time(view.restAsOf)}` : "";
-    const act = this.#act;
-    const block = (ip: string, reason: string, forMs: number) =>
-      void act(`Blocked ${ip}`, () =>
-        api.post("/api/admin/blocks", {
-          ip,
-          forMs,
-          ...(reason ? { reason } : {}),
-        }));
+    const { sessions, rooms, blocks, revocations } = this.#watch.lists;
+    const acts = { api, onOrder: this.#ask };
     return (
       <>
         <a class="skip" href="#main">Skip to the cluster</a>
@@ -164,12 +174,28 @@ export class Operations extends Component<
             </button>
           </div>
         </header>
-        <p
-          class={`notice${notice ? " shown" : ""}${hasFailed ? " bad" : ""}`}
-          role={hasFailed ? "alert" : "status"}
-        >
-          {notice}
-        </p>
+        <p class={`notice${notice ? " shown" : ""}`} role="status">{notice}</p>
+        {order && (
+          <OrderDialog
+            order={order.order}
+            onDone={this.#done}
+            onCancel={() => this.setState({ order: undefined })}
+          />
+        )}
+        {shown && "session" in shown && (
+          <SessionDetail
+            {...shown}
+            {...acts}
+            onClose={() => this.setState({ shown: undefined })}
+          />
+        )}
+        {shown && "room" in shown && (
+          <RoomDetail
+            room={shown.room}
+            api={api}
+            onClose={() => this.setState({ shown: undefined })}
+          />
+        )}
         <Worst known={known} />
         {!view
           ? <p class="empty">{fault || "Loading…"}</p>
@@ -192,46 +218,19 @@ export class Operations extends Component<
                 >
                   <Instances view={view} />
                 </Panel>
-                <Panel
-                  name="full"
-                  title="Sessions"
-                  note={view.isComplete
-                    ? asOf
-                    : `not all instances have answered, ${asOf}`}
-                >
-                  <Sessions
-                    view={view}
-                    sought={sought}
-                    onSeek={(text) => this.setState({ sought: text })}
-                    onDisconnect={({ id }) =>
-                      void act(
-                        `Disconnected ${short(id)}`,
-                        () => api.delete(`/api/admin/sessions/${id}`),
-                      )}
-                    onBlock={({ ip }) => block(ip, "by an operator", HOUR_MS)}
-                  />
-                </Panel>
-                <Panel name="half" title="Blocked addresses" note={asOf}>
-                  <BlockForm onBlock={block} />
-                  <Blocks
-                    view={view}
-                    onUnblock={({ ip }) =>
-                      void act(`Unblocked ${ip}`, () =>
-                        api.delete(
-                          `/api/admin/blocks/${encodeURIComponent(ip)}`,
-                        ))}
-                  />
-                </Panel>
-                <Panel name="half" title="Revoked tokens" note={asOf}>
-                  <RevokeForm
-                    onRevoke={(body) =>
-                      void act(
-                        "Revoked",
-                        () => api.post("/api/admin/revocations", body),
-                      )}
-                  />
-                  <Revocations view={view} />
-                </Panel>
+                <Sessions
+                  list={sessions}
+                  {...acts}
+                  onShow={(session) =>
+                    this.setState({ shown: { session, asOf: sessions.asOf } })}
+                />
+                <Rooms
+                  list={rooms}
+                  onShow={(room) =>
+                    this.setState({ shown: { room, asOf: rooms.asOf } })}
+                />
+                <Blocks list={blocks} {...acts} />
+                <Revocations list={revocations} {...acts} />
                 <Panel
                   name="half"
                   title="Alerts"
@@ -239,33 +238,20 @@ export class Operations extends Component<
                     ? `${view.active.length} firing`
                     : "none firing"}
                 >
-                  <Active
-                    view={view}
-                    onSilence={({ type }) =>
-                      void act(`Silenced ${type} for an hour`, () =>
-                        api.post("/api/admin/alerts/silences", {
-                          type,
-                          forMs: HOUR_MS,
-                        }))}
-                    onUnsilence={({ type }) =>
-                      void act(
-                        `Unsilenced ${type}`,
-                        () => api.delete(`/api/admin/alerts/silences/${type}`),
-                      )}
-                  />
+                  <Active view={view} {...acts} />
                   <Alerts view={view} />
                 </Panel>
-                <Panel name="half" title="Security events" note={asOf}>
-                  <Events view={view} />
-                </Panel>
+                <Events
+                  events={view.events}
+                  asOf={view.asOf}
+                  ordersOnly={this.#watch.ordersOnly}
+                  onOrdersOnly={(only) => void this.#showOrders(only)}
+                  note={`as of ${time(view.restAsOf)}`}
+                />
               </div>
             </main>
           )}
       </>
     );
   }
-}
-
-function isAboutToken({ code }: ApiError): boolean {
-  return ["UNAUTHENTICATED", "TOKEN_EXPIRED", "FORBIDDEN"].includes(code);
 }

@@ -7,6 +7,7 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import type { ComponentChildren, VNode } from "preact";
+import type { Sort } from "./list.ts";
 
 /** A titled part of the page. */
 export function Panel(
@@ -28,11 +29,33 @@ export function Panel(
   );
 }
 
+/** A column of a table. */
+export interface Column {
+  /** Said above it; `""` above what can be ordered. */
+  readonly title: string;
+  /** Whether it holds numbers. */
+  readonly isNumber?: true;
+  /** What the list is sorted by when it is pressed. */
+  readonly sort?: string;
+}
+
+/** Columns of text. */
+export function texts(...titles: readonly string[]): Column[] {
+  return titles.map((title) => ({ title }));
+}
+
+/** Columns of numbers. */
+export function numbers(...titles: readonly string[]): Column[] {
+  return titles.map((title) => ({ title, isNumber: true }));
+}
+
 /** A table that scrolls in its own box where it is wider than the page. */
 export function Table(
-  { label, columns, children }: {
+  { label, columns, sort, onSort, children }: {
     readonly label: string;
-    readonly columns: readonly string[];
+    readonly columns: readonly Column[];
+    readonly sort?: Sort | undefined;
+    readonly onSort?: (by: string) => void;
     readonly children: ComponentChildren;
   },
 ): VNode {
@@ -46,14 +69,13 @@ export function Table(
       <table>
         <thead>
           <tr>
-            {columns.map((name, i) => (
-              <th
-                key={name}
-                scope="col"
-                class={NUMBERS.has(name) ? "number" : ""}
-              >
-                {name || <span class="hidden">Actions {i}</span>}
-              </th>
+            {columns.map((column) => (
+              <Heading
+                key={column.title}
+                column={column}
+                sort={sort}
+                onSort={onSort}
+              />
             ))}
           </tr>
         </thead>
@@ -63,23 +85,31 @@ export function Table(
   );
 }
 
-/** Columns that hold numbers. */
-const NUMBERS: ReadonlySet<string> = new Set([
-  "Head",
-  "Events/s",
-  "Last event",
-  "Followers",
-  "Lag",
-  "Up",
-  "Connections",
-  "Total",
-  "Published/s",
-  "Delivered/s",
-  "Frames in/s",
-  "Memory",
-  "For",
-  "Ends in",
-  "Since",
-  "Times",
-  "Last",
-]);
+function Heading(
+  { column: { title, isNumber, sort: by }, sort, onSort }: {
+    readonly column: Column;
+    readonly sort: Sort | undefined;
+    readonly onSort: ((by: string) => void) | undefined;
+  },
+): VNode {
+  const isSorted = by !== undefined && sort?.by === by;
+  const way = sort?.isDescending ? "descending" : "ascending";
+  return (
+    <th
+      scope="col"
+      class={isNumber ? "number" : ""}
+      aria-sort={isSorted ? way : by === undefined ? undefined : "none"}
+    >
+      {by === undefined || !onSort
+        ? title || <span class="hidden">Orders</span>
+        : (
+          <button type="button" class="by" onClick={() => onSort(by)}>
+            {title}
+            <span aria-hidden="true">
+              {isSorted ? sort?.isDescending ? " ↓" : " ↑" : ""}
+            </span>
+          </button>
+        )}
+    </th>
+  );
+}

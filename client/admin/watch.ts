@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ApiError, textOf } from "./api.ts";
 import type {
   ActiveAlert,
   AlertEvent,
@@ -13,14 +14,16 @@ import type {
   MetricsInfo,
   OperatorApi,
   RevocationInfo,
+  RoomInfo,
   SecurityEvent,
   SessionInfo,
   Silence,
 } from "./api.ts";
+import { List } from "./list.ts";
 import { Memory, recalled, sampleOf } from "./model.ts";
 import type { PastSample } from "./model.ts";
 
-/** Sessions, blocks and events are read at every third refresh. */
+/** Lists and events are read at every third refresh. */
 const SLOW_LOOKS = 3;
 /** Alerts shown. */
 const MAX_ALERTS = 12;
@@ -37,17 +40,14 @@ interface Pulse {
   /** Those that have not ended. */
   readonly active: readonly ActiveAlert[];
   readonly silences: readonly Silence[];
+  /** What could not be read, and why. */
+  readonly unread: readonly string[];
   /** When that was, in epoch milliseconds. */
   readonly asOf: number;
 }
 
 /** What only some refreshes read. */
 interface Rest {
-  readonly sessions: readonly SessionInfo[];
-  /** Whether all instances reported their sessions. */
-  readonly isComplete: boolean;
-  readonly blocks: readonly BlockInfo[];
-  readonly revocations: readonly RevocationInfo[];
   readonly events: readonly SecurityEvent[];
   /** When that was, in epoch milliseconds. */
   readonly restAsOf: number;
@@ -57,116 +57,220 @@ interface Rest {
   readonly latest: Readonly<Record<string, number>>;
 }
 
+/** Sums over all sessions. */
+interface Sums {
+  /** How many are connected. */
+  readonly connected: number;
+  /** How many of them are slow. */
+  readonly behind: number;
+  /** How far the slowest follower of each channel is behind. */
+  readonly lags: Readonly<Record<string, number>>;
+}
+
 /** Everything that was read last. */
-export interface View extends Pulse, Rest {}
+export interface View extends Pulse, Rest, Sums {}
+
+/** The lists of the page. */
+export interface Lists {
+  /** Who is connected. */
+  readonly sessions: List<SessionInfo>;
+  /** The rooms. */
+  readonly rooms: List<RoomInfo>;
+  /** Blocked addresses. */
+  readonly blocks: List<BlockInfo>;
+  /** Revoked tokens. */
+  readonly revocations: List<RevocationInfo>;
+}
+
+/** Stands in for what was never read. */
+const NOTHING: Omit<Pulse, "ready" | "checks" | "unread" | "asOf"> = {
+  instances: [],
+  channels: [],
+  metrics: {},
+  active: [],
+  silences: [],
+};
 
 /** Reads from the service, and keeps what the charts need. */
 export class Watch {
   /** Samples of the last hour. */
   readonly memory = new Memory();
+  /** What is answered in pages. */
+  readonly lists: Lists;
+  /** Whether only operators' orders are read of the security events. */
+  ordersOnly = false;
   readonly #api: OperatorApi;
-  #view: View | undefined;
+  #pulse: Pulse | undefined;
+  #rest: Rest | undefined;
   #looks = 0;
 
   /**
    * Prepares; nothing is requested yet.
    *
    * @param api of an operator.
+   * @param onChange called when a list shows something else.
    */
-  constructor(api: OperatorApi) {
+  constructor(api: OperatorApi, onChange: () => void) {
     this.#api = api;
+    this.lists = {
+      sessions: new List(api, {
+        name: "sessions",
+        sort: { by: "lag", isDescending: true },
+        onChange,
+      }),
+      rooms: new List(api, {
+        name: "rooms",
+        sort: { by: "followers", isDescending: true },
+        onChange,
+      }),
+      blocks: new List(api, { name: "blocks", onChange }),
+      revocations: new List(api, { name: "revocations", onChange }),
+    };
   }
 
-  /** Refreshes; everything every {@link SLOW_LOOKS} looks. @throws {ApiError} */
+  /**
+   * Refreshes; everything every {@link SLOW_LOOKS} looks.
+   *
+   * @throws {ApiError} when the service does not answer, or refuses the token.
+   */
   async look(): Promise<View> {
     const isWhole = this.#looks++ % SLOW_LOOKS === 0;
-    const pulse = await this.#pulse();
+    const pulse = await this.#readPulse();
+    this.#pulse = pulse;
     const { asOf, instances, channels, metrics } = pulse;
     const { p95 } = metrics.cluster?.eventDeliveryTime ??
       metrics.eventDeliveryTime ?? {};
     this.memory.take(sampleOf(asOf, instances, p95));
     this.memory.mark(asOf, channels);
-    const rest = !isWhole && this.#view
-      ? this.#view
-      : await this.#rest(channels);
-    return this.#view = { ...rest, ...pulse };
+    if (isWhole || !this.#rest) {
+      const lists = Object.values(this.lists).map((list) => list.refresh());
+      const [rest] = await Promise.all([this.#readRest(channels), ...lists]);
+      this.#rest = rest;
+    }
+    return this.view!;
   }
 
-  /** Makes the next refresh read everything. */
-  expectChange(): void {
+  /** What was read last; nothing before the first refresh. */
+  get view(): View | undefined {
+    if (!this.#pulse || !this.#rest) return undefined;
+    const { answer } = this.lists.sessions;
+    return {
+      ...this.#rest,
+      ...this.#pulse,
+      connected: answer?.total ?? 0,
+      behind: answer?.behind ?? 0,
+      lags: answer?.lags ?? {},
+    };
+  }
+
+  /** Reads all lists again, since an order changed them. */
+  async reload(): Promise<void> {
     this.#looks = 0;
+    await Promise.all(Object.values(this.lists).map((list) => list.reload()));
+  }
+
+  /** Reads no more. */
+  end(): void {
+    for (const list of Object.values(this.lists)) list.end();
   }
 
   /** Loads the history of an instance that is alone. @throws {ApiError} */
   async recall(): Promise<void> {
     // The history of one instance is the cluster's only if it is alone.
-    if (this.#view?.instances.length !== 1) return;
+    if (this.#pulse?.instances.length !== 1) return;
     const { samples } = await this.#api.get<
       { samples: readonly PastSample[] }
     >("/api/metrics/history");
     this.memory.recall(recalled(samples));
   }
 
-  async #pulse(): Promise<Pulse> {
-    const [listed, ready, metrics, wrong] = await Promise.all([
-      this.#api.get<{ channels: ChannelInfo[]; instances: InstanceInfo[] }>(
+  /**
+   * Whether it is ready has to be known. The rest may be refused, for example
+   * since the store is away: then the last of it stands, and is said to be old.
+   */
+  async #readPulse(): Promise<Pulse> {
+    const unread: string[] = [];
+    const last = this.#pulse ?? NOTHING;
+    const read = async <Answer extends Partial<Pulse>>(
+      name: string,
+      path: string,
+      known: Answer,
+      taken: (answer: never) => Answer,
+    ): Promise<Answer> => {
+      try {
+        return taken(await this.#api.get(path) as never);
+      } catch (error) {
+        if (isFatal(error)) throw error;
+        unread.push(`${name}: ${textOf(error)}`);
+        return known;
+      }
+    };
+    const [ready, listed, metrics, wrong] = await Promise.all([
+      this.#api.get<Pick<Pulse, "ready" | "checks">>("/ready"),
+      read(
+        "channels",
         "/api/channels",
+        { channels: last.channels, instances: last.instances },
+        (answer: Pick<Pulse, "channels" | "instances">) => answer,
       ),
-      this.#api.get<{ ready: boolean; checks: Record<string, Check> }>(
-        "/ready",
+      read(
+        "metrics",
+        "/api/metrics",
+        { metrics: last.metrics },
+        (metrics: MetricsInfo) => ({ metrics }),
       ),
-      this.#api.get<MetricsInfo>("/api/metrics"),
-      this.#api.get<{ alerts: ActiveAlert[]; silences: Silence[] }>(
+      read(
+        "alerts",
         "/api/admin/alerts",
+        { active: last.active, silences: last.silences },
+        (answer: { alerts: ActiveAlert[]; silences: Silence[] }) => ({
+          active: answer.alerts,
+          silences: answer.silences,
+        }),
       ),
     ]);
-    const { alerts: active, silences } = wrong;
     return {
       ...listed,
       ...ready,
-      metrics,
-      active,
-      silences,
+      ...metrics,
+      ...wrong,
+      unread,
       asOf: Date.now(),
     };
   }
 
-  async #rest(channels: readonly ChannelInfo[]): Promise<Rest> {
+  async #readRest(channels: readonly ChannelInfo[]): Promise<Rest> {
     const kept = channels.filter(({ seq }) => seq);
-    const [who, blocked, revoked, happened, ends] = await Promise.all([
-      this.#api.get<{ sessions: SessionInfo[]; complete: boolean }>(
-        "/api/admin/sessions",
-      ),
-      this.#api.get<{ blocks: BlockInfo[] }>("/api/admin/blocks"),
-      this.#api.get<{ revocations: RevocationInfo[] }>(
-        "/api/admin/revocations",
-      ),
-      this.#api.get<{ events: SecurityEvent[] }>(
-        `/api/admin/events?limit=${MAX_EVENTS}`,
-      ),
-      Promise.all(kept.map(async (it) =>
-        [
-          it.channel,
-          await this.#newest(it, it.channel === "alerts" ? MAX_ALERTS : 1),
-        ] as const
-      )),
-    ]);
-    const byChannel = new Map(ends);
-    return {
-      sessions: who.sessions,
-      isComplete: who.complete,
-      blocks: blocked.blocks,
-      revocations: revoked.revocations,
-      events: happened.events,
-      restAsOf: Date.now(),
-      alerts: (byChannel.get("alerts") ?? []).toReversed(),
-      latest: Object.fromEntries(
-        ends.flatMap(([channel, events]) => {
-          const last = events.at(-1);
-          return last ? [[channel, Date.parse(last.timestamp)]] : [];
-        }),
-      ),
-    };
+    const query = `limit=${MAX_EVENTS}${this.ordersOnly ? "&orders=true" : ""}`;
+    try {
+      const [happened, ends] = await Promise.all([
+        this.#api.get<{ events: SecurityEvent[] }>(
+          `/api/admin/events?${query}`,
+        ),
+        Promise.all(kept.map(async (it) =>
+          [
+            it.channel,
+            await this.#newest(it, it.channel === "alerts" ? MAX_ALERTS : 1),
+          ] as const
+        )),
+      ]);
+      const byChannel = new Map(ends);
+      return {
+        events: happened.events,
+        restAsOf: Date.now(),
+        alerts: (byChannel.get("alerts") ?? []).toReversed(),
+        latest: Object.fromEntries(
+          ends.flatMap(([channel, events]) => {
+            const last = events.at(-1);
+            return last ? [[channel, Date.parse(last.timestamp)]] : [];
+          }),
+        ),
+      };
+    } catch (error) {
+      if (isFatal(error)) throw error;
+      return this.#rest ??
+        { events: [], restAsOf: Date.now(), alerts: [], latest: {} };
+    }
   }
 
   /** A channel's last events, oldest first. */
@@ -180,4 +284,15 @@ export class Watch {
     );
     return events;
   }
+}
+
+/** Whether nothing else can be read either. */
+function isFatal(error: unknown): boolean {
+  return !(error instanceof ApiError) || error.code === "UNREACHABLE" ||
+    isAboutToken(error);
+}
+
+/** Whether the service no longer accepts the operator's token. */
+export function isAboutToken({ code }: ApiError): boolean {
+  return ["UNAUTHENTICATED", "TOKEN_EXPIRED", "FORBIDDEN"].includes(code);
 }

@@ -26,7 +26,7 @@ export interface Finding {
 export interface Known {
   /** What was read last; nothing before the first answer. */
   readonly view:
-    | Pick<View, "ready" | "checks" | "active" | "instances">
+    | Pick<View, "ready" | "checks" | "active" | "instances" | "unread">
     | undefined;
   /** Why the last refresh failed; empty when it did not. */
   readonly fault: string;
@@ -71,6 +71,9 @@ export function findings(known: Known): readonly Finding[] {
   }
   if (!view.ready && checks.every(([, { ok }]) => ok)) {
     all.push({ tone: "bad", label: "Not ready", detail: "" });
+  }
+  for (const detail of view.unread) {
+    all.push({ tone: "bad", label: "Not known", detail });
   }
   const isCritical = (it: View["active"][number]) => it.severity === "critical";
   const alerts = [

@@ -4,13 +4,11 @@
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import type { ChannelInfo, SessionInfo } from "../../client/admin/api.ts";
+import type { ChannelInfo } from "../../client/admin/api.ts";
 import {
   bytes,
   few,
-  found,
   HISTORY_MS,
-  lags,
   MAX_SAMPLES,
   Memory,
   RATE_MS,
@@ -55,24 +53,6 @@ function channel(seq: number | null, epoch = "a"): ChannelInfo {
     epoch,
     seq,
     subscribers: 0,
-  };
-}
-
-function session(
-  ip: string,
-  lag: number,
-  more: Partial<SessionInfo> = {},
-): SessionInfo {
-  return {
-    id: `s-${ip}`,
-    instance: "i",
-    ip,
-    user: null,
-    role: "anonymous",
-    client: null,
-    since: 0,
-    channels: [{ channel: "blocks", seq: 1, lag }],
-    ...more,
   };
 }
 
@@ -142,19 +122,6 @@ Deno.test("instances are added up, the memory of their process is not", () => {
   assert.equal(sampleOf(7, [], undefined).memory, 0);
 });
 
-Deno.test("sessions are found by any of their words, the slowest first", () => {
-  const all = [
-    session("192.0.2.1", 3, { since: 5 }),
-    session("192.0.2.2", 900, { user: "alice", client: "Explorer/2" }),
-    session("192.0.2.3", 3, { since: 1 }),
-  ];
-  const ips = (sought: string) => found(all, sought).map(({ ip }) => ip);
-  assert.deepEqual(ips(""), ["192.0.2.2", "192.0.2.3", "192.0.2.1"]);
-  assert.deepEqual(ips("ALICE explorer"), ["192.0.2.2"]);
-  assert.deepEqual(ips("alice 192.0.2.1"), []);
-  assert.equal(lags(all).get("blocks"), 900);
-});
-
 Deno.test("numbers are written in few words", () => {
   assert.deepEqual([0, 99_400, 600_000, 7_200_000, 40 * 86_400_000].map(span), [
     "0 s",
@@ -193,6 +160,7 @@ Deno.test("the top of the page says the worst thing, and whether that is old", (
     },
     active: [alert("warning", "slow"), alert("critical", "no block")],
     instances: [],
+    unread: ["alerts: the store is away"],
   };
   const said = (known: Known) =>
     findings(known).map(({ tone, label, detail }) =>
@@ -200,6 +168,7 @@ Deno.test("the top of the page says the worst thing, and whether that is old", (
     );
   const fresh = { view, fault: "", ageMs: 0 };
   assert.deepEqual(said(fresh), [
+    "bad Not known alerts: the store is away",
     "bad Critical no block",
     "busy Alert slow",
     "busy Degraded link: late",
@@ -218,7 +187,7 @@ Deno.test("the top of the page says the worst thing, and whether that is old", (
     [STALE_MS - 1, STALE_MS].map((ageMs) => isStale({ ...fresh, ageMs })),
     [false, true],
   );
-  const well = { ...view, checks: {}, active: [] };
+  const well = { ...view, checks: {}, active: [], unread: [] };
   assert.deepEqual(said({ ...fresh, view: well }), ["good Ready 0 instances"]);
   const nothing = { view: undefined, fault: "", ageMs: 9_000 };
   assert.deepEqual(said(nothing), ["busy Loading "]);
@@ -316,16 +285,17 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.getByRole("button", { name: "Sign in" }).click();
         await page.getByRole("alert").getByText("needs the role admin")
           .waitFor();
-        assert.equal(
+        assert.notEqual(
           await field.inputValue(),
           "",
-          "the token stays on the screen",
+          "what was written is gone",
         );
+        assert.equal(await field.getAttribute("type"), "password");
       }, { expectedErrors: REFUSED }),
   );
 
   await t.step(
-    "keeps the token in memory alone",
+    "keeps the token in memory alone, unless it is asked to keep it in the tab",
     () =>
       withPage(async ({ page, context }) => {
         const token = await enter(page, server);
@@ -335,7 +305,15 @@ browserTest("the operator's page, in Chromium", async (t) => {
         assert(!kept.includes(token), "the token can be found in the page");
         assert.deepEqual(await context.cookies(), []);
         await page.reload();
+        await page.getByLabel("Token with the role admin").fill(token);
+        await page.getByLabel("Keep it in this tab").check();
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.locator(".tiles").waitFor();
+        await page.reload();
+        await page.locator(".tiles").waitFor();
+        await page.getByRole("button", { name: "Sign out" }).click();
         await page.getByLabel("Token with the role admin").waitFor();
+        assert.equal(await page.evaluate("sessionStorage.length"), 0);
       }),
   );
 
@@ -390,10 +368,19 @@ browserTest("the operator's page, in Chromium", async (t) => {
         await page.getByLabel("Search sessions").fill("find-me dag");
         const row = page.getByRole("row", { name: /find-me\/1/ });
         await row.waitFor();
-        await row.getByRole("button", { name: "Disconnect" }).click();
-        await row.getByRole("button", { name: "Sure?" }).click();
+        await row.getByRole("button", { name: /details/ }).click();
+        const shown = page.getByRole("dialog", { name: /^anonymous/ });
+        await shown.getByRole("row", { name: /^dag/ }).waitFor();
+        await page.keyboard.press("Escape");
+        await row.getByRole("button", { name: /^Disconnect anonymous/ })
+          .click();
+        const dialog = page.getByRole("dialog", { name: /^Disconnect/ });
+        await dialog.getByText("Closes this one session").waitFor();
+        assert.deepEqual(await faults(page), []);
+        await dialog.getByRole("button", { name: "Disconnect" }).click();
         assert(await closed >= 4_500, "it may come back by itself");
-        await page.getByText("No sessions match", { exact: true }).waitFor();
+        await page.getByRole("region", { name: "Sessions", exact: true })
+          .getByText(/None match\.|No client is connected\./).waitFor();
       }),
   );
 
@@ -403,17 +390,35 @@ browserTest("the operator's page, in Chromium", async (t) => {
       withPage(async ({ page }) => {
         await enter(page, server);
         const address = page.getByLabel("Address or CIDR");
+        const panel = page.getByRole("region", {
+          name: "Blocked addresses",
+          exact: true,
+        });
         await address.fill("not an address");
-        await page.getByRole("button", { name: "Block", exact: true }).click();
-        await page.locator(".notice", { hasText: "ip is neither" }).waitFor();
-        await address.fill("198.51.100.0/24");
         await page.getByLabel("Reason", { exact: true }).fill("scraping");
-        await page.getByRole("button", { name: "Block", exact: true }).click();
-        const row = page.getByRole("row", { name: /198\.51\.100\.0\/24/ })
+        await panel.getByRole("button", { name: "Block", exact: true }).click();
+        await panel.getByRole("alert").getByText("ip is neither").waitFor();
+        assert.equal(await address.inputValue(), "not an address");
+        await address.fill("198.51.100.0/24");
+        await panel.getByRole("button", { name: "Block", exact: true }).click();
+        const dialog = page.getByRole("dialog", {
+          name: "Block 198.51.100.0/24",
+        });
+        await dialog.getByText("Closes no session").waitFor();
+        await dialog.getByText("for 10 minutes").waitFor();
+        await dialog.getByRole("button", { name: "Cancel" }).click();
+        assert.equal(await address.inputValue(), "198.51.100.0/24");
+        await panel.getByRole("button", { name: "Block", exact: true }).click();
+        await dialog.getByRole("button", { name: "Block", exact: true })
+          .click();
+        const row = panel.getByRole("row", { name: /198\.51\.100\.0\/24/ })
           .first();
         await row.getByText("scraping").waitFor();
-        await row.getByRole("button", { name: "Unblock" }).click();
-        await row.getByRole("button", { name: "Sure?" }).click();
+        assert.equal(await address.inputValue(), "", "it was carried out");
+        await row.getByRole("button", { name: "Unblock 198.51.100.0/24" })
+          .click();
+        await page.getByRole("dialog").getByRole("button", { name: "Unblock" })
+          .click();
         await page.getByText("No address is blocked.").waitFor();
         const { blocks } = await server.json("/api/admin/blocks", {
           headers: { authorization: `Bearer ${await server.token("admin")}` },
@@ -435,24 +440,113 @@ browserTest("the operator's page, in Chromium", async (t) => {
           async () => await firing.count() > 0,
           "an alert about memory",
         );
-        await firing.first().getByRole("button", { name: "Silence 1 h" })
-          .click();
-        await firing.first().getByRole("button", { name: "Sure?" }).click();
+        const type = "memory";
+        await firing.first()
+          .getByRole("button", { name: `Silence ${type}` }).click();
+        const dialog = page.getByRole("dialog", { name: `Silence ${type}` });
+        await dialog.getByLabel("Reason").fill("known");
+        await dialog.getByRole("button", { name: "Silence" }).click();
         const silent = page.locator(".active li", { hasText: "silenced" });
-        await silent.getByText("memory").waitFor();
+        await silent.getByText(/memory by .*, 60 min left/).waitFor();
+        await silent.getByText("known").waitFor();
         await silent.getByRole("button", { name: "Unsilence" }).click();
-        await silent.getByRole("button", { name: "Sure?" }).click();
+        await page.getByRole("dialog")
+          .getByRole("button", { name: "Unsilence" }).click();
         await silent.waitFor({ state: "detached" });
       }),
   );
 
-  await t.step("revokes a user", () =>
-    withPage(async ({ page }) => {
-      await enter(page, server);
-      await page.getByLabel("User or token id").fill("mallory");
-      await page.getByRole("button", { name: "Revoke" }).click();
-      await page.getByRole("row", { name: /mallory/ }).first().waitFor();
-    }));
+  await t.step(
+    "revokes a user, and takes that back",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        const panel = page.getByRole("region", {
+          name: "Revoked tokens",
+          exact: true,
+        });
+        const dialog = page.getByRole("dialog");
+        await page.getByLabel("User or token id").fill("mallory");
+        await panel.getByRole("button", { name: "Revoke", exact: true })
+          .click();
+        await dialog.getByText("All tokens issued until now").waitFor();
+        await dialog.getByRole("button", { name: "Revoke" }).click();
+        const row = panel.getByRole("row", { name: /mallory/ });
+        await row.waitFor();
+        await row.getByRole("button", { name: "Restore user mallory" }).click();
+        await dialog.getByRole("button", { name: "Restore" }).click();
+        await row.waitFor({ state: "detached" });
+        const events = page.getByRole("region", {
+          name: "Security events",
+          exact: true,
+        });
+        await events.getByLabel("Operators' orders only").check();
+        await events.getByText("restore user mallory").waitFor();
+      }),
+  );
+
+  await t.step(
+    "says before a block whom it cuts off, the operator too",
+    () =>
+      withPage(async ({ page }) => {
+        const sockets = Array.from(
+          { length: 3 },
+          () => new WebSocket(`${server.url.replace("http", "ws")}/ws`),
+        );
+        await Promise.all(
+          sockets.map((it) => new Promise((resolve) => it.onopen = resolve)),
+        );
+        await enter(page, server);
+        const panel = page.getByRole("region", {
+          name: "Blocked addresses",
+          exact: true,
+        });
+        await page.getByLabel("Address or CIDR").fill("127.0.0.0/8");
+        await panel.getByRole("button", { name: "Block", exact: true }).click();
+        const dialog = page.getByRole("dialog");
+        await dialog.getByText(/Closes 3 sessions/).waitFor();
+        await dialog.getByText("your own sessions end too").waitFor();
+        await dialog.getByRole("button", { name: "Cancel" }).click();
+        const closed = sockets.map((it) =>
+          new Promise((resolve) => it.onclose = resolve)
+        );
+        for (const socket of sockets) socket.close();
+        await Promise.all(closed);
+      }),
+  );
+
+  await t.step(
+    "lists rooms and sessions in pages, and holds them still under the pointer",
+    () =>
+      withPage(async ({ page }) => {
+        await server.publish(
+          Array.from({ length: 60 }, (_, i) => ({
+            type: "ROOM_MESSAGE" as const,
+            channel: `room:r${String(i).padStart(2, "0")}`,
+            payload: { event: `hello ${i}` },
+          })),
+        );
+        await enter(page, server);
+        const panel = page.getByRole("region", { name: "Rooms", exact: true });
+        await panel.getByText("1–50 of 60").waitFor();
+        await panel.getByRole("button", { name: "Room", exact: true }).click();
+        await panel.getByRole("row").nth(1).getByText("room:r59").waitFor();
+        await panel.getByRole("button", { name: "Next" }).click();
+        await panel.getByText("51–60 of 60").waitFor();
+        await panel.getByLabel("Search rooms").fill("R07");
+        const row = panel.getByRole("row", { name: /room:r07/ });
+        await panel.getByText("1–1 of 1").waitFor();
+        await row.hover();
+        await panel.getByText(/held still/).waitFor();
+        await row.getByRole("button", { name: /details/ }).click();
+        const dialog = page.getByRole("dialog", { name: "room:r07" });
+        await dialog.getByText("hello 7").waitFor();
+        assert.deepEqual(await faults(page), []);
+        await dialog.getByRole("button", { name: "Close" }).click();
+        await page.getByLabel("Search rooms").fill("");
+        await panel.getByText("1–50 of 60").waitFor();
+      }),
+  );
 
   await t.step(
     "shows that the service is away, and continues after",
