@@ -5,8 +5,8 @@
  */
 import { z } from "zod";
 import type { ChannelKindName } from "./channels.ts";
-import { MAX_TAG_LENGTH, MESSAGES, typesOf } from "./messages.ts";
-import type { MessageKind, TagKind } from "./messages.ts";
+import { MAX_TAG_LENGTH, MESSAGES, PARTIAL_TAG, typesOf } from "./messages.ts";
+import type { MessageKind, TagKind, Tags } from "./messages.ts";
 import type { Issue } from "./refusals.ts";
 
 /** Most values of all clauses of one filter. */
@@ -62,6 +62,18 @@ export function passesFilters(type: string): boolean {
   if (!Object.hasOwn(MESSAGES, type)) return true;
   return (MESSAGES[type as keyof typeof MESSAGES] as MessageKind).tags ===
     undefined;
+}
+
+/**
+ * Whether an event is delivered whatever the filter: its type
+ * {@link passesFilters}, or not all that it concerns is known.
+ *
+ * @param event its type and tags.
+ */
+export function concernsAll(
+  { type, tags }: { readonly type: string; readonly tags: Tags },
+): boolean {
+  return PARTIAL_TAG in tags || passesFilters(type);
 }
 
 /**

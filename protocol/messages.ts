@@ -160,6 +160,10 @@ export type Tags = Readonly<Record<string, readonly string[]>>;
 export const MAX_TAG_VALUES = 1_000;
 /** Longer values, in UTF-16 units, are no tags: no filter can name them. */
 export const MAX_TAG_LENGTH = 256;
+/** A tag without values, of an event that may concern more than it says. */
+export const PARTIAL_TAG = "*";
+/** What the fields of a message may be read from, in its field `missing`. */
+const SOURCES_OF_TAGS = ["receipt", "logs"];
 
 /**
  * Any JSON value. What arrives was parsed as JSON and checked for soundness:
@@ -570,7 +574,8 @@ export function keysOf(
  * @param type the message's type.
  * @param payload its validated payload.
  * @returns fields that have a value, each with its distinct values: at most
- * {@link MAX_TAG_VALUES} of at most {@link MAX_TAG_LENGTH} UTF-16 units.
+ * {@link MAX_TAG_VALUES} of at most {@link MAX_TAG_LENGTH} UTF-16 units;
+ * {@link PARTIAL_TAG} as well, where values were left out or are not known.
  */
 export function tagsOf(
   type: MessageType,
@@ -583,10 +588,24 @@ export function tagsOf(
     const values = new Set<string>();
     for (const path of of) {
       addTags(values, valueAt(payload, path), isAddress);
+      if (isPartial(payload, path)) tags[PARTIAL_TAG] = [];
     }
-    if (values.size > 0) tags[field] = [...values];
+    if (values.size > MAX_TAG_VALUES) tags[PARTIAL_TAG] = [];
+    if (values.size > 0) tags[field] = [...values].slice(0, MAX_TAG_VALUES);
   }
   return tags;
+}
+
+/** Whether a payload says that it does not hold all that a path leads to. */
+function isPartial(
+  payload: Readonly<Record<string, unknown>>,
+  path: string,
+): boolean {
+  const [field] = path.split(".", 1);
+  const { missing, [`${field}Omitted`]: omitted } = payload;
+  return omitted !== undefined ||
+    Array.isArray(missing) &&
+      [field, ...SOURCES_OF_TAGS].some((it) => missing.includes(it));
 }
 
 /** What a dotted path leads to; a list of it where the path crosses a list. */
@@ -605,7 +624,7 @@ function addTags(values: Set<string>, value: unknown, isAddress = false): void {
     for (const item of value) addTags(values, item, isAddress);
   } else if (typeof value === "string" || typeof value === "number") {
     const text = isAddress ? `${value}`.toLowerCase() : `${value}`;
-    if (text.length > MAX_TAG_LENGTH || values.size >= MAX_TAG_VALUES) return;
+    if (text.length > MAX_TAG_LENGTH || values.size > MAX_TAG_VALUES) return;
     values.add(text);
   }
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { passesFilters } from "../protocol/filters.ts";
+import { concernsAll } from "../protocol/filters.ts";
 import type { Entry } from "../store/entry.ts";
 import type { FilteredCursor } from "./cursor.ts";
 import { FilterIndex } from "./filter_index.ts";
@@ -47,8 +47,8 @@ export class FilteredCursors {
   }
 
   /** Whether an event is to be delivered to `cursor`. */
-  concerns(cursor: FilteredCursor, { type, tags }: Entry): boolean {
-    return passesFilters(type) || this.#index.matches(cursor, tags);
+  concerns(cursor: FilteredCursor, entry: Entry): boolean {
+    return concernsAll(entry) || this.#index.matches(cursor, entry.tags);
   }
 
   /**
@@ -56,9 +56,7 @@ export class FilteredCursors {
    * are behind find it themselves.
    */
   collect(entry: Entry, into: Matches): void {
-    const concerned = passesFilters(entry.type)
-      ? this
-      : this.#index.match(entry.tags);
+    const concerned = concernsAll(entry) ? this : this.#index.match(entry.tags);
     for (const cursor of concerned) {
       if (cursor.behind) continue;
       const known = into.get(cursor);

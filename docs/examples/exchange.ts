@@ -73,7 +73,8 @@ function fold({ type, channel, payload }: AnyEvent): void {
     remove(txId);
     reopen((blockHeight ?? left?.height) ?? Infinity);
     if (status !== "confirmed") return;
-    if (missing?.includes("receipt") || payload["transfersOmitted"]) {
+    const isPartial = missing?.some((it) => it === "receipt" || it === "logs");
+    if (isPartial || payload["transfersOmitted"]) {
       end(`Nothing says what ${txId} moved`);
     }
     const credits = (payload.transfers ?? []).flatMap((it): Credit[] => {

@@ -3,9 +3,10 @@ import {
   MAX_TAG_LENGTH,
   MAX_TAG_VALUES,
   MESSAGES,
+  PARTIAL_TAG,
   tagsOf,
 } from "../../protocol/messages.ts";
-import type { MessageKind } from "../../protocol/messages.ts";
+import type { MessageKind, MessageType } from "../../protocol/messages.ts";
 import { z } from "zod";
 
 /** Whether a dotted path leads to a field that a schema has. */
@@ -80,8 +81,25 @@ Deno.test("tagsOf() takes a bounded number of a list's values", () => {
     { length: MAX_TAG_VALUES + 1 },
     (_, i) => `n${i}`,
   );
-  const { relatedNode } = tagsOf("DAG_UPDATE", { relatedNodes });
+  const { relatedNode, ...others } = tagsOf("DAG_UPDATE", { relatedNodes });
   assert.deepEqual(relatedNode, relatedNodes.slice(0, MAX_TAG_VALUES));
+  assert.deepEqual(others, { [PARTIAL_TAG]: [] });
+  relatedNodes.pop();
+  const all = tagsOf("DAG_UPDATE", { relatedNodes });
+  assert.deepEqual(all, { relatedNode: relatedNodes });
+});
+
+Deno.test("tagsOf() marks what may concern more than it says", () => {
+  const tx = { txId: "t", from: "a", to: "b", status: "confirmed" };
+  const isMarked = (type: MessageType, payload: Record<string, unknown>) =>
+    PARTIAL_TAG in tagsOf(type, payload);
+  for (const missing of ["receipt", "logs", "from", "to", "transfers"]) {
+    assert(isMarked("TX_RECEIVED", { ...tx, missing: ["nonce", missing] }));
+  }
+  assert(isMarked("TX_RECEIVED", { ...tx, transfersOmitted: 3 }));
+  assert(isMarked("TX_LOGS", { txId: "t", logs: [], logsOmitted: 3 }));
+  assert(!isMarked("TX_RECEIVED", { ...tx, dataOmitted: 3 }));
+  assert(!isMarked("TX_RECEIVED", { ...tx, missing: ["nonce", "data"] }));
 });
 
 Deno.test("every tag is made of fields that its message has", () => {

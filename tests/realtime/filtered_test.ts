@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { PARTIAL_TAG } from "../../protocol/messages.ts";
 import type { Tags } from "../../protocol/messages.ts";
 import { matchesFilter } from "../../realtime/filter_index.ts";
 import type { Filter } from "../../realtime/filter_index.ts";
@@ -109,6 +110,19 @@ Deno.test("a filtered subscription receives what matches, each event with the po
     ],
   );
   assert.deepEqual(peer.seqs(), [2, 4, 6]);
+});
+
+Deno.test("an event that may concern more than it says passes every filter, kept or live", () => {
+  const { stream, publish, connect } = bench();
+  publish({ ...of("b"), [PARTIAL_TAG]: [] });
+  publish(of("b"));
+  stream.flush();
+  const { peer, outbox } = connect();
+  const mine = { as: "mine", filter: by("a") };
+  outbox.attach(stream, { epoch: "e", seq: 0 }, mine);
+  publish({ ...of("b"), [PARTIAL_TAG]: [] });
+  stream.flush();
+  assert.deepEqual(peer.seqs(), [1, 3]);
 });
 
 Deno.test("several subscriptions of one channel keep apart, beside an unfiltered one", () => {
