@@ -60,8 +60,14 @@ begin
       hashtextextended(encode(checked, 'hex'), hashtext('$schema'))
     );
   end loop;
-  -- A commit without checks may be writing to one of them just now.
-  perform from $schema.kv where key = any(check_keys) order by key for update;
+  -- A commit without checks may be writing to one of them just now. What is
+  -- deleted is locked in one order with what is set, and counters come last:
+  -- two commits that write the same keys do not wait for each other.
+  perform from $schema.kv
+  where key = any(
+    case when cardinality(delete_keys) = 0 then check_keys
+    else check_keys || set_keys || delete_keys end
+  ) order by key for update;
   if exists (
     select from unnest(check_keys, check_stamps) as c(key, stamp)
     left join $schema.kv on kv.key = c.key
@@ -88,6 +94,9 @@ begin
   if written < cardinality(set_keys) then
     raise exception 'a key that was absent is there' using errcode = 'KX001';
   end if;
+  if cardinality(delete_keys) > 0 then
+    delete from $schema.kv where key = any(delete_keys);
+  end if;
   if cardinality(sum_keys) > 0 then
     insert into $schema.kv as old (key, count, kind, stamp)
     select s.key, s.by, 2, made
@@ -100,9 +109,6 @@ begin
     if written < cardinality(sum_keys) then
       raise exception 'a key holds no counter' using errcode = 'KX002';
     end if;
-  end if;
-  if cardinality(delete_keys) > 0 then
-    delete from $schema.kv where key = any(delete_keys);
   end if;
   perform pg_notify('$schema', 'key ' || encode(key, 'hex'))
   from $schema.watched

@@ -117,8 +117,15 @@ export class TestPostgres implements AsyncDisposable {
     this.port = port;
   }
 
-  /** Starts an empty one. */
-  static async start({ bin }: Binaries): Promise<TestPostgres> {
+  /**
+   * Starts an empty one.
+   *
+   * @param settings lines of its configuration, besides those of all.
+   */
+  static async start(
+    { bin }: Binaries,
+    settings: readonly string[] = [],
+  ): Promise<TestPostgres> {
     const server = new TestPostgres(bin, await emptyFolder(), freePort());
     await run(join(bin, "initdb"), [
       "-D",
@@ -132,7 +139,7 @@ export class TestPostgres implements AsyncDisposable {
       "--no-locale",
       "--no-sync",
     ]);
-    await server.configure(CONF);
+    await server.configure([...CONF, ...settings]);
     await server.begin();
     return server;
   }

@@ -30,6 +30,8 @@ export interface CounterStage extends AsyncDisposable {
 export interface CounterKind {
   /** Names the tests. */
   readonly name: string;
+  /** How many random histories are tried; 25 when absent. */
+  readonly runs?: number;
   /** Opens a place where nothing was counted. */
   open(): Promise<CounterStage>;
 }
@@ -205,7 +207,7 @@ export function testSharedCounter(kind: CounterKind): void {
           }
         },
       ),
-      { numRuns: 25 },
+      { numRuns: kind.runs ?? 25 },
     );
   });
 }

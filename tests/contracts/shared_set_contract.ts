@@ -35,6 +35,8 @@ export interface SetStage extends AsyncDisposable {
 export interface SetKind {
   /** Names the tests. */
   readonly name: string;
+  /** How many random histories are tried; 40 when absent. */
+  readonly runs?: number;
   /** Opens a place where the set is empty. */
   open(): Promise<SetStage>;
 }
@@ -217,7 +219,7 @@ export function testSharedSet(kind: SetKind): void {
           assert.equal(clock.pending, 0);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: kind.runs ?? 40 },
     );
   });
 }

@@ -10,29 +10,11 @@ import {
   SWEEP_ROWS,
 } from "../../store/postgres_sweep.ts";
 import { CALL_DEADLINE_MS, isBusy } from "../../store/store.ts";
-import { testEventLog } from "../contracts/event_log_contract.ts";
 import { testStore } from "../contracts/store_contract.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { binaries, TestPostgres } from "../postgres.ts";
+import { TestPostgres } from "../postgres.ts";
 import { until } from "../until.ts";
-import { openLog } from "./stores.ts";
-
-const versions = await binaries();
-const servers = new Map<string, TestPostgres>();
-let schemas = 0;
-
-/** A schema that no other test uses. */
-const nextSchema = () => `s${++schemas}`;
-
-Deno.test.beforeAll(async () => {
-  for (const each of versions) {
-    servers.set(each.name, await TestPostgres.start(each));
-  }
-});
-
-Deno.test.afterAll(async () => {
-  for (const server of servers.values()) await server[Symbol.asyncDispose]();
-});
+import { nextSchema, openTogether, serverOf, versions } from "./databases.ts";
 
 Deno.test({
   name: "PostgreSQL comes with npm on this platform, or is installed",
@@ -42,39 +24,22 @@ Deno.test({
 
 for (const version of versions) {
   const { name } = version;
-  const urlOf = () => servers.get(name)!.url;
+  const urlOf = () => serverOf(name).url;
 
   testStore({
     name: `PostgreSQL ${name}`,
     async open() {
-      const schema = nextSchema();
-      const store = await openPostgres(urlOf(), { schema });
-      const other = await openPostgres(urlOf(), { schema });
+      const [store, other] = await openTogether(name, 2);
       return {
-        store,
-        other,
+        store: store!,
+        other: other!,
         async [Symbol.asyncDispose]() {
-          await store.close();
-          await other.close();
+          await store!.close();
+          await other!.close();
         },
       };
     },
     pass: (ms) => pause(systemClock, ms),
-  });
-
-  testEventLog(`the log in PostgreSQL ${name}`, async () => {
-    const schema = nextSchema();
-    const stores = [
-      await openPostgres(urlOf(), { schema }),
-      await openPostgres(urlOf(), { schema }),
-    ];
-    let joined = 0;
-    return {
-      join: () => openLog(stores[joined++ % stores.length]!),
-      async [Symbol.asyncDispose]() {
-        for (const store of stores) await store.close();
-      },
-    };
   });
 
   Deno.test(`PostgreSQL ${name} makes its tables once, however many start together`, async () => {
@@ -91,7 +56,7 @@ for (const version of versions) {
     const schema = nextSchema();
     await (await openPostgres(urlOf(), { schema })).close();
     const later = MIGRATIONS.length + 1;
-    await servers.get(name)!.query(
+    await serverOf(name).query(
       `update ${schema}.version set made = ${later}`,
     );
     await assert.rejects(
@@ -190,7 +155,7 @@ for (const version of versions) {
     await store.set(["long"], 1, { expireIn: 3_600_000 });
     await store.set(["for good"], 1);
     const rows = async () => {
-      const [row] = await servers.get(name)!.query(
+      const [row] = await serverOf(name).query(
         `select count(*) from ${schema}.kv`,
       );
       return Number(row!["count"]);

@@ -9,11 +9,12 @@ import {
   testSharedCounter,
 } from "../contracts/shared_counter_contract.ts";
 import { flaky } from "../fakes/security.ts";
-import { STORES } from "./stores.ts";
+import { runsOn, STORES } from "./stores.ts";
 
 for (const [name, open] of Object.entries(STORES)) {
   testSharedCounter({
     name: `StoredCounter on ${name}`,
+    ...runsOn(name),
     async open() {
       const { clock, connect, ...opened } = await open();
       const lines: ReturnType<typeof flaky>[] = [];

@@ -9,6 +9,8 @@ import { testLease } from "../contracts/lease_contract.ts";
 import type { Seat, Stage, Work } from "../contracts/lease_contract.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
+import { openTogether, versions } from "./databases.ts";
+import { runsOn } from "./stores.ts";
 
 /** Calls to a store that have not been answered. */
 let unanswered = 0;
@@ -72,11 +74,18 @@ const stores: Readonly<Record<string, (clock: ManualClock) => Promise<Store>>> =
   {
     "Deno KV": () => openStore(":memory:"),
     "MemoryKv": (clock) => Promise.resolve(new MemoryKv(clock).connect()),
+    ...Object.fromEntries(
+      versions.map(({ name }) => [
+        `PostgreSQL ${name}`,
+        async () => (await openTogether(name, 1))[0]!,
+      ]),
+    ),
   };
 
 for (const [name, openOne] of Object.entries(stores)) {
   testLease({
     name: `StoredLease on ${name}`,
+    ...runsOn(name),
     ttlMs: LEASE_TTL_MS,
     async open(): Promise<Stage> {
       const clock = new ManualClock();

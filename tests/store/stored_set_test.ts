@@ -7,11 +7,12 @@ import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Weather } from "../fakes/kv.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
-import { STORES } from "./stores.ts";
+import { runsOn, STORES } from "./stores.ts";
 
 for (const [name, open] of Object.entries(STORES)) {
   testSharedSet({
     name: `StoredSet on ${name}`,
+    ...runsOn(name),
     async open() {
       const { clock, connect, ...opened } = await open();
       const lines: ReturnType<typeof flaky>[] = [];

@@ -10,6 +10,7 @@ import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
+import { openTogether, versions } from "./databases.ts";
 
 /** An empty store, and a clock that stands at the beginning of an hour. */
 export interface OpenedStore extends AsyncDisposable {
@@ -33,17 +34,17 @@ export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
   async "Deno KV in a file"() {
     const directory = await Deno.makeTempDir();
     const open = () => openStore(`${directory}/kv`);
-    const stores = [await open(), await open()];
-    let connected = 0;
-    return {
-      clock: new ManualClock(),
-      connect: () => stores[connected++ % stores.length]!,
-      async [Symbol.asyncDispose]() {
-        for (const store of stores) await store.close();
-        await Deno.remove(directory, { recursive: true });
-      },
-    };
+    return shared(
+      [await open(), await open()],
+      () => Deno.remove(directory, { recursive: true }),
+    );
   },
+  ...Object.fromEntries(
+    versions.map(({ name }) => [
+      `PostgreSQL ${name}`,
+      async () => shared(await openTogether(name, 2)),
+    ]),
+  ),
   MemoryKv() {
     const clock = new ManualClock();
     const kv = new MemoryKv(clock);
@@ -54,6 +55,27 @@ export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
     });
   },
 };
+
+/** How many random histories are tried: opening a database takes long. */
+export function runsOn(name: string): { readonly runs?: number } {
+  return name.startsWith("PostgreSQL") ? { runs: 8 } : {};
+}
+
+/** Connections in turn. */
+function shared(
+  stores: readonly Store[],
+  remove = () => Promise.resolve(),
+): OpenedStore {
+  let connected = 0;
+  return {
+    clock: new ManualClock(),
+    connect: () => stores[connected++ % stores.length]!,
+    async [Symbol.asyncDispose]() {
+      for (const store of stores) await store.close();
+      await remove();
+    },
+  };
+}
 
 /** Opens a log that keeps more than any contract writes. */
 export function openLog(store: Store): StoredEventLog {
