@@ -3,9 +3,11 @@
  *
  * @module
  */
+import type { Clock } from "../platform/clock.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Codec } from "./codec.ts";
+import { CompressionBudget } from "./compression_budget.ts";
 import { DeflateCodec } from "./deflate_codec.ts";
 
 /** What a client asks for. */
@@ -33,18 +35,21 @@ export interface Dictionary {
  * Makes the compressions of an instance, whose frames all its clients share.
  *
  * @param dictionary for `"deflate"`.
+ * @param clock measures what one turn compresses.
  */
 export function compressions(
   { bytes, hash }: Dictionary,
+  clock: Pick<Clock, "monotonic" | "soon">,
 ): Readonly<Record<CompressionName, Compression>> {
   const algorithm = "deflate-raw";
+  const budget = new CompressionBudget(clock);
   return {
     deflate: {
-      codec: new DeflateCodec(bytes),
+      codec: new DeflateCodec(budget, bytes),
       terms: { algorithm, dictionary: hash },
     },
     "deflate-plain": {
-      codec: new DeflateCodec(),
+      codec: new DeflateCodec(budget),
       terms: { algorithm, dictionary: null },
     },
   };

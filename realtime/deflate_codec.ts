@@ -16,6 +16,7 @@ import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import type { Entry } from "../store/entry.ts";
 import { isEvent } from "./codec.ts";
 import type { Codec, Frame, Marks, Part } from "./codec.ts";
+import type { CompressionBudget } from "./compression_budget.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 
 /** Shorter texts are sent as they are, in UTF-16 units. */
@@ -45,6 +46,7 @@ export class DeflatedFrame extends Uint8Array<ArrayBuffer> {
 
 /** Writes shared frames as raw DEFLATE, and all others as text. */
 export class DeflateCodec implements Codec {
+  readonly #budget: CompressionBudget;
   readonly #dictionary: Uint8Array<ArrayBuffer> | undefined;
   /** Each event as it was compressed, for as long as the event lives. */
   readonly #events = new WeakMap<Entry, Frame>();
@@ -54,9 +56,14 @@ export class DeflateCodec implements Codec {
   /**
    * A codec for the clients that hold `dictionary`.
    *
+   * @param budget bounds what one turn compresses; more is text.
    * @param dictionary absent for clients whose inflater takes none.
    */
-  constructor(dictionary?: Uint8Array<ArrayBuffer>) {
+  constructor(
+    budget: CompressionBudget,
+    dictionary?: Uint8Array<ArrayBuffer>,
+  ) {
+    this.#budget = budget;
     this.#dictionary = dictionary;
   }
 
@@ -92,21 +99,28 @@ export class DeflateCodec implements Codec {
     return JSON_CODEC.glance(data);
   }
 
-  /** The text, deflated if that makes it shorter. */
+  /** The text, deflated if that makes it shorter and the turn has time. */
   #deflated(text: string): Frame {
     if (text.length < MIN_TEXT_LENGTH) return text;
     const bytes = new TextEncoder().encode(text);
-    const made = text.length >= LONG_TEXT_LENGTH
-      ? deflateRawSync(bytes, { level: LONG_LEVEL })
-      : deflateSync(
-        bytes,
-        this.#dictionary ? { ...SHORT, dictionary: this.#dictionary } : SHORT,
-      );
-    if (made.byteLength >= bytes.byteLength) return text;
+    const { byteLength } = bytes;
+    const made = this.#budget.spend(
+      byteLength,
+      () => this.#deflate(bytes, text.length),
+    );
+    if (!made || made.byteLength >= byteLength) return text;
     // A copy of its own: the platform's result is part of a larger buffer.
     const frame = new DeflatedFrame(new ArrayBuffer(made.byteLength));
     frame.set(made);
-    frame.textBytes = bytes.byteLength;
+    frame.textBytes = byteLength;
     return frame;
+  }
+
+  #deflate(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array {
+    if (length >= LONG_TEXT_LENGTH) {
+      return deflateRawSync(bytes, { level: LONG_LEVEL });
+    }
+    const dictionary = this.#dictionary;
+    return deflateSync(bytes, dictionary ? { ...SHORT, dictionary } : SHORT);
   }
 }

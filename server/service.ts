@@ -339,7 +339,7 @@ export function createService(options: ServiceOptions): Service {
       import("../realtime/compression.ts"),
       dictionary(),
     ]);
-    return compressions(known);
+    return compressions(known, clock);
   });
   const session: SessionParts = {
     hub,

@@ -16,6 +16,7 @@ import type {
   LiveClient,
   Received,
 } from "../contracts/codec_contract.ts";
+import { ManualClock } from "../fakes/clock.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { MSGPACK_CODEC, MSGPACK_SUBPROTOCOL } from "../fakes/msgpack_codec.ts";
 import { inflated } from "../inflate.ts";
@@ -118,7 +119,7 @@ testCodec("a MessagePack codec", {
 });
 
 const known = await dictionary();
-const COMPRESSIONS = compressions(known);
+const COMPRESSIONS = compressions(known, new ManualClock());
 
 for (const name of ["deflate", "deflate-plain"] as const) {
   const { codec, terms } = COMPRESSIONS[name];

@@ -6,6 +6,11 @@ import { eventExample } from "../../describe/examples.ts";
 import { encodeEvent } from "../../protocol/encode.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
 import type { MessageType } from "../../protocol/messages.ts";
+import {
+  CompressionBudget,
+  MAX_TEXT_BYTES,
+  TURN_MS,
+} from "../../realtime/compression_budget.ts";
 import { REPLAY } from "../../realtime/codec.ts";
 import type { Frame } from "../../realtime/codec.ts";
 import {
@@ -15,12 +20,15 @@ import {
   MIN_TEXT_LENGTH,
 } from "../../realtime/deflate_codec.ts";
 import { FRAME_EVENTS, FRAME_LENGTH, Stream } from "../../realtime/stream.ts";
+import { ManualClock } from "../fakes/clock.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { inflated } from "../inflate.ts";
 
 const { bytes: DICTIONARY, hash } = await dictionary();
-const codec = new DeflateCodec(DICTIONARY);
-const plain = new DeflateCodec();
+// A clock that stands still: the budget is for a test of its own.
+const budget = new CompressionBudget(new ManualClock());
+const codec = new DeflateCodec(budget, DICTIONARY);
+const plain = new DeflateCodec(budget);
 const envelope = { id: "batch", now: 0 };
 
 /** A text of some length that compresses. */
@@ -172,8 +180,45 @@ Deno.test("history is compressed from the second subscriber at a position on", (
   );
 });
 
-Deno.test("the longest frame is within the bounds that the level was chosen for", () => {
-  const stream = streamOf(FRAME_EVENTS, 65_000);
-  const text = inflated(stream.frameAfter(plain, stream.first - 1, 0).frame);
-  assert(text.length < FRAME_LENGTH + 65_000 + 500, `${text.length}`);
+Deno.test("texts are compressed up to the longest that one turn may take, in bytes", () => {
+  const at = (text: string) => codec.event(entryOf("E", 1, text));
+  bytesIn(at(textOf(MAX_TEXT_BYTES)));
+  assert.equal(typeof at(textOf(MAX_TEXT_BYTES + 1)), "string");
+  const wide = JSON.stringify({ a: "€".repeat(MAX_TEXT_BYTES / 2) });
+  assert.equal(typeof at(wide), "string", "three bytes each");
+  const stream = streamOf(FRAME_EVENTS, 16_000);
+  const joined = stream.frameAfter(plain, stream.first - 1, 0);
+  bytesIn(joined.frame);
+  const text = inflated(joined.frame);
+  assert(text.length >= FRAME_LENGTH && text.length < MAX_TEXT_BYTES);
+});
+
+Deno.test("what a turn has no time to compress is text, for both codecs together", () => {
+  const due: (() => void)[] = [];
+  let now = 0;
+  const budget = new CompressionBudget({
+    // Each look at the clock is later, so each compression takes that long.
+    monotonic: () => now += TURN_MS / 4,
+    soon: (work) => due.push(work),
+  });
+  const codecs = [
+    new DeflateCodec(budget, DICTIONARY),
+    new DeflateCodec(budget),
+  ] as const;
+  const kinds = () =>
+    Array.from(
+      { length: 5 },
+      (_, i) =>
+        typeof codecs[i % 2]!.event(entryOf("E", i + 1, textOf(500))) ===
+            "string"
+          ? "text"
+          : "compressed",
+    );
+  const turn = [...Array(4).fill("compressed"), "text"];
+  assert.deepEqual(kinds(), turn);
+  assert.equal(due.length, 1, "one call for all of a turn");
+  due.pop()!();
+  assert.deepEqual(kinds(), turn);
+  const long = entryOf("E", 9, textOf(MAX_TEXT_BYTES));
+  assert.equal(codecs[0].event(long), long.json, "nor for a long one");
 });

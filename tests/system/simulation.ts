@@ -225,7 +225,7 @@ class FakeWitness implements Witness {
 }
 
 const DICTIONARY = await dictionary();
-const COMPRESSIONS = compressions(DICTIONARY);
+const COMPRESSIONS = compressions(DICTIONARY, new ManualClock());
 
 type Frame =
   & { type: string; ref?: string; payload: Record<string, unknown> }
