@@ -237,6 +237,7 @@ export const REPLY_EXAMPLES: {
     event: null,
     total: 0,
     transactions: [],
+    logs: [],
     next: null,
   },
   tracked: { txId: "tx_123", state: "seen" },

@@ -154,7 +154,7 @@ export const COMMANDS = {
   refresh: z.strictObject({ token }),
   request_metrics: z.strictObject({ type: z.string().max(64).optional() }),
   request_data: z.strictObject({
-    /** `block:<height or id>`, `transaction:<id>`, `validator:<id>`, `node:<id>`, `channel:<name>`. */
+    /** `block:<height or id>`, `transaction:<id>`, `logs:<id>`, `validator:<id>`, `node:<id>`, `channel:<name>`. */
     key: z.string().min(1).max(300),
   }),
   query: z.strictObject({

@@ -183,6 +183,8 @@ export const REPLIES = {
     total: seq,
     /** The newest event of each, in their order; those that are known. */
     transactions: z.array(z.record(z.string(), z.unknown())),
+    /** Their contract events: `TX_LOGS` of this block. */
+    logs: z.array(z.record(z.string(), z.unknown())),
     /** Place after which to ask on; `null`: there are no more. */
     next: seq.nullable(),
   }),

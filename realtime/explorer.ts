@@ -1,16 +1,21 @@
 /**
- * What a block is now: whether it stands, how firmly, and what it holds.
+ * What a block is now: whether it stands, how firmly, and what it holds; and
+ * how far the transactions of an address have come.
  *
  * @module
  */
 import { chainOf, transactionIds } from "../chain/chain_events.ts";
 import type { Payload } from "../chain/chain_events.ts";
 import type { Chains } from "../chain/ingest.ts";
+import { stateOf } from "../chain/transaction_state.ts";
 import type { Channel } from "../protocol/channels.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
+import type { TrackedState } from "../protocol/states.ts";
 import type { Principal } from "../security/principal.ts";
 import { requireReading } from "../security/rights.ts";
+import { searchAddress } from "./address_search.ts";
+import type { AddressQuery } from "./address_search.ts";
 import type { Hub } from "./hub.ts";
 import type { Reader } from "./prices.ts";
 import { Turns } from "./turns.ts";
@@ -26,6 +31,7 @@ export const MAX_BLOCK_ANSWER_LENGTH = 768 * 1024;
 
 const BLOCKS: Channel = { name: "blocks", kind: "blocks" };
 const TRANSACTIONS: Channel = { name: "transactions", kind: "transactions" };
+const LOGS: Channel = { name: "logs", kind: "logs" };
 
 /** An event as a JSON value. */
 interface Data {
@@ -33,7 +39,25 @@ interface Data {
   readonly payload: Payload;
 }
 
-/** Looks blocks up. */
+/** What a caller may read of a block. */
+interface Readable {
+  readonly transactions: boolean;
+  readonly logs: boolean;
+}
+
+/** Transactions of an address. */
+export interface AddressPage {
+  /** As it was asked for. */
+  readonly address: string;
+  /** How far each has come, and the newest event about it, newest first. */
+  readonly transactions: readonly (TrackedState & {
+    readonly event: Record<string, unknown>;
+  })[];
+  /** Where to ask on, as `epoch:seq`; `null`: all that is kept was searched. */
+  readonly next: string | null;
+}
+
+/** Looks blocks and addresses up. */
 export class Explorer {
   readonly #hub: Hub;
   readonly #chains: Chains;
@@ -64,35 +88,84 @@ export class Explorer {
     reader: Reader,
   ): Promise<ReplyPayload<"block_response">> {
     requireReading(principal, BLOCKS);
-    const isWhole = principal.mayRead(TRANSACTIONS);
+    const readable = {
+      transactions: principal.mayRead(TRANSACTIONS),
+      logs: principal.mayRead(LOGS),
+    };
     return await this.#turns.run(reader.address, () => {
       reader.admit();
-      return this.#read(query, isWhole, reader);
+      return this.#read(query, readable, reader);
     });
+  }
+
+  /**
+   * Looks up the transactions of an address, as far as the log is kept.
+   *
+   * @param query which address, and which of its transactions.
+   * @param principal whose right to read counts.
+   * @param reader who pays for it.
+   * @throws {Refusal} `FORBIDDEN`, `INVALID_PAYLOAD` for a position of another
+   * log, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
+   */
+  async address(
+    query: AddressQuery,
+    principal: Principal,
+    reader: Reader,
+  ): Promise<AddressPage> {
+    requireReading(principal, TRANSACTIONS);
+    return await this.#turns.run(reader.address, async () => {
+      reader.admit();
+      const { frames, next, length } = await searchAddress(query, this.#hub);
+      await this.#follow();
+      reader.read(length);
+      return {
+        address: query.address,
+        transactions: frames.map((frame) => {
+          const event = JSON.parse(frame) as Data & Record<string, unknown>;
+          const txId = event.payload["txId"] as string;
+          return { ...stateOf(txId, event.payload, this.#chains), event };
+        }),
+        next: next ? `${next.epoch}:${next.seq}` : null,
+      };
+    });
+  }
+
+  /** Follows the chains to their present ends. */
+  async #follow(): Promise<void> {
+    const [head] = await this.#hub.heads([BLOCKS.name]);
+    await this.#chains.follow(BLOCKS.name, head!, this.#hub);
   }
 
   async #read(
     { block, after, limit }: CommandPayload<"block">,
-    isWhole: boolean,
+    readable: Readable,
     reader: Reader,
   ): Promise<ReplyPayload<"block_response">> {
     const text = await this.#hub.latest(`block:${block}`) ??
       await this.#hub.latest(`block#${block}`);
     const event = text === undefined ? null : JSON.parse(text) as Data;
-    const [head] = await this.#hub.heads([BLOCKS.name]);
-    await this.#chains.follow(BLOCKS.name, head!, this.#hub);
+    await this.#follow();
     const ids = event?.type === "NEW_BLOCK"
       ? transactionIds(event.payload)
       : [];
     const transactions: Record<string, unknown>[] = [];
+    const logs: Record<string, unknown>[] = [];
+    const isWhole = readable.transactions;
     let at = after + 1;
     let length = text?.length ?? 0;
     const end = isWhole ? Math.min(ids.length, at + limit) : at;
     for (; at < end && length < MAX_BLOCK_ANSWER_LENGTH; at++) {
-      const found = await this.#hub.latest(`transaction:${ids[at]}`);
-      if (found === undefined) continue;
-      transactions.push(JSON.parse(found));
-      length += found.length;
+      const [found, written] = await Promise.all([
+        this.#hub.latest(`transaction:${ids[at]}`),
+        readable.logs ? this.#hub.latest(`logs:${ids[at]}`) : undefined,
+      ]);
+      if (found !== undefined) transactions.push(JSON.parse(found));
+      length += (found?.length ?? 0) + (written?.length ?? 0);
+      if (written === undefined) continue;
+      const data = JSON.parse(written) as Data & Record<string, unknown>;
+      const { blockId } = event!.payload;
+      // It may be of another block, which held the transaction before.
+      if (data.payload["blockId"] === blockId) logs.push(data);
     }
     reader.read(length);
     return {
@@ -101,6 +174,7 @@ export class Explorer {
       event: event as Record<string, unknown> | null,
       total: ids.length,
       transactions,
+      logs,
       next: isWhole && at < ids.length ? at - 1 : null,
     };
   }

@@ -183,8 +183,8 @@ export class History {
   /**
    * The newest event about something.
    *
-   * @param key `block:<height or id>`, `transaction:<id>`, `validator:<id>`,
-   * `node:<id>` or `channel:<name>`.
+   * @param key `block:<height or id>`, `transaction:<id>`, `logs:<id>`,
+   * `validator:<id>`, `node:<id>` or `channel:<name>`.
    * @param principal whose right to read counts.
    * @param reader who pays for it.
    * @returns the event, or `null` when none is known.
@@ -211,7 +211,7 @@ export class History {
         issues: [{
           path: "payload.key",
           message:
-            "expected block:, transaction:, validator:, node: or channel: and a name",
+            "expected block:, transaction:, logs:, validator:, node: or channel: and a name",
         }],
       });
     }

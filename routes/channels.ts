@@ -20,12 +20,10 @@ import type { Hub } from "../realtime/hub.ts";
 import type { Instances } from "../monitoring/instances.ts";
 import { mayMeasure, maySee, visibleTo } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
-import { wholeNumber } from "./input.ts";
+import { position, wholeNumber } from "./input.ts";
+import type { BarePosition } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
-
-/** `epoch:seq`, or a bare number. */
-const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
 
 /** What the channel routes need. */
 export interface ChannelParts {
@@ -127,22 +125,6 @@ const channelName = z.string().meta({
   description: "A channel's name or alias, or room:<name>",
   example: "blocks",
 });
-
-interface BarePosition {
-  readonly epoch: string | undefined;
-  readonly seq: number;
-}
-
-function position(
-  description: string,
-  example: string,
-): z.ZodOptional<z.ZodType<BarePosition, string>> {
-  return z.string().regex(POSITION, "expected epoch:seq, or a number")
-    .transform((text): BarePosition => {
-      const [, epoch, seq] = POSITION.exec(text)!;
-      return { epoch, seq: Number(seq) };
-    }).optional().meta({ description, example });
-}
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0);

@@ -10,6 +10,7 @@ import { MAX_BLOCK_TRANSACTIONS } from "../protocol/commands.ts";
 import { REPLIES } from "../protocol/replies.ts";
 import { GOALS, reaches, TrackedState } from "../protocol/states.ts";
 import type { Goal } from "../protocol/states.ts";
+import { MAX_FOUND } from "../realtime/address_search.ts";
 import { MAX_BLOCK_ANSWER_LENGTH } from "../realtime/explorer.ts";
 import type { Explorer } from "../realtime/explorer.ts";
 import type { Tracks } from "../realtime/tracks.ts";
@@ -17,7 +18,7 @@ import { requireReading } from "../security/rights.ts";
 import { assetOf, send } from "./files.ts";
 import type { Gate } from "./gate.ts";
 import type { Env } from "./http.ts";
-import { wholeNumber } from "./input.ts";
+import { position, wholeNumber } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -38,7 +39,10 @@ export interface ExplorerParts {
   clock: Clock;
 }
 
-/** Declares `GET /api/blocks/:idOrHeight` and `GET /api/transactions/:id`. */
+/**
+ * Declares `GET /api/blocks/:idOrHeight`, `GET /api/transactions/:id` and
+ * `GET /api/addresses/:address/transactions`.
+ */
 export function explorerRoutes(
   { gate, explorer, tracks, clock }: ExplorerParts,
 ): Route[] {
@@ -83,6 +87,41 @@ export function explorerRoutes(
         const isDone = block.status === "standing" &&
           block.finality === "final" && block.transactions.length === asked;
         return await tagged(c, block, isDone);
+      },
+    }),
+    route({
+      method: "get",
+      path: "/api/addresses/:address/transactions",
+      right: "history",
+      maxAnswerBytes: MAX_BLOCK_ANSWER_LENGTH,
+      params: z.object({ address: identifier("An address", "0xa1") }),
+      query: z.object({
+        before: position(
+          "Only earlier ones: `next` of the answer before",
+          "1000",
+        ),
+        limit: wholeNumber(1, MAX_FOUND).default(MAX_FOUND)
+          .meta({ description: "Most transactions answered", example: 10 }),
+      }),
+      describe: () => ({
+        tag: "events",
+        summary: "Transactions of an address, the newest first",
+        description:
+          "Of transactions that name the address as sender, receiver, created contract or either end of a transfer, as far as the channel's log is kept. A page may hold fewer than there are, even none: `next` says whether to ask on.",
+        answers: [{
+          status: 200,
+          description: "How far each has come, and the newest event about it",
+          schema: AddressTransactions,
+        }],
+        refuses: ["INVALID_PAYLOAD", "FORBIDDEN"],
+      }),
+      async handle(c, { principal, params: { address }, query }) {
+        const page = await explorer.address(
+          { address, ...query },
+          principal,
+          gate.reader(c, principal),
+        );
+        return c.json(page);
       },
     }),
     route({
@@ -154,6 +193,14 @@ export function explorerRoutes(
 const Transaction = TrackedState.omit({ end: true }).extend({
   /** The newest event about it; `null` when none is known. */
   event: z.record(z.string(), z.unknown()).nullable(),
+});
+
+const AddressTransactions = z.strictObject({
+  address: z.string(),
+  transactions: z.array(
+    Transaction.extend({ event: z.record(z.string(), z.unknown()) }),
+  ),
+  next: z.string().nullable(),
 });
 
 function identifier(description: string, example: string): z.ZodString {

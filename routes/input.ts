@@ -14,6 +14,9 @@ const MAX_ISSUES = 8;
 /** Longest name of an argument that a refusal repeats, in characters. */
 const MAX_NAME_LENGTH = 64;
 
+/** `epoch:seq`, or a bare number. */
+const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
+
 /** How the body of a request is read. */
 export interface BodyReader<Body> {
   /** Longest body accepted, in bytes. */
@@ -45,6 +48,26 @@ export function wholeNumber(
     (text) => /^\d{1,6}$/.test(String(text)) ? Number(text) : text,
     z.int({ error }).min(least, { error }).max(most, { error }),
   );
+}
+
+/** A position in a query; without an epoch it counts in the present log. */
+export interface BarePosition {
+  /** Identity of the log. */
+  readonly epoch: string | undefined;
+  /** A number in it. */
+  readonly seq: number;
+}
+
+/** A position in a query: `epoch:seq`, or a number. */
+export function position(
+  description: string,
+  example: string,
+): z.ZodOptional<z.ZodType<BarePosition, string>> {
+  return z.string().regex(POSITION, "expected epoch:seq, or a number")
+    .transform((text): BarePosition => {
+      const [, epoch, seq] = POSITION.exec(text)!;
+      return { epoch, seq: Number(seq) };
+    }).optional().meta({ description, example });
 }
 
 /**

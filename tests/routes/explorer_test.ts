@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { AnyMessage } from "../../protocol/messages.ts";
+import { MAX_SEARCHED_EVENTS } from "../../realtime/address_search.ts";
 import { MAX_TRACKS_PER_ADDRESS } from "../../realtime/tracks.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -182,4 +183,109 @@ Deno.test("one address waits for so many transactions and no more", async () => 
   for (const each of open) each[Symbol.dispose]();
   (await tracks.track({ ...options, txId: "x" }))[Symbol.dispose]();
   assert.equal(service.hub.subscribers("transactions"), 0);
+});
+
+Deno.test("GET /api/addresses/:address/transactions answers each transaction once, newest first, page by page", async () => {
+  await using service = await openTestService();
+  const { publisher } = service;
+  const of = (txId: string, from: string, to: string) => {
+    const message = tx(txId, "pending");
+    return {
+      ...message,
+      payload: { ...message.payload, from, to },
+    } as AnyMessage;
+  };
+  await publisher.publish([block("a1", 1), of("x", "0xAA", "0xbb")]);
+  await publisher.publish([
+    of("other", "0xcc", "0xdd"),
+    of("y", "0xcc", "0xaa"),
+  ]);
+  const confirmed = tx("x", "confirmed", { blockId: "a2", height: 2 });
+  await publisher.publish([
+    block("a2", 2, ["x"]),
+    {
+      ...confirmed,
+      payload: { ...confirmed.payload, from: "0xAA", to: "0xbb" },
+    } as AnyMessage,
+    of("z", "0xee", "0xff"),
+  ]);
+  const path = "/api/addresses/0xaA/transactions";
+  const all = await get(service, path);
+  assert.deepEqual(
+    all.transactions.map((it: { txId: string; state: string }) =>
+      `${it.txId} ${it.state}`
+    ),
+    ["x included", "y seen"],
+  );
+  assert.equal(all.transactions[0].event.payload.status, "confirmed");
+  assert.deepEqual([all.address, all.next], ["0xaA", null]);
+  const found: string[] = [];
+  for (let next = "", i = 0; next !== null && i < 9; i++) {
+    const before = next === "" ? "" : `&before=${next}`;
+    const page = await get(service, `${path}?limit=1${before}`);
+    assert(page.transactions.length <= 1);
+    found.push(...page.transactions.map((it: { txId: string }) => it.txId));
+    next = page.next;
+  }
+  assert.deepEqual(found, ["x", "y"]);
+  for (const bad of ["?before=x", "?before=else:3", "?limit=0", "?after=1"]) {
+    const response = await service.request(`${path}${bad}`);
+    await response.body?.cancel();
+    assert.equal(response.status, 400, bad);
+  }
+});
+
+Deno.test("one question about an address reads so much of the log and no more", async () => {
+  await using service = await openTestService({
+    env: { RETENTION_EVENTS: "10000" },
+  });
+  const { publisher } = service;
+  const wanted = tx("wanted", "pending");
+  await publisher.publish([wanted]);
+  for (let i = 0; i < MAX_SEARCHED_EVENTS; i += 100) {
+    await publisher.publish(
+      Array.from({ length: 100 }, (_, j) => {
+        const message = tx(`t${i + j}`, "pending");
+        return {
+          ...message,
+          payload: { ...message.payload, from: "0x1", to: "0x2" },
+        } as AnyMessage;
+      }),
+    );
+  }
+  const first = await get(service, "/api/addresses/f/transactions");
+  assert.deepEqual(first.transactions, []);
+  const second = await get(
+    service,
+    `/api/addresses/f/transactions?before=${first.next}`,
+  );
+  assert.equal(second.transactions[0].txId, "wanted");
+  assert.equal(second.next, null);
+});
+
+Deno.test("a block's answer holds the contract logs of its transactions, not those of another block", async () => {
+  await using service = await openTestService();
+  const logs = (txId: string, blockId: string): AnyMessage => ({
+    type: "TX_LOGS",
+    payload: {
+      txId,
+      blockId,
+      blockHeight: 2,
+      logs: [{ address: "0xc0", topics: ["0x1"] }],
+    },
+  });
+  const at = { blockId: "a2", height: 2 };
+  await service.publisher.publish([
+    block("a1", 1),
+    block("a2", 2, ["x", "y"]),
+    tx("x", "confirmed", at),
+    tx("y", "confirmed", at),
+    logs("x", "a2"),
+    logs("y", "elsewhere"),
+  ]);
+  const { logs: found } = await get(service, "/api/blocks/a2");
+  assert.deepEqual(
+    found.map((it: AnyMessage) => it.payload),
+    [logs("x", "a2").payload],
+  );
 });
