@@ -7,9 +7,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { systemClock } from "../../platform/clock.ts";
-import type { AnyEvent, AnyMessage } from "../../protocol/messages.ts";
 import { evmSource } from "../../sources/evm.ts";
-import type { EvmSourceOptions } from "../../sources/evm.ts";
 import {
   HIDDEN_MS,
   RECEIPTS_MS,
@@ -18,112 +16,13 @@ import {
   START_BLOCKS,
 } from "../../sources/evm_follower.ts";
 import { openRpc } from "../../sources/json_rpc.ts";
-import type { PageOptions, Publisher } from "../../sources/source.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { keptLog, MemoryPublisher } from "../fakes/publisher.ts";
 import { until } from "../until.ts";
-import {
-  foldBlocks,
-  foldDag,
-  foldLogs,
-  foldTransactions,
-} from "./chain_folds.ts";
+import { foldBlocks, foldTransactions } from "./chain_folds.ts";
+import { assertTruth, begin, withoutLevels } from "./evm_truth.ts";
 import { account, RpcError, ScriptedNode } from "./scripted_node.ts";
 import type { ScriptedBlock, ScriptedTransaction } from "./scripted_node.ts";
-
-/** A service that may die with part of a call kept, for one life of a source. */
-class Mortal implements Publisher {
-  /** Messages taken until death; endless when absent. */
-  left = Infinity;
-
-  constructor(readonly store: MemoryPublisher) {}
-
-  async publish(messages: readonly AnyMessage[]): Promise<void> {
-    const kept = messages.slice(0, this.left);
-    this.left -= kept.length;
-    if (kept.length > 0) await this.store.publish(kept);
-    if (kept.length < messages.length) throw new Error("killed");
-  }
-
-  page(channel: string, options: PageOptions): Promise<AnyEvent[]> {
-    return this.store.page(channel, options);
-  }
-}
-
-function begin(
-  node: ScriptedNode,
-  store: MemoryPublisher,
-  clock: ManualClock,
-  options: Partial<EvmSourceOptions> = {},
-) {
-  const publisher = new Mortal(store);
-  const { log, entries } = keptLog();
-  const stop = new AbortController();
-  const running = evmSource({
-    rpcUrl: "ws://node.test",
-    publisher,
-    log,
-    clock,
-    random: () => 0.5,
-    open: node.open,
-    ...options,
-  }).run(stop.signal);
-  return {
-    publisher,
-    entries,
-    async end() {
-      stop.abort();
-      await running;
-    },
-  };
-}
-
-/** Whether each channel alone tells what the node holds to be true. */
-function assertTruth(node: ScriptedNode, store: MemoryPublisher): void {
-  const real = node.blocks.map(({ hash }) => hash);
-  const blocks = foldBlocks(store.of("blocks"));
-  assert.deepEqual(
-    blocks.map(({ hash }) => hash),
-    real.slice(real.length - blocks.length),
-    "blocks",
-  );
-  const told = new Set(blocks.map(({ hash }) => hash));
-  const dag = foldDag(store.of("dag"));
-  assert.deepEqual(dag, real.slice(real.length - dag.length), "dag");
-  const logs = foldLogs(store.of("logs"));
-  const expected = node.blocks.filter(({ hash, transactions }) =>
-    told.has(hash) && transactions.length > 0
-  );
-  assert.deepEqual(
-    Object.fromEntries(logs),
-    Object.fromEntries(expected.map(({ hash, transactions }) => [
-      hash,
-      transactions.map((tx) => tx.hash),
-    ])),
-    "logs",
-  );
-  const transactions = foldTransactions(store.of("transactions"));
-  for (const hash of node.all.keys()) {
-    const status = transactions.get(hash);
-    const holder = node.holderOf(hash);
-    if (holder && told.has(holder.hash)) {
-      assert.equal(
-        status?.status,
-        holder.failed.has(hash) ? "failed" : "confirmed",
-        hash,
-      );
-      assert.equal(status?.blockId, holder.hash);
-    } else if (node.pool.has(hash)) {
-      // A reset may have voided it, or nothing reported it.
-      if (status) assert.equal(status.status, "pending", hash);
-    } else if (status) {
-      assert.ok(
-        status.status === "replaced" || status.status === "dropped",
-        `${hash} is gone, and said to be ${status.status}`,
-      );
-    }
-  }
-}
 
 /** What happens to a chain, in one step of a test. */
 const step = fc.oneof(
@@ -260,12 +159,7 @@ Deno.test("evmSource() publishes every block of a gap, however long, whatever --
 Deno.test("evmSource() takes back any reorganisation that the log still holds, transactions too", async () => {
   for (const depth of [1, 3, 20, 100, 128, 129, 500, 1_100]) {
     for (const isRestarted of [false, true]) {
-      const node = new ScriptedNode();
-      // A chain without levels, so that nothing is final too early.
-      node.odd.set("eth_getBlockByNumber", ([tag], answer) => {
-        if (tag !== "safe" && tag !== "finalized") return answer;
-        throw new RpcError(-32602);
-      });
+      const node = withoutLevels();
       const store = new MemoryPublisher();
       const clock = new ManualClock();
       let source = begin(node, store, clock);
@@ -296,11 +190,7 @@ Deno.test("evmSource() takes back any reorganisation that the log still holds, t
 });
 
 Deno.test("evmSource() resets the chain when a reorganisation is deeper than the log", async () => {
-  const node = new ScriptedNode();
-  node.odd.set("eth_getBlockByNumber", ([tag], answer) => {
-    if (tag !== "safe" && tag !== "finalized") return answer;
-    throw new RpcError(-32602);
-  });
+  const node = withoutLevels();
   const store = new MemoryPublisher();
   store.retention = 100;
   const clock = new ManualClock();

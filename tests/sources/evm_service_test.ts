@@ -19,7 +19,8 @@ import {
   foldLogs,
   foldTransactions,
 } from "./chain_folds.ts";
-import { RpcError, ScriptedNode } from "./scripted_node.ts";
+import { withoutLevels } from "./evm_truth.ts";
+import type { ScriptedNode } from "./scripted_node.ts";
 
 function follow(node: ScriptedNode, publisher: Publisher) {
   const stop = new AbortController();
@@ -87,12 +88,7 @@ for (const http of [false, true]) {
   Deno.test(`evmSource() takes back through the service's own log what a life before it published, ${way}`, async () => {
     await using service = await openTestService();
     using publisher = await over(service, http);
-    const node = new ScriptedNode();
-    // A chain without levels, so that nothing is final too early.
-    node.odd.set("eth_getBlockByNumber", ([tag], answer) => {
-      if (tag !== "safe" && tag !== "finalized") return answer;
-      throw new RpcError(-32602);
-    });
+    const node = withoutLevels();
     {
       await using _source = follow(node, publisher);
       node.burst(40, 30);
