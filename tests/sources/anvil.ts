@@ -174,16 +174,14 @@ export class Anvil implements AsyncDisposable {
   /** The hashes of its chain, from the first after genesis to the head. */
   async hashes(): Promise<string[]> {
     const head = Number(await this.ask("eth_blockNumber"));
-    const hashes: string[] = [];
-    for (let height = 1; height <= head; height++) {
-      const block = await this.ask(
+    const blocks = await this.askAll(
+      Array.from({ length: head }, (_, at) => [
         "eth_getBlockByNumber",
-        `0x${height.toString(16)}`,
+        `0x${(at + 1).toString(16)}`,
         false,
-      );
-      hashes.push(block.hash);
-    }
-    return hashes;
+      ]),
+    );
+    return blocks.map(({ hash }) => hash);
   }
 
   /** Ends it in good order, so that it keeps its state. */

@@ -404,7 +404,7 @@ async function isTruth(
 anvilTest(
   "evmSource() tells the truth about every transaction of a real node after reorganisations of any depth",
   async () => {
-    await using anvil = await Anvil.start({ slotsInEpoch: 100 });
+    await using anvil = await Anvil.start({ slotsInEpoch: 600 });
     const publisher = new MemoryPublisher();
     const [alice, bob, carol] = await anvil.ask("eth_accounts");
     const hashes: string[] = [];
@@ -419,13 +419,13 @@ anvilTest(
       );
     await anvil.mine(1);
     await using _source = follow(anvil, publisher, hurried(10));
-    for (let made = 0; made < 6; made++) {
+    for (let made = 0; made < 30; made++) {
       await send(alice);
       await send(bob);
       await anvil.mine(20);
     }
     await untilSame(anvil, publisher);
-    for (const depth of [1, 3, 20, 100]) {
+    for (const depth of [1, 3, 20, 100, 128, 129, 500]) {
       // One that the other branch holds, with a nonce taken before.
       await anvil.ask("anvil_reorg", depth, [
         [{ from: alice, to: bob, value: "0x2" }, 0],
