@@ -37,30 +37,35 @@ interface Bundle {
   readonly name: string;
   /** Imports left as they are. */
   readonly external?: readonly string[];
+  /** Whether it carries what the client loads later. */
+  readonly isWhole?: boolean;
 }
 
 const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
   { entry: "inflate.ts", name: "inflate.js" },
+  { entry: "sending.ts", name: "sending.js", external: ["./failure.ts"] },
   {
     entry: "react.ts",
     name: "react.js",
     external: ["react", "./client.ts"],
   },
   { entry: "watch.ts", name: "watch.js" },
-  { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js" },
+  { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js", isWhole: true },
   {
     entry: "../sources/publisher.ts",
     name: "publisher.js",
     external: ["node:timers"],
   },
-  { entry: "page/app.tsx", name: "app.js" },
-  { entry: "docs/docs.tsx", name: "docs.js" },
-  { entry: "admin/admin.tsx", name: "admin.js" },
+  { entry: "page/app.tsx", name: "app.js", isWhole: true },
+  { entry: "docs/docs.tsx", name: "docs.js", isWhole: true },
+  { entry: "admin/admin.tsx", name: "admin.js", isWhole: true },
 ];
 
-/** What bundles load only when it is needed, as they import it. */
-const LAZY = "./inflate.ts";
+/** What is loaded only when it is needed. */
+const LAZY = ["inflate", "sending"] as const;
+/** What pages load later, too. */
+const LAZIEST = ["inflate"] as const;
 
 /** Modules of the package, each a bundle with its types. */
 const MODULES = [
@@ -141,7 +146,7 @@ export async function build(
   addVersions(files);
 
   const packageFiles = [...files.keys()].filter((name) =>
-    [...MODULES, "inflate"].some((module) => name.startsWith(`${module}.`))
+    [...MODULES, ...LAZY].some((module) => name.startsWith(`${module}.`))
   );
   await Promise.all([
     ...[...files].map(([name, content]) =>
@@ -170,8 +175,18 @@ export async function build(
   return [...files].map(measure);
 }
 
+/**
+ * Makes one bundle.
+ *
+ * @param name of its file, `client.js` for example.
+ * @throws {Error} it does not build, with the output of the bundler.
+ */
+export function bundle(name: string): Promise<string> {
+  return bundled(BUNDLES.find((each) => each.name === name)!);
+}
+
 async function bundled(
-  { entry, name, external = [] }: Bundle,
+  { entry, name, external = [], isWhole }: Bundle,
 ): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
@@ -181,7 +196,11 @@ async function bundled(
       "--platform=browser",
       "--lock=deno.lock",
       "--frozen",
-      ...[...external, LAZY].map((each) => `--external=${each}`),
+      ...[
+        ...external,
+        ...(isWhole ? LAZIEST : LAZY).map((each) => `./${each}.ts`),
+      ]
+        .map((each) => `--external=${each}`),
       fileURLToPath(new URL(entry, here)),
     ],
     cwd: fileURLToPath(new URL("../", here)),
@@ -191,9 +210,18 @@ async function bundled(
   }).output();
   const output = new TextDecoder().decode(stderr).trim();
   if (!success) throw new Error(`${name} does not build:\n${output}`);
-  return new TextDecoder().decode(stdout)
-    .replaceAll(`"./client.ts"`, `"./client.js"`)
-    .replaceAll(`"${LAZY}"`, `"./inflate.js"`);
+  // Classes are those of the client, wherever they are thrown.
+  const code = new TextDecoder().decode(stdout)
+    .replace(/"\.\/(client|failure)\.ts"/g, `"./client.js"`)
+    .replace(/import\("\.\/(\w+)\.ts"\)/g, `import("./$1.js")`);
+  // Shorter by a thirtieth than what the bundler makes.
+  const { minify } = await import("terser");
+  const shortened = await minify(code, {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 2 },
+  });
+  return shortened.code!;
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 import { backoffMs } from "./backoff.ts";
 import { answered, skip } from "./cursor.ts";
-import type { Cursor } from "./cursor.ts";
+import type { Cursor, Holder } from "./cursor.ts";
 import { isLasting, RequestError } from "./failure.ts";
 import { REQUEST_TIMEOUT_MS } from "./limits.ts";
 import { changed, isTooLong, transmit } from "./parts.ts";
@@ -15,29 +15,55 @@ import { after, stop } from "./timers.ts";
 import type { Failure, Gap, JoinOptions } from "./types.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
-/** Joins, now and after every connect. */
+/** The client itself; its handlers are those of all channels. */
+const ITSELF: Holder = {};
+
+/**
+ * Joins, now and after every connect.
+ *
+ * @param holder who leaves it again; the client itself when absent.
+ */
 export function join(
   parts: Parts,
   name: string,
   { after, last }: JoinOptions = {},
+  holder: Holder = ITSELF,
 ): void {
-  if (cursorOf(parts, name)) return;
-  const cursor: Cursor = {
+  const known = cursorOf(parts, name);
+  const cursor: Cursor = known ?? {
     name,
     position: after && { ...after },
     last,
+    holders: new Set(),
+    at: 0,
     tries: 0,
     view: { status: "joining", recovered: null, caughtUp: 0 },
   };
-  parts.channels.set(name, cursor);
-  ask(parts, [cursor]);
-  changed(parts);
+  cursor.holders.add(holder);
+  if (!known) {
+    parts.channels.set(name, cursor);
+    ask(parts, [cursor]);
+    changed(parts);
+  } else if (!known.position) {
+    // Not answered yet, or without retention.
+    known.position = after && { ...after };
+    known.last = Math.max(known.last ?? 0, last ?? 0);
+    if (after || last) ask(parts, [known]);
+  } else {
+    const { epoch, seq } = known.position;
+    const back = after?.epoch === epoch ? seq - after.seq : last ?? 0;
+    known.back = Math.max(known.back ?? 0, back);
+    if (known.back && !known.held) parts.lookBack(known);
+  }
 }
 
 /** Leaves and forgets the position. */
 export function leave(parts: Parts, alias: string): void {
   const name = cursorOf(parts, alias)?.name;
   if (name === undefined) return;
+  for (const { ends } of parts.channels.get(name)!.holders) {
+    parts.call(ends, undefined);
+  }
   parts.channels.delete(name);
   stop(parts, `#${name}`);
   if (parts.welcome) transmit(parts, "unsubscribe", { channels: [name] });
@@ -45,7 +71,10 @@ export function leave(parts: Parts, alias: string): void {
 }
 
 /** The joined channel of a name or alias. */
-function cursorOf({ channels }: Parts, name: string): Cursor | undefined {
+export function cursorOf(
+  { channels }: Parts,
+  name: string,
+): Cursor | undefined {
   return channels.get(name) ??
     [...channels.values()].find(({ alias }) => alias === name);
 }
@@ -125,6 +154,7 @@ export function subscribed(
       cursors.delete(requested);
       const known = cursors.get(channel);
       (known ?? cursor).alias = requested;
+      for (const each of cursor.holders) known?.holders.add(each);
       if (known) continue;
       cursors.set(cursor.name = channel, cursor);
     }
@@ -143,5 +173,5 @@ export function gap(parts: Parts, lost: Gap): void {
   if (!cursor) return;
   if (!skip(cursor, lost)) return askAgain(parts, cursor);
   parts.core.gaps++;
-  parts.call(parts.onGap, lost);
+  for (const { gaps } of [parts, ...cursor.holders]) parts.call(gaps, lost);
 }

@@ -8,24 +8,14 @@ import { askAgain, join, leave } from "./channels.ts";
 import { connectionOf, page } from "./connection.ts";
 import { take } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
-import { LATENCY_WEIGHT, MAX_BATCH_MESSAGES } from "./limits.ts";
+import { LATENCY_WEIGHT, MAX_PENDING } from "./limits.ts";
+import { ANY, channelOf, listen, roomOf } from "./handles.ts";
 import { add, caller } from "./listeners.ts";
-import type { Listeners } from "./listeners.ts";
-import { paced } from "./pacing.ts";
-import {
-  changed,
-  failed,
-  isTooLong,
-  nextId,
-  stateOf,
-  stirred,
-  tap,
-} from "./parts.ts";
-import type { Core, Parts } from "./parts.ts";
-import { deferred, enqueue, settle } from "./requests.ts";
-import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
-import type { Client, Options } from "./types.ts";
-import type { Outgoing, OutgoingBatch, SendOptions } from "./types.ts";
+import { changed, failed, stateOf, stirred, tap } from "./parts.ts";
+import type { Core, Parts, SendingVerb } from "./parts.ts";
+import type { ReplyType } from "../protocol/replies.ts";
+import type { Cursor } from "./cursor.ts";
+import type { Client, ClientState, JoinOptions, Options } from "./types.ts";
 
 export { RequestError } from "./failure.ts";
 export type * from "./types.ts";
@@ -55,7 +45,6 @@ export function connect(url?: string, options: Options = {}): Client {
   const address = new URL(url ?? options.url ?? "/ws", page.location?.href)
     .href.replace(/^http/, "ws");
 
-  const handlers = new Map<string, Listeners<never>>();
   const call = caller(onError);
   const core: Core = {
     status: "closed",
@@ -68,6 +57,7 @@ export function connect(url?: string, options: Options = {}): Client {
     received: 0,
     lastEventAt: null,
     lastError: null,
+    transport: "websocket",
     nextRetryAt: null,
     messageLatency: null,
     roundTripMs: null,
@@ -81,11 +71,12 @@ export function connect(url?: string, options: Options = {}): Client {
     address,
     receive,
     onState: new Set(),
-    onGap: new Set(),
+    gaps: new Set(),
     onFrame: new Set(),
+    handlers: new Map(),
+    since: new WeakMap(),
     timers: new Map(),
-    pending: new Map(),
-    inFlight: 0,
+    calls: 0,
     channels: new Map(),
     turn: 0,
   } as unknown as Parts;
@@ -110,106 +101,115 @@ export function connect(url?: string, options: Options = {}): Client {
     beat();
   }
 
+  parts.hand = (cursor, event, isFor) => {
+    for (const { handlers } of [parts, ...cursor.holders]) {
+      for (const type of [event.type, ANY]) {
+        call(handlers?.get(type), event as never, isFor);
+      }
+    }
+  };
+  parts.lookBack = (cursor) => {
+    const from = { ...cursor.position! };
+    cursor.held = [];
+    load().catch(() => {}).then(() => parts.sending?.lookBack(cursor, from));
+  };
+
   function handle(frame: Frame): void {
     const { type, channel, sub = channel, ref, payload } = frame;
-    let isNews = false;
-    if (typeof channel === "string") {
+    if (typeof channel !== "string") {
+      const isAnswer = parts.sending?.answered(ref, type, payload);
+      replies[type as ReplyType]?.(payload as never, ref as string | undefined);
+      call(parts.handlers.get(type), frame as never);
+      if (!isAnswer && type !== "pong") return changed(parts);
+    } else {
       // A filtered subscription's events are its own affair.
       const cursor = parts.channels.get(sub as string);
-      const verdict = cursor && take(cursor, frame);
-      if (verdict === "hole") askAgain(parts, cursor!);
-      if (verdict !== true) return;
-      core.received++;
-      core.lastEventAt = Date.now();
-      if (frame["replay"]) cursor!.view.caughtUp++;
-      else {
-        const at = Date.parse(frame["timestamp"] as string);
-        const took = Math.max(0, Date.now() + core.clockOffsetMs - at || 0);
-        core.messageLatency ??= took;
-        core.messageLatency += (took - core.messageLatency) * LATENCY_WEIGHT;
+      if (!cursor || !deliver(cursor, frame)) return;
+    }
+    stirred(parts);
+  }
+
+  /** Hands an event to its handlers, unless it was seen before. */
+  function deliver(cursor: Cursor, frame: Frame): boolean {
+    const verdict = take(cursor, frame);
+    if (verdict === "hole") askAgain(parts, cursor);
+    if (verdict !== true) return false;
+    core.received++;
+    core.lastEventAt = Date.now();
+    if (frame["replay"]) cursor.view.caughtUp++;
+    else {
+      const sentAt = Date.parse(frame["timestamp"] as string);
+      const took = Math.max(0, Date.now() + core.clockOffsetMs - sentAt || 0);
+      core.messageLatency ??= took;
+      core.messageLatency += (took - core.messageLatency) * LATENCY_WEIGHT;
+    }
+    if (cursor.held) cursor.held.push(frame);
+    else {
+      cursor.at = core.received;
+      parts.hand(cursor, frame);
+    }
+    return true;
+  }
+
+  const on = (type: string, handler: (message: never) => void) =>
+    listen(parts, parts.handlers, type, handler);
+
+  /** Loads what sends, if need be once more when there is a connection. */
+  async function load(): Promise<void> {
+    const get = () => import("./sending.ts");
+    const { Sending } = await get().catch(() => parts.self.ready().then(get));
+    parts.sending ??= new Sending(parts);
+  }
+
+  /** Makes a verb that waits until it is loaded. */
+  function sender(verb: SendingVerb) {
+    return (...given: unknown[]): Promise<unknown> => {
+      // deno-lint-ignore ban-types -- as the verb takes them
+      const send = () => (parts.sending![verb] as Function)(...given);
+      if (parts.sending) return send();
+      if (parts.calls >= MAX_PENDING) {
+        return Promise.reject(failed(parts, "QUEUE_FULL"));
       }
-    } else {
-      const answer = settle(parts, ref);
-      isNews = !answer && type !== "pong";
-      if (type === "error") {
-        answer?.reject(new RequestError("INTERNAL", payload));
-      } else answer?.resolve(payload);
-      replies[type as ReplyType]?.(payload as never, ref as string | undefined);
-    }
-    call(handlers.get(type), frame as never);
-    if (isNews) changed(parts);
-    else stirred(parts);
+      parts.calls++;
+      const answer = load().finally(() => parts.calls--).then(send);
+      answer.catch(() => {});
+      return answer;
+    };
   }
 
-  function on(type: string, handler: (message: never) => void): () => void {
-    const set = handlers.get(type) ?? new Set();
-    handlers.set(type, set);
-    return add(set, handler);
-  }
-
-  const publishPaced = paced((...sent) => enqueue(parts, ...sent));
-
-  function sendMessage(
-    message: Outgoing | OutgoingBatch,
-    sending?: SendOptions,
-  ): Promise<unknown> {
-    if (message?.type === "BATCH_UPDATE") {
-      return sendBatch(message.payload?.updates, sending, message);
-    }
-    return message?.type
-      ? publishPaced(message, { ...options, ...sending })
-      : enqueue(parts);
-  }
-
-  function sendBatch(
-    messages: readonly Outgoing[],
-    sending: SendOptions = {},
-    envelope: Partial<OutgoingBatch> = {},
-  ): Promise<unknown> {
-    if (!Array.isArray(messages)) return enqueue(parts);
-    const half = messages.length >> 1;
-    const isLong = messages.length > MAX_BATCH_MESSAGES ||
-      half && isTooLong(parts, messages);
-    if (!isLong) {
-      const updates = messages.map((each) => (
-        { ...each, id: each?.id ?? nextId() }
-      ));
-      return enqueue(
-        parts,
-        { ...envelope, type: "BATCH_UPDATE", payload: { updates } },
-        sending,
-      );
-    }
-    const answer = deferred();
-    answer.resolve(
-      Promise.all([
-        sendBatch(messages.slice(0, half), sending),
-        sendBatch(messages.slice(half), sending),
-      ]).then((replies) => ({
-        accepted: (replies as ReplyPayload<"published">[])
-          .flatMap(({ accepted }) => accepted),
-      })),
-    );
-    return answer.promise;
-  }
-
+  const sendBatch = sender("sendBatch");
   parts.self = {
     get state() {
       return stateOf(parts);
     },
     onState: (listener) => add(parts.onState, listener),
-    onGap: (listener) => add(parts.onGap, listener),
+    onGap: (listener) => add(parts.gaps, listener),
     onFrame: (listener) => add(parts.onFrame, listener),
     ...verbs,
-    sendMessage,
+    sendMessage: sender("sendMessage"),
     sendBatch,
     batch: sendBatch,
     subscribe: on,
     on,
+    onAny: (handler: (message: never) => void) => on(ANY, handler),
+    channel: (name: string, joining?: JoinOptions) =>
+      channelOf(parts, name, joining),
+    room: (name: string, joining?: JoinOptions) => roomOf(parts, name, joining),
+    ready: () =>
+      new Promise((resolve, reject) => {
+        const undo = add(parts.onState, check);
+        function check(state: ClientState): void {
+          if (state.isConnected) resolve(state);
+          else if (state.status === "closed") {
+            reject(state.connectionError ?? new RequestError("CLOSED"));
+          } else return;
+          undo();
+        }
+        check(stateOf(parts));
+      }),
     joinChannel: (name, joining) => join(parts, name, joining),
     leaveChannel: (name) => leave(parts, name),
-    request: (type: string, payload: object = {}, sending?: SendOptions) =>
-      enqueue(parts, { type, payload }, sending),
+    request: sender("request"),
   } as Client;
 
   if (options.compress) {

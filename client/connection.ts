@@ -18,9 +18,8 @@ import {
 } from "./limits.ts";
 import { changed, failed, transmit } from "./parts.ts";
 import type { Parts } from "./parts.ts";
-import { flush, requestsLost } from "./requests.ts";
 import { after, monotonic, stop } from "./timers.ts";
-import type { ClientState, Failure } from "./types.ts";
+import type { Auth, ClientState, Failure } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 /** Events after which a wait may be over, or the connection lost unnoticed. */
@@ -51,6 +50,8 @@ export interface Connection {
   disconnect(): void;
   /** Asks for the token again, now. */
   refresh(): void;
+  /** Takes another token. */
+  setToken(token: Auth["token"]): void;
   /** The frame was handled: pings when it is time. */
   beat(): void;
   /** What the connection does about replies. */
@@ -66,7 +67,6 @@ export function connectionOf(
       autoReconnect = true,
       reconnectInterval,
       maxReconnectAttempts = Infinity,
-      auth,
       batch = true,
       client,
       WebSocket: Socket,
@@ -74,6 +74,7 @@ export function connectionOf(
     core,
     address,
   } = parts;
+  let { auth } = parts.options;
   let outside: AbortController | undefined;
   let greeting: string | undefined;
   /** What the connection began with; empty if anonymous. */
@@ -140,7 +141,11 @@ export function connectionOf(
    * Gives up the socket, without waiting for a peer that may be gone, and
    * tries again or ends.
    */
-  function lose(error: Failure | null, isFinal = false): void {
+  function lose(
+    error: Failure | null,
+    isFinal = false,
+    isOther = false,
+  ): void {
     parts.turn++;
     stop(parts);
     const { socket } = parts;
@@ -159,7 +164,7 @@ export function connectionOf(
       cursor.ref = undefined;
       cursor.view.status = "joining";
     }
-    requestsLost(parts, isFinal);
+    parts.sending?.lost(isFinal || isOther);
     if (isFinal) {
       outside?.abort();
       core.nextRetryAt = null;
@@ -243,10 +248,19 @@ export function connectionOf(
     core.reconnectAttempts = retryAt = 0;
   }
 
-  /** Another connection at once; the channels keep their positions. */
-  function redial(reason: Failure | null = null): void {
-    lose(reason);
+  /**
+   * Another connection at once; the channels keep their positions.
+   *
+   * @param isOther it is another user's, unlike what waits.
+   */
+  function redial(reason: Failure | null = null, isOther = false): void {
+    lose(reason, false, isOther);
     retry();
+  }
+
+  function renewNow(): void {
+    if (parts.welcome) refresh();
+    else if (parts.timers.has("beat")) redial();
   }
 
   const replies: Replies = {
@@ -261,7 +275,7 @@ export function connectionOf(
       begin("connected");
       roundTrip(payload);
       ask(parts, [...parts.channels.values()]);
-      flush(parts);
+      parts.sending?.flush();
       after(parts, "beat", payload.heartbeatMs, probe);
     },
 
@@ -290,9 +304,8 @@ export function connectionOf(
         if (ref) lose(payload, isLasting(payload));
       } else if (ref !== refreshing) subscribeRefused(parts, ref, payload);
       else if (code === "FORBIDDEN") {
-        // The token is another user's: so is what waits.
-        requestsLost(parts, true);
-        redial(payload);
+        // The token is another user's.
+        redial(payload, true);
       } else if (!isLasting(payload)) {
         given = undefined;
         renew(Math.max(MIN_REFRESH_MS, retryAfterMs));
@@ -333,9 +346,11 @@ export function connectionOf(
         probe();
       }
     },
-    refresh() {
-      if (parts.welcome) refresh();
-      else if (parts.timers.has("beat")) redial();
+    refresh: renewNow,
+    setToken(fresh) {
+      auth = { ...auth, token: fresh };
+      if (fresh) return renewNow();
+      if (core.status !== "closed") redial(null, true);
     },
   };
 }

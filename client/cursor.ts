@@ -6,7 +6,21 @@
  */
 import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
+import type { Listeners } from "./listeners.ts";
 import type { ChannelState, Gap } from "./types.ts";
+
+/** Handlers of events by type. */
+export type Handlers = Map<string, Listeners<never>>;
+
+/** Who holds a channel. */
+export interface Holder {
+  /** Handlers of its events; absent where the client's own are meant. */
+  readonly handlers?: Handlers;
+  /** Listeners to its gaps. */
+  readonly gaps?: Listeners<Gap>;
+  /** Ends its iterations. */
+  readonly ends?: Listeners<void>;
+}
 
 /** What the client knows of a channel it joined. */
 export interface Cursor {
@@ -20,10 +34,24 @@ export interface Cursor {
   position?: Position | undefined;
   /** How many events to replay while there is no position. */
   last?: number | undefined;
+  /** Who holds it; left when nobody does. */
+  readonly holders: Set<Holder>;
+  /** `core.received` when its latest event was delivered. */
+  at: number;
+  /** Most events before the position that a later joining asked for. */
+  back?: number | undefined;
+  /** Events that wait until that history was delivered. */
+  held?: Event[] | undefined;
   /** The `subscribe` that waits for its answer. */
   ref?: string | undefined;
   /** Times asked for what is missing since an event was delivered. */
   tries: number;
+}
+
+/** An event: shape checked, content not. */
+export interface Event {
+  readonly type: string;
+  readonly [field: string]: unknown;
 }
 
 type View = { -readonly [Key in ViewKey]: ChannelState[Key] } & {

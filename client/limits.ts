@@ -18,6 +18,10 @@ export const TRAFFIC_MS = 1_000;
 export const MAX_RESEND_MS = 300_000;
 /** Most messages and requests that wait for answers. */
 export const MAX_PENDING = 1_000;
+/** Most events that wait for one iteration. */
+export const MAX_WAITING_EVENTS = 10_000;
+/** Most events in one page of history. */
+export const MAX_PAGE = 1_000;
 /** Most messages in one frame of `sendBatch`. */
 export const MAX_BATCH_MESSAGES = 100;
 /** Least size of a message that servers take, until one states its limit. */

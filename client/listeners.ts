@@ -8,10 +8,11 @@
 /** Functions that take the same argument. */
 export type Listeners<T> = Set<(argument: T) => void>;
 
-/** Calls every listener of a set. */
+/** Calls every listener of a set, or those that `isFor` chooses. */
 export type Call = <T>(
   listeners: Listeners<T> | undefined,
   argument: T,
+  isFor?: (listener: object) => boolean,
 ) => void;
 
 /**
@@ -31,8 +32,9 @@ export function add<T>(listeners: Set<T>, listener: T): () => void {
  */
 export function caller(onError: (error: unknown) => void): Call {
   const faulty = new WeakSet<object>();
-  return (listeners, argument) => {
+  return (listeners, argument, isFor) => {
     for (const listener of listeners ?? []) {
+      if (isFor?.(listener) === false) continue;
       try {
         listener(argument);
       } catch (error) {

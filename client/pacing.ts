@@ -7,9 +7,17 @@
  */
 import { RequestError } from "./failure.ts";
 import { MAX_PENDING } from "./limits.ts";
-import { deferred } from "./requests.ts";
-import type { Answer } from "./parts.ts";
 import type { Outgoing, SendOptions } from "./types.ts";
+
+/** A promise with its two ends. */
+export type Answer = PromiseWithResolvers<unknown>;
+
+/** A promise with its two ends, whose failure may be ignored. */
+export function deferred(): Answer {
+  const answer = Promise.withResolvers<unknown>();
+  answer.promise.catch(() => {});
+  return answer;
+}
 
 /** A message that waits for its pace. */
 interface Waiting {

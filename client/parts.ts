@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Cursor } from "./cursor.ts";
+import type { Cursor, Event, Handlers, Holder } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
 import { DEFAULT_MESSAGE_BYTES, TRAFFIC_MS } from "./limits.ts";
 import type { Call, Listeners } from "./listeners.ts";
@@ -12,6 +12,7 @@ import { after, stop } from "./timers.ts";
 import type { Timed } from "./timers.ts";
 import type { Client, ClientState, Failure, Gap, Options } from "./types.ts";
 import type { TappedFrame } from "./types.ts";
+import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
 /** {@link ClientState} but for what is computed, while it is being written. */
@@ -21,25 +22,44 @@ export type Core = {
   ]: ClientState[Key];
 };
 
-/** A promise with its two ends. */
-export type Answer = PromiseWithResolvers<unknown>;
-
-/** A message or request that waits for its answer. */
-export interface Pending {
-  /** The frame. */
-  readonly text: string;
-  /** Settles with the answer. */
-  readonly answer: Answer;
-  /** How many may wait beside it while not connected; 0: none, nor it. */
-  readonly max: number;
-  /** Milliseconds since it was first sent; absent until then. */
-  age?: () => number;
-  /** The turn whose socket was given it. */
-  sentIn?: number;
+/** What sends messages and requests. */
+export interface Sender
+  extends Record<SendingVerb, (...given: never[]) => Promise<unknown>> {
+  /** How many wait for the connection or an answer. */
+  readonly size: number;
+  /** Sends what waits, as much as the server takes at once. */
+  flush(): void;
+  /**
+   * The connection is lost.
+   *
+   * @param isFinal whether all are refused.
+   */
+  lost(isFinal: boolean): void;
+  /**
+   * Settles the request that a reply answers.
+   *
+   * @returns whether there is one.
+   */
+  answered(id: unknown, type: string, payload: object): boolean;
+  /**
+   * Delivers history of a joined channel to the handlers that have received
+   * nothing of it.
+   *
+   * @param cursor holds its new events already.
+   * @param from the position when it began to.
+   */
+  lookBack(cursor: Cursor, from: Position): Promise<void>;
 }
 
+/** Verbs that wait until what sends is loaded. */
+export type SendingVerb = "sendMessage" | "sendBatch" | "request";
+
 /** One client, from inside. */
-export interface Parts extends Timed {
+export interface Parts extends Timed, Holder {
+  /** Handlers of events in all channels, by type. */
+  readonly handlers: Handlers;
+  /** `core.received` when a handler was added. */
+  readonly since: WeakMap<object, number>;
   /** As given by the application. */
   readonly options: Options;
   /** Of the server, `ws:` or `wss:`. */
@@ -57,13 +77,21 @@ export interface Parts extends Timed {
   /** Listeners to the state. */
   readonly onState: Listeners<ClientState>;
   /** Listeners to gaps. */
-  readonly onGap: Listeners<Gap>;
+  readonly gaps: Listeners<Gap>;
   /** Listeners to frames. */
   readonly onFrame: Listeners<TappedFrame>;
-  /** Messages and requests that wait, by id. */
-  readonly pending: Map<string, Pending>;
-  /** How many of them the server has not answered. */
-  inFlight: number;
+  /** What it sends; absent until it is loaded. */
+  sending?: Sender;
+  /** Calls that wait for it to be loaded. */
+  calls: number;
+  /** Hands an event to those who listen, all unless `isFor` chooses. */
+  hand(
+    cursor: Cursor,
+    event: Event,
+    isFor?: (handler: object) => boolean,
+  ): void;
+  /** Delivers history that a later joining asked for. */
+  lookBack(cursor: Cursor): void;
   /** The joined channels, by canonical name. */
   readonly channels: Map<string, Cursor>;
   /** The present socket, from dialling to losing it. */
@@ -93,7 +121,7 @@ export function stateOf(parts: Parts): ClientState {
   return parts.state ??= {
     ...parts.core,
     isConnected: !!parts.welcome,
-    pending: parts.pending.size,
+    pending: parts.calls + (parts.sending?.size ?? 0),
     channels: Object.fromEntries(
       [...parts.channels].map(([name, { view, alias, position }]) => [
         name,

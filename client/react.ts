@@ -12,7 +12,13 @@ import {
   useSyncExternalStore,
 } from "react";
 import { connect } from "./client.ts";
-import type { Auth, Client, ClientState, JoinOptions } from "./client.ts";
+import type {
+  Auth,
+  ChannelName,
+  Client,
+  ClientState,
+  JoinOptions,
+} from "./client.ts";
 import type { Options, Position, SendOptions } from "./client.ts";
 
 export { RequestError } from "./client.ts";
@@ -26,8 +32,19 @@ export const LINGER_MS = 1_000;
  * `disconnect` are counted: the connection ends when every component that uses
  * it has disconnected.
  */
-export interface WebSocketHook
-  extends Omit<Client, "state" | "onState" | "on" | "batch"> {
+export interface WebSocketHook extends
+  Omit<
+    Client,
+    | "state"
+    | "onState"
+    | "on"
+    | "onAny"
+    | "batch"
+    | "channel"
+    | "room"
+    | "ready"
+    | "setToken"
+  > {
   /** The connection itself, which other components may share. */
   readonly client: Client;
   /**
@@ -48,6 +65,7 @@ const INITIAL: ClientState = {
   messageLatency: null,
   roundTripMs: null,
   clockOffsetMs: 0,
+  transport: "websocket",
   channels: {},
   sessionId: null,
   identity: null,
@@ -205,7 +223,10 @@ class Shared {
     this.#joins.set(channel, holders.add(holder));
     const after = holder.positions.get(channel);
     holder.positions.delete(channel);
-    this.client.joinChannel(channel, options ?? (after && { after }));
+    this.client.joinChannel(
+      channel as ChannelName,
+      options ?? (after && { after }),
+    );
   }
 
   /** Leaves a channel, or all, for `holder`. */

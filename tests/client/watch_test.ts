@@ -205,6 +205,9 @@ Deno.test("a hole in the chain of prev is asked for again, and no progress passe
     },
     schema: "s",
   });
+  // What sends is loaded with the first request.
+  const signal = AbortSignal.abort();
+  await assert.rejects(client.request("ping", {}, { signal }));
   const list = watch(client, "transactions", {
     filter: { from: "0xa" },
     as: "mine",

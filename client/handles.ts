@@ -1,0 +1,134 @@
+/**
+ * Handles of channels: several parts of an application hold the same channel,
+ * each with its own handlers.
+ *
+ * @module
+ */
+import { cursorOf, join, leave } from "./channels.ts";
+import type { Handlers } from "./cursor.ts";
+import { RequestError } from "./failure.ts";
+import { MAX_WAITING_EVENTS } from "./limits.ts";
+import { add } from "./listeners.ts";
+import type { Listeners } from "./listeners.ts";
+import { stateOf } from "./parts.ts";
+import type { Parts } from "./parts.ts";
+import type { Channel, EventsOptions, Gap, HistoryQuery } from "./types.ts";
+import type { JoinOptions, Received, Room, SendOptions } from "./types.ts";
+
+/** Under which name handlers of all types are kept. */
+export const ANY = "*";
+
+/** Adds a handler, and remembers what it cannot have received. */
+export function listen(
+  parts: Parts,
+  handlers: Handlers,
+  type: string,
+  handler: (message: never) => void,
+): () => void {
+  const set = handlers.get(type) ?? new Set();
+  handlers.set(type, set);
+  parts.since.set(handler, parts.core.received);
+  return add(set, handler);
+}
+
+/** Joins a channel for one holder. */
+export function channelOf(
+  parts: Parts,
+  name: string,
+  joining?: JoinOptions,
+): Channel {
+  const holder = {
+    handlers: new Map() as Handlers,
+    gaps: new Set() as Listeners<Gap>,
+    ends: new Set() as Listeners<void>,
+  };
+  join(parts, name, joining, holder);
+  const held = () => {
+    const cursor = cursorOf(parts, name);
+    return cursor?.holders.has(holder) ? cursor : undefined;
+  };
+  const on = (type: string, handler: (message: never) => void) =>
+    listen(parts, holder.handlers, type, handler);
+
+  async function* events({ signal }: EventsOptions = {}) {
+    const waiting: Received[] = [];
+    let isOver = !held();
+    let isFull = false;
+    let wake = () => {};
+    const end = () => {
+      isOver = true;
+      wake();
+    };
+    const undo = on(ANY, (event: Received) => {
+      isFull ||= waiting.length >= MAX_WAITING_EVENTS;
+      if (!isFull) waiting.push(event);
+      wake();
+    });
+    const undoEnd = add(holder.ends, end);
+    signal?.addEventListener("abort", end);
+    try {
+      while (!isOver && !signal?.aborted) {
+        if (waiting.length) yield waiting.shift()!;
+        else if (isFull) throw new RequestError("QUEUE_FULL");
+        else await new Promise<void>((resolve) => wake = resolve);
+      }
+    } finally {
+      undo();
+      undoEnd();
+      signal?.removeEventListener("abort", end);
+    }
+  }
+
+  return {
+    get name() {
+      return held()?.name ?? name;
+    },
+    get state() {
+      const cursor = held();
+      return cursor && stateOf(parts).channels[cursor.name];
+    },
+    get position() {
+      const position = held()?.position;
+      return position && { ...position };
+    },
+    on,
+    onAny: (handler: (message: never) => void) => on(ANY, handler),
+    onGap: (listener: (gap: Gap) => void) => add(holder.gaps, listener),
+    history: (query?: HistoryQuery, options?: SendOptions) =>
+      parts.self.request("query", { channel: name, ...query }, options),
+    events,
+    [Symbol.asyncIterator]: events,
+    close() {
+      const cursor = held();
+      parts.call(holder.ends, undefined);
+      cursor?.holders.delete(holder);
+      if (cursor?.holders.size === 0) leave(parts, name);
+    },
+  } as Channel;
+}
+
+/** Joins a room for one holder. */
+export function roomOf(
+  parts: Parts,
+  room: string,
+  joining?: JoinOptions,
+): Room {
+  const channel = room.replace(/^(room:)?/, "room:") as `room:${string}`;
+  const it = channelOf(parts, channel, joining);
+  const { on } = it as Channel<`room:${string}`>;
+  return Object.assign(it, {
+    on: (
+      event: string,
+      handler: (data: unknown, message: Received<"ROOM_MESSAGE">) => void,
+    ) =>
+      on("ROOM_MESSAGE", (message) => {
+        const { payload } = message;
+        if (payload.event === event) handler(payload.data, message);
+      }),
+    send: (event: string, data: never, options?: SendOptions) =>
+      parts.self.sendMessage(
+        { type: "ROOM_MESSAGE", channel, payload: { event, data } },
+        options,
+      ),
+  }) as Room;
+}

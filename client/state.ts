@@ -1,0 +1,151 @@
+/**
+ * What applications see of a connection: its state, its channels, what went
+ * wrong and what was lost.
+ *
+ * @module
+ */
+import type { Position } from "../protocol/commands.ts";
+import type { Issue, RefusalCode } from "../protocol/refusals.ts";
+import type { GapReason, Identity } from "../protocol/replies.ts";
+
+/**
+ * State of a connection. `connecting`: the first try; `reconnecting`: later
+ * ones and the waits between; `closed`: not without another `connect()`.
+ */
+export type Status = "connecting" | "connected" | "reconnecting" | "closed";
+
+/**
+ * Why the client itself gave up on something. `CONNECTION_LOST`: the socket
+ * ended without a reason; `CONNECT_FAILED`: the token function or the making
+ * of a socket threw; `TIMEOUT`: no `connected` within 10 s, no answer to a
+ * request within 10 s, or silence after a ping for 5 s; `OFFLINE`: refused
+ * since not connected; `QUEUE_FULL`: too many wait already; `REPLACED`: not
+ * sent, since a newer message of the same `key` was; `DROPPED`: volatile, and
+ * could not be sent at once; `CLOSED`: the client was
+ * closed meanwhile; `NO_TOKEN`: connected as anonymous, since `auth` gives no
+ * token; `MALFORMED_FRAME`: the server sent what is no frame.
+ */
+export type ClientErrorCode =
+  | "CONNECTION_LOST"
+  | "CONNECT_FAILED"
+  | "TIMEOUT"
+  | "OFFLINE"
+  | "QUEUE_FULL"
+  | "REPLACED"
+  | "DROPPED"
+  | "CLOSED"
+  | "NO_TOKEN"
+  | "MALFORMED_FRAME";
+
+/** What went wrong: a code to switch on, a sentence for a person. */
+export interface Failure {
+  /** The server's refusal, or the client's own reason. */
+  readonly code: RefusalCode | ClientErrorCode;
+  /** A sentence. */
+  readonly message: string;
+  /** Milliseconds after which trying again makes sense. */
+  readonly retryAfterMs?: number | undefined;
+  /** What exactly was wrong with a frame. */
+  readonly issues?: readonly Issue[] | undefined;
+}
+
+/** State of one joined channel. */
+export interface ChannelState {
+  /**
+   * `joining`: asked for; `joined`: events arrive; `rejected`: the server
+   * refused, see `code`; asked again with the next connection.
+   */
+  readonly status: "joining" | "joined" | "rejected";
+  /** Identity of its log; `null` until known and without retention. */
+  readonly epoch: string | null;
+  /** Number of the last event delivered; `null` as for `epoch`. */
+  readonly seq: number | null;
+  /** Whether the last join or resume missed nothing; `null` until known. */
+  readonly recovered: boolean | null;
+  /** Events received from history since the last join or resume. */
+  readonly caughtUp: number;
+  /** The alias that it was joined by. */
+  readonly alias?: string | undefined;
+  /** Why it was refused. */
+  readonly code?: RefusalCode | ClientErrorCode | undefined;
+}
+
+/** A snapshot of a connection; never changes, a new one takes its place. */
+export interface ClientState {
+  /** State of the connection. */
+  readonly status: Status;
+  /** What carries the events: `sse` where sockets do not pass. */
+  readonly transport: "websocket" | "sse";
+  /** Whether `status` is `connected`: welcomed by the server. */
+  readonly isConnected: boolean;
+  /** Why the connection was lost or refused; `null` while connected. */
+  readonly connectionError: Failure | null;
+  /** Tries since the connection was lost; 0 while connected. */
+  readonly reconnectAttempts: number;
+  /** When the next try begins, in epoch milliseconds; `null` unless waiting. */
+  readonly nextRetryAt: number | null;
+  /** Connections made before the present one. */
+  readonly reconnects: number;
+  /**
+   * Moving average of the time from the server's acceptance of a live event
+   * to its arrival here, in milliseconds, corrected for the difference of
+   * the clocks; `null` until measured.
+   */
+  readonly messageLatency: number | null;
+  /** Shortest recent round trip of a ping, in milliseconds. */
+  readonly roundTripMs: number | null;
+  /** The server's clock minus this one, in milliseconds, estimated. */
+  readonly clockOffsetMs: number;
+  /** Joined channels by canonical name. */
+  readonly channels: Readonly<Record<string, ChannelState>>;
+  /** The server's name for the present or last connection. */
+  readonly sessionId: string | null;
+  /** Who the server takes us for, or did last. */
+  readonly identity: Identity | null;
+  /** Gaps reported since the client was made. */
+  readonly gaps: number;
+  /** Events delivered since the client was made. */
+  readonly received: number;
+  /** When the last event arrived, in epoch milliseconds. */
+  readonly lastEventAt: number | null;
+  /** Messages and requests that wait for a connection or an answer. */
+  readonly pending: number;
+  /** The last refusal of a request, a channel or a frame. */
+  readonly lastError: Failure | null;
+}
+
+/** Events that are lost for good. */
+export interface Gap {
+  /** Canonical name of the channel. */
+  readonly channel: string;
+  /** Name of the filtered subscription, where it is one. */
+  readonly as?: string | undefined;
+  /** First number missed, of `epoch`. */
+  readonly from: number;
+  /** Last number missed; below `from` when it cannot be known. */
+  readonly to: number;
+  /** Identity of the log the numbers belong to. */
+  readonly epoch: string;
+  /** Why. */
+  readonly reason: GapReason;
+}
+
+/** Where to begin in a channel; live from now on when neither is given. */
+export interface JoinOptions {
+  /** Replay the events after this position. */
+  readonly after?: Position;
+  /** Replay this many of the newest events, 0 to 1,000. */
+  readonly last?: number;
+}
+
+/** A frame that passed, for tools. Tokens are left out. */
+export interface TappedFrame {
+  /** `in`: from the server. */
+  readonly direction: "in" | "out";
+  /** As parsed; not checked, not to be changed. */
+  readonly frame: Readonly<Record<string, unknown>>;
+  /** Epoch milliseconds of this clock. */
+  readonly at: number;
+  /** Characters of JSON. */
+  readonly length: number;
+}
