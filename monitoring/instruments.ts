@@ -202,6 +202,41 @@ export const INSTRUMENTS = {
     type: "counter",
     help: "Commits and reads of the log that failed.",
   },
+  kaldrix_database_primary: {
+    type: "gauge",
+    help: "Whether the database that was asked takes writes.",
+  },
+  kaldrix_database_synchronous: {
+    type: "gauge",
+    help:
+      "Whether a commit waits until a standby has it; with 0, an acknowledged event may be lost with the primary.",
+  },
+  kaldrix_database_standbys: {
+    type: "gauge",
+    help:
+      "Connected standbys that commits may wait for. Absent without the right to see them.",
+  },
+  kaldrix_database_bytes: {
+    type: "gauge",
+    help: "Size of the table in PostgreSQL, its indexes included.",
+  },
+  kaldrix_database_rows: {
+    type: "gauge",
+    help: "Rows of the table, as PostgreSQL estimates them.",
+  },
+  kaldrix_database_dead_rows: {
+    type: "gauge",
+    help: "Rows that wait to be vacuumed, as PostgreSQL estimates them.",
+  },
+  kaldrix_database_calls: {
+    type: "gauge",
+    help: "Calls of the instance that wait for an answer of the database.",
+  },
+  kaldrix_database_connections: {
+    type: "gauge",
+    help:
+      "Connections of the instance that its calls share; more calls wait for one.",
+  },
 } as const satisfies Record<`kaldrix_${string}`, Instrument>;
 
 /** The name of an instrument. */

@@ -31,6 +31,8 @@ export interface Degradable {
 export interface ReadinessParts {
   /** Uses the log as publishing does; rejects when it cannot. */
   readonly probe: () => Promise<unknown>;
+  /** Asks how the database stands; nothing where the store is none. */
+  readonly database: { look(): Promise<Condition | undefined> };
   /** Follows the newest block. */
   readonly freshness: Pick<Freshness, "look">;
   /** Name of the link. */
@@ -68,9 +70,14 @@ export class Readiness {
 
   /** Looks at every part; never rejects. */
   async check(): Promise<Conditions> {
-    const [store, source] = await Promise.all([this.#store(), this.#source()]);
+    const [store, database, source] = await Promise.all([
+      this.#store(),
+      this.#parts.database.look(),
+      this.#source(),
+    ]);
     const conditions = {
       store,
+      ...database ? { database } : {},
       link: this.#link(),
       source,
       service: this.#service(),

@@ -6,6 +6,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { SERVICE_VERSION } from "../platform/version.ts";
 import type { Alert, Rule } from "./alerts.ts";
+import type { Database } from "./database.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Reading } from "./instruments.ts";
 import { shared } from "./measurements.ts";
@@ -18,6 +19,8 @@ export interface VitalsParts {
   readonly clock: Pick<Clock, "monotonic">;
   /** Judges whether the instance is ready. */
   readonly readiness: Pick<Readiness, "check" | "wasReady">;
+  /** Follows the database of the store. */
+  readonly database: Pick<Database, "readings">;
   /** Follows the newest block. */
   readonly freshness: Pick<Freshness, "head">;
   /** Knows the alerts of the cluster. */
@@ -51,7 +54,7 @@ export class Vitals {
 
   /** The readings as of the last look, ages as of now. */
   readings(): Reading[] {
-    const { readiness, freshness, monitor, rules } = this.#parts;
+    const { readiness, database, freshness, monitor, rules } = this.#parts;
     const { head } = freshness;
     const firing = [...this.#alerts];
     if (monitor.unreachable) firing.push(monitor.unreachable);
@@ -84,6 +87,7 @@ export class Vitals {
         labels: { type, severity },
         value: firing.filter((alert) => alert.type === type).length,
       })),
+      ...database.readings(),
     ];
   }
 }

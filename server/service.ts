@@ -6,13 +6,13 @@
 import type { Hono } from "hono";
 import type { Logger } from "../platform/logger.ts";
 import { idSource } from "../protocol/envelope.ts";
-import { once } from "../platform/once.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
 import { openChains } from "./chains.ts";
 import { Drain } from "../realtime/drain.ts";
 import { EngineSessions } from "../realtime/engine_sessions.ts";
 import { rules } from "../monitoring/alerts.ts";
+import { Database } from "../monitoring/database.ts";
 import { Freshness } from "../monitoring/freshness.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
@@ -49,6 +49,7 @@ import { RateLimit } from "../security/rate_limit.ts";
 import { Revocations } from "../security/revocations.ts";
 import { SecurityLog } from "../security/security_log.ts";
 import { createTokens } from "../security/tokens.ts";
+import { lazyCompressions } from "./compressions.ts";
 import { openLinks } from "./links.ts";
 import type { Settings } from "./settings.ts";
 import { visits } from "./visits.ts";
@@ -312,9 +313,11 @@ export function createService(options: ServiceOptions): Service {
     clock,
   });
 
+  const database = new Database({ store: kv, logger });
   const writeProbe = new WriteProbe(kv, clock);
   const readiness = new Readiness({
     probe: () => Promise.all([log.heads(["blocks"]), writeProbe.run()]),
+    database,
     freshness,
     link: links.name,
     linkSilentMs: () => doorbell.silentMs,
@@ -325,22 +328,13 @@ export function createService(options: ServiceOptions): Service {
   const vitals: Vitals = new Vitals({
     clock,
     readiness,
+    database,
     freshness,
     monitor,
     rules: alertRules,
   });
   const measure = measurer({ clock, metrics, instances, securityLog });
-  const dictionary = once(async () => {
-    const { dictionary } = await import("../describe/dictionary.ts");
-    return await dictionary();
-  });
-  const compressions = once(async () => {
-    const [{ compressions }, known] = await Promise.all([
-      import("../realtime/compression.ts"),
-      dictionary(),
-    ]);
-    return compressions(known, clock);
-  });
+  const { dictionary, compressions } = lazyCompressions(clock);
   const session: SessionParts = {
     hub,
     history,

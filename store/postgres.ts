@@ -14,6 +14,7 @@ import {
   CLOSE_MS,
   codeOf,
   connect,
+  CONNECTIONS,
   DAMAGED,
   disconnect,
   keeps,
@@ -27,11 +28,13 @@ import { arrayOf, bytea, bytesOf, hexOf } from "./postgres_params.ts";
 import { foundOf, rangeOf, stampOf, versionstampOf } from "./postgres_rows.ts";
 import type { Row } from "./postgres_rows.ts";
 import { CONFLICT, isSchemaName, NO_COUNTER } from "./postgres_schema.ts";
+import { stateOf } from "./postgres_state.ts";
 import { Sweeper } from "./postgres_sweep.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
   Announcements,
   CommitResult,
+  DatabaseState,
   Found,
   Key,
   ListOptions,
@@ -60,18 +63,6 @@ export interface PostgresOptions {
   readonly clock?: Pick<Clock, "after">;
   /** The schema that holds the tables; `kaldrix` when absent. */
   readonly schema?: string;
-}
-
-/** How the database stands. */
-export interface DatabaseState {
-  /** Whether it takes writes. */
-  readonly isPrimary: boolean;
-  /** Whether a commit waits until a standby has it, too. */
-  readonly isSynchronous: boolean;
-  /** Bytes of the table with its indexes. */
-  readonly bytes: number;
-  /** Rows, as the last analysis counted them. */
-  readonly rows: number;
 }
 
 /**
@@ -247,27 +238,10 @@ export class PostgresStore implements Store {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /**
-   * Asks how the database stands.
-   *
-   * @throws as reads do.
-   */
   async state(): Promise<DatabaseState> {
-    const table = `${this.#schema}.kv`;
-    const [row] = await this.#call<Record<string, unknown>[]>((sql) =>
-      sql`select not pg_is_in_recovery() as primary,
-        current_setting('synchronous_standby_names') <> ''
-          and current_setting('synchronous_commit') <> 'off' as synchronous,
-        pg_total_relation_size(${table}::regclass) as bytes,
-        greatest(reltuples, 0)::bigint as rows
-        from pg_class where oid = ${table}::regclass`
-    );
-    return {
-      isPrimary: row!["primary"] === true,
-      isSynchronous: row!["synchronous"] === true,
-      bytes: Number(row!["bytes"]),
-      rows: Number(row!["rows"]),
-    };
+    const calls = this.#calls.size;
+    const state = await stateOf(this.#call, this.#schema);
+    return { ...state, calls, connections: CONNECTIONS };
   }
 
   async close(): Promise<void> {

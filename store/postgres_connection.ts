@@ -23,7 +23,7 @@ export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
 ) => Promise<postgres.RowList<Rows>>;
 
 /** Connections of one instance, besides the one that listens. */
-const CONNECTIONS = 4;
+export const CONNECTIONS = 4;
 /** How long the first connection and the tables may take, in milliseconds. */
 export const OPEN_DEADLINE_MS = 15_000;
 /** Longest try to connect, in seconds. */

@@ -166,6 +166,26 @@ export interface Announcements {
   listen(listener: (text: string | undefined) => void): Disposable;
 }
 
+/** How the database under a store stands. */
+export interface DatabaseState {
+  /** Whether it takes writes. */
+  readonly isPrimary: boolean;
+  /** Whether a commit waits until a standby has it, too. */
+  readonly isSynchronous: boolean;
+  /** Connected standbys that commits may wait for, where that may be seen. */
+  readonly standbys: number | undefined;
+  /** Bytes of the table with its indexes. */
+  readonly bytes: number;
+  /** Rows, as the database estimates them. */
+  readonly rows: number;
+  /** Rows that are deleted or replaced, and not yet vacuumed: an estimate. */
+  readonly deadRows: number;
+  /** Calls of this instance that wait for an answer. */
+  readonly calls: number;
+  /** Connections of this instance that they share. */
+  readonly connections: number;
+}
+
 /**
  * How long one call may take, in milliseconds; one batch of a list is a call.
  * A store that is out of reach must not hold up whoever asks it.
@@ -184,6 +204,8 @@ export interface Store extends AsyncDisposable {
   readonly limits: StoreLimits;
   /** Messages that commits carry; absent where the store has none. */
   readonly announcements?: Announcements;
+  /** Asks how the database stands; absent where the store is none. */
+  state?(): Promise<DatabaseState>;
   /** Reads what stands under a key. */
   get<Value>(key: Key): Promise<Found<Value>>;
   /**

@@ -19,6 +19,7 @@ import { until } from "../until.ts";
 
 const WELL: ReadinessParts = {
   probe: () => Promise.resolve(),
+  database: { look: () => Promise.resolve(undefined) },
   freshness: { look: () => Promise.resolve(undefined) },
   link: "broadcast",
   linkSilentMs: () => 0,
@@ -126,6 +127,7 @@ Deno.test("Vitals read what is of now, and keep the last alerts without the stor
   const vitals = new Vitals({
     clock,
     readiness,
+    database: { readings: () => [] },
     freshness,
     monitor,
     rules: all,
