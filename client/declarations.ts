@@ -10,6 +10,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import ts from "typescript";
 // Its types are read: what is imported is installed, and can be found.
 import "zod";
+import { descriptionOf } from "./descriptions.ts";
 
 /** Name under which any JSON value goes in the declarations. */
 const JSON_VALUE = "JsonValue";
@@ -368,7 +369,7 @@ class Module {
     const lines = this.#checker.getPropertiesOfType(type).map((property) => {
       const doc = ts.displayPartsToString(
         property.getDocumentationComment(this.#checker),
-      );
+      ) || descriptionOf(property, this.#checker);
       const optional = property.flags & ts.SymbolFlags.Optional ? "?" : "";
       return (doc ? `/** ${doc} */\n` : "") +
         `${keyOf(property.name)}${optional}: ${

@@ -46,36 +46,38 @@ export const SNAPSHOTS: Readonly<Record<string, string>> = {
 
 /** A position in a channel's log: the last event seen. */
 export const Position = z.strictObject({
-  /** Identity of the log. */
-  epoch: z.string().min(1).max(64),
-  /** Last number seen; 0 is "before the first". */
-  seq: z.int().nonnegative(),
-});
+  epoch: z.string().min(1).max(64).describe("Identity of the log."),
+  seq: z.int().nonnegative().describe(
+    'Last number seen; 0 is "before the first".',
+  ),
+}).meta({ id: "Position" });
 /** A position in a channel's log: the last event seen. */
 export type Position = z.infer<typeof Position>;
 
 /** A block of `blocks` as a position: the last one that the client holds. */
 export const BlockPosition = z.strictObject({
-  /** Blocks above genesis. */
-  height: z.int().nonnegative(),
-  blockId: z.string().min(1).max(256),
-});
+  height: z.int().nonnegative().describe("Blocks above genesis."),
+  blockId: z.string().min(1).max(256).describe("Name of the block."),
+}).meta({ id: "BlockPosition" });
 /** A block of `blocks` as a position: the last one that the client holds. */
 export type BlockPosition = z.infer<typeof BlockPosition>;
 
 /** One channel of a `subscribe`, with where to begin. */
 export const Subscription = z.strictObject({
-  channel: channelName,
-  /** Replay what came after this position or block, then go on live. */
-  after: z.union([Position, BlockPosition]).optional(),
-  /** Begin with the newest event about each thing, then go on live. */
-  snapshot: z.literal(true).optional(),
-  /** Replay the last so many events, then go on live. */
-  last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional(),
-  /** Deliver only events that match. */
-  filter: Filter.optional(),
-  /** Name of a filtered subscription: a connection may have several a channel. */
-  as: subscriptionName.optional(),
+  channel: channelName.describe("A channel's name or alias, or `room:<name>`."),
+  after: z.union([Position, BlockPosition]).optional().describe(
+    "Replay what came after this position or block, then go on live.",
+  ),
+  snapshot: z.literal(true).optional().describe(
+    "Begin with the newest event about each thing, then go on live.",
+  ),
+  last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional().describe(
+    "Replay the last so many events, then go on live.",
+  ),
+  filter: Filter.optional().describe("Deliver only events that match."),
+  as: subscriptionName.optional().describe(
+    "Name of a filtered subscription: a connection may have several a channel.",
+  ),
 }).refine(
   ({ after, last }) => after === undefined || last === undefined,
   "name either after or last, not both",
@@ -111,7 +113,7 @@ export const Subscription = z.strictObject({
     const inside = path === "" ? [] : path.split(".");
     context.addIssue({ code: "custom", path: ["filter", ...inside], message });
   }
-});
+}).meta({ id: "Subscription" });
 /** One channel of a `subscribe`, with where to begin. */
 export type Subscription = z.infer<typeof Subscription>;
 
@@ -119,63 +121,72 @@ export type Subscription = z.infer<typeof Subscription>;
 export const COMMANDS = {
   connect: z.strictObject({
     auth: z.strictObject({
-      token,
-      headers: z.record(z.string().max(128), z.string().max(1024)).optional(),
-    }).optional(),
-    /** Name and version of the client program, for the operator. */
-    client: z.string().max(128).optional(),
-    /** Whether frames due together may come as one `BATCH_UPDATE`. */
-    batch: z.boolean().optional(),
-    /**
-     * Whether frames may come as raw DEFLATE of their text: with the preset
-     * dictionary that `connected` names, or without one.
-     */
-    compress: z.enum(["deflate", "deflate-plain"]).optional(),
+      token: token.describe("A JSON Web Token."),
+      headers: z.record(z.string().max(128), z.string().max(1024)).optional()
+        .describe("Further headers of the client; not used."),
+    }).optional().describe("Who the client is; anonymous when absent."),
+    client: z.string().max(128).optional().describe(
+      "Name and version of the client program, for the operator.",
+    ),
+    batch: z.boolean().optional().describe(
+      "Whether frames due together may come as one `BATCH_UPDATE`.",
+    ),
+    compress: z.enum(["deflate", "deflate-plain"]).optional().describe(
+      "Whether frames may come as raw DEFLATE of their text: with the preset dictionary that `connected` names, or without one.",
+    ),
   }),
   subscribe: z.strictObject({
     channels: z.array(z.union([channelName, Subscription]))
-      .min(1).max(MAX_CHANNELS_PER_COMMAND),
+      .min(1).max(MAX_CHANNELS_PER_COMMAND)
+      .describe("Names, or names with where to begin."),
   }),
   unsubscribe: z.strictObject({
-    /** Channels, and names given by `as`. */
-    channels: z.array(channelName).min(1).max(MAX_CHANNELS_PER_COMMAND),
+    channels: z.array(channelName).min(1).max(MAX_CHANNELS_PER_COMMAND)
+      .describe("Channels, and names given by `as`."),
   }),
-  /** Edits the values of a filtered subscription in place. */
   watch: z.strictObject({
-    /** Which: its `as`, or its channel. */
-    as: z.string().min(1).max(128),
-    /** Field whose values are edited; needed when the clause has several. */
-    field: z.string().min(1).max(64).optional(),
-    add: watchItems.optional(),
-    remove: watchItems.optional(),
-    /** Deliver what the added items missed since this position first. */
-    after: Position.optional(),
+    as: z.string().min(1).max(128).describe("Which: its `as`, or its channel."),
+    field: z.string().min(1).max(64).optional().describe(
+      "Field whose values are edited; needed when the clause has several.",
+    ),
+    add: watchItems.optional().describe("Values that are to count too."),
+    remove: watchItems.optional().describe("Values that are to count no more."),
+    after: Position.optional().describe(
+      "Deliver what the added items missed since this position first.",
+    ),
   }),
-  refresh: z.strictObject({ token }),
-  request_metrics: z.strictObject({ type: z.string().max(64).optional() }),
+  refresh: z.strictObject({ token: token.describe("The newer token.") }),
+  request_metrics: z.strictObject({
+    type: z.string().max(64).optional().describe("Repeated in the answer."),
+  }),
   request_data: z.strictObject({
-    /** `block:<height or id>`, `transaction:<id>`, `logs:<id>`, `validator:<id>`, `node:<id>`, `channel:<name>`. */
-    key: z.string().min(1).max(300),
+    key: z.string().min(1).max(300).describe(
+      "`block:<height or id>`, `transaction:<id>`, `logs:<id>`, `validator:<id>`, `node:<id>`, `channel:<name>`.",
+    ),
   }),
   query: z.strictObject({
-    channel: channelName,
-    after: Position.optional(),
-    before: Position.optional(),
-    limit: z.int().min(1).max(MAX_HISTORY_LIMIT).default(DEFAULT_HISTORY_LIMIT),
+    channel: channelName.describe(
+      "A channel's name or alias, or `room:<name>`.",
+    ),
+    after: Position.optional().describe("Only events later than this."),
+    before: Position.optional().describe("Only events earlier than this."),
+    limit: z.int().min(1).max(MAX_HISTORY_LIMIT).default(DEFAULT_HISTORY_LIMIT)
+      .describe("Most events answered."),
   }),
   block: z.strictObject({
-    /** Its id, or its height. */
-    block: z.string().min(1).max(256),
-    /** Place in the block after which transactions are answered; -1: all. */
-    after: z.int().min(-1).default(-1),
-    /** Most transactions answered. */
+    block: z.string().min(1).max(256).describe("Its id, or its height."),
+    after: z.int().min(-1).default(-1).describe(
+      "Place in the block after which transactions are answered; -1: all.",
+    ),
     limit: z.int().min(0).max(MAX_BLOCK_TRANSACTIONS)
-      .default(MAX_BLOCK_TRANSACTIONS),
+      .default(MAX_BLOCK_TRANSACTIONS)
+      .describe("Most transactions answered."),
   }),
   track: z.strictObject({
-    txId: z.string().min(1).max(256),
-    /** The state at which tracking ends. */
-    until: z.enum(GOALS).default("final"),
+    txId: z.string().min(1).max(256).describe("The transaction's id."),
+    until: z.enum(GOALS).default("final").describe(
+      "The state at which tracking ends.",
+    ),
   }),
   ping: z.strictObject({}),
 } as const;

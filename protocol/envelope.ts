@@ -36,16 +36,22 @@ export const Version = z.string().regex(
 
 /** What a client may write around a payload. */
 export const clientFields = {
-  id: Id.optional(),
-  timestamp: z.iso.datetime({ offset: true }).optional(),
-  version: Version.optional(),
+  id: Id.optional().describe(
+    "Chosen by the sender; an answer repeats it as `ref`.",
+  ),
+  timestamp: z.iso.datetime({ offset: true }).optional().describe(
+    "When it was sent; the server sets its own.",
+  ),
+  version: Version.optional().describe("Semantic version of the protocol."),
 } as const;
 
 /** What the server writes around a payload. */
 export const serverFields = {
-  id: z.string(),
-  timestamp: z.iso.datetime(),
-  version: Version,
+  id: z.string().describe(
+    "Unique; of events the publisher's own when it chose one.",
+  ),
+  timestamp: z.iso.datetime().describe("When the server accepted or wrote it."),
+  version: Version.describe("Semantic version of the protocol."),
 } as const;
 
 /** Crockford's base 32, which sorts as text. */

@@ -21,15 +21,17 @@ export const FilterValue = z.string().min(1).max(MAX_TAG_LENGTH);
 export const FilterClause = z.record(
   z.string().min(1).max(64),
   z.union([FilterValue, z.array(FilterValue).max(MAX_FILTER_VALUES)]),
-).refine((clause) => !("any" in clause), "any stands alone, above clauses");
+).refine((clause) => !("any" in clause), "any stands alone, above clauses")
+  .meta({ id: "FilterClause" });
 
 /** One clause, or several of which one has to match. */
 export const Filter = z.union([
   z.strictObject({
-    any: z.array(FilterClause).min(1).max(MAX_FILTER_CLAUSES),
+    any: z.array(FilterClause).min(1).max(MAX_FILTER_CLAUSES)
+      .describe("Clauses of which one has to match."),
   }),
   FilterClause,
-]);
+]).meta({ id: "Filter" });
 /** One clause, or several of which one has to match. */
 export type Filter = z.infer<typeof Filter>;
 

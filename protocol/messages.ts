@@ -27,8 +27,10 @@ const amount = z.string().regex(
 /** How many of something. */
 const count = z.int().nonnegative();
 
-/** Which chain, such as `evm:1`: its spine, where one service carries several. */
-const chain = z.string().min(1).max(64);
+/** Its spine, where one service carries several. */
+const chain = z.string().min(1).max(64).describe(
+  "Which chain, such as `evm:1`; the service's default chain when absent.",
+);
 
 /**
  * How far a transaction has come. `replaced` and `dropped` are judged from the
@@ -40,78 +42,100 @@ const txStatus = z.enum([
   "failed",
   "replaced",
   "dropped",
-]);
+]).meta({ id: "TransactionStatus" });
+
+/** A block's name. */
+const blockId = identifier.describe("Name of the block, unique in its chain.");
+/** Blocks above genesis. */
+const height = count.describe("Blocks above genesis.");
+/** When something happened. */
+const timestamp = instant.describe("When it happened.");
 
 /** A block by its name and place. */
-const blockPlace = z.looseObject({ blockId: identifier, height: count });
+const blockPlace = z.looseObject({ blockId, height })
+  .meta({ id: "BlockPlace" });
 
 /** A movement of value, decoded from a transaction and its logs. */
 const transfer = z.looseObject({
-  asset: z.enum(["native", "erc20", "erc721", "erc1155"]),
-  /** Contract of the token; absent for the native asset. */
-  token: identifier.optional(),
-  from: identifier,
-  to: identifier,
-  /** Smallest units. */
-  amount: amount.optional(),
-  /** Decimal; of assets that are told apart. */
-  tokenId: amount.optional(),
-});
+  asset: z.enum(["native", "erc20", "erc721", "erc1155"]).describe(
+    "What kind of value moves.",
+  ),
+  token: identifier.optional().describe(
+    "Contract of the token; absent for the native asset.",
+  ),
+  from: identifier.describe(
+    "Who sends the value; the zero address where it is made.",
+  ),
+  to: identifier.describe(
+    "Who receives the value; the zero address where it is destroyed.",
+  ),
+  amount: amount.optional().describe("Smallest units."),
+  tokenId: amount.optional().describe(
+    "Decimal; of assets that are told apart.",
+  ),
+}).meta({ id: "Transfer" });
 
 const transaction = z.looseObject({
-  txId: identifier,
-  from: identifier,
-  to: identifier,
-  amount,
-  gasPrice: amount,
-  gasLimit: count,
-  nonce: count,
-  /** Call data, hexadecimal. */
-  data: z.string().optional(),
-  status: txStatus,
-  timestamp: instant,
+  txId: identifier.describe("The transaction's id, such as its hash."),
+  from: identifier.describe("Who sends it."),
+  to: identifier.describe(
+    "Who receives it; the contract's address where one is created.",
+  ),
+  amount: amount.describe("What it moves, in the chain's unit."),
+  gasPrice: amount.describe("What it pays for each unit of gas."),
+  gasLimit: count.describe("Most gas it may use."),
+  nonce: count.describe("How many transactions its sender had sent before."),
+  data: z.string().optional().describe("Call data, hexadecimal."),
+  status: txStatus.describe("How far it has come."),
+  timestamp,
   chain: chain.optional(),
-  /** The block that holds it. */
-  blockId: identifier.optional(),
-  blockHeight: count.optional(),
-  /** Its place in the block, from 0. */
-  index: count.optional(),
-  /** Address of the contract that it creates. */
-  creates: identifier.optional(),
-  /** Why a status is told again: `reorg` when its block was reverted. */
-  cause: z.string().min(1).max(64).optional(),
-  /** The reverted block that held it. */
-  left: blockPlace.optional(),
-  /** The transaction with the same sender and nonce that took its place. */
-  replacedBy: identifier.optional(),
-  /** Transaction type of EIP-2718; 0 is the oldest form. */
-  kind: count.optional(),
-  maxFeePerGas: amount.optional(),
-  maxPriorityFeePerGas: amount.optional(),
-  gasUsed: count.optional(),
-  /** What it paid in all, in the native asset. */
-  fee: amount.optional(),
-  transfers: z.array(transfer).optional(),
-  /** Fields that the source could not learn; required ones hold a stand-in. */
-  missing: z.array(z.string().min(1).max(64)).max(64).optional(),
-  /** The status before, which this one cannot follow; the service says so. */
+  blockId: identifier.optional().describe("The block that holds it."),
+  blockHeight: height.optional(),
+  index: count.optional().describe("Its place in the block, from 0."),
+  creates: identifier.optional().describe(
+    "Address of the contract that it creates.",
+  ),
+  cause: z.string().min(1).max(64).optional().describe(
+    "Why a status is told again: `reorg` when its block was reverted.",
+  ),
+  left: blockPlace.optional().describe("The reverted block that held it."),
+  replacedBy: identifier.optional().describe(
+    "The transaction with the same sender and nonce that took its place.",
+  ),
+  kind: count.optional().describe(
+    "Transaction type of EIP-2718; 0 is the oldest form.",
+  ),
+  maxFeePerGas: amount.optional().describe(
+    "Most it pays for each unit of gas.",
+  ),
+  maxPriorityFeePerGas: amount.optional().describe(
+    "Most it pays the block's maker for each unit of gas.",
+  ),
+  gasUsed: count.optional().describe("Gas it used; once it is in a block."),
+  fee: amount.optional().describe("What it paid in all, in the native asset."),
+  transfers: z.array(transfer).optional().describe(
+    "Movements of value that it brought about.",
+  ),
+  missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
+    "Fields that the source could not learn; required ones hold a stand-in.",
+  ),
   contradicts: z.looseObject({
-    status: txStatus,
-    blockId: identifier.optional(),
-  }).optional(),
-});
+    status: txStatus.describe("The status before."),
+    blockId: identifier.optional().describe("The block that held it."),
+  }).optional().describe(
+    "The status before, which this one cannot follow; the service says so.",
+  ),
+}).meta({ id: "Transaction" });
 
 /** An event that a contract wrote. */
 const contractLog = z.looseObject({
-  /** The contract. */
-  address: identifier,
-  /** Up to four words, hexadecimal. */
-  topics: z.array(z.string().max(66)).max(4),
-  /** Hexadecimal. */
-  data: z.string().optional(),
-  /** Its place in the block, from 0. */
-  logIndex: count.optional(),
-});
+  address: identifier.describe("The contract."),
+  topics: z.array(z.string().max(66)).max(4).describe(
+    "Up to four words, hexadecimal.",
+  ),
+  data: z.string().optional().describe("Hexadecimal."),
+  logIndex: count.optional().describe("Its place in the block, from 0."),
+}).meta({ id: "ContractLog" });
 
 /** What the registry says of one message type. */
 export interface MessageKind {
@@ -183,32 +207,47 @@ export const MESSAGES = {
       validator: { of: ["validator"], isAddress: true },
     },
     payload: z.looseObject({
-      blockId: identifier,
-      /** Blocks above genesis. */
-      height: count,
-      timestamp: instant,
-      hash: identifier.optional(),
-      previousHash: identifier.optional(),
-      transactions: z.array(transaction).optional(),
-      validator: identifier.optional(),
-      signature: z.string().optional(),
-      /** Whole block, in bytes. */
-      size: count.optional(),
-      gasUsed: count.optional(),
-      gasLimit: count.optional(),
+      blockId,
+      height,
+      timestamp,
+      hash: identifier.optional().describe(
+        "Hash of the block, where it is not its name.",
+      ),
+      previousHash: identifier.optional().describe(
+        "Its parent's hash, or name where the parent has no other.",
+      ),
+      transactions: z.array(transaction).optional().describe(
+        "Its transactions, where they fit; see `transactionCount`.",
+      ),
+      validator: identifier.optional().describe("Who made it."),
+      signature: z.string().optional().describe("The maker's signature."),
+      size: count.optional().describe("Whole block, in bytes."),
+      gasUsed: count.optional().describe(
+        "Gas that all of its transactions used.",
+      ),
+      gasLimit: count.optional().describe("Most gas that the block may use."),
       chain: chain.optional(),
-      /** How many transactions it holds, however many are listed. */
-      transactionCount: count.optional(),
-      /** Their ids, where the transactions themselves do not fit. */
-      transactionIds: z.array(identifier).optional(),
-      /** How many are listed in no form, since not even their ids fit. */
-      transactionsOmitted: count.optional(),
-      /** Smallest units of the native asset for each unit of gas. */
-      baseFee: amount.optional(),
-      /** Heights before it of which the service knows nothing; it says so. */
-      gapBefore: z.looseObject({ from: count, to: count }).optional(),
-      /** What the source could not learn of the block. */
-      missing: z.array(z.string().min(1).max(64)).max(64).optional(),
+      transactionCount: count.optional().describe(
+        "How many transactions it holds, however many are listed.",
+      ),
+      transactionIds: z.array(identifier).optional().describe(
+        "Their ids, where the transactions themselves do not fit.",
+      ),
+      transactionsOmitted: count.optional().describe(
+        "How many are listed in no form, since not even their ids fit.",
+      ),
+      baseFee: amount.optional().describe(
+        "Smallest units of the native asset for each unit of gas.",
+      ),
+      gapBefore: z.looseObject({
+        from: count.describe("The lowest."),
+        to: count.describe("The highest."),
+      }).optional().describe(
+        "Heights before it of which the service knows nothing; it says so.",
+      ),
+      missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
+        "What the source could not learn of the block.",
+      ),
     }),
   },
   BLOCK_REVERTED: {
@@ -218,13 +257,15 @@ export const MESSAGES = {
     about: { kind: "block", by: ["blockId", "height"] },
     payload: z.looseObject({
       chain: chain.optional(),
-      blockId: identifier,
-      height: count,
-      /** Its parent: the newest block now. */
-      previousHash: identifier.optional(),
-      /** Why, such as `reorg` or `rollback`. */
-      reason: z.string().min(1).max(64).optional(),
-      timestamp: instant,
+      blockId,
+      height,
+      previousHash: identifier.optional().describe(
+        "Its parent: the newest block now.",
+      ),
+      reason: z.string().min(1).max(64).optional().describe(
+        "Why, such as `reorg` or `rollback`.",
+      ),
+      timestamp,
     }),
   },
   FINALITY: {
@@ -234,10 +275,12 @@ export const MESSAGES = {
     about: null,
     payload: z.looseObject({
       chain: chain.optional(),
-      level: z.enum(["safe", "final"]),
-      blockId: identifier,
-      height: count,
-      timestamp: instant,
+      level: z.enum(["safe", "final"]).describe(
+        "How surely they stay: `final` ones leave no more.",
+      ),
+      blockId,
+      height,
+      timestamp,
     }),
   },
   CHAIN_RESET: {
@@ -248,11 +291,13 @@ export const MESSAGES = {
     about: null,
     payload: z.looseObject({
       chain: chain.optional(),
-      /** The newest block that still stands; `null`: none. */
-      keeps: blockPlace.nullable(),
-      /** Why, such as `deeper_than_kept`, `finality_broken`, `chain_replaced`. */
-      reason: z.string().min(1).max(64).optional(),
-      timestamp: instant,
+      keeps: blockPlace.nullable().describe(
+        "The newest block that still stands; `null`: none.",
+      ),
+      reason: z.string().min(1).max(64).optional().describe(
+        "Why, such as `deeper_than_kept`, `finality_broken`, `chain_replaced`.",
+      ),
+      timestamp,
     }),
   },
   DAG_UPDATE: {
@@ -272,19 +317,21 @@ export const MESSAGES = {
         "EDGE_ADDED",
         "EDGE_REMOVED",
         "PATH_UPDATED",
-      ]),
-      nodeId: identifier,
-      /** Parents of an added node, the other end of an edge, a path's nodes. */
-      relatedNodes: z.array(identifier),
-      timestamp: instant,
+      ]).describe("What became of the node, the edge or the path."),
+      nodeId: identifier.describe("Name of the node of the DAG."),
+      relatedNodes: z.array(identifier).describe(
+        "Parents of an added node, the other end of an edge, a path's nodes.",
+      ),
+      timestamp,
       metadata: z.looseObject({
-        weight: z.number().optional(),
-        layer: count.optional(),
-        parentCount: count.optional(),
-        childCount: count.optional(),
-      }).optional(),
-      /** Parents of an added node that are not known; the service says so. */
-      missingParents: z.array(identifier).optional(),
+        weight: z.number().optional().describe("Weight of the node."),
+        layer: count.optional().describe("Layer of the node, from 0."),
+        parentCount: count.optional().describe("How many parents it has."),
+        childCount: count.optional().describe("How many children it has."),
+      }).optional().describe("Where the node stands in the DAG."),
+      missingParents: z.array(identifier).optional().describe(
+        "Parents of an added node that are not known; the service says so.",
+      ),
     }),
   },
   VALIDATOR_EVENT: {
@@ -304,19 +351,24 @@ export const MESSAGES = {
         "REWARDED",
         "PROPOSED",
         "VOTED",
-      ]),
-      validatorId: identifier,
-      stake: amount.optional(),
-      timestamp: instant,
-      blockHeight: count.optional(),
-      reward: amount.optional(),
-      penalty: amount.optional(),
+      ]).describe("What happened to it, or what it did."),
+      validatorId: identifier.describe("Name or address of the validator."),
+      stake: amount.optional().describe("What it has at stake."),
+      timestamp,
+      blockHeight: height.optional(),
+      reward: amount.optional().describe("What it earned."),
+      penalty: amount.optional().describe("What it lost."),
       metadata: z.looseObject({
-        /** Percent of the time, 0 to 100. */
-        uptime: z.number().min(0).max(100).optional(),
-        proposedBlocks: count.optional(),
-        missedBlocks: count.optional(),
-      }).optional(),
+        uptime: z.number().min(0).max(100).optional().describe(
+          "Percent of the time, 0 to 100.",
+        ),
+        proposedBlocks: count.optional().describe(
+          "How many blocks it proposed.",
+        ),
+        missedBlocks: count.optional().describe(
+          "How many blocks it failed to propose.",
+        ),
+      }).optional().describe("How it did so far."),
     }),
   },
   TX_RECEIVED: {
@@ -345,13 +397,11 @@ export const MESSAGES = {
     about: null,
     payload: z.looseObject({
       chain: chain.optional(),
-      blockId: identifier,
-      height: count,
-      /** How many the block holds. */
-      transactions: count,
-      /** How many of them failed. */
-      failed: count.optional(),
-      timestamp: instant,
+      blockId,
+      height,
+      transactions: count.describe("How many the block holds."),
+      failed: count.optional().describe("How many of them failed."),
+      timestamp,
     }),
   },
   TX_LOGS: {
@@ -366,15 +416,19 @@ export const MESSAGES = {
     },
     payload: z.looseObject({
       chain: chain.optional(),
-      txId: identifier,
-      blockId: identifier,
-      blockHeight: count,
-      /** The transaction's place in the block, from 0. */
-      index: count.optional(),
-      logs: z.array(contractLog),
-      /** How many were left out since they do not fit. */
-      logsOmitted: count.optional(),
-      timestamp: instant.optional(),
+      txId: identifier.describe("The transaction's id, such as its hash."),
+      blockId,
+      blockHeight: height,
+      index: count.optional().describe(
+        "The transaction's place in the block, from 0.",
+      ),
+      logs: z.array(contractLog).describe(
+        "Its contract events, in their order.",
+      ),
+      logsOmitted: count.optional().describe(
+        "How many were left out since they do not fit.",
+      ),
+      timestamp: timestamp.optional(),
     }),
   },
   LOGS_REVERTED: {
@@ -384,9 +438,9 @@ export const MESSAGES = {
     about: null,
     payload: z.looseObject({
       chain: chain.optional(),
-      blockId: identifier,
-      height: count,
-      timestamp: instant,
+      blockId,
+      height,
+      timestamp,
     }),
   },
   NODE_STATUS: {
@@ -400,21 +454,27 @@ export const MESSAGES = {
       region: { of: ["region"], isCommon: true },
     },
     payload: z.looseObject({
-      nodeId: identifier,
-      status: z.enum(["ONLINE", "OFFLINE", "SYNCING", "ERROR"]),
-      version: z.string().max(256).optional(),
-      /** Seconds since the node started. */
-      uptime: z.number().nonnegative().optional(),
-      blockHeight: count.optional(),
-      peers: count.optional(),
-      /** Bytes. */
-      memoryUsage: count.optional(),
-      /** Percent of one core. */
-      cpuUsage: z.number().nonnegative().optional(),
-      /** Milliseconds. */
-      networkLatency: z.number().nonnegative().optional(),
-      lastUpdate: instant,
-      region: z.string().max(256).optional(),
+      nodeId: identifier.describe("Name of the network's node."),
+      status: z.enum(["ONLINE", "OFFLINE", "SYNCING", "ERROR"]).describe(
+        "Whether the node takes part in the network.",
+      ),
+      version: z.string().max(256).optional().describe(
+        "Version of the node's program.",
+      ),
+      uptime: z.number().nonnegative().optional().describe(
+        "Seconds since the node started.",
+      ),
+      blockHeight: height.optional(),
+      peers: count.optional().describe("How many nodes it is connected to."),
+      memoryUsage: count.optional().describe("Bytes."),
+      cpuUsage: z.number().nonnegative().optional().describe(
+        "Percent of one core.",
+      ),
+      networkLatency: z.number().nonnegative().optional().describe(
+        "Milliseconds.",
+      ),
+      lastUpdate: instant.describe("When that was so."),
+      region: z.string().max(256).optional().describe("Where it runs."),
     }),
   },
   ALERT_TRIGGERED: {
@@ -429,19 +489,26 @@ export const MESSAGES = {
       status: { of: ["status"], isCommon: true },
     },
     payload: z.looseObject({
-      /** What kind of alert, for example `node_failure`. */
-      type: identifier,
-      severity: z.enum(["info", "warning", "critical"]),
-      message: z.string().min(1).max(4096),
-      timestamp: instant.optional(),
-      /** What it is about: a node, a validator, a channel. */
-      subject: identifier.optional(),
-      /** Whether it began or ended; `firing` when absent. */
-      status: z.enum(["firing", "resolved"]).optional(),
-      /** What was measured. */
-      value: z.number().optional(),
-      /** What it was measured against. */
-      threshold: z.number().optional(),
+      type: identifier.describe(
+        "What kind of alert, for example `node_failure`.",
+      ),
+      severity: z.enum(["info", "warning", "critical"]).describe(
+        "How urgent it is.",
+      ),
+      message: z.string().min(1).max(4096).describe(
+        "What is wrong, for a person.",
+      ),
+      timestamp: timestamp.optional(),
+      subject: identifier.optional().describe(
+        "What it is about: a node, a validator, a channel.",
+      ),
+      status: z.enum(["firing", "resolved"]).optional().describe(
+        "Whether it began or ended; `firing` when absent.",
+      ),
+      value: z.number().optional().describe("What was measured."),
+      threshold: z.number().optional().describe(
+        "What it was measured against.",
+      ),
     }),
   },
   METRICS_UPDATE: {
@@ -449,7 +516,7 @@ export const MESSAGES = {
     channel: "metrics",
     stamp: "timestamp",
     about: null,
-    payload: z.looseObject({ timestamp: instant }),
+    payload: z.looseObject({ timestamp }),
   },
   ROOM_MESSAGE: {
     summary: "An application's own event, to everyone in a room",
@@ -458,10 +525,8 @@ export const MESSAGES = {
     about: null,
     tags: { event: { of: ["event"] } },
     payload: z.looseObject({
-      /** The application's name for what happened. */
-      event: identifier,
-      /** Whatever the application sends. */
-      data: AnyData.optional(),
+      event: identifier.describe("The application's name for what happened."),
+      data: AnyData.optional().describe("Whatever the application sends."),
     }),
   },
   TEST: {

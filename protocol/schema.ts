@@ -29,7 +29,12 @@ export function schemaHash(): string {
     ...Object.entries(REPLIES),
   ].map(([type, schema]) => [
     type,
-    z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }),
+    z.toJSONSchema(schema, {
+      io: "input",
+      unrepresentable: "any",
+      // Words are no part of what is accepted.
+      override: ({ jsonSchema }) => void delete jsonSchema.description,
+    }),
   ]);
   let hash = FNV_BASIS;
   for (const byte of new TextEncoder().encode(JSON.stringify(schemas))) {

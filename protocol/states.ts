@@ -30,18 +30,16 @@ export type Goal = (typeof GOALS)[number];
 
 /** Fields of a transaction's state. */
 export const TrackedState = z.strictObject({
-  txId: z.string(),
-  state: z.enum(TRANSACTION_STATES),
-  /** Whether it succeeded; once it is in a block. */
-  ok: z.boolean().optional(),
-  /** The block that holds it. */
-  blockId: z.string().optional(),
-  height: z.int().nonnegative().optional(),
-  /** What took its place. */
-  replacedBy: z.string().optional(),
-  /** `true` on the last word about it. */
-  end: z.literal(true).optional(),
-});
+  txId: z.string().describe("The transaction's id."),
+  state: z.enum(TRANSACTION_STATES).describe("How far it has come."),
+  ok: z.boolean().optional().describe(
+    "Whether it succeeded; once it is in a block.",
+  ),
+  blockId: z.string().optional().describe("The block that holds it."),
+  height: z.int().nonnegative().optional().describe("That block's height."),
+  replacedBy: z.string().optional().describe("What took its place."),
+  end: z.literal(true).optional().describe("`true` on the last word about it."),
+}).meta({ id: "TrackedState" });
 /** A transaction's state. */
 export type TrackedState = z.infer<typeof TrackedState>;
 
