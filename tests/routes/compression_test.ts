@@ -2,6 +2,7 @@
  * Compressed frames of the whole service, as its clients read them.
  */
 import assert from "node:assert/strict";
+import { dictionary } from "../../describe/dictionary.ts";
 import type { Env } from "../../routes/http.ts";
 import { inflated } from "../inflate.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
@@ -187,25 +188,101 @@ Deno.test("a dictionary of another build is not there", async () => {
   await answer.body?.cancel();
 });
 
-/** The example of PROTOCOL.md, with what feeds it. */
-async function pythonProgram(): Promise<string> {
-  const page = await Deno.readTextFile(
-    new URL("../../PROTOCOL.md", import.meta.url),
-  );
-  const example = /```python\n([\s\S]*?)```/.exec(page)![1]!;
-  return `${example}
+/** What reads frames in another language: an example of PROTOCOL.md. */
+interface Program {
+  /** Shows that it can be run here. */
+  readonly probe: readonly string[];
+  /** Where it comes from. */
+  readonly packages: string;
+  /** The whole file, made of the example and of what feeds it. */
+  readonly file: (example: string) => readonly [name: string, text: string];
+  /** Runs the file. */
+  readonly run: readonly string[];
+}
+
+const PROGRAMS: Readonly<Record<string, Program>> = {
+  python: {
+    probe: ["python3", "--version"],
+    packages: "python3",
+    run: ["python3"],
+    file: (example) => [
+      "reader.py",
+      `${example}
 import sys
 server, name = sys.argv[1:3]
 read = reader(server, {"algorithm": "deflate-raw", "dictionary": name or None})
 for line in sys.stdin:
     kind, _, rest = line.strip().partition(" ")
     print(json.dumps(read(rest if kind == "text" else bytes.fromhex(rest)), sort_keys=True))
-`;
+`,
+    ],
+  },
+  go: {
+    probe: ["go", "version"],
+    packages: "golang-go",
+    run: ["go", "run"],
+    file: (example) => [
+      "reader.go",
+      `package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+${example}
+
+func main() {
+	read, err := Reader(os.Args[1], os.Args[2])
+	if err != nil {
+		panic(err)
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		kind, rest, _ := strings.Cut(lines.Text(), " ")
+		frame := []byte(rest)
+		if kind == "binary" {
+			frame, _ = hex.DecodeString(rest)
+		}
+		text, err := read(kind == "binary", frame)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(string(text))
+	}
+}
+`,
+    ],
+  },
+};
+
+const PROTOCOL = await Deno.readTextFile(
+  new URL("../../PROTOCOL.md", import.meta.url),
+);
+
+for (const [language, program] of Object.entries(PROGRAMS)) {
+  const isHere = await succeeds(program.probe);
+  const title =
+    `the ${language} example of PROTOCOL.md reads frames of both kinds`;
+  Deno.test({
+    name: isHere
+      ? title
+      : `${title} (skipped: apt install ${program.packages})`,
+    ignore: !isHere,
+    fn: () => readsFrames(language, program),
+  });
 }
 
-Deno.test("the Python example of PROTOCOL.md reads frames of both kinds", {
-  ignore: !await hasPython(),
-}, async () => {
+async function readsFrames(language: string, program: Program): Promise<void> {
   await using service = await openTestService();
   await using server = listen(service);
   const client = await server.connect();
@@ -219,43 +296,49 @@ Deno.test("the Python example of PROTOCOL.md reads frames of both kinds", {
   const long = client.frames.length;
   await publish(service, "ü€😀 some words ".repeat(1_000));
   await client.until(isBinary, long);
+  assert.equal(client.frames.filter(isBinary).length, 2);
+
   const lines = client.frames.map((frame) =>
     typeof frame === "string"
       ? `text ${frame}\n`
       : `binary ${new Uint8Array(frame).toHex()}\n`
   );
-  const python = new Deno.Command("python3", {
-    args: [
-      "-c",
-      await pythonProgram(),
-      server.url,
-      payload.compress.dictionary,
-    ],
+  const example = new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``)
+    .exec(PROTOCOL)![1]!;
+  const directory = await Deno.makeTempDir();
+  const [name, text] = program.file(example);
+  await Deno.writeTextFile(`${directory}/${name}`, text);
+  const [command, ...args] = program.run;
+  const child = new Deno.Command(command!, {
+    args: [...args, name, server.url, payload.compress.dictionary],
+    cwd: directory,
     stdin: "piped",
     stdout: "piped",
   }).spawn();
-  const writer = python.stdin.getWriter();
+  const writer = child.stdin.getWriter();
   await writer.write(new TextEncoder().encode(lines.join("")));
   await writer.close();
-  const { success, stdout } = await python.output();
+  const { success, stdout } = await child.output();
+  await Deno.remove(directory, { recursive: true });
   assert(success);
   const read = new TextDecoder().decode(stdout).trim().split("\n")
     .map((line) => JSON.parse(line));
-  const { bytes } = await (await import("../../describe/dictionary.ts"))
-    .dictionary();
+  const { bytes } = await dictionary();
   assert.deepEqual(
     read,
     client.frames.map((frame) => JSON.parse(inflated(frame, bytes))),
   );
-  assert.equal(client.frames.filter(isBinary).length, 2);
   await client.close();
-});
+}
 
-async function hasPython(): Promise<boolean> {
+async function succeeds([command, ...args]: readonly string[]): Promise<
+  boolean
+> {
   try {
-    const { success } = await new Deno.Command("python3", {
-      args: ["--version"],
+    const { success } = await new Deno.Command(command!, {
+      args,
       stdout: "null",
+      stderr: "null",
     }).output();
     return success;
   } catch {
