@@ -25,6 +25,10 @@ interface Catalogue {
     readonly connections: number;
     readonly memoryUsage: number;
     readonly throughput: { readonly eventsPerSecond: number };
+    readonly traffic?: {
+      readonly wireBytes: number;
+      readonly textBytes: number;
+    };
     readonly subscribers: Readonly<Record<string, number>>;
   }[];
 }
@@ -107,6 +111,11 @@ Examples:
   add("transaction <id>", "how far a transaction has come", transaction);
 }
 
+/** Bytes as megabytes, to the tenth; a dash while unknown. */
+function megabytes(bytes: number | undefined): string {
+  return bytes === undefined ? "-" : (bytes / 1e6).toFixed(1);
+}
+
 /** An answer, and how it is shown to a person. */
 interface Shown {
   readonly answer: unknown;
@@ -172,7 +181,15 @@ async function visibleRooms(remote: Remote): Promise<Shown> {
 
 async function instances(remote: Remote): Promise<Shown> {
   const { instances } = await remote.get<Catalogue>("/api/channels");
-  const names = ["instance", "since", "connections", "events/s", "memory MB"];
+  const names = [
+    "instance",
+    "since",
+    "connections",
+    "events/s",
+    "memory MB",
+    "sent MB",
+    "as text MB",
+  ];
   return {
     answer: instances,
     lines: () =>
@@ -184,6 +201,8 @@ async function instances(remote: Remote): Promise<Shown> {
           it.connections,
           Math.round(it.throughput.eventsPerSecond),
           Math.round(it.memoryUsage / 1e6),
+          megabytes(it.traffic?.wireBytes),
+          megabytes(it.traffic?.textBytes),
         ]),
       ),
   };

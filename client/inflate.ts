@@ -94,6 +94,17 @@ export function inflate(parts: Parts): void {
     parts.socket?.close();
   }
 
+  /** Shows those who look at frames how many bytes one was. */
+  const { call } = parts;
+  let wireBytes = 0;
+  parts.call = (listeners, argument) =>
+    call(
+      listeners,
+      wireBytes && listeners as unknown === parts.onFrame
+        ? { ...argument, wireBytes }
+        : argument,
+    );
+
   /** What cannot be inflated is malformed, as the empty text is. */
   function read(data: Data): void {
     if (typeof data === "string") return receive(data);
@@ -106,7 +117,9 @@ export function inflate(parts: Parts): void {
     } catch {
       // Reported by the client.
     }
+    wireBytes = data.byteLength;
     receive(text);
+    wireBytes = 0;
   }
 
   parts.receive = (data: Data) => {

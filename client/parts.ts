@@ -73,7 +73,7 @@ export interface Parts extends Timed, Holder {
   /** The present snapshot, until something changes. */
   state?: ClientState | undefined;
   /** Calls listeners. */
-  readonly call: Call;
+  call: Call;
   /** Listeners to the state. */
   readonly onState: Listeners<ClientState>;
   /** Listeners to gaps. */

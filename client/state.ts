@@ -148,4 +148,6 @@ export interface TappedFrame {
   readonly at: number;
   /** Characters of JSON. */
   readonly length: number;
+  /** Bytes as it arrived; absent unless the frame came compressed. */
+  readonly wireBytes?: number;
 }

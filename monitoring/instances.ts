@@ -51,6 +51,8 @@ export interface Instance {
   readonly totalConnections: number;
   /** Its rates, averages over the last ten seconds. */
   readonly throughput: MetricsReport["throughput"];
+  /** Bytes that it sent since it started; absent of an older build. */
+  readonly traffic?: MetricsReport["traffic"];
   /** Resident memory of its process, in bytes. */
   readonly memoryUsage: number;
   /** Its connections in detail. */
@@ -98,6 +100,8 @@ export interface ClusterReport extends PerformanceFigures {
   readonly activeConnections: number;
   /** Clients that connected to them since they started. */
   readonly totalConnections: number;
+  /** Bytes that they sent since they started. */
+  readonly traffic: MetricsReport["traffic"];
   /** Subscribers by channel, of the fullest channels of each instance. */
   readonly subscribers: Readonly<Record<string, number>>;
 }
@@ -281,6 +285,10 @@ export class Instances implements AsyncDisposable {
         eventsPerSecond: sum((it) => it.throughput.eventsPerSecond),
         broadcastsPerSecond: sum((it) => it.throughput.broadcastsPerSecond),
       },
+      traffic: {
+        wireBytes: sum(({ traffic }) => traffic?.wireBytes ?? 0),
+        textBytes: sum(({ traffic }) => traffic?.textBytes ?? 0),
+      },
       subscribers: Object.fromEntries(
         [...channels].map((channel) => [
           channel,
@@ -349,6 +357,7 @@ export class Instances implements AsyncDisposable {
     const {
       uptime,
       throughput,
+      traffic,
       resourceUsage,
       connectionStats,
       eventDeliveryTime,
@@ -367,6 +376,7 @@ export class Instances implements AsyncDisposable {
       subscribers: Object.fromEntries(counts),
       totalConnections: sessions.total,
       throughput,
+      traffic,
       memoryUsage: resourceUsage.memoryUsage,
       connectionStats,
       eventDeliveryTime,

@@ -144,6 +144,7 @@ function catalogue(): Description {
     connections: count,
     subscribers: z.record(z.string(), count),
     throughput: Throughput,
+    traffic: z.looseObject({ wireBytes: count, textBytes: count }).optional(),
     memoryUsage: count,
   });
   const ChannelInfo = z.looseObject({

@@ -50,6 +50,8 @@ export function Overview(
           <Fact name="Round trip" value={milliseconds(state.roundTripMs)} />
           <Fact name="Received" value={`${received.toFixed(1)}/s`} />
           <Fact name="Sent" value={`${sent.toFixed(1)}/s`} />
+          <Fact name="On the wire" value={bytes(recording.wireBytes)} />
+          <Fact name="As text" value={bytes(recording.textBytes)} />
           <Fact name="Events" value={String(state.received)} />
           <Fact name="Waiting" value={String(state.pending)} />
           <Fact name="Gaps" value={String(state.gaps)} />
@@ -174,6 +176,14 @@ function Chart(
       <span class="mark span">{span} s</span>
     </div>
   );
+}
+
+/** An amount of data in the unit that suits it. */
+function bytes(count: number): string {
+  if (count < 1_000) return `${count} B`;
+  return count < 1e6
+    ? `${(count / 1e3).toFixed(1)} kB`
+    : `${(count / 1e6).toFixed(1)} MB`;
 }
 
 /** A duration, or a dash while unknown. */

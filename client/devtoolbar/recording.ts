@@ -102,6 +102,18 @@ export class Recording {
   readonly #seconds: Second[] = [];
   #characters = 0;
   #number = 0;
+  #wireBytes = 0;
+  #textBytes = 0;
+
+  /** Bytes received, as they arrived; estimated from characters for text. */
+  get wireBytes(): number {
+    return this.#wireBytes;
+  }
+
+  /** The same before compression, estimated from characters. */
+  get textBytes(): number {
+    return this.#textBytes;
+  }
 
   /** Oldest first, at most {@link MAX_RECORDED}. */
   get messages(): readonly Recorded[] {
@@ -124,8 +136,15 @@ export class Recording {
    * @param tapped as the client gave it.
    * @param clockOffsetMs the server's clock minus this one.
    */
-  add({ direction, frame, at, length }: TappedFrame, clockOffsetMs = 0): void {
+  add(
+    { direction, frame, at, length, wireBytes = length }: TappedFrame,
+    clockOffsetMs = 0,
+  ): void {
     const second = this.#secondOf(at);
+    if (direction === "in") {
+      this.#wireBytes += wireBytes;
+      this.#textBytes += length;
+    }
     second.characters += length;
     const messages = messagesOf(frame);
     for (const message of messages) {

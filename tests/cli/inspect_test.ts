@@ -45,8 +45,12 @@ Deno.test("inspect shows what a service has, as tables and as JSON", async () =>
     });
     assert.match(visible.out, /^room +subscribers$/m, visible.err);
     assert.match(await look("channels"), /^blocks +1 /m);
-    const [, instance] = (await look("instances")).split("\n");
-    assert.match(instance!, /^[0-9A-Z]{26} +\d{4}-\d\d-\d\dT\S+ +1 /);
+    const [names, instance] = (await look("instances")).split("\n");
+    assert.match(names!, / +sent MB +as text MB$/);
+    assert.match(
+      instance!,
+      /^[0-9A-Z]{26} +\d{4}-\d\d-\d\dT\S+ +1 .* +\d+\.\d +\d+\.\d$/,
+    );
     assert.match(await look("sessions"), /a-admin +admin .*room:lobby$/m);
     assert.match(await look("sessions", "A-ADMIN", "lobby"), /room:lobby/);
     assert.equal(await look("sessions", "nobody-of-that-name"), "none\n");

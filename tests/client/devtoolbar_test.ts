@@ -17,6 +17,7 @@ import {
   Recording,
 } from "../../client/devtoolbar/recording.ts";
 import { MAX_PAUSE_MS, replay } from "../../client/devtoolbar/replay.ts";
+import type { TappedFrame } from "../../client/types.ts";
 import { axe, browserTest, withPage } from "../browser/browser.ts";
 import type { StageOptions } from "../browser/browser.ts";
 import { TestServer } from "../server.ts";
@@ -26,9 +27,10 @@ const T0 = Date.UTC(2025, 7, 7, 10);
 
 function tapped(
   frame: Record<string, unknown>,
-  { at = T0, direction = "in" as "in" | "out", length = 100 } = {},
-) {
-  return { frame, at, direction, length };
+  { at = T0, direction = "in", length = 100, ...more }: Partial<TappedFrame> =
+    {},
+): TappedFrame {
+  return { frame, at, direction, length, ...more };
 }
 
 function received(channel: string, travelledMs: number, at = T0) {
@@ -71,6 +73,17 @@ Deno.test("a recording is bounded by length, too", () => {
   recording.clear();
   recording.add(tapped({ type: "BIG", payload: {} }, { length }));
   assert.equal(recording.messages.length, 1);
+});
+
+Deno.test("a recording sums up what was received, on the wire and as text", () => {
+  const recording = new Recording();
+  const frame = { type: "PING", payload: {} };
+  recording.add(tapped(frame, { length: 900, wireBytes: 200 }));
+  recording.add(tapped(frame, { length: 100 }));
+  recording.add(tapped(frame, { length: 50, direction: "out" }));
+  assert.deepEqual([recording.wireBytes, recording.textBytes], [300, 1_000]);
+  recording.clear();
+  assert.equal(recording.textBytes, 1_000, "as measurements stay");
 });
 
 Deno.test("a batch is recorded as the messages in it", () => {
@@ -497,6 +510,8 @@ browserTest("the DevToolbar on a hostile page, in Chromium", async (t) => {
         await server.begin();
         await bar.getByRole("status").getByText("connected", { exact: true })
           .waitFor();
+        const wire = bar.locator(".facts div", { hasText: "On the wire" });
+        assert.match(await wire.innerText(), /\d (B|kB)$/);
         const reconnects = bar.locator(".facts div", { hasText: "Reconnects" });
         assert.equal(await reconnects.locator("dd").innerText(), "1");
       }, { expectedErrors: /WebSocket|ERR_CONNECTION_REFUSED/ }),

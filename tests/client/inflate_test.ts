@@ -69,6 +69,7 @@ function follow(url: string, batch = true) {
     frames.some(({ frame }) => JSON.stringify(frame).includes(text));
   return {
     client,
+    frames,
     numbers,
     isJoined: () => client.state.channels[ROOM]?.status === "joined",
     isCompressed: () => said('"algorithm":"deflate-raw"'),
@@ -108,6 +109,14 @@ for (const batch of [true, false]) {
     await publish(service, 61, 100);
     await until(() => it.numbers.length >= 100, "received");
     assert.deepEqual(it.numbers, upTo(100));
+    const compressed = it.frames.filter(({ wireBytes }) => wireBytes);
+    for (const { direction, length, wireBytes } of compressed) {
+      assert.equal(direction, "in");
+      assert(wireBytes! < length / 1.5, `${wireBytes} of ${length}`);
+    }
+    assert(compressed.length > 0, "frames are shown with their bytes");
+    const replies = it.frames.filter(({ frame }) => frame["ref"]);
+    assert(replies.every(({ wireBytes }) => wireBytes === undefined));
     assert.equal(it.client.state.lastError, null);
     assert.deepEqual(service.bugs, []);
   });
