@@ -136,8 +136,8 @@ export class ChainIngest implements Ingest {
     };
   }
 
-  isAt(channel: string, head: Head): boolean {
-    return this.#follower(channel).isAt(head);
+  has(channel: string, head: Head): boolean {
+    return this.#follower(channel).has(head);
   }
 
   async follow(channel: string, head: Head, log: LogSource): Promise<void> {

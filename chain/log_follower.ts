@@ -51,9 +51,9 @@ export class LogFollower {
     return this.#isWhole;
   }
 
-  /** Whether everything up to a head was followed, and no more. */
-  isAt({ epoch, seq }: Head): boolean {
-    return this.#at?.epoch === epoch && this.#at.seq === seq;
+  /** Whether everything up to a head was followed, or more. */
+  has({ epoch, seq }: Head): boolean {
+    return this.#at?.epoch === epoch && this.#at.seq >= seq;
   }
 
   /**
@@ -64,7 +64,7 @@ export class LogFollower {
   async follow(head: Head, log: LogSource): Promise<void> {
     // One that outlived its caller's deadline goes on: it is not begun again.
     while (this.#following) await this.#following;
-    if (this.isAt(head)) return;
+    if (this.has(head)) return;
     this.#following = this.#follow(head, log)
       .finally(() => this.#following = undefined);
     await this.#following;
@@ -76,7 +76,7 @@ export class LogFollower {
    * @returns `false` when that is not what comes next.
    */
   advance(before: Head, after: Head): boolean {
-    if (!this.isAt(before)) return false;
+    if (!this.has(before) || this.#at!.seq > before.seq) return false;
     this.#at = { epoch: after.epoch, seq: after.seq };
     this.#fold.done();
     return true;
@@ -85,7 +85,7 @@ export class LogFollower {
   async #follow(head: Head, log: LogSource): Promise<void> {
     const at = this.#at;
     const isSame = at !== undefined && at.epoch === head.epoch &&
-      at.seq <= head.seq && head.seq - at.seq <= MAX_FOLLOWED_EVENTS;
+      head.seq - at.seq <= MAX_FOLLOWED_EVENTS;
     const after = isSame ? at.seq : 0;
     const range = { after, upTo: head.seq };
     const entries = await newest(log, this.#channel, range);

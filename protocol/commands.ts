@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { channelNamed } from "./channels.ts";
+import type { ChannelKindName } from "./channels.ts";
 import { Filter, filterIssues } from "./filters.ts";
 import { GOALS } from "./states.ts";
 
@@ -38,11 +39,15 @@ const subscriptionName = z.string().regex(
 const watchItems = z.array(z.string().max(MAX_WATCH_ITEM_LENGTH))
   .max(MAX_WATCH_ITEMS);
 
-/** Channels that can begin with a snapshot, and what it is of. */
-export const SNAPSHOTS: Readonly<Record<string, string>> = {
-  validators: "validator",
-  nodes: "node",
-};
+/** Channels that can begin with a snapshot. */
+export const SNAPSHOTS = [
+  "validators",
+  "nodes",
+  "transactions",
+  "dag",
+] as const satisfies readonly ChannelKindName[];
+/** A channel that can begin with a snapshot. */
+export type SnapshotChannel = (typeof SNAPSHOTS)[number];
 
 /** A position in a channel's log: the last event seen. */
 export const Position = z.strictObject({
@@ -69,7 +74,7 @@ export const Subscription = z.strictObject({
     "Replay what came after this position or block, then go on live.",
   ),
   snapshot: z.literal(true).optional().describe(
-    "Begin with the newest event about each thing, then go on live.",
+    "Begin with the newest event about each validator, node or pending transaction, or with the tips of the DAG, then go on live.",
   ),
   last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional().describe(
     "Replay the last so many events, then go on live.",
@@ -94,11 +99,12 @@ export const Subscription = z.strictObject({
       message: "a snapshot goes without after, last and filter",
     });
   }
-  if (snapshot && kind && !(kind in SNAPSHOTS)) {
+  const some: readonly string[] = SNAPSHOTS;
+  if (snapshot && kind && !some.includes(kind)) {
     context.addIssue({
       code: "custom",
       path: ["snapshot"],
-      message: `there are snapshots of ${Object.keys(SNAPSHOTS).join(", ")}`,
+      message: `there are snapshots of ${some.join(", ")}`,
     });
   }
   if (after && "blockId" in after && kind && kind !== "blocks") {

@@ -6,8 +6,7 @@
  */
 import { CHANNELS } from "../protocol/channels.ts";
 import type { Channel, ChannelKind } from "../protocol/channels.ts";
-import { SNAPSHOTS } from "../protocol/commands.ts";
-import type { CommandPayload, Position } from "../protocol/commands.ts";
+import type { CommandPayload } from "../protocol/commands.ts";
 import { channelAbout } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
@@ -46,19 +45,6 @@ interface CachedState {
 
 /** Events as JSON values, as they stand in answers. */
 type Data = Record<string, unknown>;
-
-/** Most events of a snapshot. */
-export const MAX_SNAPSHOT_EVENTS = 1_000;
-
-/** The newest event about each thing. */
-export interface Snapshot {
-  /** Where the channel goes on. */
-  readonly position: Position;
-  /** Events as JSON text. */
-  readonly frames: readonly string[];
-  /** Whether these are all. */
-  readonly isWhole: boolean;
-}
 
 /** A channel's name, and where its log ends. */
 export interface ChannelHead {
@@ -154,30 +140,6 @@ export class History {
       events: kept.map(({ json }) => JSON.parse(json) as Data),
       more: more || cut,
     };
-  }
-
-  /**
-   * The newest event about each thing of a channel, and a position from which
-   * whatever they do not say yet is delivered.
-   *
-   * @param channel one of `SNAPSHOTS`, which the caller may read.
-   * @param reader who pays for it.
-   * @throws {Refusal} `RATE_LIMITED`, `STORE_UNAVAILABLE`.
-   */
-  async snapshot(channel: Channel, reader: Reader): Promise<Snapshot> {
-    const kind = SNAPSHOTS[channel.kind]!;
-    return await this.#turns.run(reader.address, async () => {
-      reader.admit();
-      // What is read after this position is at least as new.
-      const [head] = await this.#hub.heads([channel.name]);
-      const { frames, isWhole } = await this.#hub.states(kind, {
-        limit: MAX_SNAPSHOT_EVENTS,
-        maxLength: MAX_ANSWER_BYTES,
-      });
-      reader.read(frames.reduce((sum, frame) => sum + frame.length, 0));
-      const { epoch, seq } = head!;
-      return { position: { epoch, seq }, frames, isWhole };
-    });
   }
 
   /**

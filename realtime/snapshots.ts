@@ -4,22 +4,168 @@
  *
  * @module
  */
+import type { Chains } from "../chain/ingest.ts";
 import { channelNamed } from "../protocol/channels.ts";
-import type { Subscription } from "../protocol/commands.ts";
+import type { Channel } from "../protocol/channels.ts";
+import type {
+  Position,
+  SnapshotChannel,
+  Subscription,
+} from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Principal } from "../security/principal.ts";
-import type { History, Snapshot } from "./history.ts";
+import { MAX_ANSWER_BYTES } from "./history.ts";
+import type { Hub } from "./hub.ts";
 import type { Reader } from "./prices.ts";
+import { Turns } from "./turns.ts";
 
+/** Most events of a snapshot. */
+export const MAX_SNAPSHOT_EVENTS = 1_000;
+/** Snapshots read at once. */
+export const MAX_SNAPSHOTS_AT_ONCE = 4;
+/** Most snapshots that wait to be read. */
+export const MAX_SNAPSHOTS_WAITING = 1_000;
+/** Most snapshots that wait to be read for one address. */
+export const MAX_SNAPSHOTS_WAITING_PER_ADDRESS = 64;
 /** Most events of one `snapshot` frame. */
 export const SNAPSHOT_FRAME_EVENTS = 100;
 /** A frame ends after so many UTF-16 units of events, never before one. */
 export const SNAPSHOT_FRAME_LENGTH = 128 * 1024;
+/** Events read at once that are found one by one. */
+const READS_AT_ONCE = 50;
+
+/** The newest event about each thing. */
+export interface Snapshot {
+  /** Where the channel goes on. */
+  readonly position: Position;
+  /** Events as JSON text. */
+  readonly frames: readonly string[];
+  /** Whether these are all. */
+  readonly isWhole: boolean;
+}
+
+/** Events of a snapshot. */
+type Frames = Omit<Snapshot, "position">;
+
+/** Reads snapshots. */
+export class Snapshots {
+  readonly #hub: Hub;
+  readonly #chains: Chains;
+  readonly #turns = new Turns({
+    atOnce: MAX_SNAPSHOTS_AT_ONCE,
+    waiting: MAX_SNAPSHOTS_WAITING,
+    waitingEach: MAX_SNAPSHOTS_WAITING_PER_ADDRESS,
+  });
+
+  /** Reads through `hub`, follows `chains`. */
+  constructor({ hub, chains }: { hub: Hub; chains: Chains }) {
+    this.#hub = hub;
+    this.#chains = chains;
+  }
+
+  /**
+   * The newest event about each thing of a channel, and a position from which
+   * whatever they do not say yet is delivered.
+   *
+   * @param channel one of `SNAPSHOTS`, which the caller may read.
+   * @param reader who pays for it.
+   * @throws {Refusal} `RATE_LIMITED`, `STORE_UNAVAILABLE`.
+   */
+  async read({ name, kind }: Channel, reader: Reader): Promise<Snapshot> {
+    return await this.#turns.run(reader.address, async () => {
+      reader.admit();
+      // What is read after this position is at least as new.
+      const [head] = await this.#hub.heads([name]);
+      const { epoch, seq } = head!;
+      const found = await this.#readers[kind as SnapshotChannel](head!);
+      const { frames } = found;
+      reader.read(frames.reduce((sum, frame) => sum + frame.length, 0));
+      return { position: { epoch, seq }, ...found };
+    });
+  }
+
+  /** How each is read, at least up to a head of its channel. */
+  readonly #readers: Readonly<
+    Record<SnapshotChannel, (head: Position) => Promise<Frames>>
+  > = {
+    validators: () => this.#states("validator"),
+    nodes: () => this.#states("node"),
+    transactions: (head) => this.#pool(head),
+    dag: (head) => this.#tips(head),
+  };
+
+  async #states(kind: string): Promise<Frames> {
+    return await this.#hub.states(kind, {
+      limit: MAX_SNAPSHOT_EVENTS,
+      maxLength: MAX_ANSWER_BYTES,
+    });
+  }
+
+  /** The newest event about each transaction that is pending. */
+  async #pool(head: Position): Promise<Frames> {
+    const hub = this.#hub;
+    await this.#chains.follow("transactions", head, hub);
+    return await readEach(this.#chains.pending(), async (txId) => {
+      const frame = await hub.latest(`transaction:${txId}`);
+      // It may have moved on meanwhile.
+      const isPending = frame !== undefined &&
+        JSON.parse(frame).payload.status === "pending";
+      return isPending ? frame : null;
+    });
+  }
+
+  /** The events that added the nodes which have no children. */
+  async #tips(head: Position): Promise<Frames> {
+    const hub = this.#hub;
+    await this.#chains.follow("dag", head, hub);
+    return await readEach(this.#chains.tips(), async (seq) => {
+      const { entries } = await hub.read("dag", {
+        after: seq - 1,
+        upTo: seq,
+        limit: 1,
+        maxBytes: MAX_ANSWER_BYTES,
+      });
+      return entries[0]?.json;
+    });
+  }
+}
+
+/**
+ * Reads the events about things, the newest of them first, as far as the bounds
+ * allow.
+ *
+ * @param read gives the frame; `null`: there is nothing to tell of it any more,
+ * `undefined`: it is not kept.
+ * @returns frames, the oldest first.
+ */
+async function readEach<Name>(
+  { names, isWhole }: {
+    readonly names: readonly Name[];
+    readonly isWhole: boolean;
+  },
+  read: (name: Name) => Promise<string | null | undefined>,
+): Promise<Frames> {
+  const frames: string[] = [];
+  const some = names.slice(0, MAX_SNAPSHOT_EVENTS);
+  let isAll = isWhole && some.length === names.length;
+  let length = 0;
+  for (let i = 0; i < some.length; i += READS_AT_ONCE) {
+    const found = await Promise.all(some.slice(i, i + READS_AT_ONCE).map(read));
+    for (const frame of found) {
+      if (frame === null) continue;
+      length += frame?.length ?? 0;
+      if (frame === undefined || length > MAX_ANSWER_BYTES) isAll = false;
+      else frames.push(frame);
+    }
+    if (length > MAX_ANSWER_BYTES) break;
+  }
+  return { frames: frames.reverse(), isWhole: isAll };
+}
 
 /** Whose snapshots are read. */
 export interface SnapshotReader {
   /** Reads them. */
-  readonly history: Pick<History, "snapshot">;
+  readonly snapshots: Pick<Snapshots, "read">;
   /** Whose right to read counts. */
   readonly principal: Principal;
   /** Who pays for them. */
@@ -36,12 +182,12 @@ export interface SnapshotReader {
  */
 export async function readSnapshots(
   requests: readonly Subscription[],
-  { history, principal, reader }: SnapshotReader,
+  { snapshots, principal, reader }: SnapshotReader,
 ): Promise<{
   readonly requests: Subscription[];
   readonly snapshots: ReadonlyMap<string, Snapshot>;
 }> {
-  const snapshots = new Map<string, Snapshot>();
+  const read = new Map<string, Snapshot>();
   const all: Subscription[] = [];
   for (const each of requests) {
     const channel = channelNamed(each.channel);
@@ -49,12 +195,12 @@ export async function readSnapshots(
       all.push(each);
       continue;
     }
-    const snapshot = snapshots.get(channel.name) ??
-      await history.snapshot(channel, reader);
-    snapshots.set(channel.name, snapshot);
+    const snapshot = read.get(channel.name) ??
+      await snapshots.read(channel, reader);
+    read.set(channel.name, snapshot);
     all.push({ ...each, after: snapshot.position });
   }
-  return { requests: all, snapshots };
+  return { requests: all, snapshots: read };
 }
 
 /** The frames of a snapshot; one at least. */

@@ -18,12 +18,13 @@ import type { Clock } from "../platform/clock.ts";
 import { located } from "./block_cursor.ts";
 import { requireChannel } from "./channel.ts";
 import type { Explorer } from "./explorer.ts";
-import type { History, Snapshot } from "./history.ts";
+import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Reader } from "./prices.ts";
 import type { Tracks } from "./tracks.ts";
 import { framesOf, readSnapshots } from "./snapshots.ts";
+import type { Snapshot, Snapshots } from "./snapshots.ts";
 import { subscribe } from "./subscribe.ts";
 import { watch } from "./watch.ts";
 
@@ -33,6 +34,8 @@ export interface VerbParts {
   readonly hub: Hub;
   /** Answers questions about the past. */
   readonly history: History;
+  /** Reads what subscriptions begin with. */
+  readonly snapshots: Pick<Snapshots, "read">;
   /** Answers what a block is. */
   readonly explorer: Pick<Explorer, "block">;
   /** Tracks transactions. */
@@ -148,14 +151,15 @@ export class Verbs implements Disposable {
     { channels }: CommandPayload<"subscribe">,
     ref: string | undefined,
   ): Promise<void> {
-    const { hub, history } = this.#parts;
+    const { hub } = this.#parts;
     const caller = this.#caller;
     const principal = caller.principal();
     let requests = channels.map(asRequested);
-    let snapshots: ReadonlyMap<string, Snapshot> | undefined;
+    let begun: ReadonlyMap<string, Snapshot> | undefined;
     if (requests.some(({ snapshot }) => snapshot)) {
-      const from = { history, principal, reader: caller.reader };
-      ({ requests, snapshots } = await readSnapshots(requests, from));
+      const { snapshots } = this.#parts;
+      const from = { snapshots, principal, reader: caller.reader };
+      ({ requests, snapshots: begun } = await readSnapshots(requests, from));
     }
     const found = located(requests, hub);
     await subscribe(found instanceof Promise ? await found : found, {
@@ -167,7 +171,7 @@ export class Verbs implements Disposable {
       answer: (payload) => {
         caller.reply("subscribed", payload, ref);
         for (const { channel } of payload.channels) {
-          const snapshot = snapshots?.get(channel);
+          const snapshot = begun?.get(channel);
           if (!snapshot) continue;
           for (const frame of framesOf(channel, snapshot)) {
             caller.reply("snapshot", frame);

@@ -17,6 +17,7 @@ import { Freshness } from "../monitoring/freshness.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
 import { openWebhook } from "../monitoring/webhook.ts";
+import { Snapshots } from "../realtime/snapshots.ts";
 import { Explorer } from "../realtime/explorer.ts";
 import { History } from "../realtime/history.ts";
 import { Hub } from "../realtime/hub.ts";
@@ -215,6 +216,7 @@ export function createService(options: ServiceOptions): Service {
   });
   const history = new History(hub);
   const explorer = new Explorer({ hub, chains });
+  const snapshots = new Snapshots({ hub, chains });
   const tracks = new Tracks({ hub, chains, clock });
   const publisher = new HubPublisher({ hub, history, maxMessageBytes });
   const instances = new Instances({
@@ -339,6 +341,7 @@ export function createService(options: ServiceOptions): Service {
     hub,
     history,
     explorer,
+    snapshots,
     tracks,
     clock,
     nextId,

@@ -100,8 +100,8 @@ export interface RehearsalOptions {
 export interface Ingest {
   /** The channels whose logs it follows; only their messages are judged. */
   readonly channels: ReadonlySet<string>;
-  /** Whether everything of a channel up to `head` was followed. */
-  isAt(channel: string, head: Head): boolean;
+  /** Whether everything of a channel up to `head` was followed, or more. */
+  has(channel: string, head: Head): boolean;
   /**
    * Follows the log of a channel up to a head.
    *

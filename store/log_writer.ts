@@ -349,7 +349,7 @@ export class LogWriter {
 
   #isFollowed(channel: string): boolean {
     const head = this.#heads.get(channel)?.head;
-    return head !== undefined && this.#options.ingest!.isAt(channel, head);
+    return head !== undefined && this.#options.ingest!.has(channel, head);
   }
 
   /** Follows channels to their present ends. */

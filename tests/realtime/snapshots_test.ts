@@ -1,14 +1,15 @@
-import { FREE_READER } from "../../realtime/prices.ts";
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import type { AnyMessage } from "../../protocol/messages.ts";
-import { History, MAX_SNAPSHOT_EVENTS } from "../../realtime/history.ts";
+import { FREE_READER } from "../../realtime/prices.ts";
 import { ITSELF } from "../../realtime/publisher.ts";
 import {
   framesOf,
+  MAX_SNAPSHOT_EVENTS,
   readSnapshots,
   SNAPSHOT_FRAME_EVENTS,
 } from "../../realtime/snapshots.ts";
-import { openTestService } from "../test_service.ts";
+import { openTestService, serviceOn } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
 
@@ -19,7 +20,7 @@ function node(nodeId: string, status: "ONLINE" | "OFFLINE"): AnyMessage {
 
 function read(service: TestService, channel: string, principal = ITSELF) {
   return readSnapshots([{ channel, snapshot: true }], {
-    history: new History(service.hub),
+    snapshots: service.session.snapshots,
     principal,
     reader: FREE_READER,
   });
@@ -126,5 +127,164 @@ Deno.test("over a socket a snapshot comes after the answer, and what it does not
     await closed.promise;
     await listener.shutdown();
   }
+  assert.deepEqual(service.bugs, []);
+});
+
+const timestamp = "2026-01-01T00:00:00.000Z";
+
+function tx(
+  txId: string,
+  status: "pending" | "confirmed" | "dropped",
+): AnyMessage {
+  return {
+    type: "TX_RECEIVED",
+    payload: {
+      txId,
+      from: "f",
+      to: "t",
+      amount: "1",
+      gasPrice: "1",
+      gasLimit: 1,
+      nonce: 1,
+      status,
+      timestamp,
+    },
+  };
+}
+
+function dag(
+  updateType: "NODE_ADDED" | "NODE_REMOVED",
+  nodeId: string,
+  relatedNodes: string[],
+): AnyMessage {
+  return {
+    type: "DAG_UPDATE",
+    payload: { updateType, nodeId, relatedNodes, timestamp },
+  };
+}
+
+/** What a snapshot of a channel tells of, in its order. */
+async function told(
+  service: TestService,
+  channel: string,
+): Promise<{ names: unknown[]; isWhole: boolean; seq: number }> {
+  const { requests, snapshots } = await read(service, channel);
+  const { frames, isWhole } = snapshots.get(channel)!;
+  const names = frames.map((frame) => {
+    const { payload } = JSON.parse(frame);
+    return payload.txId ?? payload.nodeId;
+  });
+  const { seq } = requests[0]!.after as { seq: number };
+  return { names, isWhole, seq };
+}
+
+Deno.test("a snapshot of transactions is those that are pending", async () => {
+  await using service = await openTestService();
+  const { publisher } = service;
+  await publisher.publish([
+    tx("a", "pending"),
+    tx("b", "pending"),
+    tx("c", "pending"),
+    tx("d", "pending"),
+  ]);
+  await publisher.publish([
+    tx("b", "confirmed"),
+    tx("c", "dropped"),
+    tx("a", "pending"),
+  ]);
+  assert.deepEqual(await told(service, "transactions"), {
+    names: ["d", "a"],
+    isWhole: true,
+    seq: 7,
+  });
+  // Another instance, which has published none of them.
+  const bugs: unknown[] = [];
+  await using second = serviceOn(service.kv, bugs, {});
+  const { snapshots } = second.session;
+  const channel = { name: "transactions", kind: "transactions" } as const;
+  const { frames } = await snapshots.read(channel, FREE_READER);
+  assert.equal(frames.length, 2);
+  assert.deepEqual(bugs, []);
+});
+
+Deno.test("a snapshot of the pool ends at its bound with the newest, and says so", async () => {
+  await using service = await openTestService();
+  for (let i = 0; i <= MAX_SNAPSHOT_EVENTS; i += 100) {
+    await service.publisher.publish(
+      Array.from(
+        { length: Math.min(100, MAX_SNAPSHOT_EVENTS + 1 - i) },
+        (_, j) => tx(`t${i + j}`, "pending"),
+      ),
+    );
+  }
+  const { names, isWhole } = await told(service, "transactions");
+  assert.equal(names.length, MAX_SNAPSHOT_EVENTS);
+  assert.equal(names.at(-1), `t${MAX_SNAPSHOT_EVENTS}`);
+  assert.equal(isWhole, false);
+});
+
+Deno.test("a snapshot of the DAG is its tips, with where they were added", async () => {
+  await using service = await openTestService();
+  await service.publisher.publish([
+    dag("NODE_ADDED", "a", []),
+    dag("NODE_ADDED", "b", ["a"]),
+    dag("NODE_ADDED", "c", ["a"]),
+    dag("NODE_ADDED", "d", ["c"]),
+    dag("NODE_REMOVED", "d", []),
+    dag("NODE_ADDED", "e", ["a", "b"]),
+  ]);
+  assert.deepEqual(await told(service, "dag"), {
+    names: ["c", "e"],
+    isWhole: true,
+    seq: 6,
+  });
+});
+
+Deno.test("whatever is published meanwhile, a snapshot and what follows it end at the pool", async () => {
+  await using service = await openTestService();
+  const { publisher, hub } = service;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.tuple(
+          fc.constantFrom("a", "b", "c"),
+          fc.constantFrom("pending", "confirmed", "dropped" as const),
+        ),
+        { minLength: 1, maxLength: 12 },
+      ),
+      async (steps) => {
+        const publishing = (async () => {
+          for (const [txId, status] of steps) {
+            await publisher.publish([tx(txId, status)]);
+          }
+        })();
+        const { requests, snapshots } = await read(service, "transactions");
+        await publishing;
+        const [head] = await hub.heads(["transactions"]);
+        const { entries } = await hub.read("transactions", {
+          after: (requests[0]!.after as { seq: number }).seq,
+          upTo: head!.seq,
+          limit: 1_000,
+          maxBytes: 1e9,
+        });
+        const fold = new Map<string, { seq: number; status: string }>();
+        const all = [
+          ...snapshots.get("transactions")!.frames,
+          ...entries.map(({ json }) => json),
+        ];
+        for (const frame of all) {
+          const { seq, payload: { txId, status } } = JSON.parse(frame);
+          if (seq >= (fold.get(txId)?.seq ?? 0)) {
+            fold.set(txId, { seq, status });
+          }
+        }
+        const pending = [...fold].filter(([, it]) => it.status === "pending")
+          .map(([txId]) => txId).sort();
+        const { names } = await told(service, "transactions");
+        assert.deepEqual(pending, names.sort());
+      },
+    ),
+    { numRuns: 40 },
+  );
   assert.deepEqual(service.bugs, []);
 });
