@@ -14,15 +14,16 @@ import {
   CLOSE_MS,
   codeOf,
   connect,
-  CONNECTIONS,
   DAMAGED,
   disconnect,
   keeps,
   migrate,
   OPEN_DEADLINE_MS,
+  POOL_SIZE,
   UNPREPARED,
+  withdraw,
 } from "./postgres_connection.ts";
-import type { Call, Sql } from "./postgres_connection.ts";
+import type { Call, Pools, Sql } from "./postgres_connection.ts";
 import { decodeKey, encodeKey } from "./postgres_keys.ts";
 import { arrayOf, bytea, bytesOf, hexOf } from "./postgres_params.ts";
 import { foundOf, rangeOf, stampOf, versionstampOf } from "./postgres_rows.ts";
@@ -82,18 +83,19 @@ export async function openPostgres(
   { clock = systemClock, schema = "kaldrix" }: PostgresOptions = {},
 ): Promise<PostgresStore> {
   if (!isSchemaName(schema)) throw new RangeError(`No schema name: ${schema}`);
-  const sql = connect(url, true);
+  const pools = connect(url, true);
   try {
-    await within(clock, OPEN_DEADLINE_MS, WHAT, migrate(sql, schema));
-    const prepares = await keeps(sql, clock);
+    const { reads } = pools;
+    await within(clock, OPEN_DEADLINE_MS, WHAT, migrate(reads, schema));
+    const prepares = await keeps(reads, clock);
     if (prepares) {
-      return new PostgresStore(url, sql, { schema, clock, prepares });
+      return new PostgresStore(url, pools, { schema, clock, prepares });
     }
   } catch (error) {
-    await disconnect(sql, clock);
+    await disconnect({ ...pools }, clock);
     throw error;
   }
-  await disconnect(sql, clock);
+  await disconnect({ ...pools }, clock);
   const plain = connect(url, false);
   return new PostgresStore(url, plain, { schema, clock, prepares: false });
 }
@@ -110,7 +112,7 @@ export class PostgresStore implements Store {
   readonly #url: string;
   readonly #schema: string;
   readonly #clock: Pick<Clock, "after">;
-  #sql: Sql;
+  #pools: Pools;
   #prepares: boolean;
   #isOpen = true;
   readonly #calls = new Set<Promise<unknown>>();
@@ -121,17 +123,17 @@ export class PostgresStore implements Store {
   #watchAgain: Disposable | undefined;
 
   /** Use {@link openPostgres}. */
-  constructor(url: string, sql: Sql, { schema, clock, prepares }: {
+  constructor(url: string, pools: Pools, { schema, clock, prepares }: {
     schema: string;
     clock: Pick<Clock, "after">;
     prepares: boolean;
   }) {
     this.#url = url;
-    this.#sql = sql;
+    this.#pools = pools;
     this.#schema = schema;
     this.#clock = clock;
     this.#prepares = prepares;
-    this.#sweeper = new Sweeper({ call: this.#call, schema, clock });
+    this.#sweeper = new Sweeper({ call: this.#change, schema, clock });
   }
 
   async get<Value>(key: Key): Promise<Found<Value>> {
@@ -143,7 +145,7 @@ export class PostgresStore implements Store {
       throw new TypeError(`Too many keys (max ${POSTGRES_LIMITS.getManyKeys})`);
     }
     const names = keys.map(encodeKey);
-    const rows = await this.#call<Row[]>((sql) =>
+    const rows = await this.#ask<Row[]>((sql) =>
       sql`select key, value, count, kind, stamp from ${this.#table(sql)}
         where key = any(${bytesOf(names)}::text::bytea[])`
     );
@@ -162,7 +164,7 @@ export class PostgresStore implements Store {
     let [start, end] = rangeOf(selector);
     for (let left = limit; left > 0;) {
       const take = Math.min(left, batchSize, LIST_BATCH);
-      const rows = await this.#call<Row[]>((sql) => {
+      const rows = await this.#ask<Row[]>((sql) => {
         const order = reverse ? sql`order by key desc` : sql`order by key`;
         return sql`select key, value, count, kind, stamp
           from ${this.#table(sql)}
@@ -240,8 +242,8 @@ export class PostgresStore implements Store {
 
   async state(): Promise<DatabaseState> {
     const calls = this.#calls.size;
-    const state = await stateOf(this.#call, this.#schema);
-    return { ...state, calls, connections: CONNECTIONS };
+    const state = await stateOf(this.#ask, this.#schema);
+    return { ...state, calls, connections: POOL_SIZE };
   }
 
   async close(): Promise<void> {
@@ -254,7 +256,7 @@ export class PostgresStore implements Store {
     // One that is just connecting would outlive the others.
     const listening = this.#listening ?? Promise.resolve();
     await within(this.#clock, CLOSE_MS, WHAT, listening).catch(() => {});
-    await disconnect(this.#sql, this.#clock);
+    await disconnect({ ...this.#pools }, this.#clock);
     await Promise.allSettled(this.#calls);
   }
 
@@ -270,7 +272,7 @@ export class PostgresStore implements Store {
   async #commit(parts: CommitParts): Promise<CommitResult> {
     const { checks, sets, sums, deletes, announcement } = parts;
     try {
-      const [row] = await this.#call<{ stamp: string | null }[]>((sql) =>
+      const [row] = await this.#change<{ stamp: string | null }[]>((sql) =>
         sql`select ${sql(this.#schema)}.commit(
           ${bytesOf(checks.map(({ key }) => encodeKey(key)))}::text::bytea[],
           ${arrayOf(checks.map((it) => stampOf(it)))}::text::bigint[],
@@ -297,41 +299,44 @@ export class PostgresStore implements Store {
     }
   }
 
+  readonly #ask: Call = (ask) => this.#call("reads", ask);
+  readonly #change: Call = (ask) => this.#call("commits", ask);
+
   /** Every question to the database: with a deadline, errors told apart. */
-  readonly #call: Call = async <Rows extends postgres.Row[]>(
+  async #call<Rows extends postgres.Row[]>(
+    pool: keyof Pools,
     ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
-  ) => {
-    const query = ask(this.#sql);
+  ): Promise<postgres.RowList<Rows>> {
+    const query = ask(this.#pools[pool]);
     try {
       const work = query as unknown as Promise<postgres.RowList<Rows>>;
       const call = within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
       this.#calls.add(call);
       return await call.finally(() => this.#calls.delete(call));
     } catch (error) {
-      // What still waits for a connection is not sent any more.
-      if (error instanceof TimedOut) query.cancel();
+      if (error instanceof TimedOut) withdraw(query, pool === "commits");
       const code = codeOf(error);
       if (UNPREPARED.has(code)) this.#doWithoutPreparing();
       else if (DAMAGED.has(code)) throw new StoreDamaged(error);
       else if (!BUSY.has(code)) throw error;
       throw new StoreBusy(error);
     }
-  };
+  }
 
   #doWithoutPreparing(): void {
     if (!this.#prepares || !this.#isOpen) return;
     this.#prepares = false;
-    const before = this.#sql;
-    this.#sql = connect(this.#url, false);
+    const before = this.#pools;
+    this.#pools = connect(this.#url, false);
     this.#listening = undefined;
     this.#listen();
-    void disconnect(before, this.#clock);
+    void disconnect({ ...before }, this.#clock);
   }
 
   /** Comes back by itself; what was missed meanwhile is asked for. */
   #listen(): void {
     if (this.#watchers.size + this.#listeners.size === 0) return;
-    this.#listening ??= this.#sql.listen(
+    this.#listening ??= this.#pools.reads.listen(
       this.#schema,
       (text) => this.#heard(text),
       () => {
@@ -362,7 +367,7 @@ export class PostgresStore implements Store {
       Uint8Array.fromHex(hex)
     );
     try {
-      await this.#call((sql) =>
+      await this.#change((sql) =>
         sql`insert into ${sql(`${this.#schema}.watched`)}
           select key, now() + ${WATCHED}::text::interval
           from unnest(${bytesOf(names)}::text::bytea[]) as key

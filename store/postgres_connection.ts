@@ -22,8 +22,22 @@ export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
   ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
 ) => Promise<postgres.RowList<Rows>>;
 
-/** Connections of one instance, besides the one that listens. */
-export const CONNECTIONS = 4;
+/**
+ * Connections of one instance, besides the one that listens. Commits have their
+ * own: while they wait for a standby, reads are answered.
+ */
+const CONNECTIONS = { reads: 3, commits: 2 } as const;
+
+/** Connections of one instance by what they are for. */
+export interface Pools {
+  /** Questions that change nothing. */
+  readonly reads: Sql;
+  /** One statement at a time each: what waits can still be withdrawn. */
+  readonly commits: Sql;
+}
+
+/** How many connections {@link Pools} has. */
+export const POOL_SIZE: number = CONNECTIONS.reads + CONNECTIONS.commits;
 /** How long the first connection and the tables may take, in milliseconds. */
 export const OPEN_DEADLINE_MS = 15_000;
 /** Longest try to connect, in seconds. */
@@ -73,10 +87,21 @@ export class NewerStore extends Error {
  * @param url one host or several; absent parts come from the environment.
  * @param prepare whether statements are prepared.
  */
-export function connect(url: string, prepare: boolean): Sql {
+export function connect(url: string, prepare: boolean): Pools {
+  const { reads, commits } = CONNECTIONS;
+  return {
+    reads: open(url, { prepare, max: reads }),
+    commits: open(url, { prepare, max: commits, max_pipeline: 0 }),
+  };
+}
+
+function open(
+  url: string,
+  // The types of the client do not know of `max_pipeline`.
+  options: { prepare: boolean; max: number; max_pipeline?: number },
+): Sql {
   return postgres(url, {
-    max: CONNECTIONS,
-    prepare,
+    ...options,
     // Arrays are passed as text: their types need not be known.
     fetch_types: false,
     onnotice: () => {},
@@ -101,10 +126,13 @@ export const CLOSE_MS = 1_000;
  * may wait for it without end.
  */
 export async function disconnect(
-  sql: Sql,
+  pools: Readonly<Record<string, Sql>>,
   clock: Pick<Clock, "after">,
 ): Promise<void> {
-  const ended = sql.end({ timeout: CLOSE_MS / 1_000 });
+  const timeout = CLOSE_MS / 1_000;
+  const ended = Promise.all(
+    Object.values(pools).map((sql) => sql.end({ timeout })),
+  );
   await within(clock, 2 * CLOSE_MS, "The database", ended).catch(() => {});
 }
 
@@ -173,6 +201,23 @@ export async function keeps(
     }
     throw error;
   }
+}
+
+/**
+ * Withdraws a question whose deadline is over. A commit that the database has
+ * is left to it: cancelling one that waits for a standby would end the wait, and
+ * what only the primary has would look acknowledged.
+ *
+ * @param query as the client made it.
+ * @param isCommit whether it may change something.
+ */
+export function withdraw(
+  query: Pick<postgres.PendingQuery<postgres.Row[]>, "cancel">,
+  isCommit: boolean,
+): void {
+  // Set by the client once it has sent it.
+  const isSent = "state" in query && query.state !== null;
+  if (!isCommit || !isSent) query.cancel();
 }
 
 /** The code of an error of the database, if it is one. */

@@ -29,7 +29,13 @@ create table $schema.kv (
   -- and vacuum before a fiftieth of the table is dead.
   fillfactor = 70,
   autovacuum_vacuum_scale_factor = 0.02,
-  autovacuum_vacuum_cost_delay = 0
+  autovacuum_vacuum_cost_delay = 0,
+  toast.autovacuum_vacuum_scale_factor = 0.02,
+  toast.autovacuum_vacuum_cost_delay = 0,
+  -- Giving empty pages at the end back would lock the table, here and on
+  -- standbys; they are filled again anyway.
+  vacuum_truncate = off,
+  toast.vacuum_truncate = off
 );
 -- Rows of the log are JSON of some KiB: compressing costs more than it saves.
 alter table $schema.kv alter column value set storage external;

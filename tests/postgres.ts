@@ -189,7 +189,7 @@ export class TestPostgres implements AsyncDisposable {
     } catch {
       return false;
     } finally {
-      await disconnect(sql, systemClock);
+      await disconnect({ sql }, systemClock);
     }
   }
 
@@ -199,7 +199,7 @@ export class TestPostgres implements AsyncDisposable {
     try {
       return [...await sql.unsafe(text)];
     } finally {
-      await disconnect(sql, systemClock);
+      await disconnect({ sql }, systemClock);
     }
   }
 

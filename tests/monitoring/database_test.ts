@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Database, MAY_LOSE } from "../../monitoring/database.ts";
-import { CONNECTIONS } from "../../store/postgres_connection.ts";
+import { POOL_SIZE } from "../../store/postgres_connection.ts";
 import { openPostgres } from "../../store/postgres.ts";
 import type { DatabaseState } from "../../store/store.ts";
 import { binaries, TestPostgres } from "../postgres.ts";
@@ -128,7 +128,7 @@ Deno.test({
     await until(async () => await metric("standbys") === 1, "it is counted");
     assert.equal(await metric("synchronous"), 1);
     assert.equal(await metric("primary"), 1);
-    assert.equal(await metric("connections"), CONNECTIONS);
+    assert.equal(await metric("connections"), POOL_SIZE);
     for (const name of ["bytes", "rows", "dead_rows", "calls"]) {
       assert((await metric(name) ?? -1) >= 0, name);
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { pause } from "../../platform/pause.ts";
 import { type Clock, systemClock } from "../../platform/clock.ts";
+import { TimedOut } from "../../platform/deadline.ts";
 import { openPostgres } from "../../store/postgres.ts";
 import { NewerStore } from "../../store/postgres_connection.ts";
 import { MIGRATIONS } from "../../store/postgres_schema.ts";
@@ -166,6 +167,40 @@ for (const version of versions) {
       "only what has not expired is left",
     );
     assert.equal(again, 2, "two statements left some");
+  });
+
+  Deno.test(`PostgreSQL ${name} acknowledges nothing that its standby lacks, and reads on while commits wait`, async () => {
+    await using server = await TestPostgres.start(version);
+    await using standby = await server.standby("b");
+    await using store = await openPostgres(server.url);
+    await server.synchronize("ANY 1 (b)");
+    await until(
+      async () => (await store.state()).standbys === 1,
+      "the standby is there",
+    );
+    await store.set(["before"], 1);
+    await standby.stop("SIGKILL");
+    await until(
+      async () => (await store.state()).standbys === 0,
+      "the standby is gone",
+    );
+    // More than there are connections for.
+    const waiting = Array.from(
+      { length: 8 },
+      (_, i) => assert.rejects(store.set(["waiting", i], i), TimedOut),
+    );
+    await Promise.all(waiting);
+    assert.equal((await store.get(["before"])).value, 1);
+    const seen = await Array.fromAsync(store.list({ prefix: ["waiting"] }));
+    assert.deepEqual(seen, [], "what only the primary has is not shown");
+
+    await standby.begin();
+    await until(
+      () => store.set(["after"], 1).then(() => true, () => false),
+      "commits go on",
+    );
+    const kept = await Array.fromAsync(store.list({ prefix: ["waiting"] }));
+    assert(kept.length <= 2, "what was not sent was withdrawn");
   });
 
   Deno.test(`PostgreSQL ${name} comes back after it was killed, and answers in time meanwhile`, async () => {
