@@ -58,6 +58,8 @@ const BUNDLES: readonly Bundle[] = [
     external: ["node:timers"],
   },
   { entry: "page/app.tsx", name: "app.js", isWhole: true },
+  { entry: "page/explorer.tsx", name: "explorer.js", isWhole: true },
+  { entry: "page/uplot.ts", name: "uplot.js" },
   { entry: "docs/docs.tsx", name: "docs.js", isWhole: true },
   { entry: "admin/admin.tsx", name: "admin.js", isWhole: true },
 ];
@@ -65,7 +67,7 @@ const BUNDLES: readonly Bundle[] = [
 /** What is loaded only when it is needed. */
 const LAZY = ["inflate", "sending"] as const;
 /** What pages load later, too. */
-const LAZIEST = ["inflate"] as const;
+const LAZIEST = ["inflate", "uplot"] as const;
 
 /** Modules of the package, each a bundle with its types. */
 const MODULES = [
@@ -79,9 +81,11 @@ const MODULES = [
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;
 
+/** Documents that hold their page as it is before anything is known. */
+const DOCUMENTS = ["index.html", "explorer.html"] as const;
+
 /** Files of the pages that are served as they are. */
 const ASSETS = [
-  "page/index.html",
   "page/icon.svg",
   "docs/docs.html",
   "docs/docs.css",
@@ -129,6 +133,11 @@ export async function build(
         await Deno.readTextFile(new URL(path, here)),
       )
     ),
+    ...DOCUMENTS.map(async (name) => {
+      const { prerendered } = await import("./page/prerender.tsx");
+      const text = await Deno.readTextFile(new URL(`page/${name}`, here));
+      add(name, text.replace("<!--page-->", () => prerendered()[name]!));
+    }),
     stylesheet().then((css) => add("app.css", css)),
     (async () => {
       // The compiler takes longer to load than everything else when nothing

@@ -30,11 +30,14 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** Pages and the file each is; their scripts are served like all bundles. */
-const PAGES = {
-  "/": "/index.html",
-  "/docs": "/docs.html",
-  "/admin": "/admin.html",
-} as const;
+const PAGES: Readonly<Record<string, { file: string; isClosed?: true }>> = {
+  "/": { file: "/index.html" },
+  "/block/:id": { file: "/explorer.html" },
+  "/tx/:id": { file: "/explorer.html" },
+  "/address/:id": { file: "/explorer.html" },
+  "/docs": { file: "/docs.html", isClosed: true },
+  "/admin": { file: "/admin.html", isClosed: true },
+};
 
 /**
  * Headers of files besides those of all answers. The host stays with TLS once
@@ -65,7 +68,7 @@ const CLOSED_HEADERS = {
   "cache-control": "no-cache",
 };
 
-/** Headers of the live page and of bundles, which pages anywhere may load. */
+/** Headers of the public pages and of bundles, which pages anywhere may load. */
 const SHARED_HEADERS = {
   ...FILE_HEADERS,
   "content-security-policy": policy("connect-src 'self' ws: wss:"),
@@ -126,11 +129,11 @@ export function pageRoutes({ assets }: PageParts): Route[] {
   const page = (path: string, handle: (c: Context<Env>) => Response) =>
     route({ method: "get", path, right: "page", handle });
   return [
-    ...Object.entries(PAGES).map(([path, file]) =>
+    ...Object.entries(PAGES).map(([path, { file, isClosed }]) =>
       page(path, (c) => {
         const asset = assets.get(file);
         if (!asset) return notBuilt(c);
-        return send(c, asset, path === "/" ? SHARED_HEADERS : CLOSED_HEADERS);
+        return send(c, asset, isClosed ? CLOSED_HEADERS : SHARED_HEADERS);
       })
     ),
     ...[...assets].map(([path, asset]) => {

@@ -28,6 +28,11 @@ export function Chart(
   );
 }
 
+/** Steps between ticks: round in the decimal system. */
+const STEPS = [0, 1, 2, 3, 4, 5, 6]
+  .flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+const VERTICAL = { size: 40, space: 36, labelSize: 18, incrs: STEPS };
+
 const describe: PlotProps["describe"] = (ink) => ({
   padding: [10, 0, 0, 0],
   scales: {
@@ -42,12 +47,12 @@ const describe: PlotProps["describe"] = (ink) => ({
       space: 70,
       values: (_, ticks) => ticks.map((tick) => clockTime(tick * 1000)),
     },
-    { scale: "events", size: 34, space: 36 },
+    { scale: "events", label: "events/s", ...VERTICAL },
     {
       scale: "latency",
+      label: "ms",
       side: 1,
-      size: 34,
-      space: 36,
+      ...VERTICAL,
       grid: { show: false },
     },
   ],

@@ -5,9 +5,9 @@
  * @module
  */
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
+import { Blocks } from "./blocks.ts";
 import type {
   AlertRow,
-  BlockRow,
   NodeRow,
   Sample,
   TransactionRow,
@@ -15,9 +15,8 @@ import type {
   ValidatorRow,
   Vertex,
 } from "./rows.ts";
+import { transactionRow } from "./transactions.ts";
 
-/** Blocks kept, newest first. */
-export const MAX_BLOCKS = 60;
 /** Transactions kept; the longest untouched leave first. */
 export const MAX_TRANSACTIONS = 1000;
 /** Validators kept; the longest silent leave first. */
@@ -59,9 +58,10 @@ export class ChainModel {
     dag: 0,
     samples: 0,
   };
+  /** The newest blocks, and how firmly each stands. */
+  readonly blocks: Blocks = new Blocks();
   /** Vertices by identity, oldest first. */
   readonly vertices: Map<string, Vertex> = new Map();
-  #blocks: BlockRow[] = [];
   #alerts: AlertRow[] = [];
   readonly #transactions = new Map<string, TransactionRow>();
   readonly #validators = new Map<string, ValidatorRow>();
@@ -89,11 +89,6 @@ export class ChainModel {
   /** Those of them that came from history. */
   get replayed(): number {
     return this.#replayed;
-  }
-
-  /** The newest {@link MAX_BLOCKS}, newest first. */
-  get blocks(): readonly BlockRow[] {
-    return this.#blocks;
   }
 
   /** The newest {@link MAX_ALERTS}, newest first. */
@@ -158,7 +153,15 @@ export class ChainModel {
 
     const at = Date.parse(event.timestamp);
     if (event.type === "NEW_BLOCK") this.#takeBlock(event.payload, at);
-    else if (event.type === "TX_RECEIVED") {
+    else if (event.type === "BLOCK_REVERTED") {
+      this.#judge(() => this.blocks.revert(event.payload));
+    } else if (event.type === "FINALITY") {
+      this.#judge(() => this.blocks.settle(event.payload));
+    } else if (event.type === "CHAIN_RESET") {
+      // The channels of what blocks hold say it again.
+      if (event.channel !== "blocks") return;
+      this.#judge(() => this.blocks.reset(event.payload));
+    } else if (event.type === "TX_RECEIVED") {
       this.#takeTransaction(event.payload, at);
     } else if (event.type === "VALIDATOR_EVENT") {
       this.#takeValidator(event.payload);
@@ -202,56 +205,32 @@ export class ChainModel {
     return recent.reduce((sum, { events }) => sum + events, 0) / recent.length;
   }
 
-  /** Mean seconds between the blocks shown; absent below two blocks. */
-  get blockSeconds(): number | undefined {
-    const first = this.#blocks.at(-1);
-    const last = this.#blocks[0];
-    if (!first || !last || last.height <= first.height) return undefined;
-    return (last.at - first.at) / 1000 / (last.height - first.height);
-  }
-
   #takeBlock(block: PayloadOf<"NEW_BLOCK">, at: number): void {
-    const { gasUsed, gasLimit } = block;
-    const row: BlockRow = {
-      id: block.blockId,
-      height: block.height,
-      at,
-      hash: block.hash ?? block.blockId,
-      validator: block.validator ?? "",
-      transactions: block.transactions?.length ?? 0,
-      size: block.size ?? 0,
-      fullness: gasUsed !== undefined && gasLimit
-        ? Math.min(1, gasUsed / gasLimit)
-        : undefined,
-    };
-    // A block that returns after a reorganisation replaces its earlier row.
-    this.#blocks = [row, ...this.#blocks.filter(({ id }) => id !== row.id)]
-      .slice(0, MAX_BLOCKS);
+    this.blocks.add(block, at);
+    const place = { chain: block.chain, blockHeight: block.height };
     for (const transaction of block.transactions ?? []) {
-      this.#takeTransaction(transaction, at);
+      this.#takeTransaction({ ...place, ...transaction }, at);
     }
     this.revisions.blocks++;
   }
 
+  /** Takes what changes how firmly blocks stand. */
+  #judge(change: () => void): void {
+    change();
+    this.revisions.blocks++;
+    this.revisions.transactions++;
+  }
+
   #takeTransaction(received: PayloadOf<"TX_RECEIVED">, at: number): void {
     const before = this.#transactions.get(received.txId);
-    // A block and the transaction's own event report the same status.
-    if (before?.status === received.status) return;
-    const settled = received.status !== "pending";
+    const row = transactionRow(received, at, before);
+    if (row === before) return;
     if (before) {
-      this.#transactions.delete(received.txId);
+      this.#transactions.delete(before.id);
       this.#counts[before.status]--;
     }
-    this.#counts[received.status]++;
-    this.#transactions.set(received.txId, {
-      id: received.txId,
-      from: received.from,
-      to: received.to,
-      amount: received.amount,
-      status: received.status,
-      since: before?.since ?? at,
-      settledAt: settled ? at : undefined,
-    });
+    this.#counts[row.status]++;
+    this.#transactions.set(row.id, row);
     for (
       const { status } of evict(this.#transactions, MAX_TRANSACTIONS)
     ) if (status === "pending") this.#counts.pending--;

@@ -7,19 +7,13 @@
 /** @jsxRuntime automatic */
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
-import { Component, createRef } from "preact";
 import type { ComponentChildren, VNode } from "preact";
-import { DagPicture } from "./dag.ts";
+import type { Blocks } from "./blocks.ts";
 import { seconds } from "./freshness.ts";
 import type { ChainModel } from "./model.ts";
-import type {
-  AlertRow,
-  BlockRow,
-  NodeRow,
-  TransactionRow,
-  ValidatorRow,
-} from "./rows.ts";
-import { brief, bytes, compact, counted, integer } from "./words.ts";
+import { BlockItem, TransactionItem } from "./items.tsx";
+import type { AlertRow, NodeRow, ValidatorRow } from "./rows.ts";
+import { brief, compact, integer } from "./words.ts";
 
 /** Blocks shown. */
 export const SHOWN_BLOCKS = 9;
@@ -52,151 +46,46 @@ export function Panel(
   );
 }
 
-function Empty({ children }: { readonly children: ComponentChildren }): VNode {
+/** What stands where there is nothing yet. */
+export function Empty(
+  { children }: { readonly children: ComponentChildren },
+): VNode {
   return <p class="empty">{children}</p>;
 }
 
 /** The newest blocks. `now` is the server's, in epoch milliseconds. */
-export function Blocks(
-  { rows, now, onInspect }: {
-    readonly rows: readonly BlockRow[];
-    readonly now: number;
-    readonly onInspect: (key: string) => void;
-  },
+export function NewestBlocks(
+  { blocks, now }: { readonly blocks: Blocks; readonly now: number },
 ): VNode {
+  const { rows } = blocks;
   if (rows.length === 0) return <Empty>Waiting for the first block</Empty>;
   return (
     <ol class="rows">
-      {rows.slice(0, SHOWN_BLOCKS).map((block) => (
-        <li key={block.id} class="block arrives">
-          <button
-            type="button"
-            onClick={() =>
-              onInspect(`block:${block.height}`)}
-          >
-            <span class="height">{integer(block.height)}</span>
-            <span class="middle">
-              <span class="mono">{brief(block.hash)}</span>
-              <span class="sub">
-                {block.validator && <>by {brief(block.validator, 14, 4)}</>}
-              </span>
-            </span>
-            <span class="end">
-              <span>{block.transactions} tx</span>
-              <span class="sub">
-                {block.size > 0 && <>{bytes(block.size)} ·{" "}</>}
-                {seconds(Math.max(0, now - block.at))}
-              </span>
-            </span>
-            {block.fullness !== undefined && (
-              <meter
-                class="fullness"
-                min={0}
-                max={1}
-                value={block.fullness}
-                aria-label={`gas used ${Math.round(block.fullness * 100)} %`}
-              />
-            )}
-          </button>
-        </li>
+      {rows.slice(0, SHOWN_BLOCKS).map((row) => (
+        <BlockItem key={row.id} row={row} level={blocks.level(row)} now={now} />
       ))}
     </ol>
   );
 }
 
-/** The DAG as it grows. */
-export class Dag extends Component<
-  { readonly model: ChainModel; readonly revision: string }
-> {
-  readonly #canvas = createRef<HTMLCanvasElement>();
-  #picture: DagPicture | undefined;
-
-  /** Starts; called by Preact. */
-  override componentDidMount(): void {
-    this.#picture = new DagPicture(this.#canvas.current!);
-    this.#picture.show(this.props.model.vertices);
-  }
-
-  /** Whether to draw; called by Preact. */
-  override shouldComponentUpdate(next: { revision: string }): boolean {
-    return next.revision !== this.props.revision;
-  }
-
-  /** Follows a drawing; called by Preact. */
-  override componentDidUpdate(): void {
-    this.#picture?.show(this.props.model.vertices);
-  }
-
-  /** Ends; called by Preact. */
-  override componentWillUnmount(): void {
-    this.#picture?.dispose();
-  }
-
-  /** The elements; called by Preact. */
-  render(): VNode {
-    const vertices = [...this.props.model.vertices.values()];
-    const tips = vertices.filter(({ hasChildren }) => !hasChildren);
-    return (
-      <div class="dag-frame">
-        <canvas
-          ref={this.#canvas}
-          role="img"
-          aria-label={`DAG: ${vertices.length} vertices shown, ` +
-            counted(tips.length, "tip")}
-        />
-        {vertices.length === 0 && <Empty>Waiting for the first vertex</Empty>}
-        <p class="legend">
-          <span class="key tip">{counted(tips.length, "tip")}</span>
-          <span class="key body">
-            {vertices.length - tips.length} built upon
-          </span>
-        </p>
-      </div>
-    );
-  }
-}
-
-/** Transactions from pending to settled. */
+/** Transactions from pending to final. */
 export function Transactions(
-  { model, now, onInspect }: {
-    readonly model: ChainModel;
-    readonly now: number;
-    readonly onInspect: (key: string) => void;
-  },
+  { model, now }: { readonly model: ChainModel; readonly now: number },
 ): VNode {
   const rows = model.transactions(SHOWN_TRANSACTIONS);
   if (rows.length === 0) return <Empty>No transaction yet</Empty>;
   return (
     <ol class="rows">
       {rows.map((row) => (
-        <li key={row.id} class={`transaction ${row.status}`}>
-          <button
-            type="button"
-            onClick={() => onInspect(`transaction:${row.id}`)}
-          >
-            <span class={`chip ${row.status}`}>{row.status}</span>
-            <span class="middle">
-              <span class="mono">
-                {brief(row.from, 6, 3)} <span aria-label="to">→</span>{" "}
-                {brief(row.to, 6, 3)}
-              </span>
-            </span>
-            <span class="end">
-              <span class="amount">{compact(row.amount)}</span>
-              <span class="sub">{settling(row, now)}</span>
-            </span>
-          </button>
-        </li>
+        <TransactionItem
+          key={row.id}
+          row={row}
+          level={model.blocks.level(row)}
+          now={now}
+        />
       ))}
     </ol>
   );
-}
-
-function settling(row: TransactionRow, now: number): string {
-  if (row.settledAt === undefined) return `for ${seconds(now - row.since)}`;
-  return row.settledAt > row.since
-    ? `in ${seconds(row.settledAt - row.since)}`
-    : "in a block";
 }
 
 /** How many transactions have which status, as one bar. */

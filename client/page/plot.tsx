@@ -8,7 +8,7 @@
 /// <reference lib="dom" />
 import { Component, createRef } from "preact";
 import type { VNode } from "preact";
-import uPlot from "uplot";
+import type uPlot from "uplot";
 
 /** A colour by the custom property that holds it. */
 export type Ink = (name: string) => string;
@@ -37,7 +37,7 @@ export class Plot extends Component<PlotProps> {
   /** Starts; called by Preact. */
   override componentDidMount(): void {
     const box = this.#box.current!;
-    this.#make();
+    void this.#make();
     this.#resized = new ResizeObserver(() =>
       this.#plot?.setSize({ width: box.clientWidth, height: box.clientHeight })
     );
@@ -64,8 +64,11 @@ export class Plot extends Component<PlotProps> {
     return <div class={name} role="img" aria-label={label} ref={this.#box} />;
   }
 
-  #make = (): void => {
-    const box = this.#box.current!;
+  #make = async (): Promise<void> => {
+    const { default: uPlot } = await import("./uplot.ts");
+    const box = this.#box.current;
+    // The page may have gone on while the library was loaded.
+    if (!box) return;
     const { data, describe } = this.props;
     this.#plot?.destroy();
     const style = getComputedStyle(box);

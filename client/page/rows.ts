@@ -13,6 +13,10 @@ export interface BlockRow {
   readonly height: number;
   /** Epoch milliseconds. */
   readonly at: number;
+  /** The chain it belongs to; `""` for the channel's default chain. */
+  readonly chain: string;
+  /** Whether it left the chain. */
+  readonly isReverted: boolean;
   /** Its hash, or `blockId` when it has none. */
   readonly hash: string;
   /** Who proposed it; `""` when unknown. */
@@ -24,6 +28,9 @@ export interface BlockRow {
   /** Share of the gas limit, 0 to 1; absent when unknown. */
   readonly fullness: number | undefined;
 }
+
+/** How firmly a block stands, or that it does not. */
+export type Level = "new" | "safe" | "final" | "reverted";
 
 /** Status of a transaction. */
 export type TransactionStatus = PayloadOf<"TX_RECEIVED">["status"];
@@ -40,6 +47,12 @@ export interface TransactionRow {
   readonly amount: string;
   /** Its status. */
   readonly status: TransactionStatus;
+  /** The chain it belongs to; `""` for the channel's default chain. */
+  readonly chain: string;
+  /** Height of the block that holds it; absent outside of one. */
+  readonly height: number | undefined;
+  /** Whether it is pending again, since its block left the chain. */
+  readonly isReverted: boolean;
   /** When it was first seen, epoch milliseconds. */
   readonly since: number;
   /** When it was settled; absent while pending. */

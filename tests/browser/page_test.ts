@@ -14,11 +14,11 @@ import {
 import {
   ChainModel,
   MAX_ALERTS,
-  MAX_BLOCKS,
   MAX_SAMPLES,
   MAX_TRANSACTIONS,
   MAX_VERTICES,
 } from "../../client/page/model.ts";
+import { MAX_BLOCKS, MAX_CHAINS } from "../../client/page/blocks.ts";
 import { HISTORY } from "../../client/page/history.ts";
 import type { ClientState } from "../../client/types.ts";
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
@@ -97,8 +97,8 @@ Deno.test("the model counts every event and bounds what it keeps", () => {
     model.total,
     MAX_BLOCKS + MAX_TRANSACTIONS + MAX_VERTICES + MAX_ALERTS + 4,
   );
-  assert.equal(model.blocks.length, MAX_BLOCKS);
-  assert.equal(model.blocks[0]!.height, MAX_BLOCKS + 1);
+  assert.equal(model.blocks.rows.length, MAX_BLOCKS);
+  assert.equal(model.blocks.rows[0]!.height, MAX_BLOCKS + 1);
   assert.equal(model.transactionCounts.pending, MAX_TRANSACTIONS);
   assert.equal(
     model.transactions(2 * MAX_TRANSACTIONS).length,
@@ -128,6 +128,89 @@ Deno.test("a transaction settles once, whichever event reports it first", () => 
     replaced: 0,
     dropped: 0,
   });
+});
+
+Deno.test("blocks rise from new to final, or leave", () => {
+  const model = new ChainModel();
+  for (let i = 1; i <= 4; i++) model.take(event("NEW_BLOCK", block(i)));
+  const settle = (level: "safe" | "final", height: number) =>
+    model.take(event("FINALITY", {
+      level,
+      height,
+      blockId: `b${height}`,
+      timestamp: AT,
+    }));
+  settle("safe", 3);
+  settle("final", 2);
+  settle("final", 1);
+  model.take(event("BLOCK_REVERTED", {
+    blockId: "b4",
+    height: 4,
+    timestamp: AT,
+  }));
+  const levels = () =>
+    model.blocks.rows.map((row) => `${row.id} ${model.blocks.level(row)}`);
+  assert.deepEqual(levels(), [
+    "b4 reverted",
+    "b3 safe",
+    "b2 final",
+    "b1 final",
+  ]);
+  assert.equal(model.blocks.tip!.id, "b3");
+  assert.equal(model.blocks.finalHeight(""), 2);
+
+  model.take(event("NEW_BLOCK", block(4)));
+  assert.equal(levels()[0], "b4 new", "a block that returns stands again");
+  const reset = { keeps: { height: 1, blockId: "b1" }, timestamp: AT };
+  model.take(event("CHAIN_RESET", reset, { channel: "transactions" }));
+  assert.equal(
+    model.blocks.tip!.id,
+    "b4",
+    "blocks have a channel of their own",
+  );
+  model.take(event("CHAIN_RESET", reset, { channel: "blocks" }));
+  assert.deepEqual(levels(), [
+    "b4 reverted",
+    "b3 reverted",
+    "b2 reverted",
+    "b1 final",
+  ]);
+});
+
+Deno.test("the finality of as many chains as are kept, and no more", () => {
+  const model = new ChainModel();
+  for (let i = 0; i <= MAX_CHAINS; i++) {
+    model.take(event("FINALITY", {
+      chain: `c${i}`,
+      level: "final",
+      height: 7,
+      blockId: "b7",
+      timestamp: AT,
+    }));
+  }
+  assert.equal(model.blocks.finalHeight(`c${MAX_CHAINS - 1}`), 7);
+  assert.equal(model.blocks.finalHeight(`c${MAX_CHAINS}`), undefined);
+});
+
+Deno.test("a transaction whose block left is pending again", () => {
+  const model = new ChainModel();
+  const at = { blockHeight: 1, blockId: "b1" };
+  const confirmed = { ...transaction("t", "confirmed"), ...at };
+  model.take(event("TX_RECEIVED", confirmed));
+  model.take(event("TX_RECEIVED", {
+    ...transaction("t", "pending"),
+    cause: "reorg",
+    left: { blockId: "b1", height: 1 },
+  }));
+  const [row] = model.transactions(1);
+  assert(row!.isReverted);
+  assert.equal(row!.height, undefined);
+  assert.equal(model.transactionCounts.pending, 1);
+  model.take(event("TX_RECEIVED", { ...confirmed, blockHeight: 2 }));
+  assert.equal(model.transactions(1)[0]!.height, 2);
+  model.take(event("TX_RECEIVED", { ...confirmed, blockHeight: 3 }));
+  assert.equal(model.transactions(1)[0]!.height, 3, "in another block now");
+  assert.equal(model.transactionCounts.confirmed, 1);
 });
 
 Deno.test("tips are the vertices that nothing builds upon", () => {
@@ -342,7 +425,8 @@ browserTest("the live page, in Chromium", async (t) => {
         await page.getByText("validator-1").waitFor();
         await page.locator(".node .chip.syncing").waitFor();
         await page.locator(".transaction.pending").waitFor();
-        await page.getByRole("img", { name: "1 vertices shown" }).waitFor();
+        await page.getByRole("group", { name: "DAG: 1 vertex, 1 tip" })
+          .waitFor();
         await page.getByRole("status").getByText("Live").waitFor();
         await server.publish([
           { type: "TX_RECEIVED", payload: transaction("tx-1", "confirmed") },
@@ -353,19 +437,6 @@ browserTest("the live page, in Chromium", async (t) => {
         ]);
         await page.locator(".transaction.confirmed").waitFor();
         await page.getByText("syncing →").waitFor();
-      }),
-  );
-
-  await t.step(
-    "shows what the server knows of a block",
-    () =>
-      withPage(async ({ page }) => {
-        await page.goto(server.url);
-        await showsTile(page, "Height", "6");
-        await page.locator(".block button").first().click();
-        await page.getByRole("dialog").getByText(`"blockId": "b6"`).waitFor();
-        await page.keyboard.press("Escape");
-        await page.getByRole("dialog").waitFor({ state: "hidden" });
       }),
   );
 

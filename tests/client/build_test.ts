@@ -41,14 +41,18 @@ Deno.test("what is built", async (t) => {
         assert.ok(names.includes(`${name}.js`), name);
         assert.ok(names.includes(`${name}.d.ts`), name);
       }
-      const page = await read("index.html") + await read("app.css");
+      const page = await read("index.html") + await read("explorer.html") +
+        await read("app.css");
       const wanted = page.matchAll(
-        /(?:href|src)="\/([^"?]+\.\w+)[^"]*"|url\("\/([^"?]+)[^"]*"\)/g,
+        /<(?:link|script|img)[^>]*?(?:href|src)="\/([^"?]+)[^"]*"|url\("\/([^"?]+)[^"]*"\)/g,
       );
       for (const [, linked, styled] of wanted) {
         assert.ok(names.includes((linked ?? styled)!), `${linked ?? styled}`);
       }
       assert.doesNotMatch(page, /<script>|<style|style=|https?:\/\//);
+      for (const name of ["index.html", "explorer.html"]) {
+        assert.match(await read(name), /<main /, "it is painted at once");
+      }
       for (const { name, size, gzipped } of made) {
         assert.ok(report(made).includes(name));
         assert.ok(size > 0 && gzipped > 0, name);

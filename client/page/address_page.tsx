@@ -1,0 +1,167 @@
+/**
+ * The page of an address: its transactions, live, with those that were
+ * reverted, replaced or dropped.
+ *
+ * @module
+ */
+/** @jsxRuntime automatic */
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+import { Component } from "preact";
+import type { VNode } from "preact";
+import type { Event } from "../types.ts";
+import { watch } from "../watch.ts";
+import type { Watch } from "../watch.ts";
+import type { SubjectProps } from "./block_page.tsx";
+import { Blocks } from "./blocks.ts";
+import { Heading, Loading, Notice } from "./facts.tsx";
+import { Held } from "./held.tsx";
+import { phaseOf, TransactionItem } from "./items.tsx";
+import type { TransactionRow } from "./rows.ts";
+import { transactionRow } from "./transactions.ts";
+import { counted, integer } from "./words.ts";
+
+/** Newest events of the channel in which its past is looked for. */
+export const PAST = 1_000;
+/** Transactions kept; those untouched for longest leave first. */
+export const MAX_ROWS = 200;
+/** Newest blocks that say what is final. */
+const BLOCKS = 40;
+
+interface AddressState {
+  /** How often something changed. */
+  readonly revision: number;
+}
+
+/** The page. */
+export class AddressPage extends Component<SubjectProps, AddressState> {
+  /** What is shown besides the rows. */
+  override state: AddressState = { revision: 0 };
+  readonly #rows = new Map<string, TransactionRow>();
+  readonly #blocks = new Blocks();
+  readonly #undo: (() => void)[] = [];
+  #watch: Watch | undefined;
+  #isLost = false;
+
+  /** Starts; called by Preact. */
+  override componentDidMount(): void {
+    const { client, id } = this.props;
+    const own = watch(client, "transactions", {
+      filter: { address: id },
+      last: PAST,
+    });
+    this.#watch = own;
+    this.#undo.push(
+      own.on("TX_RECEIVED", this.#take),
+      own.onGap(() => {
+        this.#isLost = true;
+        this.#changed();
+      }),
+      () => own.close(),
+      client.subscribe("FINALITY", ({ payload }) => {
+        this.#blocks.settle(payload);
+        this.#changed();
+      }),
+      client.subscribe("CHAIN_RESET", ({ payload }) => {
+        this.#blocks.reset(payload);
+        this.#changed();
+      }),
+      // Says also that the subscription is there, or was refused.
+      client.onState(this.#changed),
+    );
+    client.joinChannel("blocks", { last: BLOCKS });
+  }
+
+  /** Ends; called by Preact. */
+  override componentWillUnmount(): void {
+    for (const undo of this.#undo) undo();
+  }
+
+  /** The elements; called by Preact. */
+  render(): VNode {
+    const { id } = this.props;
+    const rows = [...this.#rows.values()].reverse();
+    const code = this.#watch?.code;
+    return (
+      <article>
+        <Heading
+          kind="Address"
+          name={id}
+          chip={rows.length > 0 ? counted(rows.length, "transaction") : ""}
+        />
+        {code && <Notice>It cannot be followed: {code}</Notice>}
+        {this.#isLost && (
+          <Notice>Some of its events were lost: reload the page.</Notice>
+        )}
+        {this.#watch?.status !== "joined" && rows.length === 0
+          ? !code && <Loading rows={8} />
+          : (
+            <section class="panel" aria-labelledby="rows-title">
+              <header>
+                <h2 id="rows-title">Transactions</h2>
+                <p class="note">{this.#summary(rows)}</p>
+              </header>
+              {rows.length === 0
+                ? (
+                  <p class="empty">
+                    None among the newest {integer(PAST)}{" "}
+                    events. New ones are shown as they happen.
+                  </p>
+                )
+                : (
+                  <Held
+                    revision={`${this.state.revision}:${
+                      Math.floor(this.props.now / 1_000)
+                    }`}
+                    draw={() => this.#list(rows)}
+                  />
+                )}
+            </section>
+          )}
+      </article>
+    );
+  }
+
+  #list(rows: readonly TransactionRow[]): VNode {
+    const { id, now } = this.props;
+    return (
+      <ol class="rows">
+        {rows.map((row) => (
+          <TransactionItem
+            key={row.id}
+            row={row}
+            level={this.#blocks.level(row)}
+            now={now}
+            of={id}
+          />
+        ))}
+      </ol>
+    );
+  }
+
+  /** How many of each kind: `3 final · 1 pending`. */
+  #summary(rows: readonly TransactionRow[]): string {
+    const counts = new Map<string, number>();
+    for (const row of rows) {
+      const phase = phaseOf(row, this.#blocks.level(row));
+      counts.set(phase, (counts.get(phase) ?? 0) + 1);
+    }
+    return [...counts].map(([phase, count]) => `${count} ${phase}`).join(" · ");
+  }
+
+  #take = ({ payload, timestamp }: Event<"TX_RECEIVED">): void => {
+    const before = this.#rows.get(payload.txId);
+    const row = transactionRow(payload, Date.parse(timestamp), before);
+    if (row === before) return;
+    this.#rows.delete(row.id);
+    this.#rows.set(row.id, row);
+    for (const oldest of this.#rows.keys()) {
+      if (this.#rows.size <= MAX_ROWS) break;
+      this.#rows.delete(oldest);
+    }
+    this.#changed();
+  };
+
+  #changed = (): void =>
+    this.setState(({ revision }) => ({ revision: revision + 1 }));
+}
