@@ -100,11 +100,7 @@ Deno.test("one entry in one file makes a message type", async () => {
   const home = await Deno.makeTempDir();
   try {
     await copy(join(ROOT, "protocol"), join(home, "protocol"));
-    await Deno.mkdir(join(home, "client"));
-    await Deno.copyFile(
-      join(ROOT, "client/types.ts"),
-      join(home, "client/types.ts"),
-    );
+    await copy(join(ROOT, "client"), join(home, "client"));
     const registry = join(home, "protocol/messages.ts");
     const source = await Deno.readTextFile(registry);
     const beginning = "export const MESSAGES = {";
