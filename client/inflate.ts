@@ -94,16 +94,17 @@ export function inflate(parts: Parts): void {
     parts.socket?.close();
   }
 
-  /** Shows those who look at frames how many bytes one was. */
+  /** Shows those who look at frames how many bytes the next one was. */
   const { call } = parts;
   let wireBytes = 0;
-  parts.call = (listeners, argument) =>
-    call(
-      listeners,
-      wireBytes && listeners as unknown === parts.onFrame
-        ? { ...argument, wireBytes }
-        : argument,
-    );
+  parts.call = (listeners, argument) => {
+    if (!wireBytes || listeners as unknown !== parts.onFrame) {
+      return call(listeners, argument);
+    }
+    const shown = { ...argument, wireBytes };
+    wireBytes = 0;
+    call(listeners, shown);
+  };
 
   /** What cannot be inflated is malformed, as the empty text is. */
   function read(data: Data): void {
