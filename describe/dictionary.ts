@@ -1,5 +1,6 @@
 /**
- * The preset dictionary of compressed frames: an example of every event, so
+ * The preset dictionary of compressed frames: an example of every event, and
+ * what transactions have besides, so
  * that a single one has what it shares with all others in common with it.
  *
  * @module
@@ -16,6 +17,24 @@ const WINDOW_BYTES = 32_768;
 /** The most frequent, last: what is near is referred to by fewer bits. */
 const FREQUENT: readonly MessageType[] = ["NEW_BLOCK", "TX_RECEIVED"];
 
+/** Zeros that pad a value of a contract call to 32 bytes. */
+const ZEROS = "0".repeat(64);
+/** Selectors of ERC-20: approve, transferFrom, transfer. */
+const SELECTORS = ["095ea7b3", "23b872dd", "a9059cbb"];
+
+/**
+ * What transactions have besides the fields of their example: the place in a
+ * block, and calls of tokens.
+ */
+const TRANSACTION = [
+  ...SELECTORS.map((selector) => `"data":"0x${selector}${ZEROS}`),
+  '","status":"confirmed","timestamp":"2026-01-01T00:00:00.000Z",',
+  '"gasUsed":21000,"fee":"441000","reason":"reverted","blockId":"0x1","blockHeight":15420,"index":1,',
+  '"transfers":[{"asset":"native","from":"0x123","to":"0x456","amount":"1000"}],"cause":"reorg","left":',
+  '{"txId":"0x1","chain":"evm:1","from":"0x123","to":"0x456","amount":"0","gasPrice":"20",',
+  '"gasLimit":21000,"nonce":1,"status":"pending","timestamp":"2026-01-01T00:00:00.000Z"',
+].join("");
+
 /** The dictionary, and its name. */
 export interface Dictionary {
   /** At most 32,768. */
@@ -28,7 +47,7 @@ export interface Dictionary {
 export async function dictionary(): Promise<Dictionary> {
   const types = Object.keys(MESSAGES) as MessageType[];
   const rare = types.filter((type) => !FREQUENT.includes(type));
-  const text = [...rare, ...FREQUENT].map(written).join("");
+  const text = [...rare, ...FREQUENT].map(written).join("") + TRANSACTION;
   const bytes = new TextEncoder().encode(text).slice(-WINDOW_BYTES);
   const digest = await crypto.subtle.digest("SHA-256", bytes);
   return { bytes, hash: new Uint8Array(digest).toHex().slice(0, 16) };
