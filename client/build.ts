@@ -17,9 +17,7 @@ import uplot from "uplot/package.json" with { type: "json" };
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-
-/** Version of the package that applications install: that of the service. */
-export const PACKAGE_VERSION = "1.0.0";
+import type { Bundled } from "./package.ts";
 
 /** A file that was made. */
 export interface Made {
@@ -51,6 +49,7 @@ const BUNDLES: readonly Bundle[] = [
     external: ["react", "./client.ts"],
   },
   { entry: "watch.ts", name: "watch.js" },
+  { entry: "../protocol/mod.ts", name: "protocol.js" },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js", isWhole: true },
   {
     entry: "../sources/publisher.ts",
@@ -70,12 +69,13 @@ const LAZY = ["inflate", "sending"] as const;
 const LAZIEST = ["inflate", "uplot"] as const;
 
 /** Modules of the package, each a bundle with its types. */
-const MODULES = [
+export const MODULES = [
   "client",
   "watch",
   "react",
   "devtoolbar",
   "publisher",
+  "protocol",
 ] as const;
 
 /** Styles of the page, in order. */
@@ -98,6 +98,9 @@ const FONTS = [
   ["@fontsource-variable/geist-mono", "geist-mono-latin-wght-normal.woff2"],
 ] as const;
 
+/** Before the source map that ends a bundle. */
+const MAP = "//# sourceMappingURL=data:application/json;base64,";
+
 const here = new URL("./", import.meta.url);
 
 /**
@@ -110,7 +113,10 @@ const here = new URL("./", import.meta.url);
 export async function build(
   dist: URL = new URL("dist/", here),
 ): Promise<Made[]> {
-  await Deno.mkdir(new URL("package/", dist), { recursive: true });
+  // What an earlier layout left behind would be published.
+  const folder = new URL("package/", dist);
+  await Deno.remove(folder, { recursive: true }).catch(() => {});
+  await Deno.mkdir(new URL("cjs/", folder), { recursive: true });
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const add = (name: string, content: string | Uint8Array<ArrayBuffer>) =>
     files.set(
@@ -118,12 +124,19 @@ export async function build(
       typeof content === "string" ? new TextEncoder().encode(content) : content,
     );
 
+  const bundles = new Map<string, Bundled>();
+  const addBundle = async (each: Bundle) => {
+    const made = await bundled(each);
+    bundles.set(each.name, made);
+    add(each.name, made.code);
+  };
   // The first alone: Deno fetches its bundler then, and several at a time would
   // fetch it over each other.
   const [first, ...rest] = BUNDLES;
-  add(first!.name, await bundled(first!));
+  await addBundle(first!);
+  const types = new Map<string, string>();
   await Promise.all([
-    ...rest.map(async (bundle) => add(bundle.name, await bundled(bundle))),
+    ...rest.map(addBundle),
     ...FONTS.map(async ([from, name]) =>
       add(name, await Deno.readFile(packaged(from, `files/${name}`)))
     ),
@@ -143,20 +156,29 @@ export async function build(
       // The compiler takes longer to load than everything else when nothing
       // has to be made.
       const { declarations } = await import("./declarations.ts");
-      const types = await declarations(
-        MODULES.map((name) =>
-          BUNDLES.find((bundle) => bundle.name === `${name}.js`)!.entry
-        ),
+      const declared = await declarations(
+        MODULES.map((name) => {
+          const { entry } = BUNDLES.find((it) => it.name === `${name}.js`)!;
+          return { name, entry };
+        }),
       );
-      for (const [name, text] of types) add(name, text);
+      for (const [name, text] of declared) {
+        types.set(name, text);
+        add(`${name}.d.ts`, text);
+      }
     })(),
   ]);
 
   addVersions(files);
 
-  const packageFiles = [...files.keys()].filter((name) =>
-    [...MODULES, ...LAZY].some((module) => name.startsWith(`${module}.`))
-  );
+  const chosen = (names: readonly string[]) =>
+    new Map(names.map((name) => [name, bundles.get(`${name}.js`)!]));
+  const { layOut } = await import("./package.ts");
+  const published = layOut({
+    modules: chosen(MODULES),
+    loaded: chosen(LAZY),
+    types,
+  });
   await Promise.all([
     ...[...files].map(([name, content]) =>
       Deno.writeFile(new URL(name, dist), content)
@@ -172,13 +194,16 @@ export async function build(
           new Uint8Array(gzipSync(content, { level: 9 })),
         ),
       ]),
-    ...packageFiles.map((name) =>
-      Deno.writeFile(new URL(`package/${name}`, dist), files.get(name)!)
+    ...[...published].map(([name, content]) =>
+      Deno.writeTextFile(new URL(`package/${name}`, dist), content)
     ),
-    Deno.writeTextFile(new URL("package/package.json", dist), manifest()),
     Deno.copyFile(
       new URL("PACKAGE.md", here),
       new URL("package/README.md", dist),
+    ),
+    Deno.copyFile(
+      new URL("../LICENSE", here),
+      new URL("package/LICENSE", dist),
     ),
   ]);
   return [...files].map(measure);
@@ -190,18 +215,20 @@ export async function build(
  * @param name of its file, `client.js` for example.
  * @throws {Error} it does not build, with the output of the bundler.
  */
-export function bundle(name: string): Promise<string> {
-  return bundled(BUNDLES.find((each) => each.name === name)!);
+export async function bundle(name: string): Promise<string> {
+  const { code } = await bundled(BUNDLES.find((each) => each.name === name)!);
+  return code;
 }
 
 async function bundled(
   { entry, name, external = [], isWhole }: Bundle,
-): Promise<string> {
+): Promise<Bundled> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
       "--quiet",
       "--minify",
+      "--sourcemap=inline",
       "--platform=browser",
       "--lock=deno.lock",
       "--frozen",
@@ -219,8 +246,9 @@ async function bundled(
   }).output();
   const output = new TextDecoder().decode(stderr).trim();
   if (!success) throw new Error(`${name} does not build:\n${output}`);
+  const [plain, map] = new TextDecoder().decode(stdout).split(MAP);
   // Classes are those of the client, wherever they are thrown.
-  const code = new TextDecoder().decode(stdout)
+  const code = plain!
     .replace(/"\.\/(client|failure)\.ts"/g, `"./client.js"`)
     .replace(/import\("\.\/(\w+)\.ts"\)/g, `import("./$1.js")`);
   // Shorter by a thirtieth than what the bundler makes.
@@ -229,8 +257,12 @@ async function bundled(
     module: true,
     ecma: 2020,
     compress: { passes: 2 },
+    sourceMap: {
+      content: new TextDecoder().decode(Uint8Array.fromBase64(map!.trim())),
+      includeSources: true,
+    },
   });
-  return shortened.code!;
+  return { code: shortened.code!, map: shortened.map as string };
 }
 
 /**
@@ -275,29 +307,6 @@ async function stylesheet(): Promise<string> {
 /** A file of an installed package. */
 function packaged(from: string, path: string): URL {
   return new URL(import.meta.resolve(`${from}/${path}`));
-}
-
-/** The package's `package.json`. */
-function manifest(): string {
-  return JSON.stringify(
-    {
-      name: "@kaldrix/realtime-client",
-      version: PACKAGE_VERSION,
-      description: "Real-time events of the KALDRIX blockchain, gap-free",
-      license: "MIT",
-      type: "module",
-      sideEffects: ["./devtoolbar.js"],
-      exports: Object.fromEntries(MODULES.map((name) => [
-        name === "client" ? "." : `./${name}`,
-        { types: `./${name}.d.ts`, default: `./${name}.js` },
-      ])),
-      files: ["*.js", "*.d.ts"],
-      peerDependencies: { react: ">=18" },
-      peerDependenciesMeta: { react: { optional: true } },
-    },
-    null,
-    2,
-  ) + "\n";
 }
 
 function measure(
@@ -358,6 +367,7 @@ async function fingerprint(): Promise<string> {
     new URL("deno.lock", root),
     ...await filesIn(here),
     ...await filesIn(new URL("protocol/", root)),
+    ...await filesIn(new URL("sources/", root)),
   ];
   const hash = createHash("sha256").update(Deno.version.deno);
   for (const file of files) {

@@ -115,7 +115,9 @@ export function connectionOf(
 
   function dial(fresh: string | undefined): void {
     token = given = fresh;
-    const socket = parts.socket = new (Socket ?? WebSocket)(address);
+    const socket = parts.socket = new (Socket ?? WebSocket)(
+      address,
+    ) as WebSocket;
     socket.onopen = () => {
       pingAt = monotonic();
       greeting = transmit(parts, "connect", {
@@ -125,6 +127,8 @@ export function connectionOf(
       });
     };
     socket.onmessage = ({ data }) => parts.receive(data);
+    // That of `ws` throws what nobody listens to; `onclose` follows.
+    socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.
       const known = /^[A-Z_]+$/.test(reason) ? reason : "CONNECTION_LOST";

@@ -6,7 +6,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import ts from "typescript";
 // Its types are read: what is imported is installed, and can be found.
 import "zod";
@@ -37,16 +37,16 @@ const OPTIONS: ts.CompilerOptions = {
 /**
  * Writes the declarations of modules.
  *
- * @param entries paths below `client/`; later ones import from the first what
- * it exports.
- * @returns texts by file name, `client.d.ts` for `client.ts`.
+ * @param modules name and entry of each, a path as seen from `client/`; later
+ * ones import from the first what it exports.
+ * @returns texts by the modules' names.
  * @throws {Error} something exported cannot be declared without our sources.
  */
 export async function declarations(
-  entries: readonly string[],
+  modules: readonly { readonly name: string; readonly entry: string }[],
 ): Promise<ReadonlyMap<string, string>> {
   const zod = await zodTypes();
-  const roots = entries.map((entry) => join(here, entry));
+  const roots = modules.map(({ entry }) => join(here, entry));
   const host = hostFor(zod, new Map());
   const first = ts.createProgram(roots, OPTIONS, host);
   const probe = probeOf(first);
@@ -59,11 +59,11 @@ export async function declarations(
   );
   const shared = new Set<string>();
   const written = new Map<string, string>();
-  for (const root of roots) {
-    const name = basename(root).replace(/\.tsx?$/, "");
+  for (const [i, { name }] of modules.entries()) {
+    const root = roots[i]!;
     const module = new Module(program, root, probed, shared);
-    written.set(`${name}.d.ts`, module.text());
-    if (root === roots[0]) module.exported.forEach((each) => shared.add(each));
+    written.set(name, module.text());
+    if (i === 0) module.exported.forEach((each) => shared.add(each));
   }
   return written;
 }

@@ -74,8 +74,27 @@ export interface Options {
    * client's own file when a socket fails. Default `true`.
    */
   readonly fallback?: boolean;
-  /** Makes sockets. Default: the platform's `WebSocket`. */
-  readonly WebSocket?: new (url: string) => WebSocket;
+  /**
+   * Makes sockets. Default: the platform's `WebSocket`; Node 20 has none and
+   * takes that of the package `ws`.
+   */
+  readonly WebSocket?: new (url: string) => Socket;
+}
+
+/** What the client uses of a socket. */
+export interface Socket {
+  /** Called once it is open. */
+  onopen: unknown;
+  /** Called with each message, in its `data`. */
+  onmessage: unknown;
+  /** Called at its end, with `code` and `reason`. */
+  onclose: unknown;
+  /** Called when it breaks; `onclose` follows. */
+  onerror: unknown;
+  /** Sends a text. */
+  send(text: string): void;
+  /** Ends it. */
+  close(): void;
 }
 
 /** Credentials. */

@@ -5,25 +5,17 @@
  *
  * @module
  */
+import { deferred } from "./deferred.ts";
+import type { Deferred } from "./deferred.ts";
 import { RequestError } from "./failure.ts";
 import { MAX_PENDING } from "./limits.ts";
 import type { Outgoing, SendOptions } from "./types.ts";
-
-/** A promise with its two ends. */
-export type Answer = PromiseWithResolvers<unknown>;
-
-/** A promise with its two ends, whose failure may be ignored. */
-export function deferred(): Answer {
-  const answer = Promise.withResolvers<unknown>();
-  answer.promise.catch(() => {});
-  return answer;
-}
 
 /** A message that waits for its pace. */
 interface Waiting {
   readonly message: Outgoing;
   readonly options: SendOptions;
-  readonly answer: Answer;
+  readonly answer: Deferred<unknown>;
 }
 
 /** Messages that wait for each other, in order, and when the next is sent. */

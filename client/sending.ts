@@ -4,12 +4,13 @@
  *
  * @module
  */
+import { deferred } from "./deferred.ts";
+import type { Deferred } from "./deferred.ts";
 import type { Cursor, Event } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
 import { MAX_BATCH_MESSAGES, MAX_PENDING } from "./limits.ts";
 import { MAX_PAGE, MAX_RESEND_MS, REQUEST_TIMEOUT_MS } from "./limits.ts";
-import { deferred, paced } from "./pacing.ts";
-import type { Answer } from "./pacing.ts";
+import { paced } from "./pacing.ts";
 import { isTooLong, nextId, send, stirred } from "./parts.ts";
 import type { Parts, Sender } from "./parts.ts";
 import { after, stop, stopwatch } from "./timers.ts";
@@ -28,7 +29,7 @@ interface Pending {
   /** The frame. */
   readonly text: string;
   /** Settles with the answer. */
-  readonly answer: Answer;
+  readonly answer: Deferred<unknown>;
   /** How many may wait beside it while not connected; 0: none, nor it. */
   readonly max: number;
   /** Milliseconds since it was first sent; absent until then. */
@@ -246,7 +247,7 @@ export class Sending implements Sender {
     return !!answer;
   }
 
-  #settle(id: unknown): Answer | undefined {
+  #settle(id: unknown): Deferred<unknown> | undefined {
     const parts = this.#parts;
     const each = this.#pending.get(id as string);
     if (!each) return;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { deferred } from "./deferred.ts";
 import { isLasting } from "./failure.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
@@ -142,7 +143,7 @@ export function watch(
   let session: string | null = null;
   let isAsking = false;
   let retry: ReturnType<typeof setTimeout> | undefined;
-  let joined = waiting();
+  let joined = deferred<void>();
 
   const send = (verb: string, payload: object) =>
     request(verb, payload, { offlineQueue: "refuse" });
@@ -173,7 +174,7 @@ export function watch(
     if (!isConnected) {
       session = null;
       clearTimeout(retry);
-      if (status !== "joining") joined = waiting();
+      if (status !== "joining") joined = deferred<void>();
       status = "joining";
     } else if (session !== sessionId) {
       session = sessionId;
@@ -219,7 +220,7 @@ export function watch(
     },
     unsubscribed({ channels }) {
       if (!channels.includes(as) || status !== "joined") return;
-      joined = waiting();
+      joined = deferred<void>();
       refuse({ code: "FORBIDDEN", message: "FORBIDDEN" });
     },
     gap(lost) {
@@ -300,10 +301,4 @@ export function watch(
       code = "CLOSED";
     },
   };
-}
-
-function waiting(): PromiseWithResolvers<void> {
-  const made = Promise.withResolvers<void>();
-  made.promise.catch(() => {});
-  return made;
 }

@@ -11,6 +11,7 @@ import type {
   Message,
   MessageType,
   PayloadOf,
+  Stamp,
 } from "./messages.ts";
 
 /** What a builder can be told besides the payload. */
@@ -22,11 +23,6 @@ export interface BuildOptions {
   /** Epoch milliseconds; the present when absent. */
   now?: number;
 }
-
-type Stamp<Type extends MessageType> = Extract<
-  (typeof MESSAGES)[Type]["stamp"],
-  keyof PayloadOf<Type>
->;
 
 /** A payload whose own timestamp may be left to the builder. */
 export type BuildPayload<Type extends MessageType> =

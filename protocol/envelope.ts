@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Semantic version of the protocol that this server speaks. */
 export const VERSION = "1.1.0";

@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { ChannelKindName } from "./channels.ts";
 
 /** A name or identifier the chain gave: 1 to 256 characters. */
@@ -544,6 +544,12 @@ export type MessageType = keyof typeof MESSAGES;
 /** The payload of an application message. */
 export type PayloadOf<Type extends MessageType> = z.output<
   (typeof MESSAGES)[Type]["payload"]
+>;
+
+/** The payload's field that says when, where a type has one. */
+export type Stamp<Type extends MessageType> = Extract<
+  (typeof MESSAGES)[Type]["stamp"],
+  keyof PayloadOf<Type>
 >;
 
 /** An application message as a publisher sends it. */

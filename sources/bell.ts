@@ -29,12 +29,15 @@ export class Bell {
     signal: AbortSignal,
   ): Promise<void> {
     if (!this.#rung && !signal.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const wake = () => resolve();
+      // Applications run this in Node 20, which has neither `using` nor
+      // `Promise.withResolvers`.
+      let wake = () => {};
+      const woken = new Promise<void>((resolve) => wake = resolve);
       this.#wake = wake;
       signal.addEventListener("abort", wake);
-      using _timer = clock.after(ms, wake);
-      await promise;
+      const timer = clock.after(ms, wake);
+      await woken;
+      timer[Symbol.dispose]();
       signal.removeEventListener("abort", wake);
     }
     this.#rung = false;

@@ -91,22 +91,27 @@ export class HttpPublisher implements Publisher, Disposable {
 
   async #request(path: string, init: RequestInit): Promise<unknown> {
     const late = new AbortController();
-    using _timer = this.#clock.after(
+    const timer = this.#clock.after(
       REQUEST_TIMEOUT_MS,
       () => late.abort(new Error(`No answer in ${REQUEST_TIMEOUT_MS} ms`)),
     );
-    const response = await this.#fetch(this.#base + path, {
-      ...init,
-      headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
-      // A redirect would turn the POST into a GET.
-      redirect: "manual",
-      signal: AbortSignal.any([late.signal, this.#end.signal]),
-    });
-    const text = await response.text();
-    const body = parse(text);
-    if (response.ok && body !== undefined) return body;
-    throw refusalIn(body) ??
-      new Error(`HTTP ${response.status} from ${new URL(this.#base).host}`);
+    // Not `using`, which Node has only from 24 on: applications run this.
+    try {
+      const response = await this.#fetch(this.#base + path, {
+        ...init,
+        headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
+        // A redirect would turn the POST into a GET.
+        redirect: "manual",
+        signal: AbortSignal.any([late.signal, this.#end.signal]),
+      });
+      const text = await response.text();
+      const body = parse(text);
+      if (response.ok && body !== undefined) return body;
+      throw refusalIn(body) ??
+        new Error(`HTTP ${response.status} from ${new URL(this.#base).host}`);
+    } finally {
+      timer[Symbol.dispose]();
+    }
   }
 }
 

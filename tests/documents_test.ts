@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PACKAGE_VERSION } from "../client/build.ts";
+import { PACKAGE_VERSION } from "../client/package.ts";
 import { SERVICE_VERSION } from "../platform/version.ts";
 import { decode, decodePublications } from "../protocol/decode.ts";
 

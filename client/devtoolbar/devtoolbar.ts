@@ -39,13 +39,17 @@ export interface ReplayDetail {
   readonly message: Recorded;
 }
 
+/** Where there is no page, as on a server that renders one, it is only a name. */
+const Element = globalThis.HTMLElement ??
+  class {} as unknown as typeof HTMLElement;
+
 /**
  * The element. Attributes: `url` of a connection of its own, which it then
  * opens at once (default: `/ws` on the script's server, when the page has made
  * no connection after {@link FIND_MS}), `open`. Dispatches `replay` ({@link ReplayDetail}) for
  * every message played again.
  */
-export class KaldrixDevtoolbar extends HTMLElement {
+export class KaldrixDevtoolbar extends Element {
   /** Attributes that matter after the start, too. */
   static readonly observedAttributes = ["open"];
 
@@ -256,7 +260,10 @@ export class KaldrixDevtoolbar extends HTMLElement {
   }
 }
 
-if (!customElements.get(TAG)) customElements.define(TAG, KaldrixDevtoolbar);
+const isPage = "customElements" in globalThis;
+if (isPage && !customElements.get(TAG)) {
+  customElements.define(TAG, KaldrixDevtoolbar);
+}
 
 /** Adds the element once there is a page to add it to. */
 function addToPage(): void {
@@ -265,7 +272,8 @@ function addToPage(): void {
   }
 }
 
-if (new URL(import.meta.url).searchParams.get("auto") !== "off") {
+const { searchParams } = new URL(import.meta.url);
+if (isPage && searchParams.get("auto") !== "off") {
   if (document.body) addToPage();
   else document.addEventListener("DOMContentLoaded", addToPage, { once: true });
 }

@@ -3,7 +3,8 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { buildIfStale, PACKAGE_VERSION, report } from "../../client/build.ts";
+import { buildIfStale, MODULES, report } from "../../client/build.ts";
+import { PACKAGE_VERSION } from "../../client/package.ts";
 
 const client = new URL("../../client/", import.meta.url);
 
@@ -35,9 +36,7 @@ Deno.test("what is built", async (t) => {
 
     await t.step("is all that the page and the bundles need", async () => {
       const names = made.map(({ name }) => name);
-      for (
-        const name of ["client", "watch", "react", "devtoolbar", "publisher"]
-      ) {
+      for (const name of MODULES) {
         assert.ok(names.includes(`${name}.js`), name);
         assert.ok(names.includes(`${name}.d.ts`), name);
       }
@@ -110,11 +109,6 @@ Deno.test("what is built", async (t) => {
     await t.step("is a package that others can install", async () => {
       const manifest = JSON.parse(await read("package/package.json"));
       assert.equal(manifest.version, PACKAGE_VERSION);
-      for (const entry of Object.values(manifest.exports)) {
-        for (const path of Object.values(entry as Record<string, string>)) {
-          assert.ok((await read(`package/${path}`)).length > 0, path);
-        }
-      }
       assert.ok((await read("package/README.md")).includes(manifest.name));
       await Deno.writeTextFile(
         new URL("use.ts", dist),

@@ -20,7 +20,7 @@ Deno.test("readCommandLine() answers help, version and what it does not know", (
 });
 
 Deno.test("service and package have one version", async () => {
-  const build = new URL("../../client/build.ts", import.meta.url);
+  const build = new URL("../../client/package.ts", import.meta.url);
   const [, version] = /PACKAGE_VERSION = "([^"]+)"/
     .exec(await Deno.readTextFile(build)) ?? [];
   assert.equal(version, SERVICE_VERSION);
