@@ -38,7 +38,7 @@ async function node(
     cwd: fileURLToPath(folder),
     env: { NO_COLOR: "1", NODE_NO_WARNINGS: "1" },
   }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
+  assert.ok(success, new TextDecoder().decode(stdout.length ? stdout : stderr));
   return new TextDecoder().decode(stdout).trim();
 }
 
@@ -137,9 +137,6 @@ function program(
     const client = connect(${JSON.stringify(url)}, {
       WebSocket, auth: { token: ${JSON.stringify(token)} }, compress: true,
     });
-    client.onState(({ connectionError }) => {
-      if (connectionError) console.log(connectionError.message);
-    });
     const heights = [];
     client.joinChannel("blocks");
     client.subscribe("NEW_BLOCK", ({ payload }) => {
@@ -147,11 +144,19 @@ function program(
       console.log(heights.join());
       client.disconnect();
     });
-    for (const height of [${first}, ${first + 1}, ${first + 2}]) {
-      client.sendMessage(buildNewBlockMessage({
-        blockId: "b" + height, height, hash: "0x" + height,
-      }));
-    }`;
+    const undo = client.onState(({ channels }) => {
+      if (channels.blocks?.status !== "joined") return;
+      undo();
+      for (const height of [${first}, ${first + 1}, ${first + 2}]) {
+        client.sendMessage(buildNewBlockMessage({
+          blockId: "b" + height, height, hash: "0x" + height,
+        }));
+      }
+    });
+    setTimeout(() => {
+      console.log(heights.join(), JSON.stringify(client.state));
+      process.exit(1);
+    }, 25_000).unref();`;
 }
 
 Deno.test({
