@@ -21,7 +21,9 @@ type Data = string | ArrayBuffer;
 interface Connected {
   readonly type?: unknown;
   readonly ref?: string;
-  readonly payload?: Pick<ReplyPayload<"connected">, "compress">;
+  readonly payload?: Pick<ReplyPayload<"connected">, "compress"> & {
+    readonly updates?: readonly Connected[];
+  };
 }
 
 /**
@@ -49,15 +51,23 @@ export function inflate(parts: Parts): void {
     asked = transmit(parts, "connect", payload);
   }
 
-  /** Looks for the `connected` that opens the connection, then for our own. */
+  /**
+   * Looks for the `connected` that opens the connection, then for our own,
+   * which may share a frame with what is due at that time.
+   */
   function greeted(text: string): void {
-    const { type, ref, payload } = parse(text);
-    if (type !== "connected" || !ref) return;
-    if (askedIn !== parts.turn) return ask();
-    if (ref !== asked) return;
-    asked = undefined;
-    const name = payload?.compress?.dictionary;
-    if (name && name !== known) load(name);
+    const frame = parse(text);
+    const all = frame.type === "BATCH_UPDATE"
+      ? frame.payload?.updates
+      : [frame];
+    for (const { type, ref, payload } of all ?? []) {
+      if (type !== "connected" || !ref) continue;
+      if (askedIn !== parts.turn) return ask();
+      if (ref !== asked) continue;
+      asked = undefined;
+      const name = payload?.compress?.dictionary;
+      if (name && name !== known) load(name);
+    }
   }
 
   async function load(name: string): Promise<void> {

@@ -52,10 +52,11 @@ async function publish(
 }
 
 /** A client of the room, what it received, and its end. */
-function follow(url: string, batch = true) {
+function follow(url: string, batch = true, Socket = WebSocket) {
   const client = connect(url, {
     compress: true,
     batch,
+    WebSocket: Socket,
     reconnectInterval: 10,
   }) as Client;
   const numbers: number[] = [];
@@ -90,6 +91,31 @@ async function traffic(
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+
+Deno.test("the answer that begins compression may share its frame with others", async () => {
+  await using service = await openTestService();
+  await using server = listen(service);
+  /** Joins the answer with a frame that says nothing. */
+  class Joining extends WebSocket {
+    override set onmessage(take: (event: { data: unknown }) => void) {
+      this.addEventListener("message", ({ data }) => {
+        const isIt = typeof data === "string" && data.includes('"dictionary"');
+        if (!isIt) return take({ data });
+        const updates = [{ type: "nothing", payload: {} }, JSON.parse(data)];
+        const payload = { updates };
+        take({ data: JSON.stringify({ type: "BATCH_UPDATE", payload }) });
+      });
+    }
+  }
+  await using it = follow(server.url, true, Joining);
+  await until(() => it.isJoined() && it.isCompressed(), "compressed");
+  // Only small frames need the dictionary.
+  for (const n of upTo(3)) {
+    await publish(service, n, n);
+    await until(() => it.numbers.length >= n, "received");
+  }
+  assert.equal(it.client.state.lastError, null);
+});
 
 for (const batch of [true, false]) {
   Deno.test(`a client that compresses receives everything in order, by ${batch ? "batches" : "single frames"}`, async () => {
