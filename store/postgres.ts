@@ -55,13 +55,19 @@ const WATCHED = "5 minutes";
 const WATCH_AGAIN_MS = 60_000;
 /** How soon that is tried again after it failed, in milliseconds. */
 const WATCH_RETRY_MS = 1_000;
+/**
+ * Without an answer to any read for this long, in milliseconds, connections are
+ * taken for dead and made again: a host that vanished ends none of them, and
+ * the system would send on for a quarter of an hour.
+ */
+export const SILENT_MS = 3 * CALL_DEADLINE_MS;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
 
 /** How {@link openPostgres} opens. */
 export interface PostgresOptions {
   /** Measures deadlines; the machine's own when absent. */
-  readonly clock?: Pick<Clock, "after">;
+  readonly clock?: Pick<Clock, "after" | "monotonic">;
   /** The schema that holds the tables; `kaldrix` when absent. */
   readonly schema?: string;
 }
@@ -111,10 +117,12 @@ export class PostgresStore implements Store {
   };
   readonly #url: string;
   readonly #schema: string;
-  readonly #clock: Pick<Clock, "after">;
+  readonly #clock: Pick<Clock, "after" | "monotonic">;
   #pools: Pools;
   #prepares: boolean;
   #isOpen = true;
+  /** When the last read was answered, or refused, on the monotonic clock. */
+  #answeredAt: number;
   readonly #calls = new Set<Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #listeners = new Set<(text: string | undefined) => void>();
@@ -125,7 +133,7 @@ export class PostgresStore implements Store {
   /** Use {@link openPostgres}. */
   constructor(url: string, pools: Pools, { schema, clock, prepares }: {
     schema: string;
-    clock: Pick<Clock, "after">;
+    clock: Pick<Clock, "after" | "monotonic">;
     prepares: boolean;
   }) {
     this.#url = url;
@@ -133,6 +141,7 @@ export class PostgresStore implements Store {
     this.#schema = schema;
     this.#clock = clock;
     this.#prepares = prepares;
+    this.#answeredAt = clock.monotonic();
     this.#sweeper = new Sweeper({ call: this.#change, schema, clock });
   }
 
@@ -312,9 +321,14 @@ export class PostgresStore implements Store {
       const work = query as unknown as Promise<postgres.RowList<Rows>>;
       const call = within(this.#clock, CALL_DEADLINE_MS, WHAT, work);
       this.#calls.add(call);
-      return await call.finally(() => this.#calls.delete(call));
+      const rows = await call.finally(() => this.#calls.delete(call));
+      if (pool === "reads") this.#answered();
+      return rows;
     } catch (error) {
-      if (error instanceof TimedOut) withdraw(query, pool === "commits");
+      if (error instanceof TimedOut) {
+        withdraw(query, pool === "commits");
+        if (pool === "reads" && this.#isSilent()) this.#reconnect();
+      } else if (pool === "reads") this.#answered();
       const code = codeOf(error);
       if (UNPREPARED.has(code)) this.#doWithoutPreparing();
       else if (DAMAGED.has(code)) throw new StoreDamaged(error);
@@ -323,11 +337,25 @@ export class PostgresStore implements Store {
     }
   }
 
+  #answered(): void {
+    this.#answeredAt = this.#clock.monotonic();
+  }
+
+  #isSilent(): boolean {
+    return this.#clock.monotonic() - this.#answeredAt >= SILENT_MS;
+  }
+
   #doWithoutPreparing(): void {
-    if (!this.#prepares || !this.#isOpen) return;
+    if (!this.#prepares) return;
     this.#prepares = false;
+    this.#reconnect();
+  }
+
+  #reconnect(): void {
+    if (!this.#isOpen) return;
+    this.#answered();
     const before = this.#pools;
-    this.#pools = connect(this.#url, false);
+    this.#pools = connect(this.#url, this.#prepares);
     this.#listening = undefined;
     this.#listen();
     void disconnect({ ...before }, this.#clock);

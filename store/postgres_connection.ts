@@ -26,7 +26,7 @@ export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
  * Connections of one instance, besides the one that listens. Commits have their
  * own: while they wait for a standby, reads are answered.
  */
-const CONNECTIONS = { reads: 3, commits: 2 } as const;
+const CONNECTIONS = { reads: 3, commits: 3 } as const;
 
 /** Connections of one instance by what they are for. */
 export interface Pools {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { NotifyLink } from "../../realtime/notify_link.ts";
 import type { Hint, Link } from "../../realtime/link.ts";
 import type { Announcements, Commit } from "../../store/store.ts";
+import type { Head } from "../../store/event_log.ts";
 import { openPostgres } from "../../store/postgres.ts";
 import { testLink } from "../contracts/link_contract.ts";
 import { binaries, TestPostgres } from "../postgres.ts";
@@ -22,7 +23,7 @@ if (version) {
   testLink("NotifyLink on PostgreSQL", async () => {
     const store = await openPostgres(server!.url, { schema: `n${++schemas}` });
     let ends = 0;
-    const commits: Promise<unknown>[] = [];
+    const commits = new Set<Promise<unknown>>();
     // What listens from the beginning is told to look once.
     const begun = Promise.withResolvers<void>();
     store.announcements.listen(() => begun.resolve());
@@ -32,19 +33,29 @@ if (version) {
       join() {
         const link = new NotifyLink(store.announcements, `end${++ends}`);
         let isOpen = true;
-        const end: Link = {
-          // As the log does: the commit itself announces where channels end.
-          publish(events) {
-            if (!isOpen) return;
-            const heads = new Map(events.map(({ channel, epoch, seq }) => [
-              channel,
-              { epoch: epoch!, seq: seq! },
-            ]));
+        let heads = new Map<string, Head>();
+        let committing: Promise<void> | undefined;
+        // As the log does: what comes while a commit is in flight goes into
+        // the next one, and the commit itself announces where channels end.
+        const commit = async () => {
+          while (heads.size > 0) {
             const { announcements } = store;
             const commit = store.atomic().set(["head"], 1);
             const text = link.announcement(heads, announcements.maxBytes);
             announcements.attach(commit, text);
-            commits.push(commit.commit());
+            heads = new Map();
+            await commit.commit();
+          }
+          committing = undefined;
+        };
+        const end: Link = {
+          publish(events) {
+            if (!isOpen) return;
+            for (const { channel, epoch, seq } of events) {
+              heads.set(channel, { epoch: epoch!, seq: seq! });
+            }
+            committing ??= commit();
+            commits.add(committing);
           },
           receive: (listener) => link.receive(listener),
           [Symbol.dispose]() {
