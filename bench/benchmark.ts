@@ -45,7 +45,7 @@ export interface Progress {
   readonly done: number;
 }
 
-/** Hears of progress. */
+/** Receives progress. */
 export type OnProgress = (progress: Progress) => void;
 
 /** A measurement that can be run. */

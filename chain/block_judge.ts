@@ -244,7 +244,7 @@ export class BlockJudge {
     if (!oldest) return { before: [], step: { draft } };
     const block = spine.named(blockId);
     if (!block && height >= oldest.height) {
-      // It does not stand: whoever pops a block for each revert must not see it.
+      // It does not stand: a reader that pops a block for each revert must not receive it.
       const tip = spine.tip!;
       return {
         before: [],

@@ -127,7 +127,7 @@ export function connectionOf(
       });
     };
     socket.onmessage = ({ data }) => parts.receive(data);
-    // That of `ws` throws what nobody listens to; `onclose` follows.
+    // That of `ws` throws what has no listener; `onclose` follows.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.

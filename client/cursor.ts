@@ -34,7 +34,7 @@ export interface Cursor {
   position?: Position | undefined;
   /** How many events to replay while there is no position. */
   last?: number | undefined;
-  /** Who holds it; left when nobody does. */
+  /** Who holds it; left when none does. */
   readonly holders: Set<Holder>;
   /** `core.received` when its latest event was delivered. */
   at: number;

@@ -124,7 +124,7 @@ export interface Client {
     options?: JoinOptions,
   ): void;
   /**
-   * Leaves a channel, whoever holds it, and forgets the position in it.
+   * Leaves a channel for all of its holders, and forgets the position in it.
    *
    * @param channel its name or alias.
    */

@@ -51,7 +51,7 @@ export interface Signs {
   readonly storeFailures: Measure;
   /** Milliseconds since the newest block; 0 when none is expected. */
   readonly headAgeMs: Measure;
-  /** Longest time that an instance has not heard its links, in milliseconds. */
+  /** Longest time that the links of an instance received nothing, in milliseconds. */
   readonly linkSilentMs: Measure;
   /** The largest process, in bytes of resident memory. */
   readonly memoryBytes: Measure;

@@ -63,7 +63,7 @@ export interface Instance {
   readonly recentDeliveryTime: DeliveryTime;
   /** Counts since it started that alerts are judged by. */
   readonly counts: AlertCounts;
-  /** Time since it last heard its links, in milliseconds. */
+  /** Time since its links last received a message, in milliseconds. */
   readonly linkSilentMs: number;
 }
 
@@ -122,7 +122,7 @@ export interface InstancesOptions {
   metrics: Metrics;
   /** Its latest samples. */
   samples: MetricsHistory;
-  /** Time since its links were heard, in milliseconds; 0 when omitted. */
+  /** Time since its links received a message, in milliseconds; 0 when omitted. */
   linkSilentMs?: () => number;
 }
 

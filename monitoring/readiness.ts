@@ -37,7 +37,7 @@ export interface ReadinessParts {
   readonly freshness: Pick<Freshness, "look">;
   /** Name of the link. */
   readonly link: string;
-  /** Time since the link was last heard, in milliseconds. */
+  /** Time since the link last received a message, in milliseconds. */
   readonly linkSilentMs: () => number;
   /** The guards, by name. */
   readonly guards: Readonly<Record<string, Degradable>>;

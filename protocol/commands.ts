@@ -1,6 +1,6 @@
 /**
  * What clients say to the server besides application messages: the verbs of
- * the protocol. Unknown keys are refused, so that a typing error is heard.
+ * the protocol. Unknown keys are refused, so that a typing error is reported.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The only validation: text from strangers becomes typed frames here, or a
+ * The only validation: untrusted text becomes typed frames here, or a
  * {@link Refusal}. Nothing further in looks twice.
  *
  * @module

@@ -22,7 +22,7 @@ const event = z.record(z.string(), z.unknown()).meta({ id: "Event" });
 export const GAP_REASONS = [
   /** What was missed is no longer kept. */
   "retention",
-  /** The log was begun anew; old positions mean nothing in it. */
+  /** The log is a new one; old positions mean nothing in it. */
   "epoch_changed",
   /** What was missed is stored, but damaged. */
   "unreadable",

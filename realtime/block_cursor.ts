@@ -1,5 +1,5 @@
 /**
- * A block as a position in `blocks`: whoever holds a chain up to a block goes
+ * A block as a position in `blocks`: a client that holds a chain up to a block goes
  * on from there, without having kept a number.
  *
  * @module

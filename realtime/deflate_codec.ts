@@ -84,7 +84,7 @@ export class DeflateCodec implements Codec {
     return parts.every(isEvent) ? this.#deflated(text) : text;
   }
 
-  /** Text: it may name who the client is, and nobody else receives it. */
+  /** Text: it may name who the client is, and only that client receives it. */
   reply(reply: ReplyFrame): Frame {
     return JSON_CODEC.reply(reply);
   }

@@ -189,7 +189,7 @@ export class History {
 
   /**
    * A state is kept for as long as its channel brings nothing new here, so
-   * that one everybody asks for is read once an event.
+   * that one asked for by many is read once an event.
    */
   async #state(key: string, channel: Channel): Promise<string | undefined> {
     const { epoch, seq } = await this.#hub.open(channel);

@@ -31,7 +31,7 @@ export class NotifyLink implements Link {
   ) {
     this.#from = from;
     this.#observer = observer;
-    this.#listening = announcements.listen((text) => this.#heard(text));
+    this.#listening = announcements.listen((text) => this.#received(text));
   }
 
   /**
@@ -65,7 +65,7 @@ export class NotifyLink implements Link {
     this.#listening[Symbol.dispose]();
   }
 
-  #heard(text: string | undefined): void {
+  #received(text: string | undefined): void {
     const [from, ...lines] = text?.split("\n") ?? [];
     if (from === this.#from) return;
     const heads = lines.flatMap(headIn);

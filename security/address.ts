@@ -105,7 +105,7 @@ function network(bytes: readonly number[], prefix: number): Network {
   if (prefix === 128 && startsWith(bytes, NAT64)) {
     const embedded = bytes.slice(12);
     const isGlobal = ipaddr.fromByteArray(embedded).range() === "unicast";
-    // Nobody becomes 127.0.0.1 or 10.0.0.1 by a NAT64.
+    // No caller becomes 127.0.0.1 or 10.0.0.1 by a NAT64.
     if (isGlobal) return network(embedded, 32);
   }
   const masked = mask(bytes, prefix);

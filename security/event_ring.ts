@@ -1,6 +1,6 @@
 /**
  * A bounded log in the store: numbered places, so that its size is bounded by
- * construction, whoever writes.
+ * construction, with any number of writers.
  *
  * @module
  */

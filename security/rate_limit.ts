@@ -126,7 +126,7 @@ export class RateLimit implements AsyncDisposable {
       bucket,
     );
     const room = this.#limit - price - current;
-    // In whole numbers, so that nobody waits a millisecond too long.
+    // In whole numbers, so that no caller waits a millisecond too long.
     if (room * this.#windowMs < previous * (this.#windowMs - elapsedMs)) {
       return this.#waitMs(current, previous, price, elapsedMs);
     }

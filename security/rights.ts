@@ -170,7 +170,7 @@ export function requirePublishing(
 }
 
 /**
- * The rights of whoever sends frames on a connection.
+ * The rights of the sender of frames on a connection.
  *
  * @param principal who that is now.
  * @param options how the service is set up.

@@ -39,7 +39,7 @@ export interface HeadRecord extends Head {
 export interface FoundHead {
   /** What is stored, or can be concluded. */
   readonly head: HeadRecord;
-  /** To be checked by whoever writes the next one. */
+  /** To be checked by the writer of the next one. */
   readonly versionstamp: Versionstamp;
 }
 

@@ -366,7 +366,7 @@ export class PostgresStore implements Store {
     if (this.#watchers.size + this.#listeners.size === 0) return;
     this.#listening ??= this.#pools.reads.listen(
       this.#schema,
-      (text) => this.#heard(text),
+      (text) => this.#received(text),
       () => {
         this.#ringAll();
         for (const listener of this.#listeners) listener(undefined);
@@ -377,7 +377,7 @@ export class PostgresStore implements Store {
     });
   }
 
-  #heard(text: string): void {
+  #received(text: string): void {
     const [kind, rest] = [text.slice(0, 4), text.slice(4)];
     if (kind === "key ") {
       for (const ring of this.#watchers.get(rest) ?? []) ring();
@@ -402,7 +402,7 @@ export class PostgresStore implements Store {
           order by key
           on conflict (key) do update set until = excluded.until`
       );
-      // What was committed before this rang for nobody.
+      // What was committed before this notified no listener.
       this.#ringAll();
     } catch {
       this.#signSoon();

@@ -1,5 +1,5 @@
 /**
- * Begins the log anew, and leaves everything else as it is: blocks,
+ * Starts a new log, and leaves everything else as it is: blocks,
  * revocations, limits and the records of operators have keys of their own.
  *
  * @module
@@ -13,7 +13,7 @@ import type { Store } from "./store.ts";
 
 /**
  * What the log keeps, by the first part of its keys. Heads come first: rows
- * without a head are nobody's, whenever the rest is cut short.
+ * without a head belong to no log, whenever the rest is cut short.
  */
 const LOG_PREFIXES = ["head", "log", "state", "id", "room", "commit"];
 

@@ -188,7 +188,7 @@ export interface DatabaseState {
 
 /**
  * How long one call may take, in milliseconds; one batch of a list is a call.
- * A store that is out of reach must not hold up whoever asks it.
+ * A store that is out of reach must not hold up its callers.
  */
 export const CALL_DEADLINE_MS = 3_000;
 

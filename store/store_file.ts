@@ -1,7 +1,7 @@
 /**
  * The file that a store is kept in, as other programs change it: they move it,
  * replace it, cut it off, fill its disk. Deno KV notices none of these: it goes on writing
- * to a file that nobody will find, and ends the process on a full disk.
+ * to a file that no process will find, and ends the process on a full disk.
  *
  * @module
  */

@@ -10,7 +10,7 @@ import type { Lease } from "./lease.ts";
 import type { Key, Store } from "./store.ts";
 
 /**
- * How long a lease lasts without a renewal, in milliseconds. Whoever waits
+ * How long a lease lasts without a renewal, in milliseconds. An instance that waits
  * measures on its own monotonic clock for how long the row stays unchanged, so
  * that no machine's wall clock decides.
  */

@@ -10,7 +10,7 @@ import type { Key, Store } from "./store.ts";
 
 /** The answer of one write counts for so long, in milliseconds. */
 export const PROBE_MS = 1_000;
-/** Where it is written; one row, whoever asks. */
+/** Where it is written; one row for all callers. */
 const PROBE_KEY: Key = ["probe"];
 
 /** Tries a write, however often it is asked, once a {@link PROBE_MS}. */

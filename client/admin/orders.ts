@@ -57,7 +57,7 @@ export function block(api: OperatorApi, { ip, reason, forMs }: ToBlock): Order {
         await effectOf(api, "ip", ip),
         "You connect from there: your own sessions end too, and the pages of the service no longer load. This page goes on while it is open, and can unblock it.",
       ),
-      `Nobody connects from there for ${length}.`,
+      `No client connects from there for ${length}.`,
     ],
     fields: forMs === undefined
       ? [REASON, {

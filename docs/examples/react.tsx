@@ -77,7 +77,7 @@ export function Advanced({ options }: ExampleProps): ReactNode {
     },
     ...options,
   });
-  return <p>{state.identity?.user ?? "nobody"}</p>;
+  return <p>{state.identity?.user ?? "anonymous"}</p>;
 }
 
 /** Shows what went wrong and offers to try again. */
