@@ -109,6 +109,11 @@ export class TestServer implements AsyncDisposable {
     return this.#log;
   }
 
+  /** Its process. */
+  get pid(): number {
+    return this.#running!.process.pid;
+  }
+
   /** Resident memory of the process, in bytes, as Linux counts it. */
   async memory(): Promise<number> {
     const { pid } = this.#running!.process;

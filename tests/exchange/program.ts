@@ -7,6 +7,21 @@
 /** Where the programs are. */
 const ROOT = new URL("../../", import.meta.url);
 
+/**
+ * Processor time of a process so far, in milliseconds, as Linux counts it.
+ *
+ * @param pid a process of ours.
+ */
+export async function cpuMsOf(pid: number): Promise<number> {
+  const { stdout } = await new Deno.Command("cat", {
+    args: [`/proc/${pid}/stat`],
+  }).output();
+  const [, ...fields] = new TextDecoder().decode(stdout).split(") ");
+  const [user, system] = fields.join(") ").split(" ").slice(11, 13);
+  // In hundredths of a second.
+  return (Number(user) + Number(system)) * 10;
+}
+
 /** How to start it. */
 export interface ProgramOptions {
   /** Path from the root, then its arguments. */
@@ -44,6 +59,11 @@ export class Program implements AsyncDisposable {
   /** Whether it was started, and not killed since. */
   get isRunning(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** Processor time of this life, in milliseconds, as Linux counts it. */
+  async cpuMs(): Promise<number> {
+    return await cpuMsOf(this.#running!.process.pid);
   }
 
   /** Begins a life; does nothing while it runs. */

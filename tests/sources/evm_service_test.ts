@@ -3,7 +3,6 @@
  * the service's own log, in the process and over HTTP.
  */
 import assert from "node:assert/strict";
-import type { AnyEvent } from "../../protocol/messages.ts";
 import { History } from "../../realtime/history.ts";
 import { ITSELF } from "../../realtime/publisher.ts";
 import { evmSource } from "../../sources/evm.ts";
@@ -19,7 +18,7 @@ import {
   foldLogs,
   foldTransactions,
 } from "./chain_folds.ts";
-import { withoutLevels } from "./evm_truth.ts";
+import { logOf, withoutLevels } from "./evm_truth.ts";
 import type { ScriptedNode } from "./scripted_node.ts";
 
 function follow(node: ScriptedNode, publisher: Publisher) {
@@ -38,22 +37,6 @@ function follow(node: ScriptedNode, publisher: Publisher) {
       await running;
     },
   };
-}
-
-/** All events of a channel, in pages. */
-async function all(
-  publisher: Publisher,
-  channel: string,
-): Promise<AnyEvent[]> {
-  const events: AnyEvent[] = [];
-  for (;;) {
-    const page = await publisher.page(channel, {
-      limit: 1_000,
-      before: events[0],
-    });
-    if (page.length === 0) return events;
-    events.unshift(...page);
-  }
 }
 
 async function followed(node: ScriptedNode, publisher: Publisher) {
@@ -102,16 +85,18 @@ for (const http of [false, true]) {
       await followed(node, publisher);
     }
 
-    const blocks = foldBlocks(await all(publisher, "blocks"));
+    const blocks = foldBlocks(await logOf(publisher, "blocks"));
     const real = node.blocks.slice(1).map(({ hash }) => hash);
     assert.deepEqual(blocks.map(({ hash }) => hash), real);
-    assert.deepEqual(foldDag(await all(publisher, "dag")), real);
-    const logs = foldLogs(await all(publisher, "logs"));
+    assert.deepEqual(foldDag(await logOf(publisher, "dag")), real);
+    const logs = foldLogs(await logOf(publisher, "logs"));
     assert.deepEqual(
       [...logs.keys()],
       real.slice(0, 5),
     );
-    const transactions = foldTransactions(await all(publisher, "transactions"));
+    const transactions = foldTransactions(
+      await logOf(publisher, "transactions"),
+    );
     const left = new Set(
       gone.flatMap((block) => block.transactions.map(({ hash }) => hash)),
     );

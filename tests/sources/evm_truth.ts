@@ -124,3 +124,17 @@ export function assertTruth(node: ScriptedNode, store: MemoryPublisher): void {
     }
   }
 }
+
+/** All events of a channel, oldest first, in pages. */
+export async function logOf(
+  publisher: Pick<Publisher, "page">,
+  channel: string,
+): Promise<AnyEvent[]> {
+  const pages: AnyEvent[][] = [];
+  for (;;) {
+    const before = pages.at(-1)?.[0];
+    const page = await publisher.page(channel, { limit: 1_000, before });
+    if (page.length === 0) return pages.reverse().flat();
+    pages.push(page);
+  }
+}

@@ -165,9 +165,10 @@ export class ScriptedNode {
   burst(blocks: number, transactions: number): void {
     for (let made = 0; made < blocks; made++) {
       this.mine(1);
-      const from = account(1_000 + made);
+      const { height } = this.tip;
+      const from = account(1_000 + height);
       const held = Array.from({ length: transactions }, (_, nonce) => ({
-        hash: named(0x2000_0000 + (made << 12) + nonce),
+        hash: named(0x2000_0000 + height * 4_096 + nonce),
         from,
         nonce,
         price: 1,
