@@ -2,13 +2,13 @@
  * The wire as an AsyncAPI document, read from the registries: what is added
  * to them is described here by itself.
  *
- * @see {@link https://www.asyncapi.com/docs/reference/specification/v3.1.0}
+ * @see {@link https://www.asyncapi.com/docs/reference/specification/v3.0.0}
  * @module
  */
 import { z } from "zod";
 import { CHANNELS } from "../protocol/channels.ts";
 import type { ChannelKindName } from "../protocol/channels.ts";
-import { BARE_COMMANDS, COMMANDS } from "../protocol/commands.ts";
+import { COMMANDS } from "../protocol/commands.ts";
 import type { CommandType } from "../protocol/commands.ts";
 import { MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
 import {
@@ -23,14 +23,22 @@ import {
   publishExample,
   replyExample,
 } from "./examples.ts";
+import {
+  commandFrame,
+  eventFrame,
+  eventModel,
+  PAYLOAD,
+  publishedFrame,
+  replyFrame,
+  TYPE,
+} from "./frames.ts";
+import { pascal, Schemas } from "./json_schema.ts";
+import type { JsonObject } from "./json_schema.ts";
 import { MESSAGES, typesOf } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
-import { REPLIES } from "../protocol/replies.ts";
+import { AnyEvent, REPLIES } from "../protocol/replies.ts";
 import type { ReplyType } from "../protocol/replies.ts";
-
-/** A JSON object. */
-export type JsonObject = { [key: string]: unknown };
 
 /** What each verb asks, for people, and what answers it. */
 export const VERBS: {
@@ -102,21 +110,25 @@ export const SAYINGS: { readonly [Type in ReplyType]: string } = {
 };
 
 /**
- * The wire as AsyncAPI 3.1.
+ * The wire as AsyncAPI 3.0: generators know that version.
  *
  * @param host where the service is reached, such as `api.example.com`.
  * @returns a new document, made of JSON alone.
  */
 export function asyncApi(host: string): JsonObject {
-  const schemas: JsonObject = {};
+  const schemas = new Schemas("draft-7");
   const messages: JsonObject = {};
   const add = (
     key: string,
-    name: string,
-    summary: string,
-    tag: string,
-    frame: z.ZodType,
-    example: unknown,
+    { name, summary, tag, model, frame, example }: {
+      readonly name: string;
+      readonly summary: string;
+      readonly tag: string;
+      /** Name of the frame's schema. */
+      readonly model: string;
+      readonly frame: z.ZodType;
+      readonly example: unknown;
+    },
   ) => {
     messages[key] = {
       name,
@@ -124,83 +136,89 @@ export function asyncApi(host: string): JsonObject {
       summary,
       contentType: "application/json",
       tags: [{ name: tag }],
-      payload: jsonSchema(frame, key, schemas),
+      payload: schemas.of(frame, model),
       examples: [{ name, payload: example }],
     };
   };
 
   for (const type of Object.keys(COMMANDS) as CommandType[]) {
-    const payload: z.ZodType = BARE_COMMANDS.has(type)
-      ? COMMANDS[type].optional()
-      : COMMANDS[type];
-    const frame = z.strictObject({
-      type: z.literal(type),
-      payload,
-      ...clientFields,
+    add(type, {
+      name: type,
+      summary: VERBS[type].summary,
+      tag: "verbs",
+      model: `${pascal(type)}Command`,
+      frame: commandFrame(type),
+      example: { type, payload: COMMAND_EXAMPLES[type], id: "1" },
     });
-    const example = { type, payload: COMMAND_EXAMPLES[type], id: "1" };
-    add(type, type, VERBS[type].summary, "verbs", frame, example);
   }
   for (const type of Object.keys(REPLIES) as ReplyType[]) {
-    const frame = z.strictObject({
-      type: z.literal(type),
-      payload: REPLIES[type],
-      ...serverFields,
-      ref: z.string().optional(),
+    add(type, {
+      name: type,
+      summary: SAYINGS[type],
+      tag: "answers",
+      model: `${pascal(type)}Reply`,
+      frame: replyFrame(type),
+      example: replyExample(type),
     });
-    add(type, type, SAYINGS[type], "answers", frame, replyExample(type));
   }
   for (const type of Object.keys(MESSAGES) as MessageType[]) {
     const { summary, channel } = MESSAGES[type];
-    const tag = channel ?? "test";
-    add(publishKey(type), type, summary, tag, published(type), {
-      ...publishExample(type),
-      id: "1",
+    const what = { name: type, summary, tag: channel ?? "test" };
+    add(publishKey(type), {
+      ...what,
+      model: `${pascal(type)}Message`,
+      frame: publishedFrame(type),
+      example: { ...publishExample(type), id: "1" },
     });
-    add(type, type, summary, tag, event(type), eventExample(type));
+    add(type, {
+      ...what,
+      model: eventModel(type),
+      frame: eventFrame(type),
+      example: eventExample(type),
+    });
   }
-  const batch = { type: "BATCH_UPDATE", payload: { updates: [] } };
-  add(
-    "publish.BATCH_UPDATE",
-    "BATCH_UPDATE",
-    "Many messages, taken in order or not at all",
-    "batches",
-    z.strictObject({
-      type: z.literal("BATCH_UPDATE"),
+  const batch = { name: "BATCH_UPDATE", tag: "batches" };
+  add("publish.BATCH_UPDATE", {
+    ...batch,
+    summary: "Many messages, taken in order or not at all",
+    model: "BatchMessage",
+    frame: z.strictObject({
+      type: z.literal("BATCH_UPDATE").describe(TYPE),
       payload: z.strictObject({
-        updates: z.array(z.looseObject({ type: z.string() })).min(1)
-          .max(MAX_BATCH_MESSAGES),
-      }),
+        updates: z.array(z.looseObject({ type: z.string().describe(TYPE) }))
+          .min(1).max(MAX_BATCH_MESSAGES)
+          .describe("Messages as they would be sent alone."),
+      }).describe(PAYLOAD),
       ...clientFields,
     }),
-    {
-      ...batch,
+    example: {
+      type: "BATCH_UPDATE",
       payload: {
         updates: [publishExample("NEW_BLOCK"), publishExample("TX_RECEIVED")],
       },
     },
-  );
-  add(
-    "BATCH_UPDATE",
-    "BATCH_UPDATE",
-    "Events due together, for clients that sent batch: true",
-    "batches",
-    z.strictObject({
-      type: z.literal("BATCH_UPDATE"),
+  });
+  add("BATCH_UPDATE", {
+    ...batch,
+    summary: "Events due together, for clients that sent batch: true",
+    model: "BatchEvent",
+    frame: z.strictObject({
+      type: z.literal("BATCH_UPDATE").describe(TYPE),
       payload: z.strictObject({
-        updates: z.array(z.looseObject({ type: z.string() })).min(1),
-      }),
+        updates: z.array(AnyEvent).min(1).describe("Events, in order."),
+      }).describe(PAYLOAD),
       ...serverFields,
     }),
-    {
+    example: {
       ...eventExample("TEST"),
       type: "BATCH_UPDATE",
       payload: { updates: [eventExample("NEW_BLOCK")] },
     },
-  );
+  });
+  schemas.nameEvent((Object.keys(MESSAGES) as MessageType[]).map(eventModel));
 
   return {
-    asyncapi: "3.1.0",
+    asyncapi: "3.0.0",
     info: {
       title: "KALDRIX Realtime",
       version: VERSION,
@@ -243,7 +261,7 @@ export function asyncApi(host: string): JsonObject {
     },
     operations: operations(),
     components: {
-      ...(Object.keys(schemas).length > 0 ? { schemas } : {}),
+      schemas: schemas.named,
       messages,
       securitySchemes: {
         token: {
@@ -348,70 +366,4 @@ function kinds(): ChannelKindName[] {
 
 function publishKey(type: MessageType): string {
   return `publish.${type}`;
-}
-
-/** A message as a client may send it. */
-function published(type: MessageType): z.ZodType {
-  const { payload, channel } = MESSAGES[type];
-  const to = channel === "room" ? z.string() : z.string().optional();
-  return z.strictObject({
-    type: z.literal(type),
-    payload,
-    ...clientFields,
-    ...(channel === null ? {} : { channel: to }),
-  });
-}
-
-/** A message as subscribers receive it. */
-function event(type: MessageType): z.ZodType {
-  const { payload, channel } = MESSAGES[type];
-  const place = {
-    channel: z.string(),
-    seq: z.int().positive().optional(),
-    epoch: z.string().optional(),
-    replay: z.literal(true).optional(),
-    prev: z.int().nonnegative().optional(),
-    sub: z.string().optional(),
-  };
-  return z.strictObject({
-    type: z.literal(type),
-    payload,
-    ...serverFields,
-    ...(channel === null ? { ref: z.string().optional() } : place),
-  });
-}
-
-/** A schema as JSON Schema; what refers to itself goes to `schemas`. */
-function jsonSchema(
-  schema: z.ZodType,
-  key: string,
-  schemas: JsonObject,
-): JsonObject {
-  const { $schema: _, definitions = {}, ...json } = z.toJSONSchema(schema, {
-    io: "input",
-    target: "draft-7",
-    unrepresentable: "any",
-    override: ({ jsonSchema }) => {
-      // The format says the same.
-      if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
-    },
-  }) as JsonObject;
-  const moved = (part: unknown): unknown => {
-    if (Array.isArray(part)) return part.map(moved);
-    if (typeof part !== "object" || part === null) return part;
-    return Object.fromEntries(
-      Object.entries(part).map(([name, value]) =>
-        name === "$ref" && typeof value === "string"
-          ? [
-            name,
-            value.replace("#/definitions/", `#/components/schemas/${key}.`),
-          ]
-          : [name, moved(value)]
-      ),
-    );
-  };
-  for (const [name, part] of Object.entries(definitions as JsonObject)) {
-    schemas[`${key}.${name}`] = moved(part);
-  }
-  return moved(json) as JsonObject;
 }

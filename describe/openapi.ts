@@ -5,9 +5,13 @@
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html}
  * @module
  */
-import { z } from "zod";
-import type { JsonObject } from "./asyncapi.ts";
+import type { z } from "zod";
+import { pascal, Schemas } from "./json_schema.ts";
+import type { JsonObject } from "./json_schema.ts";
 import type { Role } from "../protocol/channels.ts";
+import { eventFrame, eventModel } from "./frames.ts";
+import { MESSAGES } from "../protocol/messages.ts";
+import type { MessageType } from "../protocol/messages.ts";
 import { VERSION } from "../protocol/envelope.ts";
 import { REPLY_EXAMPLES } from "./examples.ts";
 import { REFUSALS } from "../protocol/refusals.ts";
@@ -85,7 +89,7 @@ const ANYWHERE: readonly RefusalCode[] = [
  * @returns a new document, made of JSON alone.
  */
 export function openApi(endpoints: readonly Endpoint[]): JsonObject {
-  const schemas: JsonObject = {};
+  const schemas = new Schemas("draft-2020-12");
   const paths: Record<string, JsonObject> = {};
   for (const endpoint of endpoints) {
     const operation: JsonObject = {
@@ -101,10 +105,9 @@ export function openApi(endpoints: readonly Endpoint[]): JsonObject {
             required: true,
             content: {
               "application/json": {
-                schema: jsonSchema(
+                schema: schemas.of(
                   endpoint.body.schema,
-                  nameOf(endpoint),
-                  schemas,
+                  `${modelOf(endpoint)}Body`,
                 ),
                 examples: Object.fromEntries(
                   Object.entries(endpoint.body.examples)
@@ -119,14 +122,18 @@ export function openApi(endpoints: readonly Endpoint[]): JsonObject {
     };
     (paths[endpoint.path] ??= {})[endpoint.method] = operation;
   }
-  schemas["Refusal"] = jsonSchema(REPLIES.error, "Refusal", schemas);
+  schemas.of(REPLIES.error, "Refusal");
+  for (const type of Object.keys(MESSAGES) as MessageType[]) {
+    schemas.of(eventFrame(type), eventModel(type));
+  }
+  schemas.nameEvent((Object.keys(MESSAGES) as MessageType[]).map(eventModel));
   return {
     openapi: "3.1.0",
     info: {
       title: "KALDRIX Realtime",
       version: VERSION,
       description:
-        "The HTTP side of KALDRIX Realtime. The WebSocket itself is described by /asyncapi.json.",
+        "The HTTP side of KALDRIX Realtime. The WebSocket itself is described by /asyncapi.json. Clients of Socket.IO connect at /socket.io/.",
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/" }],
@@ -138,7 +145,7 @@ export function openApi(endpoints: readonly Endpoint[]): JsonObject {
     ],
     paths,
     components: {
-      schemas,
+      schemas: schemas.named,
       securitySchemes: {
         token: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
       },
@@ -152,6 +159,11 @@ function nameOf({ method, path }: Endpoint): string {
     .join("");
 }
 
+/** How the schemas of an endpoint are named. */
+function modelOf(endpoint: Endpoint): string {
+  return pascal(nameOf(endpoint).replace("Api", ""));
+}
+
 function rights({ role }: Endpoint): JsonObject {
   if (role === "anonymous") return { security: [{}, { token: [] }] };
   return { security: [{ token: [] }], "x-role": role };
@@ -159,7 +171,7 @@ function rights({ role }: Endpoint): JsonObject {
 
 function parameters(
   { params, query, headers }: Endpoint,
-  schemas: JsonObject,
+  schemas: Schemas,
 ): JsonObject {
   const all = Object.entries({ path: params, query, header: headers })
     .flatMap(([place, object]) =>
@@ -174,9 +186,9 @@ function parameter(
   name: string,
   place: string,
   schema: z.ZodType,
-  schemas: JsonObject,
+  schemas: Schemas,
 ): JsonObject {
-  const { description, example, ...json } = jsonSchema(schema, name, schemas);
+  const { description, example, ...json } = schemas.bare(schema, pascal(name));
   // Parsing nothing shows whether it is optional, and its default.
   const omitted = schema.safeParse(undefined);
   const byDefault = omitted.data === undefined ? {} : { default: omitted.data };
@@ -190,7 +202,7 @@ function parameter(
   };
 }
 
-function responses(endpoint: Endpoint, schemas: JsonObject): JsonObject {
+function responses(endpoint: Endpoint, schemas: Schemas): JsonObject {
   const answers: JsonObject = {};
   for (const { status, description, type, schema } of endpoint.answers) {
     const media = type ?? (schema ? "application/json" : undefined);
@@ -201,10 +213,9 @@ function responses(endpoint: Endpoint, schemas: JsonObject): JsonObject {
           content: {
             [media]: schema
               ? {
-                schema: jsonSchema(
+                schema: schemas.of(
                   schema,
-                  `${nameOf(endpoint)}Answer${status}`,
-                  schemas,
+                  `${modelOf(endpoint)}${status < 300 ? "" : status}`,
                 ),
               }
               : {},
@@ -236,42 +247,4 @@ function responses(endpoint: Endpoint, schemas: JsonObject): JsonObject {
     };
   }
   return answers;
-}
-
-/** A schema as JSON Schema; its named parts go to `schemas`. */
-function jsonSchema(
-  schema: z.ZodType,
-  key: string,
-  schemas: JsonObject,
-): JsonObject {
-  const { $schema: _, $defs = {}, ...json } = z.toJSONSchema(schema, {
-    io: "input",
-    unrepresentable: "any",
-    override: ({ jsonSchema }) => {
-      // The format says the same.
-      if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
-    },
-  }) as JsonObject;
-  const named = (name: string) =>
-    name.startsWith("__") ? `${key}.${name.slice(2)}` : name;
-  const moved = (part: unknown): unknown => {
-    if (Array.isArray(part)) return part.map(moved);
-    if (typeof part !== "object" || part === null) return part;
-    return Object.fromEntries(
-      Object.entries(part).filter(([name]) => name !== "id" || part !== json)
-        .map(([name, value]) =>
-          name === "$ref" && typeof value === "string"
-            ? [
-              name,
-              `#/components/schemas/${named(value.replace("#/$defs/", ""))}`,
-            ]
-            : [name, moved(value)]
-        ),
-    );
-  };
-  for (const [name, part] of Object.entries($defs as JsonObject)) {
-    const { id: _id, ...rest } = part as JsonObject;
-    schemas[named(name)] = moved(rest);
-  }
-  return moved(json) as JsonObject;
 }

@@ -29,7 +29,7 @@ export const Filter = z.union([
   z.strictObject({
     any: z.array(FilterClause).min(1).max(MAX_FILTER_CLAUSES)
       .describe("Clauses of which one has to match."),
-  }),
+  }).meta({ id: "AnyClause" }),
   FilterClause,
 ]).meta({ id: "Filter" });
 /** One clause, or several of which one has to match. */

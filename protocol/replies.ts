@@ -15,8 +15,9 @@ const code = z.enum(
 ).meta({ id: "RefusalCode" });
 const instant = z.iso.datetime();
 const seq = z.int().nonnegative();
-/** Documents put the events of all types in its place. */
-const event = z.record(z.string(), z.unknown()).meta({ id: "Event" });
+/** An event of any type, as it was delivered: it was checked when accepted. */
+export const AnyEvent = z.record(z.string(), z.unknown())
+  .meta({ id: "Event" });
 
 /** Why a resume could not give everything that was missed. */
 export const GAP_REASONS = [
@@ -147,7 +148,7 @@ export const REPLIES = {
   }),
   snapshot: z.strictObject({
     channel: z.string().describe("Canonical name of the channel."),
-    events: z.array(event).describe(
+    events: z.array(AnyEvent).describe(
       "The newest event about each thing, in the order of their names.",
     ),
     end: z.boolean().describe(
@@ -206,7 +207,7 @@ export const REPLIES = {
   }),
   data_response: z.strictObject({
     key: z.string().describe("As it was asked for."),
-    data: event.nullable().describe(
+    data: AnyEvent.nullable().describe(
       "The newest event about it; `null` when nothing is known.",
     ),
   }),
@@ -216,7 +217,7 @@ export const REPLIES = {
       "`null` while the channel has no events.",
     ),
     seq: seq.describe("Number of the newest event."),
-    events: z.array(event).describe(
+    events: z.array(AnyEvent).describe(
       "Events, oldest first.",
     ),
     more: z.boolean().describe("Whether there is more in the direction asked."),
@@ -229,14 +230,14 @@ export const REPLIES = {
     finality: z.enum(["none", "safe", "final"]).describe(
       "How surely it stays.",
     ),
-    event: event.nullable().describe(
+    event: AnyEvent.nullable().describe(
       "The newest event about it; `null` when none is known.",
     ),
     total: seq.describe("How many transactions it lists."),
-    transactions: z.array(event).describe(
+    transactions: z.array(AnyEvent).describe(
       "The newest event of each, in their order; those that are known.",
     ),
-    logs: z.array(event).describe(
+    logs: z.array(AnyEvent).describe(
       "Their contract events: `TX_LOGS` of this block.",
     ),
     next: seq.nullable().describe(

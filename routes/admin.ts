@@ -37,20 +37,23 @@ export interface AdminParts {
 const text = z.string().min(1).max(200);
 /** Which address to block. */
 const BlockRequest = z.strictObject({
-  ip: z.string().min(1).max(64),
-  reason: text.optional(),
-  /** How long, in milliseconds. */
-  forMs: z.int().positive().optional(),
+  ip: z.string().min(1).max(64).describe("An address, or a network as CIDR"),
+  reason: text.optional().describe("Why, for people"),
+  forMs: z.int().positive().optional()
+    .describe("How long, in milliseconds; a day when absent"),
 });
 /** Which token to revoke, or whose. */
 const RevokeRequest = z.union([
   z.strictObject({
-    tokenId: z.string().min(1).max(256),
-    /** When it ends anyway, in epoch milliseconds. */
-    expiresAt: z.int().positive().optional(),
-    reason: text.optional(),
+    tokenId: z.string().min(1).max(256).describe("The token's jti"),
+    expiresAt: z.int().positive().optional()
+      .describe("When it ends anyway, in epoch milliseconds"),
+    reason: text.optional().describe("Why, for people"),
   }),
-  z.strictObject({ user: z.string().min(1).max(256), reason: text.optional() }),
+  z.strictObject({
+    user: z.string().min(1).max(256).describe("Whose tokens"),
+    reason: text.optional().describe("Why, for people"),
+  }),
 ]);
 
 /** Declares `/api/admin/blocks`, `/revocations` and `/events`. */
@@ -102,7 +105,9 @@ function blockRoutes({ blocks, securityLog }: AdminParts): Route[] {
         answers: [{
           status: 201,
           description: "Blocked; its sockets are closed within a second",
-          schema: z.looseObject({ block: blockSchema() }),
+          schema: z.looseObject({
+            block: blockSchema().describe("As it is in force now"),
+          }),
         }],
         refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "FORBIDDEN"],
       }),
@@ -184,7 +189,9 @@ function revocationRoutes({ revocations, securityLog }: AdminParts): Route[] {
         answers: [{
           status: 201,
           description: "Revoked; open sockets are closed",
-          schema: z.looseObject({ revocation: revocationSchema() }),
+          schema: z.looseObject({
+            revocation: revocationSchema().describe("As it is in force now"),
+          }),
         }],
         refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "FORBIDDEN"],
       }),
@@ -285,39 +292,52 @@ function eventRoute({ securityLog, instances }: AdminParts): Route {
 
 function blockSchema(): z.ZodType {
   return z.looseObject({
-    ip: z.string(),
-    reason: z.string(),
-    by: z.string(),
-    since: z.int().nonnegative(),
-    until: z.int().nonnegative(),
-    level: z.int().nonnegative(),
-  });
+    ip: z.string().describe("The address or network, in its normal form"),
+    reason: z.string().describe("Why, for people"),
+    by: z.string().describe("Who did it; `automatic`: the service itself"),
+    since: z.int().nonnegative()
+      .describe("When it began, in epoch milliseconds"),
+    until: z.int().nonnegative().describe(
+      "When it ends, in epoch milliseconds",
+    ),
+    level: z.int().nonnegative()
+      .describe("0 by hand, 1 for the first automatic block, 2 for the second"),
+  }).meta({ id: "AddressBlock" });
 }
 
 function revocationSchema(): z.ZodType {
   return z.looseObject({
-    kind: z.enum(["token", "user"]),
-    id: z.string(),
-    at: z.int().nonnegative(),
-    until: z.int().nonnegative(),
-    by: z.string(),
-    reason: z.string(),
-  });
+    kind: z.enum(["token", "user"])
+      .describe("Whether one token is meant, or all that a user held"),
+    id: z.string().describe("The token's jti, or the user"),
+    at: z.int().nonnegative().describe("When, in epoch milliseconds"),
+    until: z.int().nonnegative().describe(
+      "When all tokens it means have expired, in epoch milliseconds",
+    ),
+    by: z.string().describe("Who did it"),
+    reason: z.string().describe("Why, for people"),
+  }).meta({ id: "Revocation" });
 }
 
 function eventsSchema(): z.ZodType {
   const counted = {
-    kind: z.string(),
-    reason: z.string(),
-    count: z.int().nonnegative(),
+    kind: z.string().describe("What happened"),
+    reason: z.string().describe("The code of the refusal, or how it came"),
+    count: z.int().nonnegative().describe("How many times"),
   };
   return z.looseObject({
-    events: z.array(z.looseObject({
-      ...counted,
-      at: z.int().nonnegative(),
-      lastAt: z.int().nonnegative(),
-    })),
-    instance: z.string(),
-    counts: z.array(z.looseObject(counted)),
+    events: z.array(
+      z.looseObject({
+        ...counted,
+        at: z.int().nonnegative()
+          .describe("The first time, in epoch milliseconds"),
+        lastAt: z.int().nonnegative()
+          .describe("The last time, in epoch milliseconds"),
+      }).meta({ id: "SecurityEvent" }),
+    ).describe("Newest first"),
+    instance: z.string().describe("The instance that answers"),
+    counts: z.array(
+      z.looseObject(counted).meta({ id: "SecurityCount" }),
+    ).describe("What that instance counted since it started"),
   });
 }

@@ -29,10 +29,10 @@ export interface AlertParts {
 
 /** Which rule to keep silent, and how long. */
 const SilenceRequest = z.strictObject({
-  type: z.string().min(1).max(64),
-  /** In milliseconds. */
-  forMs: z.int().positive().max(MAX_SILENCE_MS),
-  reason: z.string().max(200).optional(),
+  type: z.string().min(1).max(64).describe("The rule's name"),
+  forMs: z.int().positive().max(MAX_SILENCE_MS)
+    .describe("How long, in milliseconds"),
+  reason: z.string().max(200).optional().describe("Why, for people"),
 });
 
 /**
@@ -85,7 +85,7 @@ export function alertRoutes(
           description:
             "Silent; alerts of this type are neither raised nor sent",
           schema: z.looseObject({
-            silence: z.looseObject({ type: z.string() }),
+            silence: silenceSchema().describe("As it is in force now"),
           }),
         }],
         refuses: ["INVALID_JSON", "INVALID_PAYLOAD", "STORE_UNAVAILABLE"],
@@ -146,17 +146,40 @@ export function alertRoutes(
 function alertsSchema(): z.ZodType {
   const millis = z.int().nonnegative();
   return z.looseObject({
-    alerts: z.array(z.looseObject({ type: z.string() })),
-    silences: z.array(z.looseObject({ type: z.string() })),
-    rules: z.array(z.looseObject({
-      type: z.string(),
-      severity: z.string(),
-      threshold: z.number(),
-      endAt: z.number(),
-      fireAfterMs: millis,
-      endAfterMs: millis,
-    })),
+    alerts: z.array(
+      z.looseObject({
+        id: z.string().describe("Unique name of this alert"),
+        type: z.string().describe("The rule's name"),
+        severity: z.string().describe("How urgent it is"),
+        message: z.string().describe("What is wrong, for a person"),
+        subject: z.string().optional().describe("What it is about"),
+        startedAt: millis.describe("When it began, in epoch milliseconds"),
+      }).meta({ id: "Alert" }),
+    ).describe("Those that have not ended"),
+    silences: z.array(silenceSchema()).describe("Rules that raise none now"),
+    rules: z.array(
+      z.looseObject({
+        type: z.string().describe("Its name"),
+        severity: z.string().describe("How urgent its alerts are"),
+        threshold: z.number().describe("Value from which an alert is raised"),
+        endAt: z.number().describe("Value at which it ends"),
+        fireAfterMs: millis
+          .describe("How long the value has to stand, in milliseconds"),
+        endAfterMs: millis
+          .describe("How long until the alert ends, in milliseconds"),
+      }).meta({ id: "AlertRule" }),
+    ).describe("All there are"),
   });
+}
+
+function silenceSchema(): z.ZodType {
+  return z.looseObject({
+    type: z.string().describe("The rule's name"),
+    until: z.int().nonnegative()
+      .describe("When it ends, in epoch milliseconds"),
+    by: z.string().describe("Who ordered it"),
+    reason: z.string().optional().describe("Why, for people"),
+  }).meta({ id: "Silence" });
 }
 
 async function stored<T>(work: () => Promise<T>): Promise<T> {

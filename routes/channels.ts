@@ -133,33 +133,37 @@ function sum(numbers: readonly number[]): number {
 function catalogue(): Description {
   const count = z.int().nonnegative();
   const Throughput = z.looseObject({
-    messagesPerSecond: z.number(),
-    eventsPerSecond: z.number(),
-    broadcastsPerSecond: z.number(),
-  });
+    messagesPerSecond: z.number().describe("Frames received"),
+    eventsPerSecond: z.number().describe("Events handed to connections"),
+    broadcastsPerSecond: z.number().describe("Events committed"),
+  }).meta({ id: "Throughput" });
   const InstanceInfo = z.looseObject({
-    id: z.string(),
-    startedAt: count,
-    at: count,
-    connections: count,
-    subscribers: z.record(z.string(), count),
-    throughput: Throughput,
-    traffic: z.looseObject({ wireBytes: count, textBytes: count }).optional(),
-    memoryUsage: count,
-  });
+    id: z.string().describe("Its unique name"),
+    startedAt: count.describe("When it started, in epoch milliseconds"),
+    at: count.describe("When it reported this, in epoch milliseconds"),
+    connections: count.describe("Connected clients"),
+    subscribers: z.record(z.string(), count)
+      .describe("Its fullest channels, with their subscribers"),
+    throughput: Throughput.describe("How much passes it each second"),
+    traffic: z.looseObject({
+      wireBytes: count.describe("Bytes sent, as they were written"),
+      textBytes: count.describe("Bytes of the same as text"),
+    }).optional().describe("What it sent since it started"),
+    memoryUsage: count.describe("Resident memory of its process, in bytes"),
+  }).meta({ id: "Instance" });
   const ChannelInfo = z.looseObject({
     channel: z.enum(
       Object.keys(CHANNELS) as [ChannelKindName, ...ChannelKindName[]],
-    ),
-    summary: z.string(),
-    aliases: z.array(z.string()),
-    read: z.enum(ROLES),
-    publish: z.enum(ROLES),
-    retention: z.enum(["log", "none"]),
-    epoch: z.string().nullable(),
-    seq: count.nullable(),
-    subscribers: count,
-  });
+    ).describe("Its canonical name"),
+    summary: z.string().describe("What it carries"),
+    aliases: z.array(z.string()).describe("Its other names"),
+    read: z.enum(ROLES).describe("The least role that reads it"),
+    publish: z.enum(ROLES).describe("The least role that publishes to it"),
+    retention: z.enum(["log", "none"]).describe("Whether its events are kept"),
+    epoch: z.string().nullable().describe("Identity of its log"),
+    seq: count.nullable().describe("Number of its newest event"),
+    subscribers: count.describe("Subscriptions on all instances"),
+  }).meta({ id: "Channel" });
   return {
     tag: "events",
     summary: "The catalogue of channels, where each ends, and who serves them",
@@ -169,8 +173,9 @@ function catalogue(): Description {
       status: 200,
       description: "Channels and instances",
       schema: z.looseObject({
-        channels: z.array(ChannelInfo),
-        instances: z.array(InstanceInfo),
+        channels: z.array(ChannelInfo).describe("Those the caller may read"),
+        instances: z.array(InstanceInfo)
+          .describe("Those that run, for callers that may read metrics"),
       }),
     }],
   };

@@ -49,7 +49,9 @@ export function documentRoutes(endpoints: () => readonly Endpoint[]): Route[] {
         answers: [{
           status: 200,
           description: "AsyncAPI 3",
-          schema: z.looseObject({ asyncapi: z.string() }),
+          schema: z.looseObject({
+            asyncapi: z.string().describe("Version of AsyncAPI"),
+          }),
         }],
       }),
       async handle(c) {
@@ -69,7 +71,9 @@ export function documentRoutes(endpoints: () => readonly Endpoint[]): Route[] {
         answers: [{
           status: 200,
           description: "OpenAPI 3.1",
-          schema: z.looseObject({ openapi: z.string() }),
+          schema: z.looseObject({
+            openapi: z.string().describe("Version of OpenAPI"),
+          }),
         }],
       }),
       handle: async (c) => send(c, await openAsset(), HEADERS),

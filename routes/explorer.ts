@@ -7,7 +7,7 @@ import type { Context } from "hono";
 import { z } from "zod";
 import type { Clock } from "../platform/clock.ts";
 import { MAX_BLOCK_TRANSACTIONS } from "../protocol/commands.ts";
-import { REPLIES } from "../protocol/replies.ts";
+import { AnyEvent, REPLIES } from "../protocol/replies.ts";
 import { GOALS, reaches, TrackedState } from "../protocol/states.ts";
 import type { Goal } from "../protocol/states.ts";
 import { MAX_FOUND } from "../realtime/address_search.ts";
@@ -191,16 +191,17 @@ export function explorerRoutes(
 }
 
 const Transaction = TrackedState.omit({ end: true }).extend({
-  /** The newest event about it; `null` when none is known. */
-  event: z.record(z.string(), z.unknown()).nullable(),
+  event: AnyEvent.nullable()
+    .describe("The newest event about it; `null` when none is known."),
 });
 
 const AddressTransactions = z.strictObject({
-  address: z.string(),
+  address: z.string().describe("The address, as it is compared."),
   transactions: z.array(
-    Transaction.extend({ event: z.record(z.string(), z.unknown()) }),
-  ),
-  next: z.string().nullable(),
+    Transaction.extend({ event: AnyEvent.describe("The newest about it.") }),
+  ).describe("Newest first."),
+  next: z.string().nullable()
+    .describe("The `before` of the next page; `null` on the last."),
 });
 
 function identifier(description: string, example: string): z.ZodString {

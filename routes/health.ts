@@ -40,7 +40,10 @@ export function healthRoutes({ readiness, clock }: HealthParts): Route[] {
         answers: [{
           status: 200,
           description: "Alive",
-          schema: z.looseObject({ status: z.string(), version: z.string() }),
+          schema: z.looseObject({
+            status: z.string().describe("`ok` while the process lives"),
+            version: z.string().describe("Version of the service"),
+          }),
         }],
       }),
       handle: (c) => c.json({ status: "ok", version: SERVICE_VERSION }),
@@ -51,12 +54,17 @@ export function healthRoutes({ readiness, clock }: HealthParts): Route[] {
       right: "probe",
       describe() {
         const schema = z.looseObject({
-          ready: z.boolean(),
-          degraded: z.boolean(),
+          ready: z.boolean().describe("Whether it can serve"),
+          degraded: z.boolean().describe(
+            "Whether something is not as it is meant",
+          ),
           checks: z.record(
             z.string(),
-            z.looseObject({ ok: z.boolean(), detail: z.string() }),
-          ),
+            z.looseObject({
+              ok: z.boolean().describe("Whether that keeps it from serving"),
+              detail: z.string().describe("What was found, for a person"),
+            }),
+          ).describe("What was looked at, by name"),
         });
         return {
           tag: "operations",

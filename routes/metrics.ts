@@ -125,9 +125,13 @@ export function metricsRoutes(parts: MetricsParts): Route[] {
           status: 200,
           description: "Samples, oldest first",
           schema: z.looseObject({
-            instance: z.string(),
-            samplingInterval: z.int().nonnegative(),
-            samples: z.array(z.looseObject({ at: z.int().nonnegative() })),
+            instance: z.string().describe("The instance that answers"),
+            samplingInterval: z.int().nonnegative()
+              .describe("Milliseconds from one sample to the next"),
+            samples: z.array(z.looseObject({
+              at: z.int().nonnegative()
+                .describe("When it was taken, in epoch milliseconds"),
+            })).describe("Oldest first"),
           }),
         }],
       }),

@@ -81,12 +81,16 @@ export function removal(removed: string, absent: string): readonly Answer[] {
     {
       status: 200,
       description: removed,
-      schema: z.looseObject({ removed: z.literal(true) }),
+      schema: z.looseObject({
+        removed: z.literal(true).describe("It was there"),
+      }),
     },
     {
       status: 404,
       description: absent,
-      schema: z.looseObject({ removed: z.literal(false) }),
+      schema: z.looseObject({
+        removed: z.literal(false).describe("It was not there"),
+      }),
     },
   ];
 }

@@ -197,7 +197,7 @@ function sessionsSchema(): z.ZodType {
     })).describe("The first 16 channels that it follows"),
     subscriptions: count.describe("How many channels it follows"),
     lag: count.describe("By how many events it is behind at most"),
-  });
+  }).meta({ id: "Session" });
   return pageSchema("sessions", session, {
     behind: count.describe("How many of all are 100 events or more behind"),
     lags: z.record(z.string(), count)
@@ -214,7 +214,7 @@ function roomsSchema(): z.ZodType {
     seq: count.describe("Its newest number; 0 before the first event"),
     lastEventAt: count.nullable()
       .describe("When its newest event was accepted, in epoch milliseconds"),
-  });
+  }).meta({ id: "Room" });
   return pageSchema("rooms", room, { complete });
 }
 

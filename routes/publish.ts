@@ -5,8 +5,9 @@
  */
 import { z } from "zod";
 import { publishExample } from "../describe/examples.ts";
+import { publishedFrame } from "../describe/frames.ts";
+import { pascal } from "../describe/json_schema.ts";
 import { decodePublications, MAX_BATCH_MESSAGES } from "../protocol/decode.ts";
-import { clientFields } from "../protocol/envelope.ts";
 import { MESSAGES } from "../protocol/messages.ts";
 import type { MessageType } from "../protocol/messages.ts";
 import { REPLIES } from "../protocol/replies.ts";
@@ -92,22 +93,16 @@ function publishedTypes(): MessageType[] {
 function bodySchema(): z.ZodType {
   const Publication = z.discriminatedUnion(
     "type",
-    publishedTypes().map((type): z.ZodObject =>
-      z.strictObject({
-        type: z.literal(type),
-        payload: MESSAGES[type].payload,
-        ...clientFields,
-        channel: MESSAGES[type].channel === "room"
-          ? z.string()
-          : z.string().optional(),
-      }).meta({ id: type })
+    publishedTypes().map((type) =>
+      publishedFrame(type).meta({ id: `${pascal(type)}Message` })
     ) as [z.ZodObject, ...z.ZodObject[]],
   );
   return z.union([
     Publication,
     z.strictObject({
-      messages: z.array(Publication).min(1).max(MAX_BATCH_MESSAGES),
-    }),
+      messages: z.array(Publication).min(1).max(MAX_BATCH_MESSAGES)
+        .describe("Taken in order, or not at all."),
+    }).meta({ id: "MessageBatch" }),
   ]);
 }
 

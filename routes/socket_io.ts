@@ -38,44 +38,15 @@ export function socketIoRoutes(parts: EngineParts): Route[] {
     right: "greet",
     query: Query,
   } as const;
+  // Its clients bring the protocol with them: no document describes it.
   return [
     connection({
       ...shared,
-      describe: () => ({
-        tag: "events",
-        summary: "Socket.IO v5 over Engine.IO v4: a new session, or a poll",
-        description:
-          "For the clients of Socket.IO; an upgrade opens a WebSocket. See PROTOCOL.md for its events.",
-        answers: [
-          { status: 101, description: "Upgraded" },
-          {
-            status: 200,
-            description: "Packets, separated by U+001E",
-            type: "text/plain",
-          },
-        ],
-        refuses: [
-          "INVALID_MESSAGE",
-          "UNSUPPORTED_VERSION",
-          "FORBIDDEN",
-          "TOO_MANY_CONNECTIONS",
-        ],
-      }),
       open: async (c) => (await door()).get(c),
     }),
     connection({
       ...shared,
       method: "post",
-      describe: () => ({
-        tag: "events",
-        summary: "Packets of a client that polls",
-        answers: [{
-          status: 200,
-          description: "Taken: ok",
-          type: "text/plain",
-        }],
-        refuses: ["INVALID_MESSAGE", "MESSAGE_TOO_LARGE"],
-      }),
       open: async (c) => (await door()).post(c),
     }),
   ];

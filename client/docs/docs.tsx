@@ -23,6 +23,14 @@ interface DocsState {
 /** The page. */
 class Docs extends Component<{ readonly reference: Reference }, DocsState> {
   override state: DocsState = { sought: "", isOpen: false };
+  /** What each entry is found by. */
+  readonly #words = new Map(
+    this.props.reference.sections.flatMap(({ entries }) =>
+      entries.map((entry) =>
+        [entry, wordsOf(entry, this.props.reference.resolve)] as const
+      )
+    ),
+  );
 
   override componentDidMount(): void {
     addEventListener("keydown", this.#onKey);
@@ -55,7 +63,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
     const sections = reference.sections.map((section) => ({
       ...section,
       entries: section.entries.filter((entry) => {
-        const all = wordsOf(entry);
+        const all = this.#words.get(entry)!;
         return words.every((word) => all.includes(word));
       }),
     })).filter(({ entries }) => entries.length > 0);

@@ -68,7 +68,9 @@ function PartView(
         </h3>
         {rows.length > 0 && (
           <dl class="fields">
-            {rows.map(({ path, depth, type, bounds, isRequired }) => (
+            {rows.map((
+              { path, depth, type, bounds, description, isRequired },
+            ) => (
               <div key={path} class={`field depth-${depth}`}>
                 <dt class="mono">
                   {path.slice(path.lastIndexOf("/") + 1)}
@@ -81,6 +83,7 @@ function PartView(
                 <dd>
                   <span class="type">{type}</span>
                   {bounds && <span class="sub">{bounds}</span>}
+                  {description && <span class="sub says">{description}</span>}
                 </dd>
               </div>
             ))}
@@ -102,6 +105,7 @@ interface Row {
   readonly depth: number;
   readonly type: string;
   readonly bounds: string;
+  readonly description: string;
   readonly isRequired: boolean;
 }
 
@@ -113,17 +117,13 @@ function rowsOf(schema: Schema, reference: Reference): Row[] {
     const several = shape.anyOf ?? shape.oneOf;
     if (several) {
       for (const each of several) {
-        const named = each.$ref?.slice(each.$ref.lastIndexOf("/") + 1);
-        const keys = Object.keys(each.properties ?? {});
-        if (named && !/schema\d+$/.test(named)) {
-          rows.push({
-            path: `${path}/${named}`,
+        // What has a name and stands beside others is described elsewhere.
+        if (several.length < MANY || !each.$ref) walk(each, path, depth);
+        else {rows.push({
+            ...ELSEWHERE,
+            path: `${path}/${nameOf(each)}`,
             depth,
-            type: "as over the WebSocket",
-            bounds: "",
-            isRequired: false,
-          });
-        } else if (keys.length > 0 || each.oneOf) walk(each, path, depth);
+          });}
       }
       return;
     }
@@ -133,18 +133,33 @@ function rowsOf(schema: Schema, reference: Reference): Row[] {
     if (depth > MAX_DEPTH) return;
     for (const [name, field] of Object.entries(shape.properties ?? {})) {
       const at = `${path}/${name}`;
+      const target = reference.resolve(field);
       rows.push({
         path: at,
         depth,
-        type: typeOf(field),
+        // The values of an enumeration say more than its name.
+        type: typeOf(target.enum ? target : field),
         bounds: boundsOf(field),
+        description: field.description ?? "",
         isRequired: shape.required?.includes(name) ?? false,
       });
-      const leads = field.$ref ? {} : field;
-      walk(leads, at, depth + 1);
+      walk(field, at, depth + 1);
     }
   };
   walk(schema, "", 0);
   const seen = new Set<string>();
   return rows.filter(({ path }) => !seen.has(path) && seen.add(path));
+}
+
+/** From how many named alternatives on each is only named. */
+const MANY = 4;
+const ELSEWHERE = {
+  type: "as over the WebSocket",
+  bounds: "",
+  description: "",
+  isRequired: false,
+};
+
+function nameOf({ $ref = "" }: Schema): string {
+  return $ref.slice($ref.lastIndexOf("/") + 1);
 }

@@ -278,14 +278,29 @@ function pretty(value: unknown): string {
   return JSON.stringify(value, null, 2);
 }
 
-/** All words by which an entry can be found, in lower case. */
-export function wordsOf(entry: Entry): string {
-  const fields = (schema: Schema | undefined): string[] =>
-    Object.entries(schema?.properties ?? {}).flatMap(([name, inner]) => [
-      name,
-      ...fields(inner),
-      ...fields(inner.items),
-    ]);
+/** Deepest nesting of a shape that is searched. */
+const MAX_DEPTH = 6;
+
+/**
+ * All words by which an entry can be found, in lower case.
+ *
+ * @param resolve follows a reference into either document.
+ */
+export function wordsOf(
+  entry: Entry,
+  resolve: Reference["resolve"],
+): string {
+  const fields = (schema: Schema | undefined, depth = 0): string[] => {
+    if (!schema || depth > MAX_DEPTH) return [];
+    const { properties = {}, items } = resolve(schema);
+    return [
+      ...Object.entries(properties).flatMap(([name, inner]) => [
+        name,
+        ...fields(inner, depth + 1),
+      ]),
+      ...fields(items, depth + 1),
+    ];
+  };
   return [
     entry.badge,
     entry.name,

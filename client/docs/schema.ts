@@ -7,6 +7,7 @@
 /** A JSON Schema, as far as the page shows it. */
 export interface Schema {
   readonly $ref?: string;
+  readonly description?: string;
   readonly type?: string | readonly string[];
   readonly format?: string;
   readonly pattern?: string;
@@ -79,8 +80,7 @@ function range(
   return `${least} to ${most} ${unit}`.trim();
 }
 
-/** A reference's last word; what only refers to itself is any JSON. */
+/** A reference's last word. */
 function named(ref: string): string {
-  const name = ref.slice(ref.lastIndexOf("/") + 1);
-  return /schema\d+$/.test(name) ? "any JSON" : name;
+  return ref.slice(ref.lastIndexOf("/") + 1);
 }

@@ -206,7 +206,7 @@ Deno.test("the API page shows every message, verb, endpoint and refusal", async 
   const entries = reference.sections.flatMap((section) => section.entries);
   const ids = entries.map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length, "an anchor is there twice");
-  const all = entries.map(wordsOf).join(" ");
+  const all = entries.map((it) => wordsOf(it, reference.resolve)).join(" ");
   for (const type of Object.keys(MESSAGES)) {
     assert(all.includes(type.toLowerCase()), type);
   }

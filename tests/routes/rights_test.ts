@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { decodePublications } from "../../protocol/decode.ts";
-import type { JsonObject } from "../../describe/asyncapi.ts";
+import type { JsonObject } from "../../describe/json_schema.ts";
 import { COMMANDS } from "../../protocol/commands.ts";
 import { RIGHTS, VERB_RIGHTS } from "../../security/rights.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
