@@ -9,11 +9,10 @@ import { within } from "../platform/deadline.ts";
 import { pause } from "../platform/pause.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Random } from "../platform/random.ts";
+import { RelayedCommit } from "./relayed_commit.ts";
 import { CALL_DEADLINE_MS, StoreBusy, StoreDamaged } from "./store.ts";
 import type {
-  Check,
   Commit,
-  CommitResult,
   Found,
   Key,
   ListOptions,
@@ -126,7 +125,11 @@ class DenoKvStore implements Store {
   }
 
   atomic(): Commit {
-    return new DenoKvCommit(this.#kv.atomic(), (work) => this.#timely(work));
+    const operation = this.#kv.atomic();
+    return new RelayedCommit(
+      operation,
+      () => this.#timely(operation.commit()),
+    );
   }
 
   watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]> {
@@ -162,43 +165,6 @@ class DenoKvStore implements Store {
   }
 }
 
-class DenoKvCommit implements Commit {
-  readonly #operation: Deno.AtomicOperation;
-  readonly #timely: <T>(work: Promise<T>) => Promise<T>;
-
-  constructor(
-    operation: Deno.AtomicOperation,
-    timely: <T>(work: Promise<T>) => Promise<T>,
-  ) {
-    this.#operation = operation;
-    this.#timely = timely;
-  }
-
-  check(...checks: readonly Check[]): this {
-    this.#operation.check(...checks);
-    return this;
-  }
-
-  set(key: Key, value: unknown, options?: SetOptions): this {
-    this.#operation.set(key, value, options);
-    return this;
-  }
-
-  delete(key: Key): this {
-    this.#operation.delete(key);
-    return this;
-  }
-
-  sum(key: Key, by: bigint): this {
-    this.#operation.sum(key, by);
-    return this;
-  }
-
-  commit(): Promise<CommitResult> {
-    return this.#timely(this.#operation.commit());
-  }
-}
-
 /** A counter's value is a `bigint`, whatever Deno wraps it in. */
 function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
   const { value } = entry;
@@ -206,13 +172,13 @@ function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
   return { ...entry, value: plain } as Found<Value>;
 }
 
-/** SQLite's own answer while another connection writes to the file. */
 /** SQLite says so of a file's structure, the driver of a cell's content. */
 function isDamage(error: unknown): boolean {
   return error instanceof Error &&
     /malformed|Invalid column type/.test(error.message);
 }
 
+/** SQLite's own answer while another connection writes to the file. */
 function isLocked(error: unknown): boolean {
   return error instanceof Error && error.message.includes("locked");
 }

@@ -1,16 +1,16 @@
 /**
  * The file that a store is kept in, as other programs change it: they move it,
- * replace it, cut it off, fill its disk. Deno KV notices none of these: it goes on writing
- * to a file that no process will find, and ends the process on a full disk.
+ * replace it, cut it off, fill its disk. Deno KV notices none of these: it
+ * goes on writing to a file that no process will find, and ends the process on
+ * a full disk.
  *
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
+import { RelayedCommit } from "./relayed_commit.ts";
 import { StoreUnusable } from "./store.ts";
 import type {
-  Check,
   Commit,
-  CommitResult,
   Found,
   Key,
   ListOptions,
@@ -275,7 +275,12 @@ class GuardedStore implements Store {
   }
 
   atomic(): Commit {
-    return new GuardedCommit(this.#store.atomic(), this.#file);
+    const commit = this.#store.atomic();
+    return new RelayedCommit(commit, async () => {
+      const check = this.#file.check();
+      if (check) await check;
+      return await commit.commit();
+    });
   }
 
   watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]> {
@@ -288,41 +293,5 @@ class GuardedStore implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-class GuardedCommit implements Commit {
-  readonly #commit: Commit;
-  readonly #file: StoreFile;
-
-  constructor(commit: Commit, file: StoreFile) {
-    this.#commit = commit;
-    this.#file = file;
-  }
-
-  check(...checks: readonly Check[]): this {
-    this.#commit.check(...checks);
-    return this;
-  }
-
-  set(key: Key, value: unknown, options?: SetOptions): this {
-    this.#commit.set(key, value, options);
-    return this;
-  }
-
-  delete(key: Key): this {
-    this.#commit.delete(key);
-    return this;
-  }
-
-  sum(key: Key, by: bigint): this {
-    this.#commit.sum(key, by);
-    return this;
-  }
-
-  async commit(): Promise<CommitResult> {
-    const check = this.#file.check();
-    if (check) await check;
-    return await this.#commit.commit();
   }
 }

@@ -70,3 +70,27 @@ export function flaky(real: Store): FlakyKv {
   });
   return Object.assign(state, { kv, release: () => release() });
 }
+
+/** Stores of several instances, which are taken away together. */
+export class FlakyStores {
+  readonly #opened: FlakyKv[] = [];
+  #isAway = false;
+
+  /** Whether all of them are away, those that come later too. */
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  set isAway(value: boolean) {
+    this.#isAway = value;
+    for (const store of this.#opened) store.isAway = value;
+  }
+
+  /** Wraps one more. */
+  add(real: Store): Store {
+    const store = flaky(real);
+    store.isAway = this.#isAway;
+    this.#opened.push(store);
+    return store.kv;
+  }
+}

@@ -8,7 +8,7 @@ import {
   COUNTER_WINDOW_MS,
   testSharedCounter,
 } from "../contracts/shared_counter_contract.ts";
-import { flaky } from "../fakes/security.ts";
+import { FlakyStores } from "../fakes/security.ts";
 import { runsOn, STORES } from "./stores.ts";
 
 for (const [name, open] of Object.entries(STORES)) {
@@ -17,23 +17,18 @@ for (const [name, open] of Object.entries(STORES)) {
     ...runsOn(name),
     async open() {
       const { clock, connect, ...opened } = await open();
-      const lines: ReturnType<typeof flaky>[] = [];
-      let isAway = false;
+      const stores = new FlakyStores();
       return {
         clock,
         get isAway() {
-          return isAway;
+          return stores.isAway;
         },
         set isAway(value) {
-          isAway = value;
-          for (const line of lines) line.isAway = value;
+          stores.isAway = value;
         },
         join() {
-          const line = flaky(connect());
-          line.isAway = isAway;
-          lines.push(line);
           return new StoredCounter({
-            kv: line.kv,
+            kv: stores.add(connect()),
             clock,
             name: "test",
             windowMs: COUNTER_WINDOW_MS,

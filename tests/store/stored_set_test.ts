@@ -5,7 +5,7 @@ import type { Item } from "../contracts/shared_set_contract.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Weather } from "../fakes/kv.ts";
-import { flaky } from "../fakes/security.ts";
+import { FlakyStores } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { runsOn, STORES } from "./stores.ts";
 
@@ -15,23 +15,18 @@ for (const [name, open] of Object.entries(STORES)) {
     ...runsOn(name),
     async open() {
       const { clock, connect, ...opened } = await open();
-      const lines: ReturnType<typeof flaky>[] = [];
-      let isAway = false;
+      const stores = new FlakyStores();
       return {
         clock,
         get isAway() {
-          return isAway;
+          return stores.isAway;
         },
         set isAway(value) {
-          isAway = value;
-          for (const line of lines) line.isAway = value;
+          stores.isAway = value;
         },
         join(onChange = () => {}) {
-          const line = flaky(connect());
-          line.isAway = isAway;
-          lines.push(line);
           return new StoredSet<Item>({
-            kv: line.kv,
+            kv: stores.add(connect()),
             clock,
             name: "item",
             maxEntries: MAX_ITEMS,
