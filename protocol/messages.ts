@@ -401,6 +401,9 @@ export const MESSAGES = {
       height,
       transactions: count.describe("How many the block holds."),
       failed: count.optional().describe("How many of them failed."),
+      missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
+        "Says `transactions` when a node did not give all that the block holds.",
+      ),
       timestamp,
     }),
   },

@@ -143,7 +143,7 @@ export class Messages {
 
   /** The last message about a block on a channel. */
   complete(
-    { transactions, timestampMs }: EvmBlock,
+    { transactions, timestampMs, missing }: EvmBlock,
     at: Occurrence,
     channel: "transactions" | "logs",
   ): AnyMessage {
@@ -159,6 +159,9 @@ export class Messages {
         height: at.height,
         transactions: transactions.length,
         failed,
+        ...(missing.includes("transactions")
+          ? { missing: ["transactions"] }
+          : {}),
         timestamp: instant(timestampMs),
       },
     };

@@ -65,7 +65,8 @@ function fold({ type, channel, payload }: AnyEvent): void {
       if (height > kept) remove(txId);
     }
   } else if (type === "BLOCK_COMPLETE") {
-    const { height, blockId } = payload;
+    const { height, blockId, missing } = payload;
+    if (missing) end(`Nothing says what block ${height} holds`);
     reopen(height);
     ledger.complete.push({ height, blockId });
   } else if (type === "TX_RECEIVED") {

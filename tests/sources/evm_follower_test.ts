@@ -553,6 +553,14 @@ Deno.test("evmSource() publishes a block that its node does not show by number",
     payload["height"] === tip
   );
   assert.deepEqual(hidden!.payload["missing"], ["transactions", "timestamp"]);
+  const complete = store.events.filter(({ type, payload }) =>
+    type === "BLOCK_COMPLETE" && payload.missing?.length
+  );
+  assert.deepEqual(
+    complete.map(({ channel, payload }) => [channel, payload["height"]]),
+    [["transactions", tip], ["logs", tip]],
+    "each channel says that it does not hold all of it",
+  );
 });
 
 Deno.test("evmSource() publishes blocks with odd fields, without them and marked", async () => {
