@@ -50,6 +50,8 @@ const BUNDLES: readonly Bundle[] = [
   },
   { entry: "watch.ts", name: "watch.js" },
   { entry: "../protocol/mod.ts", name: "protocol.js" },
+  { entry: "track.ts", name: "track.js", external: ["./failure.ts"] },
+  { entry: "chain.ts", name: "chain.js", external: ["./failure.ts"] },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js", isWhole: true },
   {
     entry: "../sources/publisher.ts",
@@ -72,6 +74,8 @@ const LAZIEST = ["inflate", "uplot"] as const;
 export const MODULES = [
   "client",
   "watch",
+  "track",
+  "chain",
   "react",
   "devtoolbar",
   "publisher",

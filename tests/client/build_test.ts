@@ -10,6 +10,8 @@ const client = new URL("../../client/", import.meta.url);
 
 /** What bundles leave to be loaded from elsewhere. */
 const EXTERNAL: Readonly<Record<string, readonly string[]>> = {
+  track: ["./client.js"],
+  chain: ["./client.js"],
   react: ["react", "./client.js"],
   publisher: ["node:timers"],
 };
@@ -65,6 +67,8 @@ Deno.test("what is built", async (t) => {
           const name of [
             "client",
             "watch",
+            "track",
+            "chain",
             "react",
             "devtoolbar",
             "publisher",

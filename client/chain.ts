@@ -1,0 +1,221 @@
+/**
+ * The chain, held back until it is as firm as an application needs: blocks that
+ * joined, and those that left again.
+ *
+ * A module of its own, so that pages that do not need it do not load it.
+ *
+ * @module
+ */
+import { arrivals } from "./arrivals.ts";
+import { RequestError } from "./failure.ts";
+import type { AnyEvent, Client, Event, Gap, Position } from "./types.ts";
+
+export type * from "./types.ts";
+
+/** Most blocks that are held back. */
+export const MAX_HELD_BLOCKS = 10_000;
+/** Blocks yielded that are remembered, to name those that leave. */
+export const MAX_YIELDED_BLOCKS = 1_024;
+
+/** A block by its name and place. */
+export interface BlockPlace {
+  /** Its name. */
+  readonly blockId: string;
+  /** Blocks above genesis. */
+  readonly height: number;
+}
+
+/** How the chain changed. */
+export type ChainChange =
+  & {
+    /** Keep it to go on from here: see {@link ChainOptions.after}. */
+    readonly position: Position | undefined;
+  }
+  & (
+    /** A block joined, and is as firm as asked for. */
+    | { readonly type: "add"; readonly block: Event<"NEW_BLOCK"> }
+    /** A block that was added left; the newest leaves first. */
+    | {
+      readonly type: "revert";
+      /** Which. */
+      readonly place: BlockPlace;
+      /** Its event, where this iteration added it. */
+      readonly block?: Event<"NEW_BLOCK"> | undefined;
+    }
+    /** All above a block is void; reverts of what was added here come first. */
+    | {
+      readonly type: "reset";
+      /** The newest block that still stands; `null`: none. */
+      readonly keeps: BlockPlace | null;
+    }
+    /** Events are lost for good: blocks may have joined and left unseen. */
+    | { readonly type: "gap"; readonly gap: Gap }
+  );
+
+/** Which blocks, and when. */
+export interface ChainOptions {
+  /**
+   * How firm a block must be: `final`, `safe`, or this many blocks on top of
+   * it. Default 0: as soon as it joins.
+   */
+  readonly level?: "final" | "safe" | number;
+  /** Which chain, such as `evm:1`. Default: that of the first event. */
+  readonly chain?: string;
+  /**
+   * Go on after the change with this `position`. Of blocks that were added
+   * before it only their reverts are yielded.
+   */
+  readonly after?: Position;
+  /** Begin with this many of the newest events, 0 to 1,000. */
+  readonly last?: number;
+  /** Ends the iteration, without an error. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Follows the chain through every reconnect.
+ *
+ * @param client whose connection is used.
+ * @param options which blocks, and when.
+ * @throws {RequestError} why the channel was refused, `CLOSED` when the
+ * connection ended for good, `QUEUE_FULL` when too many blocks are held back,
+ * or 10,000 changes wait to be taken.
+ */
+export async function* chain(
+  client: Client,
+  options: ChainOptions = {},
+): AsyncGenerator<ChainChange, void> {
+  const { chain: name, after, last, signal } = options;
+  const { put, fail, take } = arrivals<ChainChange>();
+  const fold = foldOf(options, put);
+  let followed = name;
+  const channel = client.channel("blocks", {
+    ...(after ? { after } : {}),
+    ...(last === undefined ? {} : { last }),
+  });
+  channel.onAny((event) => {
+    const { chain: of = "" } = event.payload as { chain?: string };
+    followed ??= of;
+    if (of !== followed) return;
+    fold.take(event);
+    if (fold.held > MAX_HELD_BLOCKS) fail(new RequestError("QUEUE_FULL"));
+  });
+  channel.onGap((gap) => {
+    fold.clear();
+    put({ type: "gap", gap, position: channel.position });
+  });
+  const changed = () => {
+    const { status, connectionError } = client.state;
+    const { state } = channel;
+    if (status === "closed") {
+      fail(connectionError ?? new RequestError("CLOSED"));
+    } else if (!state) fail(new RequestError("CLOSED"));
+    else if (state.status === "rejected") {
+      fail(new RequestError(state.code ?? "FORBIDDEN"));
+    }
+  };
+  const undo = client.onState(changed);
+  changed();
+  try {
+    yield* take(signal);
+  } finally {
+    undo();
+    channel.close();
+  }
+}
+
+/** The blocks of one chain as its events fold. */
+interface ChainFold {
+  /** How many blocks are held back. */
+  readonly held: number;
+  /** One more event. */
+  take(event: AnyEvent): void;
+  /** Forgets the blocks that are held back. */
+  clear(): void;
+}
+
+function foldOf(
+  { level = 0, after }: ChainOptions,
+  put: (change: ChainChange) => void,
+): ChainFold {
+  const hasPredecessor = after !== undefined;
+  /** Standing blocks that are not firm enough, oldest first. */
+  let held: Event<"NEW_BLOCK">[] = [];
+  /** Standing blocks that were added, oldest first. */
+  const added: Event<"NEW_BLOCK">[] = [];
+
+  /** What is held back comes again after it, and so does what is before it. */
+  const positionAt = (event: AnyEvent, isBefore = false): Position => {
+    const { epoch, seq } = held[0] ?? event;
+    return { epoch: epoch!, seq: seq! - (held[0] || isBefore ? 1 : 0) };
+  };
+
+  /** Adds blocks up to a height. */
+  function release(height: number, event: AnyEvent): void {
+    while (held.length > 0 && held[0]!.payload.height <= height) {
+      const block = held.shift()!;
+      added.push(block);
+      if (added.length > MAX_YIELDED_BLOCKS) added.shift();
+      put({ type: "add", block, position: positionAt(event) });
+    }
+  }
+
+  function revert(event: Event<"BLOCK_REVERTED">): void {
+    const { blockId, height } = event.payload;
+    const at = held.findLastIndex((it) => it.payload.blockId === blockId);
+    if (at >= 0) {
+      held.splice(at);
+      return;
+    }
+    const isAdded = added.at(-1)?.payload.blockId === blockId;
+    const block = isAdded ? added.pop() : undefined;
+    // What joined before this iteration began is known to its predecessor.
+    if (!isAdded && !hasPredecessor) return;
+    const place = { blockId, height };
+    put({ type: "revert", place, block, position: positionAt(event) });
+  }
+
+  function reset(event: Event<"CHAIN_RESET">): void {
+    const { keeps } = event.payload;
+    const kept = keeps?.height ?? -1;
+    held = held.filter(({ payload }) => payload.height <= kept);
+    while (added.length > 0 && added.at(-1)!.payload.height > kept) {
+      const block = added.pop()!;
+      const { blockId, height } = block.payload;
+      const position = positionAt(event, true);
+      put({ type: "revert", place: { blockId, height }, block, position });
+    }
+    put({ type: "reset", keeps, position: positionAt(event) });
+  }
+
+  return {
+    get held() {
+      return held.length;
+    },
+    take(event) {
+      switch (event.type) {
+        case "NEW_BLOCK":
+          held.push(event);
+          if (typeof level === "number") {
+            release(event.payload.height - level, event);
+          }
+          break;
+        case "BLOCK_REVERTED":
+          revert(event);
+          break;
+        case "CHAIN_RESET":
+          reset(event);
+          break;
+        case "FINALITY": {
+          const { level: reached, height } = event.payload;
+          if (reached === level || reached === "final" && level === "safe") {
+            release(height, event);
+          }
+        }
+      }
+    },
+    clear() {
+      held = [];
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * How far a transaction comes, state by state, through every reconnect.
+ *
+ * A module of its own, so that pages that track nothing do not load it.
+ *
+ * @module
+ */
+import { arrivals } from "./arrivals.ts";
+import { RequestError } from "./failure.ts";
+import { isLasting } from "./lasting.ts";
+import type { Client, ClientState, Failure } from "./types.ts";
+import type { Goal, TrackedState } from "../protocol/states.ts";
+
+export type * from "./types.ts";
+export type { Goal, TrackedState } from "../protocol/states.ts";
+
+/** Wait before a question that failed is asked again, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** Goals, each reached by those after it. */
+const GOALS: readonly string[] = ["included", "confirmed", "final"];
+
+/** What is waited for. */
+export interface TrackOptions {
+  /** The state at which the iteration ends. Default `final`. */
+  readonly until?: Goal;
+  /** Ends the iteration, without an error. */
+  readonly signal?: AbortSignal;
+}
+
+/** Requests that this module sends beside those of applications. */
+type Ask = (
+  verb: string,
+  payload: object,
+  options: { readonly offlineQueue: "refuse" },
+) => Promise<unknown>;
+
+/** What is tracked over one client: goals of each transaction. */
+const tracked = new WeakMap<Client, Map<string, Goal[]>>();
+
+/**
+ * Follows a transaction: yields its present state, then each that differs from
+ * the one before, and ends once it has come as far as asked for.
+ *
+ * @param client whose connection is used.
+ * @param txId the transaction.
+ * @param options until when.
+ * @throws {RequestError} the server's refusal, `CLOSED` when the connection
+ * ended for good, `QUEUE_FULL` when 10,000 states wait to be taken.
+ */
+export async function* track(
+  client: Client,
+  txId: string,
+  { until = "final", signal }: TrackOptions = {},
+): AsyncGenerator<TrackedState, void> {
+  const { put, fail, take } = arrivals<TrackedState>();
+  const request = client.request as unknown as Ask;
+  const all = tracked.get(client) ?? new Map<string, Goal[]>();
+  tracked.set(client, all);
+  const goals = all.get(txId) ?? [];
+  all.set(txId, goals);
+  goals.push(until);
+  let session: string | null = null;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  let last: string | undefined;
+
+  /** The answer arrives as a frame. A connection has one track a transaction. */
+  function ask(): void {
+    clearTimeout(retry);
+    const goal = GOALS.findLast((each) => goals.includes(each as Goal));
+    request("track", { txId, until: goal }, { offlineQueue: "refuse" })
+      .catch(refuse);
+  }
+
+  function refuse(failure: Failure): void {
+    // The next connection asks again.
+    if (failure.code === "CONNECTION_LOST" || failure.code === "OFFLINE") {
+      return;
+    }
+    if (isLasting(failure)) fail(failure);
+    else retry = setTimeout(ask, failure.retryAfterMs ?? RETRY_MS);
+  }
+
+  function changed(state: ClientState): void {
+    const { isConnected, sessionId, status, connectionError } = state;
+    if (status === "closed") {
+      fail(connectionError ?? new RequestError("CLOSED"));
+    } else if (!isConnected) session = null;
+    else if (session !== sessionId) {
+      session = sessionId;
+      ask();
+    }
+  }
+
+  function moved({ end, ...state }: TrackedState): void {
+    const isReached = GOALS.indexOf(state.state) >= GOALS.indexOf(until);
+    // The server tracks for an hour, or for as long as another one asked.
+    if (end && !isReached) ask();
+    const text = JSON.stringify(state);
+    if (text === last) return;
+    last = text;
+    put(isReached ? { ...state, end: true } : state, isReached);
+  }
+
+  const undoFrames = client.onFrame(({ direction, frame }) => {
+    if (direction !== "in") return;
+    // deno-lint-ignore no-explicit-any -- by type, as the server sends it
+    const { type, payload } = frame as any;
+    for (const each of type === "BATCH_UPDATE" ? payload.updates : [frame]) {
+      const isState = each.type === "tracked" || each.type === "tx_state";
+      if (isState && each.payload.txId === txId) moved(each.payload);
+    }
+  });
+  const undoState = client.onState(changed);
+  changed(client.state);
+  try {
+    yield* take(signal);
+  } finally {
+    clearTimeout(retry);
+    undoFrames();
+    undoState();
+    goals.splice(goals.indexOf(until), 1);
+    if (goals.length === 0) all.delete(txId);
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Clients of a real service, whose sockets a test can cut.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { connect } from "../../client/client.ts";
+import type { Client } from "../../client/client.ts";
+import type { AnyMessage } from "../../protocol/messages.ts";
+import { openTestService } from "../test_service.ts";
+import type { TestService } from "../test_service.ts";
+import { until } from "../until.ts";
+
+/** When everything happened. */
+export const timestamp = "2026-01-01T00:00:00.000Z";
+
+/** A service behind a port. */
+export interface Bench extends AsyncDisposable {
+  /** The service. */
+  readonly service: TestService;
+  /** Publishes messages, together. */
+  publish(...messages: AnyMessage[]): Promise<unknown>;
+  /** A client that is connected. */
+  client(): Promise<Client>;
+  /** Cuts the sockets of all clients. */
+  cut(): void;
+}
+
+/** Opens one. */
+export async function openBench(): Promise<Bench> {
+  const stack = new AsyncDisposableStack();
+  const service = stack.use(
+    await openTestService({ env: { RATE_LIMIT_MAX: "1000000" } }),
+  );
+  const listener = stack.use(Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    service.app.fetch,
+  ));
+  const clients: Client[] = [];
+  const sockets = new Set<WebSocket>();
+  class Cut extends WebSocket {
+    constructor(url: string) {
+      super(url);
+      sockets.add(this);
+    }
+  }
+  return {
+    service,
+    publish: (...messages) => service.publisher.publish(messages),
+    async client() {
+      const made = connect(`ws://127.0.0.1:${listener.addr.port}/ws`, {
+        WebSocket: Cut,
+        reconnectInterval: 20,
+      });
+      clients.push(made);
+      await made.ready();
+      return made;
+    },
+    cut() {
+      for (const socket of sockets) socket.close();
+      sockets.clear();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const each of clients) each.disconnect();
+      await until(
+        () => service.sessions.size === 0,
+        "all clients to be gone",
+      );
+      await stack.disposeAsync();
+      assert.deepEqual(service.bugs, []);
+    },
+  };
+}
+
+/** A block on another. */
+export function block(
+  name: string,
+  height: number,
+  previousHash: string,
+  more: Record<string, unknown> = {},
+): AnyMessage {
+  return {
+    type: "NEW_BLOCK",
+    payload: { blockId: name, height, previousHash, timestamp, ...more },
+  };
+}
+
+/** A status of transaction `x`. */
+export function tx(
+  status: "pending" | "confirmed" | "failed" | "dropped",
+  more: Record<string, unknown> = {},
+): AnyMessage {
+  return {
+    type: "TX_RECEIVED",
+    payload: {
+      txId: "x",
+      from: "f",
+      to: "t",
+      amount: "1",
+      gasPrice: "1",
+      gasLimit: 1,
+      nonce: 1,
+      status,
+      timestamp,
+      ...more,
+    },
+  };
+}
+
+/** That blocks up to one reached a level. */
+export function finality(
+  level: "safe" | "final",
+  blockId: string,
+  height: number,
+): AnyMessage {
+  return { type: "FINALITY", payload: { level, blockId, height, timestamp } };
+}
