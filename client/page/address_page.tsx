@@ -14,12 +14,12 @@ import { watch } from "../watch.ts";
 import type { Watch } from "../watch.ts";
 import type { SubjectProps } from "./block_page.tsx";
 import { Blocks } from "./blocks.ts";
-import { Heading, Loading, Notice } from "./facts.tsx";
+import { Heading, Id, Loading, Notice } from "./facts.tsx";
 import { Held } from "./held.tsx";
 import { phaseOf, TransactionItem } from "./items.tsx";
 import type { TransactionRow } from "./rows.ts";
 import { transactionRow } from "./transactions.ts";
-import { counted, integer } from "./words.ts";
+import { brief, counted, integer } from "./words.ts";
 
 /** Newest events of the channel in which its past is looked for. */
 export const PAST = 1_000;
@@ -86,7 +86,7 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
       <article>
         <Heading
           kind="Address"
-          name={id}
+          name={brief(id, 10, 8)}
           chip={rows.length > 0 ? counted(rows.length, "transaction") : ""}
         />
         {code && <Notice>It cannot be followed: {code}</Notice>}
@@ -101,6 +101,9 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
                 <h2 id="rows-title">Transactions</h2>
                 <p class="note">{this.#summary(rows)}</p>
               </header>
+              <p class="sub">
+                <Id id={id} />
+              </p>
               {rows.length === 0
                 ? (
                   <p class="empty">

@@ -18,7 +18,7 @@ import { TransactionItem } from "./items.tsx";
 import type { Level } from "./rows.ts";
 import { Subject } from "./subject.ts";
 import { transactionRow } from "./transactions.ts";
-import { blockPath, bytes, counted } from "./words.ts";
+import { blockPath, brief, bytes, counted } from "./words.ts";
 import { exact, integer } from "./words.ts";
 
 /** Transactions loaded at a time. */
@@ -98,7 +98,7 @@ export class BlockPage extends Component<SubjectProps, BlockState> {
     const { id } = this.props;
     const { value, fault } = this.#subject;
     const height = heightOf(value);
-    const name = height === undefined ? id : integer(height);
+    const name = height === undefined ? brief(id, 10, 8) : integer(height);
     return (
       <article>
         <Heading kind="Block" name={name} {...standingOf(value)}>

@@ -12,7 +12,7 @@ import type { Client } from "../types.ts";
 import { AddressPage } from "./address_page.tsx";
 import { Bar, Foot } from "./bar.tsx";
 import { BlockPage } from "./block_page.tsx";
-import { Loading } from "./facts.tsx";
+import { Heading, Loading } from "./facts.tsx";
 import { Freshness } from "./freshness.ts";
 import { TransactionPage } from "./transaction_page.tsx";
 import { brief } from "./words.ts";
@@ -110,7 +110,14 @@ export class ExplorerPage
   }
 
   #page(place: Place | undefined): VNode {
-    if (!place) return <Loading rows={9} />;
+    if (!place) {
+      return (
+        <article>
+          <Heading kind="Explorer" name="" />
+          <Loading rows={9} />
+        </article>
+      );
+    }
     const { client } = this.props;
     const { Page } = PAGES[place.kind];
     const now = Date.now() + client.state.clockOffsetMs;

@@ -109,8 +109,14 @@ export function TransactionItem(
 }
 
 /** The amount; what leaves `of` has a minus, what reaches it a plus. */
-function signed({ from, to, amount }: TransactionRow, of?: string): string {
+function signed(
+  { from, to, amount, status }: TransactionRow,
+  of?: string,
+): string {
   const own = of?.toLowerCase();
+  const moves = amount !== "0" &&
+    (status === "pending" || status === "confirmed");
+  if (!moves) return compact(amount);
   const leaves = from.toLowerCase() === own;
   const arrives = to.toLowerCase() === own;
   const sign = leaves === arrives ? "" : leaves ? "−" : "+";
@@ -121,5 +127,5 @@ function settling(row: TransactionRow, now: number): string {
   if (row.settledAt === undefined) return `for ${seconds(now - row.since)}`;
   return row.settledAt > row.since
     ? `in ${seconds(row.settledAt - row.since)}`
-    : "in a block";
+    : `${seconds(Math.max(0, now - row.since))} ago`;
 }

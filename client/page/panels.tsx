@@ -127,7 +127,12 @@ export function Validators(
   if (rows.length === 0) return <Empty>No validator has acted yet</Empty>;
   const most = Math.max(...rows.map(({ stake }) => Number(stake ?? 0)), 1);
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Validators">
+    <div
+      class="scroll"
+      tabIndex={0}
+      role="region"
+      aria-label="Validators, table"
+    >
       <table>
         <thead>
           <tr>

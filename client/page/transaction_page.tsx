@@ -18,7 +18,7 @@ import { Fact, Facts, Fault, Heading, Id, Instant } from "./facts.tsx";
 import { Loading, Notice } from "./facts.tsx";
 import { Subject } from "./subject.ts";
 import { addressPath, blockPath, clockTime, exact, integer } from "./words.ts";
-import { transactionPath } from "./words.ts";
+import { brief, transactionPath } from "./words.ts";
 
 /** Newest events of the channel in which its past is looked for. */
 export const PAST = 1_000;
@@ -96,7 +96,11 @@ export class TransactionPage extends Component<SubjectProps, TransactionState> {
     const { value, fault } = this.#subject;
     return (
       <article>
-        <Heading kind="Transaction" name={id} {...stateOf(value)} />
+        <Heading
+          kind="Transaction"
+          name={brief(id, 10, 8)}
+          {...stateOf(value)}
+        />
         {fault !== undefined && <Fault text={fault} />}
         {value
           ? this.#content(value)

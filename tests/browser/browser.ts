@@ -116,13 +116,25 @@ export async function axe(): Promise<string> {
 
 /** Faults that axe-core calls serious or critical. */
 export async function faults(page: Page): Promise<string[]> {
-  await page.evaluate(await axe());
-  const { violations } = await page.evaluate("axe.run()") as {
+  return (await findings(page))
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ text }) => text);
+}
+
+/** What axe-core finds, of every level. */
+export async function findings(
+  page: Page,
+): Promise<{ readonly impact: string; readonly text: string }[]> {
+  if (!await page.evaluate("'axe' in window")) await page.evaluate(await axe());
+  const { violations } = await page.evaluate(
+    `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`,
+  ) as {
     violations: { id: string; impact: string; nodes: { html: string }[] }[];
   };
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join()}`);
+  return violations.map(({ id, impact, nodes }) => ({
+    impact,
+    text: `${id}: ${nodes.map(({ html }) => html).join()}`,
+  }));
 }
 
 async function launch(): Promise<Browser> {
