@@ -50,7 +50,9 @@ export interface Cursor {
 
 /** An event: shape checked, content not. */
 export interface Event {
+  /** Its message type. */
   readonly type: string;
+  /** Whatever else it holds. */
   readonly [field: string]: unknown;
 }
 

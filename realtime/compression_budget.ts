@@ -24,7 +24,11 @@ export class CompressionBudget {
   #spentMs = 0;
   #isCounting = false;
 
-  /** @param clock measures, and ends turns. */
+  /**
+   * Nothing is spent.
+   *
+   * @param clock measures, and ends turns.
+   */
   constructor(clock: Pick<Clock, "monotonic" | "soon">) {
     this.#clock = clock;
   }

@@ -24,7 +24,11 @@ export class Gzip {
   readonly #clock: Pick<Clock, "soon">;
   #turn: Promise<void> = Promise.resolve();
 
-  /** @param clock ends turns. */
+  /**
+   * Idle.
+   *
+   * @param clock ends turns.
+   */
   constructor(clock: Pick<Clock, "soon">) {
     this.#clock = clock;
   }
