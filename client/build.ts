@@ -44,9 +44,24 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "inflate.ts", name: "inflate.js" },
   { entry: "sending.ts", name: "sending.js", external: ["./failure.ts"] },
   {
+    entry: "connections.ts",
+    name: "connections.js",
+    external: ["./client.ts"],
+  },
+  {
     entry: "react.ts",
     name: "react.js",
-    external: ["react", "./client.ts"],
+    external: ["react", "./client.ts", "./connections.ts", "./track.ts"],
+  },
+  {
+    entry: "svelte.ts",
+    name: "svelte.js",
+    external: ["./client.ts", "./connections.ts"],
+  },
+  {
+    entry: "vue.ts",
+    name: "vue.js",
+    external: ["vue", "./client.ts", "./connections.ts"],
   },
   { entry: "watch.ts", name: "watch.js" },
   { entry: "../protocol/mod.ts", name: "protocol.js" },
@@ -70,6 +85,9 @@ const LAZY = ["inflate", "sending"] as const;
 /** What pages load later, too. */
 const LAZIEST = ["inflate", "uplot"] as const;
 
+/** What modules of the package import, and users do not. */
+const BESIDE = ["connections"] as const;
+
 /** Modules of the package, each a bundle with its types. */
 export const MODULES = [
   "client",
@@ -77,6 +95,8 @@ export const MODULES = [
   "track",
   "chain",
   "react",
+  "svelte",
+  "vue",
   "devtoolbar",
   "publisher",
   "protocol",
@@ -180,7 +200,7 @@ export async function build(
   const { layOut } = await import("./package.ts");
   const published = layOut({
     modules: chosen(MODULES),
-    loaded: chosen(LAZY),
+    loaded: chosen([...LAZY, ...BESIDE]),
     types,
   });
   await Promise.all([
@@ -254,13 +274,15 @@ async function bundled(
   // Classes are those of the client, wherever they are thrown.
   const code = plain!
     .replace(/"\.\/(client|failure)\.ts"/g, `"./client.js"`)
+    .replaceAll(`"./connections.ts"`, `"./connections.js"`)
     .replace(/import\("\.\/(\w+)\.ts"\)/g, `import("./$1.js")`);
   // Shorter by a thirtieth than what the bundler makes.
   const { minify } = await import("terser");
   const shortened = await minify(code, {
     module: true,
     ecma: 2020,
-    compress: { passes: 2 },
+    // React's "use client" is no standard directive.
+    compress: { passes: 2, directives: false },
     sourceMap: {
       content: new TextDecoder().decode(Uint8Array.fromBase64(map!.trim())),
       includeSources: true,

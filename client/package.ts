@@ -140,8 +140,11 @@ function manifest(modules: readonly string[]): object {
     },
     files: ["*.js", "*.js.map", "*.d.ts", "cjs"],
     engines: { node: ">=20" },
-    peerDependencies: { react: ">=18" },
-    peerDependenciesMeta: { react: { optional: true } },
+    peerDependencies: { react: ">=18", vue: ">=3.3" },
+    peerDependenciesMeta: {
+      react: { optional: true },
+      vue: { optional: true },
+    },
   };
 }
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
-import { build } from "../../client/build.ts";
+import { buildIfStale } from "../../client/build.ts";
 import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
@@ -21,20 +21,47 @@ const HTML = `<!doctype html><title>React</title>
 </script>
 <script type="module" src="/page.js"></script>`;
 
+const { imports, scopes } = JSON.parse(
+  await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+);
+const pins = { ...imports, ...scopes["./tests/"] };
+
+/** Libraries that the hook is for: `react` and `react-dom` of each. */
+const LIBRARIES: Readonly<Record<string, readonly [string, string]>> = {
+  "React 19": [pins["react"], pins["react-dom"]],
+  "React 18": [pins["react-18"], pins["react-dom-18"]],
+  "Preact": [`${pins["preact"]}/compat`, `${pins["preact"]}/compat`],
+};
+
 /** Serves the page; the hook and the client come from the service. */
 async function reactPage(
   service: TestServer,
+  [react, dom]: readonly [string, string] = LIBRARIES["React 19"]!,
 ): Promise<Deno.HttpServer<Deno.NetAddr>> {
+  const map = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(
+    map,
+    JSON.stringify({
+      imports: {
+        "react": react,
+        "react/jsx-runtime": `${react}/jsx-runtime`,
+        "react-dom": dom,
+        "react-dom/client": `${dom}/client`,
+      },
+    }),
+  );
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
       "--quiet",
       "--platform=browser",
+      `--import-map=${map}`,
       "--external=../client/react.ts",
       "--external=../../client/react.ts",
       fileURLToPath(new URL("browser_react_page.tsx", import.meta.url)),
     ],
   }).output();
+  await Deno.remove(map);
   assert.ok(success, new TextDecoder().decode(stderr));
   const script = new TextDecoder().decode(stdout)
     .replaceAll(/"[./]+\/client\/react\.ts"/g, `"${service.url}/react.js"`);
@@ -71,17 +98,16 @@ async function comesTrue(page: Page, expression: string): Promise<void> {
 
 const OPEN = "sockets.filter(({ readyState }) => readyState < 2).length";
 
-browserTest("the React hook, in Chromium", async (t) => {
-  await build();
-  await using server = await TestServer.start();
-  await using host = await reactPage(server);
-  const url = `http://127.0.0.1:${host.addr.port}/`;
-  const options = { url: server.socketUrl };
-
-  await t.step(
-    "mounts, unmounts and mounts again without a socket or handler too many",
-    () =>
-      withPage(async ({ page }) => {
+for (const [library, modules] of Object.entries(LIBRARIES)) {
+  browserTest(
+    `with ${library} the hook mounts, unmounts and mounts again without a socket or handler too many`,
+    async () => {
+      await buildIfStale();
+      await using server = await TestServer.start();
+      await using host = await reactPage(server, modules);
+      const url = `http://127.0.0.1:${host.addr.port}/`;
+      const options = { url: server.socketUrl };
+      await withPage(async ({ page }) => {
         await page.goto(url);
         await comesTrue(page, `typeof show === "function"`);
         await show(page, ["Blocks", "Blocks"], options);
@@ -92,8 +118,8 @@ browserTest("the React hook, in Chromium", async (t) => {
         );
         assert.equal(
           await page.evaluate("seen.effects"),
-          4,
-          "StrictMode runs each effect twice",
+          library === "Preact" ? 2 : 4,
+          "React's StrictMode runs each effect twice",
         );
         assert.equal(await page.evaluate("sockets.length"), 1);
         await server.publish([block(1)]);
@@ -120,8 +146,17 @@ browserTest("the React hook, in Chromium", async (t) => {
         await comesTrue(page, "seen.heights.length >= 3");
         await page.waitForTimeout(100);
         assert.deepEqual(await page.evaluate("seen.heights"), [1, 1, 3]);
-      }),
+      });
+    },
   );
+}
+
+browserTest("the React hook, in Chromium", async (t) => {
+  await buildIfStale();
+  await using server = await TestServer.start();
+  await using host = await reactPage(server);
+  const url = `http://127.0.0.1:${host.addr.port}/`;
+  const options = { url: server.socketUrl };
 
   await t.step(
     "runs the documented examples",

@@ -12,7 +12,10 @@ const client = new URL("../../client/", import.meta.url);
 const EXTERNAL: Readonly<Record<string, readonly string[]>> = {
   track: ["./client.js"],
   chain: ["./client.js"],
-  react: ["react", "./client.js"],
+  react: ["react", "./connections.js", "./client.js"],
+  connections: ["./client.js"],
+  svelte: ["./connections.js", "./client.js"],
+  vue: ["vue", "./connections.js", "./client.js"],
   publisher: ["node:timers"],
 };
 
@@ -94,6 +97,13 @@ Deno.test("what is built", async (t) => {
       );
       const said = await check(new URL("proof.ts", dist));
       assert.equal(said, "");
+    });
+
+    await t.step("has hooks below 1.5 KB, for client components", async () => {
+      const code = await read("react.js");
+      assert.match(code, /^"use client";/);
+      const { gzipped } = made.find(({ name }) => name === "react.js")!;
+      assert.ok(gzipped < 1_500, `${gzipped} bytes`);
     });
 
     await t.step("passes the class of errors on as a value", async () => {

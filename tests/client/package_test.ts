@@ -45,7 +45,10 @@ async function node(
 const named = (name: string) =>
   `@kaldrix/realtime-client${name === "client" ? "" : `/${name}`}`;
 /** Of a browser's page, or of React's: not to be had here. */
-const NEEDS: Readonly<Record<string, string>> = { react: "react" };
+const NEEDS: Readonly<Record<string, string>> = {
+  react: "react",
+  vue: "vue",
+};
 const importable = MODULES.filter((name) => !(name in NEEDS));
 
 Deno.test("publint finds nothing", async () => {

@@ -4,6 +4,7 @@ import { parseHTML } from "linkedom";
 import { createElement, StrictMode, useEffect } from "react";
 import type { ReactNode } from "react";
 import type { Options, WebSocketHook } from "../../client/react.ts";
+import { options, peers } from "./peer.ts";
 
 // React looks for a page when it is loaded, the client when it connects.
 const { document, window } = parseHTML(
@@ -20,73 +21,11 @@ Object.assign(globalThis, {
 const { act } = await import("react");
 const { createRoot } = await import("react-dom/client");
 const { renderToString } = await import("react-dom/server");
-const { LINGER_MS, useWebSocket } = await import("../../client/react.ts");
+const { useChannel, useTransaction, useWebSocket } = await import(
+  "../../client/react.ts"
+);
+const { LINGER_MS } = await import("../../client/connections.ts");
 const examples = await import("../../docs/examples/react.tsx");
-
-/** The server's end of a socket, as far as these tests need one. */
-class Peer {
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-  // deno-lint-ignore no-explicit-any -- as varied as the protocol
-  readonly sent: any[] = [];
-  isClosed = false;
-  constructor() {
-    peers.push(this);
-  }
-  send(text: string): void {
-    const frame = JSON.parse(text);
-    this.sent.push(frame);
-    if (frame.type !== "subscribe") return;
-    const channels = frame.payload.channels.map(
-      (each: string | { channel: string; after?: { seq: number } }) =>
-        typeof each === "string"
-          ? { channel: each, epoch: "e", seq: 0, recovered: true }
-          : {
-            channel: each.channel,
-            epoch: "e",
-            seq: each.after?.seq ?? 0,
-            recovered: true,
-          },
-    );
-    queueMicrotask(() =>
-      this.say("subscribed", { channels, rejected: [] }, frame.id)
-    );
-  }
-  close(): void {
-    this.isClosed = true;
-  }
-  of(type: string): { payload: { channels: unknown[] } }[] {
-    return this.sent.filter((frame) => frame.type === type);
-  }
-  say(type: string, payload: object, ref?: string, more?: object): void {
-    this.onmessage?.({ data: JSON.stringify({ type, payload, ref, ...more }) });
-  }
-  welcome(): void {
-    this.onopen?.();
-    this.say("connected", {
-      sessionId: "s",
-      serverTime: new Date().toISOString(),
-      identity: { isAuthenticated: false, user: null, role: "anonymous" },
-      heartbeatMs: 25_000,
-      limits: { maxCommandsInFlight: 256 },
-    }, this.sent[0].id);
-  }
-  block(seq: number): void {
-    this.say("NEW_BLOCK", { height: seq }, undefined, {
-      channel: "blocks",
-      epoch: "e",
-      seq,
-      timestamp: new Date().toISOString(),
-    });
-  }
-}
-
-const peers: Peer[] = [];
-const options: Options = {
-  url: "ws://server/ws",
-  WebSocket: Peer as unknown as new (url: string) => WebSocket,
-};
 
 function setup() {
   mock.timers.enable({ apis: ["Date", "setTimeout"] });
@@ -430,6 +369,149 @@ Deno.test("disconnect() is counted: the last component ends the connection", asy
   // The only other one is away: nothing is left that wants a connection.
   await parts.render(all[0]);
   assert.equal(parts.open(), 0);
+});
+
+Deno.test("a selector decides what renders", async () => {
+  await using parts = setup();
+  const counts = { all: 0, chosen: 0, made: 0 };
+  const All = () => {
+    counts.all++;
+    useWebSocket(options);
+    return null;
+  };
+  const Chosen = () => {
+    counts.chosen++;
+    const { state } = useWebSocket(options, (state) => state.isConnected);
+    return createElement("i", null, String(state));
+  };
+  const Made = () => {
+    counts.made++;
+    const { state } = useWebSocket(
+      options,
+      ({ status, channels }) => ({
+        status,
+        joined: channels["blocks"]?.status,
+      }),
+    );
+    return createElement("i", null, state.joined);
+  };
+  const Joined = () => {
+    useChannel("blocks", () => {}, options);
+    return null;
+  };
+  await parts.render(
+    [All, Chosen, Made, Joined].map((it, key) => createElement(it, { key })),
+  );
+  await act(async () => await parts.peer().welcome());
+  await tick(100);
+  assert.match(parts.page.textContent, /^truejoined$/);
+  Object.assign(counts, { all: 0, chosen: 0, made: 0 });
+  for (let seq = 1; seq <= 10; seq++) {
+    await act(() => parts.peer().block(seq));
+    await tick(1_000);
+  }
+  assert.deepEqual({ ...counts, all: counts.all >= 10 }, {
+    all: true,
+    chosen: 0,
+    made: 0,
+  });
+  await act(() => parts.peer().onclose?.({ code: 1006, reason: "" }));
+  assert.match(parts.page.textContent, /^falsejoining$/);
+});
+
+Deno.test("useChannel() receives each event once, renders for none, and leaves at last", async () => {
+  await using parts = setup();
+  const seen: number[] = [];
+  let rendered = 0;
+  const Follower = ({ add }: { add: number }) => {
+    rendered++;
+    const state = useChannel(
+      "blocks",
+      ({ payload }) => seen.push((payload as { height: number }).height + add),
+      options,
+    );
+    return createElement("i", null, state?.status);
+  };
+  await parts.render(createElement(Follower, { add: 0 }));
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(LINGER_MS);
+  assert.equal(parts.page.textContent, "joined");
+  assert.equal(parts.peer().of("subscribe").length, 1);
+  assert.equal(parts.peer().of("unsubscribe").length, 0);
+  rendered = 0;
+  await act(() => parts.peer().block(1));
+  await act(() => parts.peer().block(2));
+  assert.equal(rendered, 0);
+  await parts.render(createElement(Follower, { add: 100 }));
+  await act(() => parts.peer().block(3));
+  assert.deepEqual(seen, [1, 2, 103], "the latest handler");
+  await parts.render(createElement(Connected));
+  await tick(LINGER_MS);
+  assert.equal(parts.peer().of("unsubscribe").length, 1);
+});
+
+Deno.test("useChannel() continues from its position when another user takes over", async () => {
+  await using parts = setup();
+  const seen: number[] = [];
+  const Follower = ({ user }: { user: string }) => {
+    useChannel(
+      "blocks",
+      ({ payload }) => seen.push((payload as { height: number }).height),
+      { ...options, auth: { token: token(user, 1) } },
+    );
+    return null;
+  };
+  await parts.render(createElement(Follower, { user: "alice" }));
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  await act(() => parts.peer().block(1));
+  await parts.render(createElement(Follower, { user: "bob" }));
+  await tick(0);
+  await act(async () => await parts.peer().welcome());
+  await tick(0);
+  assert.deepEqual(parts.peer().of("subscribe")[0]!.payload.channels, [
+    { channel: "blocks", after: { epoch: "e", seq: 1 } },
+  ]);
+  await act(() => parts.peer().block(2));
+  assert.deepEqual(seen, [1, 2]);
+});
+
+Deno.test("useTransaction() shows every move, and ends with the component", async () => {
+  await using parts = setup();
+  const Shown = ({ txId }: { txId?: string }) => {
+    const { state, error } = useTransaction(txId, options);
+    return createElement("i", null, `${state?.state} ${error?.code}`);
+  };
+  // What is loaded when asked for.
+  await import("../../client/track.ts");
+  await import("../../client/sending.ts");
+  const turn = async () => {
+    for (let i = 0; i < 20; i++) await tick(0);
+  };
+  await parts.render(createElement(Shown, {}));
+  await turn();
+  await act(async () => await parts.peer().welcome());
+  assert.equal(parts.page.textContent, "undefined undefined");
+  await parts.render(createElement(Shown, { txId: "0x1" }));
+  await turn();
+  const [asked] = parts.peer().of("track") as unknown as {
+    id: string;
+    payload: object;
+  }[];
+  assert.deepEqual(asked!.payload, { txId: "0x1", until: "final" });
+  const say = async (type: string, state: string, ref?: string) => {
+    await act(() => parts.peer().say(type, { txId: "0x1", state }, ref));
+    await turn();
+  };
+  await say("tracked", "seen", asked!.id);
+  assert.equal(parts.page.textContent, "seen undefined");
+  await say("tx_state", "included");
+  assert.equal(parts.page.textContent, "included undefined");
+  await parts.render(createElement(Shown, {}));
+  await turn();
+  assert.equal(parts.page.textContent, "undefined undefined");
 });
 
 Deno.test("the hook gives the client that it uses", async () => {
