@@ -66,6 +66,7 @@ export class Shared {
   #client: Client | undefined;
   #sweep: ReturnType<typeof setTimeout> | undefined;
 
+  /** Registers a connection that is not made yet. */
   constructor(key: string, options: Options) {
     this.#key = key;
     this.options = options;
