@@ -57,6 +57,10 @@ export interface Stage {
   readonly errors: readonly string[];
 }
 
+/** What Chromium reports of requests and sockets whose server ends. */
+export const SERVER_LOST =
+  /WebSocket|net::ERR_(?:CONNECTION|SOCKET|EMPTY|INCOMPLETE|INTERNET|NETWORK)/;
+
 /** How the page is shown, and what may go wrong in it. */
 export interface StageOptions extends BrowserContextOptions {
   /** Errors a test brings about itself; all others fail it. */

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
 import type { ClientState } from "../../client/types.ts";
-import { browserTest, withPage } from "./browser.ts";
+import { browserTest, SERVER_LOST, withPage } from "./browser.ts";
 import type { Stage, StageOptions } from "./browser.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
@@ -15,7 +15,6 @@ import { pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
 /** What browsers report of sockets that break. */
-const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_INTERNET/;
 const MINUTE_MS = 60_000;
 
 /** An empty page on an origin of its own; the client comes from the service. */
@@ -145,7 +144,7 @@ browserTest(
       await tab.received(9);
       await tab.assertComplete(9);
       assert.equal((await tab.state()).reconnects, 1);
-    }, { expectedErrors: LOST_SOCKET }),
+    }, { expectedErrors: SERVER_LOST }),
 );
 
 browserTest(
@@ -242,7 +241,7 @@ browserTest(
       await tab.server.publish(blocks(2, 1));
       await tab.received(2);
       await tab.assertComplete(2);
-    }, { expectedErrors: LOST_SOCKET }),
+    }, { expectedErrors: SERVER_LOST }),
 );
 
 browserTest(
@@ -290,7 +289,7 @@ browserTest(
       }
       await tab.assertComplete(80);
       assert.equal((await tab.state()).reconnects, 2);
-    }, { expectedErrors: LOST_SOCKET }),
+    }, { expectedErrors: SERVER_LOST }),
 );
 
 browserTest(

@@ -29,7 +29,7 @@ import { brief, counted, exact } from "../../client/page/words.ts";
 import type { AnyMessage, PayloadOf } from "../../protocol/messages.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
-import { browserTest, withPage } from "./browser.ts";
+import { browserTest, SERVER_LOST, withPage } from "./browser.ts";
 
 const AT = "2025-08-07T10:00:00.000Z";
 const OWNER = `0x${"a1".repeat(20)}`;
@@ -530,6 +530,6 @@ browserTest("the explorer, in Chromium", async (t) => {
           finality("safe", 9),
         ]);
         await page.locator("dd", { hasText: "8 blocks above it" }).waitFor();
-      }, { expectedErrors: /WebSocket|ERR_CONNECTION|ERR_SOCKET|ERR_EMPTY/ }),
+      }, { expectedErrors: SERVER_LOST }),
   );
 });

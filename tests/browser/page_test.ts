@@ -23,7 +23,7 @@ import { HISTORY } from "../../client/page/history.ts";
 import type { ClientState } from "../../client/types.ts";
 import type { AnyEvent, PayloadOf } from "../../protocol/messages.ts";
 import type { MessageType } from "../../protocol/messages.ts";
-import { browserTest, faults, withPage } from "./browser.ts";
+import { browserTest, faults, SERVER_LOST, withPage } from "./browser.ts";
 import { pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -382,8 +382,6 @@ async function showsAll(page: Page, server: TestServer): Promise<void> {
   }, "every event");
 }
 
-const LOST_SOCKET = /WebSocket|ERR_CONNECTION_REFUSED|ERR_SOCKET/;
-
 browserTest("the live page, in Chromium", async (t) => {
   await build();
   await using server = await TestServer.start();
@@ -511,7 +509,7 @@ browserTest("the live page, in Chromium", async (t) => {
           heights,
           Array.from({ length: heights.length }, (_, i) => String(29 - i)),
         );
-      }, { expectedErrors: LOST_SOCKET }),
+      }, { expectedErrors: SERVER_LOST }),
   );
 
   await t.step(
