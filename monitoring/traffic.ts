@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import type { Frame } from "../realtime/codec.ts";
 
 /** Sums of the frames sent. */
@@ -32,7 +33,7 @@ export class Traffic {
     // The same text goes to many clients, one after the other.
     if (frame !== this.#text) {
       this.#text = frame;
-      this.#bytes = new TextEncoder().encode(frame).byteLength;
+      this.#bytes = Buffer.byteLength(frame);
     }
     this.#wireBytes += this.#bytes;
     this.#textBytes += this.#bytes;
