@@ -12,6 +12,7 @@ import type { VNode } from "preact";
 import type { Event } from "../types.ts";
 import { watch } from "../watch.ts";
 import type { Watch } from "../watch.ts";
+import { readAddress } from "./answers.ts";
 import type { SubjectProps } from "./block_page.tsx";
 import { Blocks } from "./blocks.ts";
 import { Heading, Id, Loading, Notice } from "./facts.tsx";
@@ -23,21 +24,35 @@ import { brief, counted, integer } from "./words.ts";
 
 /** Newest events of the channel in which its past is looked for. */
 export const PAST = 1_000;
-/** Transactions kept; those untouched for longest leave first. */
+/** Transactions that came live kept; those untouched for longest leave first. */
 export const MAX_ROWS = 200;
+/** Most older transactions shown, loaded page by page. */
+export const MAX_OLDER = 1_000;
 /** Newest blocks that say what is final. */
 const BLOCKS = 40;
 
 interface AddressState {
   /** How often something changed. */
   readonly revision: number;
+  /** Where older ones begin: `undefined` before any were asked for. */
+  readonly next: string | null | undefined;
+  readonly isLooking: boolean;
+  /** Why older ones could not be loaded. */
+  readonly fault: string | undefined;
 }
 
 /** The page. */
 export class AddressPage extends Component<SubjectProps, AddressState> {
   /** What is shown besides the rows. */
-  override state: AddressState = { revision: 0 };
+  override state: AddressState = {
+    revision: 0,
+    next: undefined,
+    isLooking: false,
+    fault: undefined,
+  };
   readonly #rows = new Map<string, TransactionRow>();
+  /** Loaded afterwards, the newest first. */
+  readonly #older = new Map<string, TransactionRow>();
   readonly #blocks = new Blocks();
   readonly #undo: (() => void)[] = [];
   #watch: Watch | undefined;
@@ -80,7 +95,8 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
   /** The elements; called by Preact. */
   render(): VNode {
     const { id } = this.props;
-    const rows = [...this.#rows.values()].reverse();
+    const rows = [...this.#rows.values()].reverse()
+      .concat([...this.#older.values()]);
     const code = this.#watch?.code;
     return (
       <article>
@@ -119,6 +135,7 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
                     draw={() => this.#list(rows)}
                   />
                 )}
+              {this.#foot()}
             </section>
           )}
       </article>
@@ -142,6 +159,44 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
     );
   }
 
+  /** Leads further back, or says that there is no more. */
+  #foot(): VNode {
+    const { next, isLooking, fault } = this.state;
+    if (fault !== undefined) return <p class="sub foot">{fault}</p>;
+    if (next === null || this.#older.size >= MAX_OLDER) {
+      return <p class="sub foot">These are all that are kept.</p>;
+    }
+    return (
+      <button
+        type="button"
+        class="more"
+        aria-busy={isLooking}
+        onClick={this.#look}
+      >
+        {isLooking ? "Looking" : "Look further back"}
+      </button>
+    );
+  }
+
+  #look = async (): Promise<void> => {
+    const { next, isLooking } = this.state;
+    if (isLooking) return;
+    this.setState({ isLooking: true });
+    try {
+      const page = await readAddress(this.props.id, next ?? undefined);
+      for (const { txId, event } of page.transactions) {
+        if (!event || this.#rows.has(txId)) continue;
+        const at = Date.parse(event.timestamp);
+        this.#older.set(txId, transactionRow(event.payload, at));
+      }
+      this.setState({ next: page.next });
+    } catch (error) {
+      this.setState({ fault: (error as Error).message });
+    }
+    this.setState({ isLooking: false });
+    this.#changed();
+  };
+
   /** How many of each kind: `3 final · 1 pending`. */
   #summary(rows: readonly TransactionRow[]): string {
     const counts = new Map<string, number>();
@@ -153,9 +208,11 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
   }
 
   #take = ({ payload, timestamp }: Event<"TX_RECEIVED">): void => {
-    const before = this.#rows.get(payload.txId);
+    const { txId } = payload;
+    const before = this.#rows.get(txId) ?? this.#older.get(txId);
     const row = transactionRow(payload, Date.parse(timestamp), before);
     if (row === before) return;
+    this.#older.delete(row.id);
     this.#rows.delete(row.id);
     this.#rows.set(row.id, row);
     for (const oldest of this.#rows.keys()) {

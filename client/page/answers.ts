@@ -23,6 +23,14 @@ export type TransactionAnswer = Omit<TrackedState, "end"> & {
     | null;
 };
 
+/** Transactions of an address, the newest first. */
+export interface AddressAnswer {
+  /** Each with the newest event about it. */
+  readonly transactions: readonly TransactionAnswer[];
+  /** The `before` of the next page; `null` on the last. */
+  readonly next: string | null;
+}
+
 /** No answer, or a refusal. The message is for people. */
 export class AnswerError extends Error {
   /** Tells it from others. */
@@ -67,6 +75,24 @@ export async function readTransaction(
 ): Promise<TransactionAnswer> {
   const path = `/api/transactions/${encodeURIComponent(txId)}`;
   return await read(path) as TransactionAnswer;
+}
+
+/**
+ * Asks for a page of an address's transactions; it may be empty though there
+ * are older ones.
+ *
+ * @param before `next` of the page before; absent for the newest.
+ * @throws {AnswerError} when there is no answer.
+ */
+export async function readAddress(
+  address: string,
+  before?: string,
+): Promise<AddressAnswer> {
+  const query = before === undefined
+    ? ""
+    : `?before=${encodeURIComponent(before)}`;
+  const path = `/api/addresses/${encodeURIComponent(address)}/transactions`;
+  return await read(path + query) as AddressAnswer;
 }
 
 async function read(path: string): Promise<unknown> {

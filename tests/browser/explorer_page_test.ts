@@ -12,6 +12,7 @@ import type {
   TransactionAnswer,
 } from "../../client/page/answers.ts";
 import { DagLayout, MAX_LANES } from "../../client/page/dag_layout.ts";
+import { PAST } from "../../client/page/address_page.tsx";
 import { placeOf } from "../../client/page/explorer_page.tsx";
 import { phaseOf } from "../../client/page/items.tsx";
 import { markup } from "../../client/page/markup.ts";
@@ -460,6 +461,42 @@ browserTest("the explorer, in Chromium", async (t) => {
         await page.locator(".transaction", { hasText: "replaced" }).click();
         await page.waitForURL("**/tx/own-2");
         await page.getByText("Another transaction took its place").waitFor();
+      }),
+  );
+
+  await t.step(
+    "an address is followed further back than the page begins with",
+    () =>
+      withPage(async ({ page }) => {
+        const own = `0x${"d4".repeat(20)}`;
+        const others = Array.from({ length: PAST }, (_, i) => ({
+          type: "TX_RECEIVED" as const,
+          payload: transaction(`other-${i}`, "pending", { from: OTHER }),
+        }));
+        await server.publish([{
+          type: "TX_RECEIVED",
+          payload: transaction("long-ago", "pending", { from: own }),
+        }]);
+        for (let i = 0; i < PAST; i += 100) {
+          await server.publish(others.slice(i, i + 100));
+        }
+        await page.goto(`${server.url}/address/${own}`);
+        await page.getByText("None among the newest 1,000 events").waitFor();
+        await page.getByRole("button", { name: "Look further back" }).click();
+        await page.locator(".transaction .chip.pending").waitFor();
+        await until(async () => {
+          // In one turn, since the button leaves with the last page.
+          await page.evaluate(
+            "document.querySelector('.more:not([aria-busy=true])')?.click()",
+          );
+          return await page.getByText("all that are kept").isVisible();
+        }, "the end of what is kept");
+        await server.publish([{
+          type: "TX_RECEIVED",
+          payload: transaction("long-ago", "confirmed", { from: own }),
+        }]);
+        await page.locator(".transaction .chip.confirmed").waitFor();
+        assert.equal(await page.locator(".transaction").count(), 1);
       }),
   );
 
