@@ -83,7 +83,7 @@ export function judgeStatus(
   if (before.isUnsure) return "follows";
   const isGone = before.blockId !== undefined && !isNamed &&
     standing() === "gone";
-  return isGone ? "follows" : "contradicts";
+  return isGone ? "leaves" : "contradicts";
 }
 
 /** A status of the pool after one of a block. */
@@ -101,7 +101,7 @@ function judgePool(
   if (blockId === undefined) return "contradicts";
   const verdicts: Record<Standing, StatusVerdict> = {
     stands: "late",
-    gone: "follows",
+    gone: "leaves",
     unknown: "contradicts",
   };
   return verdicts[standing()];

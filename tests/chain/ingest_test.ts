@@ -196,7 +196,7 @@ Deno.test("a revert pops the tip: those above come first, one that does not stan
   assert.deepEqual((await said(log)).slice(4), ["-a4", "-a3"]);
 });
 
-Deno.test("transactions of blocks that the service reverts are pending again, last first", async () => {
+Deno.test("[T3] [L1] transactions of blocks that the service reverts are pending again, last first, and their logs void", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const transfers = [

@@ -240,7 +240,7 @@ Deno.test("a snapshot of the DAG is its tips, with where they were added", async
   });
 });
 
-Deno.test("whatever is published meanwhile, a snapshot and what follows it end at the pool", async () => {
+Deno.test("[N1] whatever is published meanwhile, a snapshot and what follows it end at the pool", async () => {
   await using service = await openTestService();
   const { publisher, hub } = service;
   await fc.assert(

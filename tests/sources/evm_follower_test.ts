@@ -730,7 +730,7 @@ Deno.test("evmSource() follows the head that most nodes agree on", async () => {
   assertTruth(nodes[2]!, store);
 });
 
-Deno.test("evmSource() says that a transaction was replaced, dropped, and is back", async () => {
+Deno.test("[T4] evmSource() says that a transaction was replaced, dropped, and is back", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
