@@ -101,7 +101,10 @@ Deno.test("the answer that begins compression may share its frame with others", 
       this.addEventListener("message", ({ data }) => {
         const isIt = typeof data === "string" && data.includes('"dictionary"');
         if (!isIt) return take({ data });
-        const updates = [{ type: "nothing", payload: {} }, JSON.parse(data)];
+        const frame = JSON.parse(data);
+        // The service may have joined it already.
+        const { updates: joined = [frame] } = frame.payload;
+        const updates = [{ type: "nothing", payload: {} }, ...joined];
         const payload = { updates };
         take({ data: JSON.stringify({ type: "BATCH_UPDATE", payload }) });
       });

@@ -18,13 +18,17 @@ const ASSET = {
 };
 const PAGES = ["/", "/docs", "/admin", "/client.js", "/admin.html"];
 const ASSETS = new Map(
-  ["/index.html", "/docs.html", "/admin.html", "/client.js"]
+  ["/index.html", "/explorer.html", "/docs.html", "/admin.html", "/client.js"]
     .map((path) => [path, ASSET]),
 );
 /** Open to callers without a token where one is required. */
 const OPEN = new Set([
   ...PAGES,
+  "/block/x",
+  "/tx/x",
+  "/address/x",
   "/index.html",
+  "/explorer.html",
   "/docs.html",
   "/health",
   "/ready",
