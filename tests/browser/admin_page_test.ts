@@ -29,6 +29,7 @@ import { asyncApi } from "../../describe/asyncapi.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
 import { openApi } from "../../describe/openapi.ts";
 import { browserTest, faults, SERVER_LOST, withPage } from "./browser.ts";
+import { kaldrix } from "../cli/kaldrix.ts";
 import { TestServer } from "../server.ts";
 import { openTestService } from "../test_service.ts";
 import { until } from "../until.ts";
@@ -677,10 +678,31 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
       assert((await top.boundingBox())!.y < 200, "it is not at the top");
       await pill.locator("strong", { hasText: "Alert" }).waitFor();
       assert.deepEqual(await faults(page), []);
+      const { out } = await kaldrix(["check", "--url", server.url]);
+      assert.match(out, /^warn +alerts .*failed_authentications/m);
+      assert.match(server.log, /"alert"/);
+    });
+    await t.step("shows a store that can no longer be written", async () => {
+      await Deno.rename(server.kvPath, `${server.kvPath}.gone`);
+      const top = page.locator(".worst").getByText(/^Not ready store:/);
+      await top.waitFor();
+      assert((await top.boundingBox())!.y < 200, "it is not at the top");
+      await until(async () => {
+        const response = await fetch(`${server.url}/metrics`);
+        return /^kaldrix_ready\{[^}]*\} 0$/m.test(await response.text());
+      }, "the metrics say it");
+      const { code, out } = await kaldrix(["check", "--url", server.url]);
+      assert.equal(code, 1);
+      assert.match(out, /^failed +store /m);
+      await Deno.rename(`${server.kvPath}.gone`, server.kvPath);
+      await top.waitFor({ state: "detached" });
     });
     await t.step("shows a dead server, and greys what it knew", async () => {
       await server.stop("SIGKILL");
       await page.locator("main.stale").waitFor();
+      const { code, out } = await kaldrix(["check", "--url", server.url]);
+      assert.equal(code, 1);
+      assert.match(out, /^failed +reachable .*nothing listens there$/m);
       await pill.locator("strong", { hasText: "No answer" }).waitFor();
       const grey = await page.evaluate(
         "getComputedStyle(document.querySelector('main')).filter",
@@ -694,6 +716,6 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
     });
   }, {
     expectedErrors:
-      /ERR_CONNECTION_REFUSED|ERR_EMPTY|ERR_CONNECTION_RESET|status of 40[13]/,
+      /ERR_CONNECTION_REFUSED|ERR_EMPTY|ERR_CONNECTION_RESET|status of (?:40[13]|503)/,
   });
 });
