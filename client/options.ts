@@ -111,6 +111,9 @@ export interface Auth {
     | string
     | undefined
     | (() => string | undefined | Promise<string | undefined>);
-  /** Custom headers for the server, as in HTTP. */
+  /**
+   * Headers for the server, as in HTTP: `X-Client-Version` names the program to
+   * operators where `client` does not; others mean nothing to it.
+   */
   readonly headers?: Readonly<Record<string, string>>;
 }

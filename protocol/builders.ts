@@ -36,8 +36,17 @@ export type KnownFields<Payload> = {
 
 /** A message whose whole envelope is filled. */
 export type BuiltMessage<Type extends MessageType> =
-  & Message<Type>
-  & Required<Pick<Message<Type>, "id" | "timestamp" | "version">>;
+  & Omit<Message<Type>, "id" | "timestamp" | "version" | "channel">
+  & {
+    /** Idempotency key. */
+    id: string;
+    /** ISO 8601. */
+    timestamp: string;
+    /** Semantic version of the protocol. */
+    version: string;
+    /** Where to, when the type leaves a choice. */
+    channel?: string;
+  };
 
 /** A function that builds one type of message. */
 export type Builder<Type extends MessageType> = (

@@ -123,15 +123,29 @@ export const Subscription = z.strictObject({
 /** One channel of a `subscribe`, with where to begin. */
 export type Subscription = z.infer<typeof Subscription>;
 
+/** Longest name of a client program, in characters. */
+const MAX_CLIENT_LENGTH = 128;
+
+/** The client program that headers of a `connect` name, at most as `client`. */
+export function programIn(
+  headers: Readonly<Record<string, string>> = {},
+): string | undefined {
+  return Object.entries(headers)
+    .find(([name]) => name.toLowerCase() === "x-client-version")
+    ?.[1].slice(0, MAX_CLIENT_LENGTH);
+}
+
 /** Payloads of the verbs, by verb. */
 export const COMMANDS = {
   connect: z.strictObject({
     auth: z.strictObject({
       token: token.describe("A JSON Web Token."),
       headers: z.record(z.string().max(128), z.string().max(1024)).optional()
-        .describe("Further headers of the client; not used."),
+        .describe(
+          "Headers of the client: `X-Client-Version` names it where `client` does not.",
+        ),
     }).optional().describe("Who the client is; anonymous when absent."),
-    client: z.string().max(128).optional().describe(
+    client: z.string().max(MAX_CLIENT_LENGTH).optional().describe(
       "Name and version of the client program, for the operator.",
     ),
     batch: z.boolean().optional().describe(

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ClientFrame } from "../protocol/decode.ts";
+import { programIn } from "../protocol/commands.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import type { FrameRights } from "../protocol/frame_rights.ts";
 import { instantText } from "../protocol/encode.ts";
@@ -306,7 +307,7 @@ export class Session implements Connection {
     this.#requireIdentity();
     const compression = compress && await this.#compressed(compress);
     if (this.#state === "closed") return;
-    this.#client = client;
+    this.#client = client ?? programIn(auth?.headers) ?? this.#client;
     this.#outbox.batch = batch ?? false;
     this.#outbox.codec = compression?.codec ?? this.#codec;
     this.#welcome(ref, compression);

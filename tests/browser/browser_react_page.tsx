@@ -14,6 +14,13 @@ import * as examples from "../../docs/examples/react.tsx";
 import type { ExampleProps } from "../../docs/examples/react.tsx";
 import { useWebSocket } from "../../client/react.ts";
 import type { Options } from "../../client/react.ts";
+import {
+  buildAlertTriggeredMessage,
+  buildNewBlockMessage,
+  buildValidatorEventMessage,
+  validateMessagePayload,
+  validateWebSocketMessage,
+} from "../../protocol/mod.ts";
 
 export {
   useEffect,
@@ -29,6 +36,12 @@ const seen = {
   heights: [] as number[],
   /** Runs of the effect that subscribes. */
   effects: 0,
+  /** High latencies that were noticed. */
+  slow: 0,
+  /** Whether each built message was valid. */
+  valid: [] as boolean[],
+  /** Channels that took built messages. */
+  accepted: [] as string[],
 };
 
 function Blocks({ options = {} }: ExampleProps): ReactNode {
@@ -46,8 +59,64 @@ function Blocks({ options = {} }: ExampleProps): ReactNode {
   return <b>{state.channels["blocks"]?.status ?? state.status}</b>;
 }
 
+/** The reference's latency monitor, and the cleanup that it asks for. */
+function Latency({ options = {} }: ExampleProps): ReactNode {
+  const { state, subscribe } = useWebSocket(options);
+  useEffect(() => {
+    if (state.messageLatency !== null && state.messageLatency > 100) {
+      seen.slow++;
+    }
+  }, [state.messageLatency]);
+  useEffect(() => {
+    const unsubscribe = subscribe("NEW_BLOCK", () => {});
+    return () => unsubscribe(); // Important!
+  }, [subscribe]);
+  return <i>{typeof state.messageLatency}</i>;
+}
+
+/** The reference's builders, and its batch of them. */
+function Builders({ options = {} }: ExampleProps): ReactNode {
+  const { state, sendMessage } = useWebSocket(options);
+  const send = async () => {
+    const blockMessage = buildNewBlockMessage({
+      blockId: "block_123",
+      height: 15420,
+      hash: "0x123...abc",
+    });
+    const validatorMessage = buildValidatorEventMessage({
+      eventType: "JOINED",
+      validatorId: "validator_123",
+      stake: "1000000",
+    });
+    const alertMessage = buildAlertTriggeredMessage({
+      type: "node_failure",
+      severity: "critical",
+      message: "Node failure detected",
+    });
+    const all = [blockMessage, validatorMessage, alertMessage];
+    for (const message of all) {
+      seen.valid.push(
+        validateWebSocketMessage(message) &&
+          validateMessagePayload(message.type, message.payload),
+      );
+    }
+    const { accepted } = await sendMessage({
+      type: "BATCH_UPDATE",
+      payload: { updates: all },
+    });
+    seen.accepted.push(...accepted.map(({ channel }) => channel));
+  };
+  return (
+    <button type="button" disabled={!state.isConnected} onClick={send}>
+      Publish
+    </button>
+  );
+}
+
 const components: Readonly<Record<string, ComponentType<ExampleProps>>> = {
   Blocks,
+  Builders,
+  Latency,
   ...examples,
 };
 const root = createRoot(document.getElementById("root")!);

@@ -58,13 +58,15 @@ async function reactPage(
       `--import-map=${map}`,
       "--external=../client/react.ts",
       "--external=../../client/react.ts",
+      "--external=../../protocol/mod.ts",
       fileURLToPath(new URL("browser_react_page.tsx", import.meta.url)),
     ],
   }).output();
   await Deno.remove(map);
   assert.ok(success, new TextDecoder().decode(stderr));
   const script = new TextDecoder().decode(stdout)
-    .replaceAll(/"[./]+\/client\/react\.ts"/g, `"${service.url}/react.js"`);
+    .replaceAll(/"[./]+\/client\/react\.ts"/g, `"${service.url}/react.js"`)
+    .replaceAll(/"[./]+\/protocol\/mod\.ts"/g, `"${service.url}/protocol.js"`);
   return Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     ({ url }) => {
@@ -187,6 +189,23 @@ browserTest("the React hook, in Chromium", async (t) => {
           await server.publish([block(11)]);
           return await page.getByText("11").count() === 1;
         }, "a height");
+
+        await show(page, ["Latency", "BestPractices"], options);
+        await until(async () => {
+          await server.publish([block(12)]);
+          return await page.getByText("number", { exact: true }).count() === 1;
+        }, "a latency");
+
+        const publisher = { token: await server.token("publisher") };
+        await show(page, ["Builders"], { ...options, auth: publisher });
+        await page.getByRole("button", { name: "Publish" }).click();
+        await comesTrue(page, "seen.accepted.length === 3");
+        assert.deepEqual(await page.evaluate("seen.valid"), [true, true, true]);
+        assert.deepEqual(await page.evaluate("seen.accepted"), [
+          "blocks",
+          "validators",
+          "alerts",
+        ]);
 
         const token = await server.token("user", { user: "alice" });
         await show(page, ["Advanced"], { ...options, auth: { token } });

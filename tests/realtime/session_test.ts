@@ -183,6 +183,25 @@ Deno.test("a session greets, answers by ref, and serves what is published", asyn
   assert.deepEqual(at.peer.of("TEST")[0]!.payload, { any: 1 });
 });
 
+Deno.test("a session knows the client program by `client`, or by a header", async () => {
+  using at = bench();
+  at.session.open();
+  const headers = { "X-Other": "1", "x-client-version": "1.0.0" };
+  const auth = { token: "user:alice", headers };
+  await at.say({ type: "connect", payload: { auth } });
+  assert.equal(at.session.client, "1.0.0");
+  await at.say({ type: "connect", payload: { batch: true } });
+  assert.equal(at.session.client, "1.0.0");
+  await at.say({ type: "connect", payload: { auth, client: "dashboard/2" } });
+  assert.equal(at.session.client, "dashboard/2");
+  const long = {
+    token: "user:alice",
+    headers: { "X-Client-Version": "v".repeat(200) },
+  };
+  await at.say({ type: "connect", payload: { auth: long } });
+  assert.equal(at.session.client?.length, 128);
+});
+
 Deno.test("receive() never throws, whatever comes", async () => {
   using at = bench();
   at.session.open();
