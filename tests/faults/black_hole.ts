@@ -4,13 +4,19 @@
  * @module
  */
 
+/** One connection through it. */
+interface Line {
+  /** What must be fulfilled before bytes pass. */
+  open: Promise<void>;
+  end(): void;
+}
+
 /** Forwards TCP until it is told to hold everything back. */
 export class BlackHole implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #to: number;
   readonly #work = new Set<Promise<void>>();
-  readonly #ends = new Set<() => void>();
-  /** What must be fulfilled before bytes pass. */
+  readonly #lines = new Set<Line>();
   #open = Promise.resolve();
   #reopen = () => {};
 
@@ -30,6 +36,7 @@ export class BlackHole implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#open = promise;
     this.#reopen = resolve;
+    for (const line of this.#lines) line.open = promise;
   }
 
   /** What waited arrives. */
@@ -45,7 +52,7 @@ export class BlackHole implements AsyncDisposable {
   /** Ends everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
-    for (const end of this.#ends) end();
+    for (const line of this.#lines) line.end();
     this.#reopen();
     while (this.#work.size > 0) await Promise.all(this.#work);
   }
@@ -67,41 +74,48 @@ export class BlackHole implements AsyncDisposable {
 
   async #forward(client: Deno.TcpConn): Promise<void> {
     const connections = [client];
-    const end = () => {
-      this.#ends.delete(end);
-      for (const connection of connections.splice(0)) connection.close();
+    const line: Line = {
+      open: this.#open,
+      end: () => {
+        this.#lines.delete(line);
+        for (const connection of connections.splice(0)) connection.close();
+      },
     };
-    this.#ends.add(end);
+    this.#lines.add(line);
     try {
-      await this.#open;
+      await line.open;
       const server = await Deno.connect({
         hostname: "127.0.0.1",
         port: this.#to,
       });
       // It may have ended while it waited.
-      if (!this.#ends.has(end)) return server.close();
+      if (!this.#lines.has(line)) return server.close();
       connections.push(server);
       await Promise.race([
-        this.#pump(client, server),
-        this.#pump(server, client),
+        pump(line, client, server),
+        pump(line, server, client),
       ]);
     } catch {
       // Nobody listens, or one of the two has ended.
     } finally {
-      end();
+      line.end();
     }
   }
+}
 
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
-    const buffer = new Uint8Array(65_536);
-    for (;;) {
-      const length = await from.read(buffer);
-      // It may have been cut while nothing came.
-      await this.#open;
-      if (length === null) return;
-      for (let sent = 0; sent < length;) {
-        sent += await to.write(buffer.subarray(sent, length));
-      }
+async function pump(
+  line: Line,
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+): Promise<void> {
+  const buffer = new Uint8Array(65_536);
+  for (;;) {
+    const length = await from.read(buffer);
+    // It may have been cut while nothing came.
+    await line.open;
+    if (length === null) return;
+    for (let sent = 0; sent < length;) {
+      sent += await to.write(buffer.subarray(sent, length));
     }
   }
 }
