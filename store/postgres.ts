@@ -18,7 +18,6 @@ import {
   disconnect,
   keeps,
   migrate,
-  OPEN_DEADLINE_MS,
   POOL_SIZE,
   UNPREPARED,
   withdraw,
@@ -89,11 +88,10 @@ export async function openPostgres(
   { clock = systemClock, schema = "kaldrix" }: PostgresOptions = {},
 ): Promise<PostgresStore> {
   if (!isSchemaName(schema)) throw new RangeError(`No schema name: ${schema}`);
+  await migrate(url, schema, clock);
   const pools = connect(url, true);
   try {
-    const { reads } = pools;
-    await within(clock, OPEN_DEADLINE_MS, WHAT, migrate(reads, schema));
-    const prepares = await keeps(reads, clock);
+    const prepares = await keeps(pools.reads, clock);
     if (prepares) {
       return new PostgresStore(url, pools, { schema, clock, prepares });
     }

@@ -28,26 +28,30 @@ export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
  */
 const CONNECTIONS = { reads: 3, commits: 3 } as const;
 
-/** Connections of one instance by what they are for. */
+/**
+ * Connections of one instance by what they are for, each with one statement at
+ * a time: what waits can still be withdrawn. Of several on their way the client
+ * would give the answer of one that was withdrawn to the next.
+ */
 export interface Pools {
   /** Questions that change nothing. */
   readonly reads: Sql;
-  /** One statement at a time each: what waits can still be withdrawn. */
+  /** Statements that may change something. */
   readonly commits: Sql;
 }
 
 /** How many connections {@link Pools} has. */
 export const POOL_SIZE: number = CONNECTIONS.reads + CONNECTIONS.commits;
 /** How long the first connection and the tables may take, in milliseconds. */
-export const OPEN_DEADLINE_MS = 15_000;
+const OPEN_DEADLINE_MS = 15_000;
 /** Longest try to connect, in seconds. */
 const CONNECT_TIMEOUT_S = 3;
 /** Ceilings of the wait before connecting again, in seconds. */
 const RECONNECT = { base: 0.05, cap: 1 };
 /**
  * Errors after which nothing was done and the next try may pass: serialization
- * failure, deadlock, lock not available, and a read-only server after a
- * failover.
+ * failure, deadlock, lock not available, a read-only server after a failover,
+ * and a statement that was cancelled.
  * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
  */
 export const BUSY: ReadonlySet<unknown> = new Set([
@@ -55,6 +59,7 @@ export const BUSY: ReadonlySet<unknown> = new Set([
   "40P01",
   "55P03",
   "25006",
+  "57014",
 ]);
 /**
  * A pooler between transactions knows nothing of prepared statements: not
@@ -90,7 +95,7 @@ export class NewerStore extends Error {
 export function connect(url: string, prepare: boolean): Pools {
   const { reads, commits } = CONNECTIONS;
   return {
-    reads: open(url, { prepare, max: reads }),
+    reads: open(url, { prepare, max: reads, max_pipeline: 0 }),
     commits: open(url, { prepare, max: commits, max_pipeline: 0 }),
   };
 }
@@ -146,8 +151,23 @@ function hostsOf(url: string): number {
  *
  * @param schema a plain name.
  * @throws {NewerStore} when they are of a later version.
+ * @throws {TimedOut} when no database answers in time.
  */
-export async function migrate(sql: Sql, schema: string): Promise<void> {
+export async function migrate(
+  url: string,
+  schema: string,
+  clock: Pick<Clock, "after">,
+): Promise<void> {
+  const sql = open(url, { prepare: false, max: 1 });
+  try {
+    const work = bringUpToDate(sql, schema);
+    await within(clock, OPEN_DEADLINE_MS, "The store", work);
+  } finally {
+    await disconnect({ sql }, clock);
+  }
+}
+
+async function bringUpToDate(sql: Sql, schema: string): Promise<void> {
   await sql.begin(async (tx) => {
     await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
     const [there] = await tx`

@@ -242,6 +242,34 @@ for (const version of versions) {
     },
   });
 
+  Deno.test(`PostgreSQL ${name} gives no read the answer of one whose deadline was over`, async () => {
+    await using network = new BlackHole(serverOf(name).port);
+    const { pathname, username } = new URL(urlOf());
+    const url = `postgres://${username}@127.0.0.1:${network.port}${pathname}`;
+    await using store = await openPostgres(url, { schema: nextSchema() });
+    const commit = store.atomic();
+    for (let i = 0; i < 100; i++) commit.set(["n", i], i);
+    await commit.commit();
+    network.cut();
+    const late = Array.from(
+      { length: 20 },
+      (_, i) => assert.rejects(store.get(["n", i]), TimedOut),
+    );
+    await Promise.all(late);
+    const begun = Array.from(
+      { length: 20 },
+      (_, i) => store.get(["n", 50 + i]),
+    );
+    network.mend();
+    for (const [i, found] of (await Promise.allSettled(begun)).entries()) {
+      if (found.status === "fulfilled") assert.equal(found.value.value, 50 + i);
+    }
+    for (let i = 0; i < 100; i++) {
+      const found = await store.get(["n", i]).catch((error) => error);
+      if (!isBusy(found)) assert.equal(found.value, i);
+    }
+  });
+
   Deno.test(`PostgreSQL ${name} comes back after it was killed, and answers in time meanwhile`, async () => {
     await using server = await TestPostgres.start(version);
     const store = await openPostgres(server.url, { schema: nextSchema() });
