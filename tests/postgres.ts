@@ -217,15 +217,21 @@ export class TestPostgres implements AsyncDisposable {
    * its folder is copied.
    *
    * @param name under which the standby replicates.
+   * @param port where it listens; any that is free when absent.
    */
-  async standby(name: string): Promise<TestPostgres> {
+  async standby(name: string, port = freePort()): Promise<TestPostgres> {
     await this.stop();
-    const other = new TestPostgres(this.#bin, await emptyFolder(), freePort());
+    const other = new TestPostgres(this.#bin, await emptyFolder(), port);
     await run("cp", [
       "-a",
       join(this.folder, "data"),
       join(other.folder, "data"),
     ]);
+    // What it was told when it was primary holds no longer.
+    await Deno.writeTextFile(
+      join(other.folder, "data/postgresql.auto.conf"),
+      "",
+    );
     await Deno.writeTextFile(join(other.folder, "data/standby.signal"), "");
     await other.configure([
       `primary_conninfo = 'host=127.0.0.1 port=${this.port} user=kaldrix application_name=${name}'`,
