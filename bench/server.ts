@@ -51,6 +51,8 @@ export interface ServerOptions {
   readonly requireAuth: boolean;
   /** Isolates that share the port. */
   readonly isolates: number;
+  /** Settings besides those that every bench has. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** One server. */
@@ -130,7 +132,7 @@ export class BenchServer implements AsyncDisposable {
 async function spawn(
   port: number,
   directory: string,
-  { secret, requireAuth, isolates }: ServerOptions,
+  { secret, requireAuth, isolates, settings }: ServerOptions,
 ): Promise<Deno.ChildProcess> {
   const env: Record<string, string> = {
     ...PLENTY,
@@ -142,6 +144,7 @@ async function spawn(
     KV_PATH: `${directory}/kv.sqlite`,
     LOG_LEVEL: "error",
     DENO_JOBS: String(isolates),
+    ...settings,
   };
   for (const name of PASSED_ON) {
     const value = Deno.env.get(name);
