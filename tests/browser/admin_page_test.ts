@@ -715,7 +715,8 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
       await page.locator("main:not(.stale)").waitFor();
     });
   }, {
-    expectedErrors:
-      /ERR_CONNECTION_REFUSED|ERR_EMPTY|ERR_CONNECTION_RESET|status of (?:40[13]|503)/,
+    expectedErrors: new RegExp(
+      `${SERVER_LOST.source}|status of (?:40[13]|503)`,
+    ),
   });
 });
