@@ -43,6 +43,7 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
   { entry: "inflate.ts", name: "inflate.js" },
   { entry: "sending.ts", name: "sending.js", external: ["./failure.ts"] },
+  { entry: "fallback.ts", name: "fallback.js", external: ["./failure.ts"] },
   {
     entry: "connections.ts",
     name: "connections.js",
@@ -81,7 +82,7 @@ const BUNDLES: readonly Bundle[] = [
 ];
 
 /** What is loaded only when it is needed. */
-const LAZY = ["inflate", "sending"] as const;
+const LAZY = ["inflate", "sending", "fallback"] as const;
 /** What pages load later, too. */
 const LAZIEST = ["inflate", "uplot"] as const;
 

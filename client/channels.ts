@@ -7,7 +7,8 @@
 import { backoffMs } from "./backoff.ts";
 import { answered, skip } from "./cursor.ts";
 import type { Cursor, Holder } from "./cursor.ts";
-import { isLasting, RequestError } from "./failure.ts";
+import { RequestError } from "./failure.ts";
+import { isLasting } from "./lasting.ts";
 import { REQUEST_TIMEOUT_MS } from "./limits.ts";
 import { changed, isTooLong, transmit } from "./parts.ts";
 import type { Parts } from "./parts.ts";
@@ -26,35 +27,42 @@ const ITSELF: Holder = {};
 export function join(
   parts: Parts,
   name: string,
-  { after, last }: JoinOptions = {},
+  joining: JoinOptions = {},
   holder: Holder = ITSELF,
 ): void {
+  const { after, last } = joining;
   const known = cursorOf(parts, name);
   const cursor: Cursor = known ?? {
     name,
-    position: after && { ...after },
-    last,
     holders: new Set(),
     at: 0,
     tries: 0,
     view: { status: "joining", recovered: null, caughtUp: 0 },
   };
   cursor.holders.add(holder);
-  if (!known) {
-    parts.channels.set(name, cursor);
-    ask(parts, [cursor]);
-    changed(parts);
-  } else if (!known.position) {
-    // Not answered yet, or without retention.
-    known.position = after && { ...after };
-    known.last = Math.max(known.last ?? 0, last ?? 0);
-    if (after || last) ask(parts, [known]);
-  } else {
-    const { epoch, seq } = known.position;
-    const back = after?.epoch === epoch ? seq - after.seq : last ?? 0;
-    known.back = Math.max(known.back ?? 0, back);
-    if (known.back && !known.held) parts.lookBack(known);
+  if (known && !after && !last) return;
+  const { position } = cursor;
+  if (position) {
+    const from = { ...position };
+    cursor.held ??= [];
+    parts.load()
+      .then(() => parts.sending!.lookBack(cursor, from, joining))
+      .catch(() => release(parts, cursor));
+    return;
   }
+  // New, not answered yet, or without retention.
+  cursor.position = after && { ...after };
+  cursor.last = Math.max(cursor.last ?? 0, last ?? 0);
+  parts.channels.set(cursor.name, cursor);
+  ask(parts, [cursor]);
+  changed(parts);
+}
+
+/** Delivers what waited for history. */
+export function release(parts: Parts, cursor: Cursor): void {
+  const { held = [] } = cursor;
+  cursor.held = undefined;
+  for (const event of held) parts.hand(cursor, event);
 }
 
 /** Leaves and forgets the position. */

@@ -102,16 +102,12 @@ export function connect(url?: string, options: Options = {}): Client {
   }
 
   parts.hand = (cursor, event, isFor) => {
+    if (!isFor) cursor.at = core.received;
     for (const { handlers } of [parts, ...cursor.holders]) {
       for (const type of [event.type, ANY]) {
         call(handlers?.get(type), event as never, isFor);
       }
     }
-  };
-  parts.lookBack = (cursor) => {
-    const from = { ...cursor.position! };
-    cursor.held = [];
-    load().catch(() => {}).then(() => parts.sending?.lookBack(cursor, from));
   };
 
   function handle(frame: Frame): void {
@@ -144,10 +140,7 @@ export function connect(url?: string, options: Options = {}): Client {
       core.messageLatency += (took - core.messageLatency) * LATENCY_WEIGHT;
     }
     if (cursor.held) cursor.held.push(frame);
-    else {
-      cursor.at = core.received;
-      parts.hand(cursor, frame);
-    }
+    else parts.hand(cursor, frame);
     return true;
   }
 
@@ -155,11 +148,11 @@ export function connect(url?: string, options: Options = {}): Client {
     listen(parts, parts.handlers, type, handler);
 
   /** Loads what sends, if need be once more when there is a connection. */
-  async function load(): Promise<void> {
+  parts.load = async () => {
     const get = () => import("./sending.ts");
     const { Sending } = await get().catch(() => parts.self.ready().then(get));
     parts.sending ??= new Sending(parts);
-  }
+  };
 
   /** Makes a verb that waits until it is loaded. */
   function sender(verb: SendingVerb) {
@@ -171,7 +164,7 @@ export function connect(url?: string, options: Options = {}): Client {
         return Promise.reject(failed(parts, "QUEUE_FULL"));
       }
       parts.calls++;
-      const answer = load().finally(() => parts.calls--).then(send);
+      const answer = parts.load().finally(() => parts.calls--).then(send);
       answer.catch(() => {});
       return answer;
     };

@@ -6,7 +6,8 @@
  */
 import { backoffMs } from "./backoff.ts";
 import { ask, gap, refuse, subscribed, subscribeRefused } from "./channels.ts";
-import { isLasting, RequestError } from "./failure.ts";
+import { RequestError } from "./failure.ts";
+import { isLasting } from "./lasting.ts";
 import {
   BEST_AGEING,
   CONNECT_TIMEOUT_MS,
@@ -17,10 +18,9 @@ import {
   REFRESH_AT,
 } from "./limits.ts";
 import { changed, failed, transmit } from "./parts.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts, Replies } from "./parts.ts";
 import { after, monotonic, stop } from "./timers.ts";
 import type { Auth, ClientState, Failure } from "./types.ts";
-import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 /** Events after which a wait may be over, or the connection lost unnoticed. */
 const WAKING = ["online", "offline", "pageshow", "visibilitychange"];
@@ -32,14 +32,6 @@ export const page = globalThis as {
   document?: unknown;
   addEventListener?: EventTarget["addEventListener"];
   reportError?: (error: unknown) => void;
-};
-
-/** What the client does about a reply. */
-export type Replies = {
-  [Type in ReplyType]?: (
-    payload: ReplyPayload<Type>,
-    ref: string | undefined,
-  ) => void;
 };
 
 /** The connection of one client. */
@@ -115,9 +107,8 @@ export function connectionOf(
 
   function dial(fresh: string | undefined): void {
     token = given = fresh;
-    const socket = parts.socket = new (Socket ?? WebSocket)(
-      address,
-    ) as WebSocket;
+    const socket = parts.socket = parts.dial?.() ??
+      new (Socket ?? WebSocket)(address) as WebSocket;
     socket.onopen = () => {
       pingAt = monotonic();
       greeting = transmit(parts, "connect", {
@@ -131,10 +122,11 @@ export function connectionOf(
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.
-      const known = /^[A-Z_]+$/.test(reason) ? reason : "CONNECTION_LOST";
+      const isKnown = /^[A-Z_]+$/.test(reason);
+      const lost = parts.welcome ? "CONNECTION_LOST" : "CONNECT_FAILED";
       lose(
-        new RequestError(known as Failure["code"], {
-          message: `Closed ${code}`,
+        new RequestError((isKnown ? reason : lost) as Failure["code"], {
+          message: `${address}: closed with ${code}`,
         }),
         code >= FINAL_CLOSE,
       );
@@ -152,13 +144,15 @@ export function connectionOf(
   ): void {
     parts.turn++;
     stop(parts);
-    const { socket } = parts;
+    const { socket, welcome } = parts;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
     }
     parts.socket = parts.welcome = greeting = undefined;
-    core.connectionError = error;
+    // Unless something better is known of it.
+    const isVague = /^(CONNECT_|TIME)/.test(`${error?.code}`);
+    core.connectionError = isVague ? parts.reason ?? error : error;
     isFinal ||= !autoReconnect ||
       core.reconnectAttempts >= maxReconnectAttempts ||
       // An expired token that cannot be renewed is refused for ever.
@@ -179,6 +173,12 @@ export function connectionOf(
       after(parts, "retry", ms, retry);
     }
     changed(parts);
+    // Twice silent since the last sign of life.
+    if (isVague && (!welcome || tries > 1)) {
+      import("./fallback.ts")
+        .then((it) => it.failing(parts, { lose, redial, replies }))
+        .catch(() => {});
+    }
   }
 
   function retry(): void {
@@ -249,6 +249,7 @@ export function connectionOf(
   function begin(status: ClientState["status"]): void {
     core.status = status;
     core.connectionError = null;
+    parts.reason = undefined;
     core.reconnectAttempts = retryAt = 0;
   }
 

@@ -6,12 +6,10 @@
  */
 import { cursorOf, join, leave } from "./channels.ts";
 import type { Handlers } from "./cursor.ts";
-import { RequestError } from "./failure.ts";
-import { MAX_WAITING_EVENTS } from "./limits.ts";
 import { add } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { stateOf } from "./parts.ts";
-import type { Parts } from "./parts.ts";
+import type { EventQueue, Parts } from "./parts.ts";
 import type { Channel, EventsOptions, Gap, HistoryQuery } from "./types.ts";
 import type { JoinOptions, Received, Room, SendOptions } from "./types.ts";
 
@@ -50,32 +48,17 @@ export function channelOf(
   const on = (type: string, handler: (message: never) => void) =>
     listen(parts, holder.handlers, type, handler);
 
-  async function* events({ signal }: EventsOptions = {}) {
-    const waiting: Received[] = [];
-    let isOver = !held();
-    let isFull = false;
-    let wake = () => {};
-    const end = () => {
-      isOver = true;
-      wake();
-    };
+  async function* events(options: EventsOptions = {}) {
+    const queue: EventQueue = { waiting: [] };
     const undo = on(ANY, (event: Received) => {
-      isFull ||= waiting.length >= MAX_WAITING_EVENTS;
-      if (!isFull) waiting.push(event);
-      wake();
+      queue.waiting.push(event);
+      queue.wake?.();
     });
-    const undoEnd = add(holder.ends, end);
-    signal?.addEventListener("abort", end);
     try {
-      while (!isOver && !signal?.aborted) {
-        if (waiting.length) yield waiting.shift()!;
-        else if (isFull) throw new RequestError("QUEUE_FULL");
-        else await new Promise<void>((resolve) => wake = resolve);
-      }
+      await parts.load();
+      if (held()) yield* parts.sending!.iterate(queue, holder.ends, options);
     } finally {
       undo();
-      undoEnd();
-      signal?.removeEventListener("abort", end);
     }
   }
 

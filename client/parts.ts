@@ -10,10 +10,11 @@ import { DEFAULT_MESSAGE_BYTES, TRAFFIC_MS } from "./limits.ts";
 import type { Call, Listeners } from "./listeners.ts";
 import { after, stop } from "./timers.ts";
 import type { Timed } from "./timers.ts";
-import type { Client, ClientState, Failure, Gap, Options } from "./types.ts";
+import type { Client, ClientState, EventsOptions, Failure } from "./types.ts";
+import type { Gap, JoinOptions, Options, Received } from "./types.ts";
 import type { TappedFrame } from "./types.ts";
 import type { Position } from "../protocol/commands.ts";
-import type { ReplyPayload } from "../protocol/replies.ts";
+import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 /** {@link ClientState} but for what is computed, while it is being written. */
 export type Core = {
@@ -47,8 +48,23 @@ export interface Sender
    *
    * @param cursor holds its new events already.
    * @param from the position when it began to.
+   * @param joining what is asked for.
    */
-  lookBack(cursor: Cursor, from: Position): Promise<void>;
+  lookBack(cursor: Cursor, from: Position, joining: JoinOptions): Promise<void>;
+  /** Yields what waits, and what is added, until it ends. */
+  iterate(
+    queue: EventQueue,
+    ends: Listeners<void>,
+    options: EventsOptions,
+  ): AsyncGenerator<Received, void>;
+}
+
+/** Events that wait to be iterated. */
+export interface EventQueue {
+  /** In order. */
+  readonly waiting: Received[];
+  /** Called after each that is added. */
+  wake?: () => void;
 }
 
 /** Verbs that wait until what sends is loaded. */
@@ -90,18 +106,40 @@ export interface Parts extends Timed, Holder {
     event: Event,
     isFor?: (handler: object) => boolean,
   ): void;
-  /** Delivers history that a later joining asked for. */
-  lookBack(cursor: Cursor): void;
+  /** Loads what sends. */
+  load(): Promise<void>;
   /** The joined channels, by canonical name. */
   readonly channels: Map<string, Cursor>;
   /** The present socket, from dialling to losing it. */
   socket?: WebSocket | undefined;
+  /** Dials what takes the place of sockets. */
+  dial?: (() => WebSocket) | undefined;
+  /** Why no connection comes about, once that is known. */
+  reason?: Failure | undefined;
   /** Grows when a socket is given up: what began in an earlier turn is void. */
   turn: number;
   /** What the server welcomed us with; nothing unless connected. */
   welcome?: ReplyPayload<"connected"> | undefined;
   /** Whether a frame arrived since the last ping. */
   isHeard?: boolean;
+}
+
+/** What the client does about a reply. */
+export type Replies = {
+  [Type in ReplyType]?: (
+    payload: ReplyPayload<Type>,
+    ref: string | undefined,
+  ) => void;
+};
+
+/** What those who look into a failure need of the connection. */
+export interface Failing {
+  /** Gives up the socket, and tries again or ends. */
+  lose(error: Failure | null, isFinal?: boolean): void;
+  /** Another connection at once. */
+  redial(): void;
+  /** Takes a refusal as the server's own. */
+  readonly replies: Replies;
 }
 
 /** Clients of this page that are not closed, for the DevToolbar. */

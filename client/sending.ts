@@ -4,17 +4,25 @@
  *
  * @module
  */
+import { release } from "./channels.ts";
 import { deferred } from "./deferred.ts";
 import type { Deferred } from "./deferred.ts";
 import type { Cursor, Event } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
-import { MAX_BATCH_MESSAGES, MAX_PENDING } from "./limits.ts";
+import {
+  MAX_BATCH_MESSAGES,
+  MAX_PENDING,
+  MAX_WAITING_EVENTS,
+} from "./limits.ts";
 import { MAX_PAGE, MAX_RESEND_MS, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import { paced } from "./pacing.ts";
 import { isTooLong, nextId, send, stirred } from "./parts.ts";
-import type { Parts, Sender } from "./parts.ts";
+import { add } from "./listeners.ts";
+import type { Listeners } from "./listeners.ts";
+import type { EventQueue, Parts, Sender } from "./parts.ts";
 import { after, stop, stopwatch } from "./timers.ts";
-import type { Failure, Outgoing, OutgoingBatch, SendOptions } from "./types.ts";
+import type { EventsOptions, Failure, JoinOptions, Outgoing } from "./types.ts";
+import type { OutgoingBatch, Received, SendOptions } from "./types.ts";
 import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
@@ -178,9 +186,18 @@ export class Sending implements Sender {
    *
    * @param cursor holds its new events already.
    * @param from the position when it began to.
+   * @param joining what is asked for.
    */
-  async lookBack(cursor: Cursor, from: Position): Promise<void> {
+  async lookBack(
+    cursor: Cursor,
+    from: Position,
+    { after, last = 0 }: JoinOptions,
+  ): Promise<void> {
     const { core, since, channels } = this.#parts;
+    const back = after?.epoch === from.epoch ? from.seq - after.seq : last;
+    const isAsking = cursor.back !== undefined;
+    cursor.back = Math.max(cursor.back ?? 0, back);
+    if (isAsking) return;
     const history = await this.#before(cursor, from).catch(() => []);
     if (channels.get(cursor.name) === cursor) {
       const isFresh = (handler: object) => since.get(handler)! >= cursor.at;
@@ -189,9 +206,9 @@ export class Sending implements Sender {
         this.#parts.hand(cursor, { ...event, replay: true }, isFresh);
       }
       cursor.at = core.received;
-      for (const event of cursor.held!) this.#parts.hand(cursor, event);
+      release(this.#parts, cursor);
     }
-    cursor.held = cursor.back = undefined;
+    cursor.back = undefined;
     stirred(this.#parts);
   }
 
@@ -210,6 +227,44 @@ export class Sending implements Sender {
       before = events[0];
     }
     return found;
+  }
+
+  /**
+   * Yields events one by one.
+   *
+   * @throws {RequestError} `QUEUE_FULL` after the last that was kept.
+   */
+  async *iterate(
+    queue: EventQueue,
+    ends: Listeners<void>,
+    { signal }: EventsOptions,
+  ): AsyncGenerator<Received, void> {
+    const { waiting } = queue;
+    let isOver = false;
+    let isFull = false;
+    let resume = () => {};
+    queue.wake = () => {
+      isFull ||= waiting.length > MAX_WAITING_EVENTS;
+      if (isFull) waiting.pop();
+      resume();
+    };
+    const end = () => {
+      isOver = true;
+      resume();
+    };
+    queue.wake();
+    const undo = add(ends, end);
+    signal?.addEventListener("abort", end);
+    try {
+      while (!isOver && !signal?.aborted) {
+        if (waiting.length) yield waiting.shift()!;
+        else if (isFull) throw new RequestError("QUEUE_FULL");
+        else await new Promise<void>((resolve) => resume = resolve);
+      }
+    } finally {
+      undo();
+      signal?.removeEventListener("abort", end);
+    }
   }
 
   /** Sends what waits, as much as the server takes at once. */

@@ -16,8 +16,13 @@ export type Status = "connecting" | "connected" | "reconnecting" | "closed";
 
 /**
  * Why the client itself gave up on something. `CONNECTION_LOST`: the socket
- * ended without a reason; `CONNECT_FAILED`: the token function or the making
- * of a socket threw; `TIMEOUT`: no `connected` within 10 s, no answer to a
+ * ended without a reason; `CONNECT_FAILED`: it never opened, or the token
+ * function or the making of a socket threw. A moment later `connectionError`
+ * says more, if a request to the same address does: `NOT_FOUND`: nothing is at
+ * its path; `NOT_A_SERVICE`: something else is; `SERVER_ERROR`: a proxy or the
+ * server is not ready; `WRONG_SCHEME`: `wss:` where `ws:` is spoken, or the
+ * other way; `NO_ANSWER`: nothing answers at all; or the server's refusal.
+ * `TIMEOUT`: no `connected` within 10 s, no answer to a
  * request within 10 s, or silence after a ping for 5 s; `OFFLINE`: refused
  * since not connected; `QUEUE_FULL`: too many wait already; `REPLACED`: not
  * sent, since a newer message of the same `key` was; `DROPPED`: volatile, and
@@ -28,6 +33,11 @@ export type Status = "connecting" | "connected" | "reconnecting" | "closed";
 export type ClientErrorCode =
   | "CONNECTION_LOST"
   | "CONNECT_FAILED"
+  | "NOT_FOUND"
+  | "NOT_A_SERVICE"
+  | "SERVER_ERROR"
+  | "WRONG_SCHEME"
+  | "NO_ANSWER"
   | "TIMEOUT"
   | "OFFLINE"
   | "QUEUE_FULL"
@@ -74,8 +84,11 @@ export interface ChannelState {
 export interface ClientState {
   /** State of the connection. */
   readonly status: Status;
-  /** What carries the events: `sse` where sockets do not pass. */
-  readonly transport: "websocket" | "sse";
+  /**
+   * What carries the events: `sse` where sockets do not pass, `polling` where
+   * streams do not, either.
+   */
+  readonly transport: "websocket" | "sse" | "polling";
   /** Whether `status` is `connected`: welcomed by the server. */
   readonly isConnected: boolean;
   /** Why the connection was lost or refused; `null` while connected. */

@@ -7,7 +7,7 @@
  * @module
  */
 import { deferred } from "./deferred.ts";
-import { isLasting } from "./failure.ts";
+import { isLasting } from "./lasting.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Client, Failure, Gap, Handler, RefusalCode } from "./types.ts";

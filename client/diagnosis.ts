@@ -1,0 +1,121 @@
+/**
+ * Why a socket does not open: the browser tells a page nothing but 1006, so the
+ * same address is asked over HTTP.
+ *
+ * @module
+ */
+import { RequestError } from "./failure.ts";
+import type { Failure } from "./types.ts";
+
+/** Longest wait for an answer to one probe, in milliseconds. */
+export const PROBE_TIMEOUT_MS = 5_000;
+
+/**
+ * Asks over HTTP what is at the address of a socket.
+ *
+ * @param address `ws:` or `wss:`.
+ * @returns why no socket opens there; nothing when the service answers, so that
+ * something between must hold sockets back.
+ */
+export async function diagnose(address: string): Promise<Failure | undefined> {
+  const url = address.replace(/^ws/, "http");
+  const { status, text, retryAfterMs } = await probe(url) ?? {};
+  if (status === undefined) return await unreachable(address, url);
+  const said = jsonIn(text!);
+  const fail = (code: Failure["code"], message: string) =>
+    new RequestError(code, { message: `${address}: ${message}`, retryAfterMs });
+  if (status === 400 && said.code === "INVALID_MESSAGE") return;
+  if (status === 404 || said.code === "NOT_FOUND") {
+    const hint = url.endsWith("/") ? "; try it without the / at its end" : "";
+    return fail("NOT_FOUND", `nothing is there (HTTP 404)${hint}`);
+  }
+  if (said.code) {
+    const { code, message } = said;
+    return new RequestError(code, {
+      retryAfterMs,
+      ...said,
+      message: `${address}: ${message}`,
+    });
+  }
+  if (status >= 500) {
+    return fail("SERVER_ERROR", `the server is not ready (HTTP ${status})`);
+  }
+  return fail(
+    "NOT_A_SERVICE",
+    `what answers is no KALDRIX service (HTTP ${status}); is the path right?`,
+  );
+}
+
+/** Nothing answered that a page may read: is something there at all? */
+async function unreachable(address: string, url: string): Promise<Failure> {
+  const other = url.startsWith("https:")
+    ? url.replace("https:", "http:")
+    : url.replace("http:", "https:");
+  if (await isThere(url)) {
+    return new RequestError("NO_ANSWER", {
+      message:
+        `${address}: what is there does not answer pages of ${globalThis.location?.origin}; does the service allow that origin?`,
+    });
+  }
+  if (await isThere(other)) {
+    const [wrong, right] = url.startsWith("https:")
+      ? ["wss", "ws"]
+      : ["ws", "wss"];
+    return new RequestError("WRONG_SCHEME", {
+      message:
+        `${address}: the server does not speak ${wrong}:// here, but ${right}://`,
+    });
+  }
+  return new RequestError("NO_ANSWER", {
+    message: `${address}: nothing answers at ${
+      new URL(url).host
+    }; is the server running, and the port right?`,
+  });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly retryAfterMs?: number | undefined;
+}
+
+async function probe(url: string): Promise<Answer | undefined> {
+  try {
+    const response = await fetch(url, limited());
+    const seconds = Number(response.headers.get("retry-after") ?? NaN);
+    return {
+      status: response.status,
+      text: await response.text(),
+      retryAfterMs: seconds >= 0 ? seconds * 1_000 : undefined,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether anything answers, also what a page of another origin may not read. */
+async function isThere(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { ...limited(), mode: "no-cors" });
+    await response.body?.cancel();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function limited(): RequestInit {
+  return {
+    cache: "no-store",
+    headers: { accept: "application/json" },
+    signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+  };
+}
+
+function jsonIn(text: string): { code?: Failure["code"]; message?: string } {
+  try {
+    return Object(JSON.parse(text));
+  } catch {
+    return {};
+  }
+}

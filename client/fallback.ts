@@ -1,0 +1,151 @@
+/**
+ * What happens when sockets do not open or fall silent: the reason is found,
+ * and if the service is there, its doors over HTTP take their place until
+ * sockets pass again. Loaded with the first failure.
+ *
+ * @module
+ */
+import { diagnose } from "./diagnosis.ts";
+import { isLasting } from "./lasting.ts";
+import { HttpSocket } from "./http_socket.ts";
+import { changed } from "./parts.ts";
+import type { Failing, Parts } from "./parts.ts";
+import { monotonic } from "./timers.ts";
+import type { Failure } from "./types.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+
+/** First wait before a socket is tried again, in milliseconds; it doubles. */
+export const BACK_MS = 30_000;
+/** Last wait. */
+export const MAX_BACK_MS = 300_000;
+/** Longest wait for a first frame of a socket that is tried. */
+export const TRIAL_TIMEOUT_MS = 5_000;
+
+/** Least time between two looks at one failure, in milliseconds. */
+export const PROBE_EVERY_MS = 10_000;
+
+/** What is remembered of one client. */
+interface Memory {
+  /** When its failure was looked into, on the monotonic clock. */
+  askedAt: number;
+  /** Wait before the next trial of a socket, in milliseconds. */
+  backMs: number;
+  /** When it last fell back, on the monotonic clock. */
+  fellAt: number;
+  /** Whether streams are held back, too. */
+  isPolling: boolean;
+}
+
+const memories = new WeakMap<Parts, Memory>();
+
+/**
+ * A connection failed without a reason: finds it, or falls back.
+ *
+ * @param parts of the client, between two tries.
+ * @param link its connection.
+ */
+export async function failing(parts: Parts, link: Failing): Promise<void> {
+  const memory = memories.get(parts) ??
+    {
+      askedAt: -Infinity,
+      backMs: BACK_MS,
+      fellAt: -Infinity,
+      isPolling: false,
+    };
+  memories.set(parts, memory);
+  const { core, options } = parts;
+  // What takes the place of sockets does not work, either.
+  if (parts.dial) return goBack(parts);
+  const now = monotonic();
+  if (now - memory.askedAt < PROBE_EVERY_MS) return;
+  memory.askedAt = now;
+  const failure = await diagnose(parts.address);
+  if (parts.welcome || !core.connectionError) return;
+  if (failure) explain(parts, link, failure);
+  else if (options.fallback !== false && core.status !== "closed") {
+    if (now - memory.fellAt > 2 * MAX_BACK_MS) memory.backMs = BACK_MS;
+    memory.fellAt = now;
+    core.transport = memory.isPolling ? "polling" : "sse";
+    parts.dial = () => dial(parts, link, memory);
+    link.redial();
+  }
+}
+
+/** Shows the reason; ends the connection if it lasts. */
+function explain(parts: Parts, link: Failing, failure: Failure): void {
+  const { core } = parts;
+  parts.reason = failure;
+  if (core.status !== "closed") {
+    // Its time to wait counts.
+    link.replies.error!(failure as ReplyPayload<"error">, undefined);
+    return link.lose(failure, isLasting(failure));
+  }
+  core.connectionError = failure;
+  changed(parts);
+}
+
+/** Takes sockets again. */
+function goBack(parts: Parts): void {
+  parts.dial = undefined;
+  parts.core.transport = "websocket";
+  changed(parts);
+}
+
+/** In place of a socket; tries one now and then. */
+function dial(parts: Parts, link: Failing, memory: Memory): WebSocket {
+  const ended = new AbortController();
+  const made = new HttpSocket(parts.address, {
+    isPolling: memory.isPolling,
+    polling() {
+      memory.isPolling = true;
+      parts.core.transport = "polling";
+      changed(parts);
+    },
+    ended: () => ended.abort(),
+  });
+  let timer: ReturnType<typeof setTimeout>;
+  const tryLater = () => {
+    timer = setTimeout(tryNow, memory.backMs);
+  };
+  const tryNow = async () => {
+    clearTimeout(timer);
+    memory.backMs = Math.min(memory.backMs * 2, MAX_BACK_MS);
+    const passes = await doesPass(parts, ended.signal);
+    if (ended.signal.aborted) return;
+    if (!passes) return tryLater();
+    goBack(parts);
+    link.redial();
+  };
+  ended.signal.addEventListener("abort", () => clearTimeout(timer));
+  // Another network may let sockets pass.
+  globalThis.addEventListener?.("online", tryNow, ended);
+  tryLater();
+  return made as unknown as WebSocket;
+}
+
+/** Whether a socket opens, and frames pass. */
+function doesPass(parts: Parts, signal: AbortSignal): Promise<boolean> {
+  const { address, options } = parts;
+  return new Promise((resolve) => {
+    const socket = new (options.WebSocket ?? WebSocket)(address);
+    const end = (passes: boolean) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", fail);
+      socket.onopen =
+        socket.onmessage =
+        socket.onerror =
+        socket.onclose =
+          null;
+      socket.close();
+      resolve(passes);
+    };
+    const fail = () => end(false);
+    const timer = setTimeout(fail, TRIAL_TIMEOUT_MS);
+    signal.addEventListener("abort", fail);
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ type: "ping", id: "trial", payload: {} }));
+    };
+    socket.onmessage = () => end(true);
+    socket.onerror = socket.onclose = fail;
+  });
+}

@@ -1,0 +1,319 @@
+/**
+ * Follows channels by Server-Sent Events: one stream for all, and one for each
+ * filtered subscription.
+ *
+ * @module
+ */
+import { deferred } from "./deferred.ts";
+import { either } from "./either.ts";
+import { eventsOf } from "./event_stream.ts";
+import { HttpPages } from "./http_pages.ts";
+import type { Followed, HttpReader } from "./http_pages.ts";
+import { refusalOf, RefusedError } from "./http_requests.ts";
+import type { Refused } from "./http_requests.ts";
+import { monotonic } from "./timers.ts";
+import type { ReplyPayload } from "../protocol/replies.ts";
+
+/** Longest wait for the beginning of a stream that nothing holds back. */
+export const STREAM_TIMEOUT_MS = 5_000;
+/** Longest silence of a stream: the service sends a comment every 15 s. */
+export const SILENCE_MS = 40_000;
+/** Filtered subscriptions: each is a stream, and browsers have six to a host. */
+export const MAX_FILTERED = 3;
+
+/** Whether streams are held back, and whom that concerns. */
+export interface Holding {
+  /** Whether they were held back before. */
+  readonly isPolling: boolean;
+  /** Called when they are, so that events come in pages. */
+  polling(): void;
+}
+
+/** What one connection follows. */
+export class HttpStreams {
+  readonly #reader: HttpReader;
+  readonly #pages: HttpPages;
+  readonly #holding: Holding;
+  readonly #ended: AbortSignal;
+  readonly #followed = new Map<string, Followed>();
+  readonly #streams = new Map<string, AbortController>();
+  /** What is done one after the other: streams that are made again. */
+  #turn: Promise<void> = Promise.resolve();
+  #isPolling: boolean;
+  #aliveAt = 0;
+  /** The service's clock minus this one, in milliseconds. */
+  offsetMs = 0;
+
+  /**
+   * Follows nothing yet.
+   *
+   * @param reader gets what comes.
+   * @param holding whether streams are held back.
+   * @param ended ends all of them.
+   */
+  constructor(reader: HttpReader, holding: Holding, ended: AbortSignal) {
+    this.#reader = reader;
+    this.#pages = new HttpPages(reader);
+    this.#holding = holding;
+    this.#ended = ended;
+    this.#isPolling = holding.isPolling;
+  }
+
+  /** Whether no stream shows a sign of life. */
+  get isSilent(): boolean {
+    return this.#streams.size > 0 && !this.#isPolling &&
+      monotonic() - this.#aliveAt > SILENCE_MS;
+  }
+
+  /** All streams go on from where they are, with a new token. */
+  renew(): void {
+    for (const name of [...this.#streams.keys()]) this.#restart(name);
+  }
+
+  /** Follows channels; they are answered for as their streams begin. */
+  subscribe(
+    asked: readonly (string | Followed)[],
+    id: string,
+  ): Promise<void> {
+    const wanted = asked.map((each): Followed =>
+      typeof each === "string" ? { channel: each } : { ...each }
+    );
+    // One stream begins with one number of events.
+    const groups = new Map<string | number, Followed[]>();
+    for (const each of wanted) {
+      const key = each.as ?? (each.after ? 0 : each.last ?? 0);
+      groups.set(key, [...groups.get(key) ?? [], each]);
+    }
+    for (const [key, group] of groups) {
+      const name = typeof key === "string" ? key : "";
+      this.#inTurn(() => this.#follow(name, group, id));
+    }
+    return this.#turn;
+  }
+
+  /** Follows less. */
+  async unsubscribe(names: readonly string[], id: string): Promise<void> {
+    for (const name of names) {
+      const { as } = this.#followed.get(name) ?? {};
+      this.#followed.delete(name);
+      if (as === undefined) continue;
+      this.#streams.get(as)?.abort();
+      this.#streams.delete(as);
+    }
+    this.#restart("");
+    await this.#turn;
+    this.#reader.reply("unsubscribed", { channels: names }, id);
+  }
+
+  #inTurn(work: () => Promise<void>): void {
+    this.#turn = this.#turn.then(work).catch(() => this.#reader.lost());
+  }
+
+  /** Makes a stream again, from where it is. */
+  #restart(name: string): void {
+    this.#inTurn(() => this.#follow(name, [], undefined));
+  }
+
+  /** Those that the stream of a name follows; all without a filter have one. */
+  #ofStream(name: string): Followed[] {
+    return [...this.#followed.values()]
+      .filter(({ as = "" }) => as === name);
+  }
+
+  /**
+   * Follows more; what was followed by the same stream continues.
+   *
+   * @param name of a filtered subscription, else empty.
+   */
+  async #follow(
+    name: string,
+    more: readonly Followed[],
+    ref: string | undefined,
+  ): Promise<void> {
+    if (this.#ended.aborted) return;
+    const refused = more.filter(({ as, after }) =>
+      // A block is no position of a stream.
+      after && !("epoch" in after) ||
+      as !== undefined && !this.#followed.has(as) &&
+        [...this.#streams.keys()].filter(Boolean).length >= MAX_FILTERED
+    );
+    for (const { channel, as } of refused) {
+      const code = as ? "TOO_MANY_SUBSCRIPTIONS" : "INVALID_SUBSCRIPTION";
+      const rejected = [{ channel, ...(as && { as }), code }];
+      this.#reader.reply("subscribed", { channels: [], rejected }, ref);
+    }
+    const added = more.filter((each) => !refused.includes(each));
+    if (more.length > 0 && added.length === 0) return;
+    for (const each of added) {
+      this.#followed.set(each.as ?? each.channel, each);
+    }
+    this.#streams.get(name)?.abort();
+    this.#streams.delete(name);
+    const all = this.#ofStream(name);
+    if (all.length === 0) return;
+    const ended = either(this.#ended);
+    this.#streams.set(name, ended);
+    const { signal } = ended;
+    if (!this.#isPolling && await this.#stream(name, added, ref, signal)) {
+      return;
+    }
+    if (signal.aborted) return;
+    if (!this.#isPolling) {
+      this.#isPolling = true;
+      this.#holding.polling();
+    }
+    for (const each of added) {
+      if (ref === undefined || await this.#pages.begin(each, ref)) continue;
+      this.#followed.delete(each.as ?? each.channel);
+    }
+    this.#pages.follow(() => this.#ofStream(""), signal).catch((error) => {
+      if (signal.aborted) return;
+      if (error instanceof RefusedError) this.#reader.refuse(error.refusal);
+      else this.#reader.lost();
+    });
+  }
+
+  /**
+   * Opens a stream, and waits until it begins.
+   *
+   * @returns whether it began; otherwise something holds it back.
+   */
+  async #stream(
+    name: string,
+    added: readonly Followed[],
+    ref: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const all = this.#ofStream(name);
+    const [{ filter, as, last }] = [...added, ...all] as [Followed];
+    const query = new URLSearchParams({
+      channels: all.map(({ channel }) => channel).join(","),
+    });
+    if (filter) query.set("filter", JSON.stringify(filter));
+    const positions = all.flatMap(({ channel, after }) =>
+      after ? `${channel}=${after.epoch}:${after.seq}` : []
+    );
+    if (positions.length > 0) query.set("lastEventId", positions.join(","));
+    if (last) query.set("last", String(last));
+    const began = deferred<boolean>();
+    const held = either(signal);
+    const timer = setTimeout(() => {
+      held.abort();
+      began.resolve(false);
+    }, STREAM_TIMEOUT_MS);
+    const read = async () => {
+      const response = await this.#reader.requests.fetch(`sse?${query}`, {
+        headers: { accept: "text/event-stream" },
+        signal: held.signal,
+      });
+      if (!response.ok) throw await refusalOf(response);
+      this.#aliveAt = monotonic();
+      const alive = () => this.#aliveAt = monotonic();
+      for await (const { name, data } of eventsOf(response.body!, alive)) {
+        if (signal.aborted) return;
+        const frame = JSON.parse(data);
+        if (name === "error" || name === "refused") {
+          throw new RefusedError(name === "error" ? frame : frame.payload);
+        }
+        if (name === "subscribed") {
+          this.offsetMs = Date.parse(frame.timestamp) - Date.now();
+          this.#began(frame.payload, added, as, ref);
+          began.resolve(true);
+        } else this.#take(frame, as);
+      }
+      throw new Error("The stream ended");
+    };
+    read().catch((error) => {
+      if (signal.aborted || held.signal.aborted) return;
+      if (error instanceof RefusedError) {
+        this.#refuse(error.refusal, added, ref);
+      } else this.#reader.lost();
+    }).finally(() => began.resolve(true));
+    const isOpen = await began.promise;
+    clearTimeout(timer);
+    return isOpen;
+  }
+
+  /** A stream began: answers for what was added to it. */
+  #began(
+    { channels, rejected }: ReplyPayload<"subscribed">,
+    added: readonly Followed[],
+    as: string | undefined,
+    ref: string | undefined,
+  ): void {
+    for (const { channel, requested = channel, epoch, seq } of channels) {
+      const followed = this.#followed.get(as ?? requested);
+      if (!followed) continue;
+      if (epoch !== null && seq !== null) followed.after = { epoch, seq };
+      if (as !== undefined || requested === channel) continue;
+      this.#followed.delete(requested);
+      this.#followed.set(channel, { ...followed, channel });
+    }
+    const isNew = (name: string) => added.some((it) => it.channel === name);
+    const named = as === undefined ? {} : { as };
+    const refused = rejected.filter(({ channel }) => isNew(channel));
+    for (const { channel } of refused) this.#followed.delete(as ?? channel);
+    if (ref === undefined) return;
+    this.#reader.reply("subscribed", {
+      channels: channels
+        .filter(({ channel, requested = channel }) => isNew(requested))
+        .map((each) => ({ ...each, ...named })),
+      rejected: refused.map((each) => ({ ...each, ...named })),
+    }, ref);
+  }
+
+  /** Passes a frame of a stream on, and moves the position. */
+  #take(
+    // deno-lint-ignore no-explicit-any -- by type, as the service sends it
+    frame: any,
+    as: string | undefined,
+  ): void {
+    const { channel, epoch, seq, payload } = frame;
+    if (typeof channel === "string") {
+      const followed = this.#followed.get(as ?? channel);
+      if (followed && seq !== undefined) followed.after = { epoch, seq };
+      return this.#reader.deliver(
+        as === undefined ? frame : { ...frame, sub: as },
+      );
+    }
+    const named = as === undefined ? {} : { as };
+    if (frame.type === "gap") {
+      const followed = this.#followed.get(as ?? payload.channel);
+      if (followed) followed.after = { epoch: payload.epoch, seq: payload.to };
+      return this.#reader.deliver({
+        ...frame,
+        payload: { ...payload, ...named },
+      });
+    }
+    if (frame.type === "progress") {
+      // deno-lint-ignore no-explicit-any -- as above
+      const positions = payload.positions.map((each: any) => {
+        const { channel, epoch, seq } = each;
+        const followed = this.#followed.get(as ?? channel);
+        if (followed) followed.after = { epoch, seq };
+        return { ...each, ...named };
+      });
+      return this.#reader.deliver({ ...frame, payload: { positions } });
+    }
+    this.#reader.deliver(frame);
+  }
+
+  /** A stream was refused: as a whole, or since all that was added is. */
+  #refuse(
+    refusal: Refused,
+    added: readonly Followed[],
+    ref: string | undefined,
+  ): void {
+    const { issues = [] } = refusal;
+    const rejected = added.flatMap(({ channel, as }) => {
+      const issue = issues.find(({ path }) => path === channel);
+      const named = as === undefined ? {} : { as };
+      return issue ? [{ channel, ...named, code: issue.message }] : [];
+    });
+    if (ref !== undefined && rejected.length > 0) {
+      for (const { channel, as } of added) this.#followed.delete(as ?? channel);
+      return this.#reader.reply("subscribed", { channels: [], rejected }, ref);
+    }
+    this.#reader.refuse(refusal);
+  }
+}

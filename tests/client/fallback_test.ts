@@ -1,0 +1,248 @@
+/**
+ * What takes the place of sockets, behind proxies that are in the way, before
+ * the real service over real connections.
+ */
+import assert from "node:assert/strict";
+import { connect } from "../../client/client.ts";
+import type { Client, Gap, Options } from "../../client/client.ts";
+import { watch } from "../../client/watch.ts";
+import { openTestService, tokenOf } from "../test_service.ts";
+import { until } from "../until.ts";
+import { Proxy } from "./proxy.ts";
+import type { ProxyOptions } from "./proxy.ts";
+
+/** A service on a port behind a proxy, with a publisher that goes past it. */
+async function setup(options: ProxyOptions) {
+  const stack = new AsyncDisposableStack();
+  const service = stack.use(await openTestService());
+  const listener = stack.use(Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    service.app.fetch,
+  ));
+  const host = `127.0.0.1:${listener.addr.port}`;
+  const proxy = stack.use(new Proxy(`http://${host}`, options));
+  const clients: Client[] = [];
+  const client = (options: Options = {}, at = proxy.host) => {
+    const made = connect(`ws://${at}/ws`, options);
+    clients.push(made);
+    return made;
+  };
+  const publisher = client(
+    { auth: { token: await tokenOf("publisher") } },
+    host,
+  );
+  let height = 0;
+  return {
+    host,
+    proxy,
+    service,
+    client,
+    /** Publishes blocks. */
+    async blocks(count: number) {
+      for (let i = 0; i < count; i++) {
+        height++;
+        await publisher.sendMessage({
+          type: "NEW_BLOCK",
+          payload: {
+            blockId: `b${height}`,
+            height,
+            timestamp: "2025-08-07T10:00:00Z",
+          },
+        });
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      for (const each of clients) each.disconnect();
+      await stack.disposeAsync();
+    },
+  };
+}
+
+/** Every height that a client receives, and what it is told is lost. */
+function heightsOf(client: Client) {
+  const heights: number[] = [];
+  const gaps: Gap[] = [];
+  client.subscribe("NEW_BLOCK", ({ payload }) => heights.push(payload.height));
+  client.onGap((gap) => gaps.push(gap));
+  return { heights, gaps };
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+
+Deno.test("behind a proxy that strips Upgrade, events come as a stream and messages go by POST", async () => {
+  await using parts = await setup({ stripsUpgrade: true });
+  const { client, blocks } = parts;
+  await blocks(3);
+  const page = client({ auth: { token: await tokenOf("user") } });
+  const { heights, gaps } = heightsOf(page);
+  page.joinChannel("blocks", { last: 2 });
+  page.joinChannel("alerts");
+  await until(
+    () => page.state.channels["blocks"]?.status === "joined",
+    "joined",
+  );
+  assert.equal(page.state.transport, "sse");
+  assert.equal(page.state.isConnected, true);
+  await blocks(3);
+  await until(() => heights.length === 5, "all");
+  assert.deepEqual(heights, [2, 3, 4, 5, 6]);
+  const room = page.room<{ chat: string }>("lobby");
+  const heard: string[] = [];
+  room.on("chat", (text) => heard.push(text));
+  await until(() => room.state?.status === "joined", "room");
+  const { accepted } = await room.send("chat", "hello");
+  assert.equal(accepted[0]!.seq, 1);
+  await until(() => heard.length === 1, "heard");
+  const { events } = await page.channel("blocks").history({ limit: 2 });
+  assert.equal(events.length, 2);
+  await blocks(1);
+  await until(() => heights.length === 6, "after the streams were made again");
+  await assert.rejects(page.request("request_data", { key: "block:1" }), {
+    code: "UNKNOWN_TYPE",
+  });
+  await assert.rejects(
+    page.sendMessage({
+      type: "NEW_BLOCK",
+      payload: { blockId: "x", height: 9, timestamp: "2025-08-07T10:00:00Z" },
+    }),
+    { code: "FORBIDDEN" },
+  );
+  page.joinChannel("nowhere" as string);
+  await until(
+    () => page.state.channels["nowhere"]?.code === "UNKNOWN_CHANNEL",
+    "refused",
+  );
+  page.leaveChannel("blocks");
+  await blocks(1);
+  assert.deepEqual([heights.length, gaps.length], [6, 0]);
+});
+
+Deno.test("behind a proxy that holds streams back, too, events come in pages", async () => {
+  await using parts = await setup({ stripsUpgrade: true, buffers: true });
+  const { client, blocks } = parts;
+  await blocks(2);
+  const page = client();
+  const { heights, gaps } = heightsOf(page);
+  page.joinChannel("blocks", { last: 1 });
+  await until(
+    () => page.state.channels["blocks"]?.status === "joined",
+    "joined",
+  );
+  assert.equal(page.state.transport, "polling");
+  await blocks(2);
+  await until(() => heights.length === 3, "all");
+  await blocks(1);
+  await until(() => heights.length === 4, "more");
+  assert.deepEqual(heights, [2, 3, 4, 5]);
+  assert.deepEqual(gaps, []);
+  assert.equal(page.state.channels["blocks"]?.seq, 5);
+});
+
+Deno.test("behind a proxy that accepts sockets and passes nothing, events come all the same", async () => {
+  await using parts = await setup({ swallowsFrames: true });
+  const { client, blocks } = parts;
+  const page = client();
+  const { heights } = heightsOf(page);
+  page.joinChannel("blocks", { after: { epoch: "0", seq: 0 } });
+  await blocks(2);
+  await until(() => heights.length === 2, "all");
+  assert.equal(page.state.transport, "sse");
+});
+
+Deno.test("a proxy that cuts everything after a while costs no event, by socket or stream", async () => {
+  for (const stripsUpgrade of [false, true]) {
+    await using parts = await setup({ stripsUpgrade, cutAfterMs: 700 });
+    const { client, blocks, proxy } = parts;
+    const page = client({ reconnectInterval: 100 });
+    const { heights, gaps } = heightsOf(page);
+    page.joinChannel("blocks");
+    await until(
+      () => page.state.channels["blocks"]?.status === "joined",
+      "joined",
+    );
+    for (let i = 0; i < 25; i++) {
+      await blocks(1);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await until(() => heights.length === 25, "all");
+    assert.deepEqual(heights, upTo(25));
+    assert.deepEqual(gaps, []);
+    const path = stripsUpgrade ? "GET /sse" : "UPGRADE /ws";
+    const { seen } = proxy;
+    assert.ok(seen.filter((each) => each === path).length > 2, `${seen}`);
+    assert.equal(page.state.transport, stripsUpgrade ? "sse" : "websocket");
+  }
+});
+
+Deno.test("once sockets pass again, the client comes back to them and misses nothing", async () => {
+  await using parts = await setup({ stripsUpgrade: true });
+  const { client, blocks, proxy } = parts;
+  const page = client();
+  const { heights, gaps } = heightsOf(page);
+  page.joinChannel("blocks");
+  await until(
+    () => page.state.channels["blocks"]?.status === "joined",
+    "joined",
+  );
+  await blocks(2);
+  globalThis.dispatchEvent(new Event("online"));
+  await until(
+    () => proxy.seen.filter((each) => each === "UPGRADE /ws").length === 2,
+    "tried",
+  );
+  assert.equal(page.state.transport, "sse", "it does not pass yet");
+  proxy.options = {};
+  globalThis.dispatchEvent(new Event("online"));
+  await until(() => page.state.transport === "websocket", "back");
+  await until(() => page.state.isConnected, "connected");
+  await blocks(2);
+  await until(() => heights.length === 4, "all");
+  assert.deepEqual(heights, upTo(4));
+  assert.deepEqual(gaps, []);
+  assert.equal(page.state.connectionError, null);
+});
+
+Deno.test("filters work over streams, and a token is renewed there", async () => {
+  await using parts = await setup({ stripsUpgrade: true });
+  const { client, blocks, service } = parts;
+  const page = client({ auth: { token: await tokenOf("publisher") } });
+  const mine = watch(page, "transactions", { filter: { from: "0xa" } });
+  const seen: string[] = [];
+  mine.on("TX_RECEIVED", ({ payload }) => seen.push(payload.txId));
+  await until(() => mine.status === "joined", "joined");
+  const send = (txId: string, from: string) =>
+    page.sendMessage({
+      type: "TX_RECEIVED",
+      payload: {
+        txId,
+        from,
+        to: "0xf",
+        amount: "1",
+        gasPrice: "1",
+        gasLimit: 1,
+        nonce: 0,
+        status: "pending",
+        timestamp: "2025-08-07T10:00:00Z",
+      },
+    });
+  await send("t1", "0xa");
+  await send("t2", "0xb");
+  page.setToken(await tokenOf("publisher"));
+  await send("t3", "0xa");
+  await until(() => seen.length === 2, "both");
+  assert.deepEqual(seen, ["t1", "t3"]);
+  assert.equal(page.state.reconnects, 0);
+  await blocks(0);
+  assert.deepEqual(service.bugs, []);
+});
+
+Deno.test("fallback: false keeps to sockets", async () => {
+  await using parts = await setup({ stripsUpgrade: true });
+  const page = parts.client({ fallback: false, reconnectInterval: 50 });
+  await until(
+    () => parts.proxy.seen.filter((it) => it === "UPGRADE /ws").length > 3,
+    "tries",
+  );
+  assert.equal(page.state.transport, "websocket");
+  assert.equal(page.state.isConnected, false);
+});
