@@ -126,7 +126,7 @@ export function connectionOf(
       const lost = parts.welcome ? "CONNECTION_LOST" : "CONNECT_FAILED";
       lose(
         new RequestError((isKnown ? reason : lost) as Failure["code"], {
-          message: `${address}: closed with ${code}`,
+          message: `Closed ${code}, ${address}`,
         }),
         code >= FINAL_CLOSE,
       );

@@ -14,13 +14,17 @@ export const PROBE_TIMEOUT_MS = 5_000;
  * Asks over HTTP what is at the address of a socket.
  *
  * @param address `ws:` or `wss:`.
+ * @param wasThere whether a socket opened there before: then its scheme is right.
  * @returns why no socket opens there; nothing when the service answers, so that
  * something between must hold sockets back.
  */
-export async function diagnose(address: string): Promise<Failure | undefined> {
+export async function diagnose(
+  address: string,
+  wasThere = false,
+): Promise<Failure | undefined> {
   const url = address.replace(/^ws/, "http");
   const { status, text, retryAfterMs } = await probe(url) ?? {};
-  if (status === undefined) return await unreachable(address, url);
+  if (status === undefined) return await unreachable(address, url, wasThere);
   const said = jsonIn(text!);
   const fail = (code: Failure["code"], message: string) =>
     new RequestError(code, { message: `${address}: ${message}`, retryAfterMs });
@@ -47,7 +51,11 @@ export async function diagnose(address: string): Promise<Failure | undefined> {
 }
 
 /** Nothing answered that a page may read: is something there at all? */
-async function unreachable(address: string, url: string): Promise<Failure> {
+async function unreachable(
+  address: string,
+  url: string,
+  wasThere: boolean,
+): Promise<Failure> {
   const other = url.startsWith("https:")
     ? url.replace("https:", "http:")
     : url.replace("http:", "https:");
@@ -57,7 +65,7 @@ async function unreachable(address: string, url: string): Promise<Failure> {
         `${address}: what is there does not answer pages of ${globalThis.location?.origin}; does the service allow that origin?`,
     });
   }
-  if (await isThere(other)) {
+  if (!wasThere && await isThere(other)) {
     const [wrong, right] = url.startsWith("https:")
       ? ["wss", "ws"]
       : ["ws", "wss"];

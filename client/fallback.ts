@@ -59,7 +59,7 @@ export async function failing(parts: Parts, link: Failing): Promise<void> {
   const now = monotonic();
   if (now - memory.askedAt < PROBE_EVERY_MS) return;
   memory.askedAt = now;
-  const failure = await diagnose(parts.address);
+  const failure = await diagnose(parts.address, !!core.sessionId);
   if (parts.welcome || !core.connectionError) return;
   if (failure) explain(parts, link, failure);
   else if (options.fallback !== false && core.status !== "closed") {

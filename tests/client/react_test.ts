@@ -17,6 +17,8 @@ Object.assign(globalThis, {
   document,
   window,
   IS_REACT_ACT_ENVIRONMENT: true,
+  // Nobody answers who asks why a socket does not open.
+  fetch: () => new Promise(() => {}),
 });
 const { act } = await import("react");
 const { createRoot } = await import("react-dom/client");
