@@ -44,6 +44,7 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "inflate.ts", name: "inflate.js" },
   { entry: "sending.ts", name: "sending.js", external: ["./failure.ts"] },
   { entry: "fallback.ts", name: "fallback.js", external: ["./failure.ts"] },
+  { entry: "dev.ts", name: "dev.js", external: ["./client.ts"] },
   {
     entry: "connections.ts",
     name: "connections.js",
@@ -201,7 +202,7 @@ export async function build(
   const { layOut } = await import("./package.ts");
   const published = layOut({
     modules: chosen(MODULES),
-    loaded: chosen([...LAZY, ...BESIDE]),
+    loaded: chosen([...LAZY, ...BESIDE, "dev"]),
     types,
   });
   await Promise.all([

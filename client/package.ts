@@ -109,7 +109,12 @@ function classic(code: string): string {
 
 function manifest(modules: readonly string[]): object {
   const conditions = (name: string) => ({
-    import: { types: `./${name}.d.ts`, default: `./${name}.js` },
+    import: {
+      types: `./${name}.d.ts`,
+      // What development builds load warns of mistakes.
+      ...(name === "client" && { development: "./dev.js" }),
+      default: `./${name}.js`,
+    },
     require: { types: `./cjs/${name}.d.ts`, default: `./cjs/${name}.js` },
   });
   return {
