@@ -23,6 +23,11 @@ export async function diagnose(
   wasThere = false,
 ): Promise<Failure | undefined> {
   const url = address.replace(/^ws/, "http");
+  // Pages of other origins may read this one, and browsers do not report it.
+  const beside = await probe(new URL("api/channels", url).href);
+  const { channels, code: refused } = jsonIn(beside?.text ?? "");
+  const isService = channels || refused === "UNAUTHENTICATED";
+  if (isService && /\/(ws)?\/?$/.test(new URL(url).pathname)) return;
   const { status, text, retryAfterMs } = await probe(url) ?? {};
   if (status === undefined) return await unreachable(address, url, wasThere);
   const said = jsonIn(text!);
@@ -120,7 +125,14 @@ function limited(): RequestInit {
   };
 }
 
-function jsonIn(text: string): { code?: Failure["code"]; message?: string } {
+/** What the answers that are looked for have in common. */
+interface Known {
+  readonly code?: Failure["code"];
+  readonly message?: string;
+  readonly channels?: unknown;
+}
+
+function jsonIn(text: string): Known {
   try {
     return Object(JSON.parse(text));
   } catch {

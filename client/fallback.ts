@@ -60,15 +60,20 @@ export async function failing(parts: Parts, link: Failing): Promise<void> {
   if (now - memory.askedAt < PROBE_EVERY_MS) return;
   memory.askedAt = now;
   const failure = await diagnose(parts.address, !!core.sessionId);
-  if (parts.welcome || !core.connectionError) return;
-  if (failure) explain(parts, link, failure);
-  else if (options.fallback !== false && core.status !== "closed") {
+  const isOver = () => parts.welcome || !core.connectionError;
+  if (isOver()) return;
+  if (failure) return explain(parts, link, failure);
+  if (options.fallback === false || core.status === "closed") return;
+  // A service that stood still for a moment is there again.
+  const passes = await doesPass(parts, new AbortController().signal);
+  if (isOver()) return;
+  if (!passes) {
     if (now - memory.fellAt > 2 * MAX_BACK_MS) memory.backMs = BACK_MS;
     memory.fellAt = now;
     core.transport = memory.isPolling ? "polling" : "sse";
     parts.dial = () => dial(parts, link, memory);
-    link.redial();
   }
+  link.redial();
 }
 
 /** Shows the reason; ends the connection if it lasts. */

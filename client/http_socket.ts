@@ -183,7 +183,7 @@ export class HttpSocket {
 
   async #ping(id: string): Promise<void> {
     if (this.#streams.isSilent) return this.#end(1006, "");
-    await this.#requests.get("health", {});
+    await this.#requests.get("api/channels", {});
     this.#reply("pong", { serverTime: this.#now() }, id);
   }
 

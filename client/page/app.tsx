@@ -15,6 +15,10 @@ const line = new Line();
 const client = connect("/ws", {
   client: "kaldrix-live-page",
   WebSocket: line.WebSocket,
+  // What is broken on purpose stays broken.
+  get fallback() {
+    return !line.isCut;
+  },
 });
 hydrate(
   <LivePage client={client} line={line} />,

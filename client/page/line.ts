@@ -35,6 +35,11 @@ export class Line {
     } as unknown as new (url: string) => WebSocket;
   }
 
+  /** Whether it is broken at present. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
   /** Breaks every connection, and fails new ones until {@link mend}. */
   cut(): void {
     this.#isCut = true;

@@ -169,7 +169,7 @@ Deno.test("a proxy that cuts everything after a while costs no event, by socket 
     assert.deepEqual(gaps, []);
     const path = stripsUpgrade ? "GET /sse" : "UPGRADE /ws";
     const { seen } = proxy;
-    assert.ok(seen.filter((each) => each === path).length > 2, `${seen}`);
+    assert.ok(seen.filter((each) => each === path).length >= 2, `${seen}`);
     assert.equal(page.state.transport, stripsUpgrade ? "sse" : "websocket");
   }
 });
@@ -185,11 +185,11 @@ Deno.test("once sockets pass again, the client comes back to them and misses not
     "joined",
   );
   await blocks(2);
+  const tries = () =>
+    proxy.seen.filter((each) => each === "UPGRADE /ws").length;
+  const before = tries();
   globalThis.dispatchEvent(new Event("online"));
-  await until(
-    () => proxy.seen.filter((each) => each === "UPGRADE /ws").length === 2,
-    "tried",
-  );
+  await until(() => tries() > before, "tried");
   assert.equal(page.state.transport, "sse", "it does not pass yet");
   proxy.options = {};
   globalThis.dispatchEvent(new Event("online"));
