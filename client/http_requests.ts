@@ -10,8 +10,11 @@ import type { ReplyPayload } from "../protocol/replies.ts";
 
 /** What a service refuses with. */
 export interface Refused {
+  /** Its name. */
   readonly code: string;
+  /** A sentence. */
   readonly message: string;
+  /** What exactly was wrong: of a stream, which channel and its code. */
   readonly issues?: readonly {
     readonly path: string;
     readonly message: string;
