@@ -499,6 +499,7 @@ Deno.test("a storm of connects is limited, then blocked; forged headers do not h
       keep(socket.heard);
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
     };
+    const began = performance.now();
     for (let i = 0; i < 20; i++) {
       await Promise.all(Array.from({ length: 50 }, (_, j) =>
         // The one on the right is what a proxy would have written.
@@ -506,7 +507,13 @@ Deno.test("a storm of connects is limited, then blocked; forged headers do not h
           `10.${i}.${j}.1, ${isTrusted ? "203.0.113.5" : `10.1.${i}.${j}`}`,
         )));
     }
-    assert.equal(statuses.get(101), 100, JSON.stringify([...statuses]));
+    // The window slides: the longer the storm lasted, the more came back.
+    const windows = (performance.now() - began) / 60_000;
+    const admitted = statuses.get(101)!;
+    assert(
+      admitted >= 100 && admitted <= Math.ceil(100 * (1 + windows)),
+      JSON.stringify([...statuses]),
+    );
     assert.equal(statuses.has(429), true);
     // This machine's own address is never blocked by itself.
     assert.equal(statuses.has(403), isTrusted);

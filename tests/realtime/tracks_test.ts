@@ -4,6 +4,7 @@ import type { TrackedState } from "../../protocol/states.ts";
 import { TRACK_MS } from "../../realtime/tracks.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { openTestService } from "../test_service.ts";
+import { until } from "../until.ts";
 
 const timestamp = "2026-01-01T00:00:00.000Z";
 
@@ -42,11 +43,13 @@ function tx(
 }
 
 async function bench(
-  until: "included" | "confirmed" | "final",
+  goal: "included" | "confirmed" | "final",
   test: (parts: {
     clock: ManualClock;
     publish: (...messages: AnyMessage[]) => Promise<void>;
     states: TrackedState[];
+    /** Resolves once there are so many states. */
+    reach: (count: number) => Promise<void>;
     undo: Disposable;
     size: () => number;
   }) => Promise<void>,
@@ -57,7 +60,7 @@ async function bench(
   const states: TrackedState[] = [];
   const track = await tracks.track({
     txId: "x",
-    until,
+    until: goal,
     address: "a",
     moved: (state) => states.push(state),
   });
@@ -65,13 +68,13 @@ async function bench(
   const publish = async (...messages: AnyMessage[]) => {
     await service.publisher.publish(messages);
     await pass(clock, 100);
-    // The log is read in turns that the clock does not own.
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await pass(clock, 100);
   };
+  // The log is read in turns that the clock does not own.
+  const reach = (count: number) =>
+    until(() => states.length >= count, `${count} states`, clock);
   const size = () => service.hub.subscribers("transactions");
   try {
-    await test({ clock, publish, states, undo: track, size });
+    await test({ clock, publish, states, reach, undo: track, size });
   } finally {
     track[Symbol.dispose]();
     clock.advance(60_000);
@@ -81,22 +84,31 @@ async function bench(
 }
 
 Deno.test("a track says every move, there and back, and ends where it was asked to", async () => {
-  await bench("final", async ({ publish, states, size }) => {
+  await bench("final", async ({ publish, states, reach, size }) => {
     const at = { blockId: "a2", blockHeight: 2 };
     await publish(block("a1", 1, "a0"));
     await publish(tx("pending"));
+    await reach(1);
     await publish(block("a2", 2, "a1"), tx("confirmed", at));
+    await reach(2);
     await publish(block("b2", 2, "a1"));
+    await reach(3);
     await publish(tx("dropped"));
+    await reach(4);
     await publish(tx("pending"));
+    await reach(5);
     await publish(tx("replaced", { replacedBy: "y" }));
+    await reach(6);
     await publish(block("a2", 2, "a1"), tx("failed", at));
+    await reach(7);
     await publish(block("a3", 3, "a2"));
+    await reach(8);
     assert.equal(size(), 1);
     await publish({
       type: "FINALITY",
       payload: { level: "final", blockId: "a2", height: 2, timestamp },
     });
+    await reach(9);
     const held = { txId: "x", ok: false, blockId: "a2", height: 2 };
     assert.deepEqual(states, [
       { txId: "x", state: "seen" },
@@ -115,8 +127,9 @@ Deno.test("a track says every move, there and back, and ends where it was asked 
 });
 
 Deno.test("a track ends after its time", async () => {
-  await bench("included", async ({ clock, publish, states }) => {
+  await bench("included", async ({ clock, publish, states, reach }) => {
     await publish(tx("pending"));
+    await reach(1);
     clock.advance(TRACK_MS);
     assert.deepEqual(states, [
       { txId: "x", state: "seen" },
