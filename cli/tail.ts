@@ -5,8 +5,10 @@
  */
 import { type Command, InvalidArgumentError } from "commander";
 import type { ClientState } from "../client/client.ts";
-import type { TappedFrame } from "../client/types.ts";
+import type { Gap, TappedFrame } from "../client/types.ts";
+import { watch } from "../client/watch.ts";
 import { MAX_HISTORY_LIMIT, type Position } from "../protocol/commands.ts";
+import { Filter } from "../protocol/filters.ts";
 import { MESSAGES, type MessageType } from "../protocol/messages.ts";
 import { systemClock as clock } from "../platform/clock.ts";
 import { onEndAsked } from "../platform/signals.ts";
@@ -25,6 +27,7 @@ interface Flags {
   readonly last?: number;
   readonly after?: Position;
   readonly count?: number;
+  readonly filter?: Filter;
   readonly json?: true;
   readonly retry: boolean;
 }
@@ -40,6 +43,11 @@ export function tailCommand(program: Command): void {
       "begin after this position of the channel",
       position,
     )
+    .option(
+      "--filter <filter>",
+      "only events that match: field=value,value or JSON",
+      filterOf,
+    )
     .option("--count <n>", "end after this many events", counted(1))
     .option("--json", "write each event as a line of JSON")
     .option("--no-retry", "end when the connection is lost")
@@ -54,12 +62,13 @@ Examples:
   kaldrix tail
   kaldrix tail blocks transactions --last 10
   kaldrix tail room:lobby --json | jq .payload
+  kaldrix tail transactions --filter address=0xa1,0xb2
   kaldrix tail blocks --after 01M8BCB10N8E1ZADB800000032:17 --count 100`,
     );
 }
 
 async function tail(channels: readonly string[], flags: Flags): Promise<void> {
-  const { url, last, after, count = Infinity, json, retry } = flags;
+  const { url, last, after, count = Infinity, filter, json, retry } = flags;
   if (after && (last !== undefined || channels.length > 1)) {
     throw new Misused("--after is for one channel, and not with --last");
   }
@@ -72,20 +81,29 @@ async function tail(channels: readonly string[], flags: Flags): Promise<void> {
     if (++seen === count) resolve();
   };
   const client = remote.connect({ autoReconnect: retry });
-  for (const type of Object.keys(MESSAGES) as MessageType[]) {
-    client.subscribe(type, take as (event: unknown) => void);
-  }
-  client.onGap(({ channel, from, to, reason }) => {
+  const types = Object.keys(MESSAGES) as MessageType[];
+  const handler = take as (event: unknown) => void;
+  const lost = ({ channel, from, to, reason }: Gap) => {
     const which = to < from ? `after ${from - 1}` : `${from} to ${to}`;
     note(`${channel}: events ${which} are lost (${reason})`);
-  });
+  };
+  client.onGap(lost);
   client.onFrame(closing);
   client.onState(reporter(remote, reject));
-  for (const channel of channels) {
-    client.joinChannel(channel, {
-      ...(last === undefined ? {} : { last }),
-      ...(after ? { after } : {}),
-    });
+  const from = {
+    ...(last === undefined ? {} : { last }),
+    ...(after ? { after } : {}),
+  };
+  if (filter) {
+    client.onFrame(refusals(channels.length, reject));
+    for (const channel of channels) {
+      const watched = watch(client, channel, { filter, ...from });
+      for (const type of types) watched.on(type, handler);
+      watched.onGap(lost);
+    }
+  } else {
+    for (const type of types) client.subscribe(type, handler);
+    for (const channel of channels) client.joinChannel(channel, from);
   }
   onEndAsked(() => resolve());
   try {
@@ -93,6 +111,48 @@ async function tail(channels: readonly string[], flags: Flags): Promise<void> {
   } finally {
     client.disconnect();
   }
+}
+
+/**
+ * Reports filtered subscriptions that are refused.
+ *
+ * @param left how many there are.
+ * @param fail receives the reason when none is left.
+ */
+function refusals(
+  left: number,
+  fail: (error: Error) => void,
+): (tapped: TappedFrame) => void {
+  return ({ direction, frame }) => {
+    if (direction !== "in") return;
+    const payload = frame["payload"] as Refused | undefined;
+    if (frame["type"] === "error" && frame["ref"] !== undefined) {
+      const [issue] = payload?.issues ?? [];
+      const why = issue ? `${issue.path} ${issue.message}` : payload?.message;
+      fail(new Failed(printable(`${payload?.code}: ${why}`)));
+    }
+    if (frame["type"] !== "subscribed") return;
+    for (const { channel, as, code } of payload?.rejected ?? []) {
+      if (as === undefined) continue;
+      note(printable(`${channel}: refused (${code})`));
+      if (--left === 0) fail(new Failed("no channel is left to follow"));
+    }
+  };
+}
+
+/** The parts of a refusal that are reported. */
+interface Refused {
+  readonly code?: string;
+  readonly message?: string;
+  readonly issues?: readonly {
+    readonly path: string;
+    readonly message: string;
+  }[];
+  readonly rejected?: readonly {
+    readonly channel: string;
+    readonly as?: string;
+    readonly code: string;
+  }[];
 }
 
 /** Reports that the service is about to restart. */
@@ -161,4 +221,20 @@ function position(text: string): Position {
   const [, epoch, seq] = POSITION.exec(text) ?? [];
   if (epoch !== undefined) return { epoch, seq: Number(seq) };
   throw new InvalidArgumentError("expected epoch:seq");
+}
+
+/** Reads `field=value,value`, or a filter as PROTOCOL.md writes it. */
+function filterOf(text: string): Filter {
+  const [, field, values] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  let given: unknown = field && { [field]: values!.split(",") };
+  if (!field) {
+    try {
+      given = JSON.parse(text);
+    } catch {
+      throw new InvalidArgumentError("expected field=value,value or JSON");
+    }
+  }
+  const { success, data, error } = Filter.safeParse(given);
+  if (success) return data;
+  throw new InvalidArgumentError(error.issues[0]?.message ?? "is no filter");
 }

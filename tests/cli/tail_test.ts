@@ -90,6 +90,30 @@ Deno.test("tail writes a line an event, names a dead server and continues after 
   assert.match(refused.err, /UNAUTHENTICATED/);
 });
 
+Deno.test("tail follows only what matches a filter", async () => {
+  await using server = await TestServer.start();
+  await server.publish(["a", "b", "a", "c"].map(message));
+  const env = { KALDRIX_URL: server.url };
+  const found = async (filter: string) => {
+    const { code, out, err } = await kaldrix(
+      ["tail", "room:lobby", "--last", "4", "--count", "2", "--filter", filter],
+      { env },
+    );
+    assert.equal(code, 0, err);
+    return [...out.matchAll(/event=(\w)/g)].map(([, event]) => event);
+  };
+  assert.deepEqual(await found("event=a"), ["a", "a"]);
+  assert.deepEqual(await found('{"event":["b","c"]}'), ["b", "c"]);
+  const unknown = await kaldrix(
+    ["tail", "room:lobby", "--filter", "colour=red"],
+    { env },
+  );
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.err, /^error: INVALID_\w+: .*colour/m);
+  const malformed = await kaldrix(["tail", "--filter", "{"], { env });
+  assert.deepEqual([malformed.code, malformed.out], [2, ""]);
+});
+
 Deno.test("tail ends with 1 when nothing listens and it may not retry", async () => {
   const { code, err } = await kaldrix(
     ["tail", "--no-retry", "--url", "http://127.0.0.1:1"],
