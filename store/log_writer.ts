@@ -17,14 +17,8 @@ import { Deadline, within } from "../platform/deadline.ts";
 import { pause } from "../platform/pause.ts";
 import type { Random } from "../platform/random.ts";
 import type { Tracing } from "../platform/tracing.ts";
-import {
-  COMMIT_BYTES,
-  COMMIT_CHANNELS,
-  CommitLoad,
-  fits,
-  sizeOf,
-} from "./commit_size.ts";
-import type { CommitSize } from "./commit_size.ts";
+import { CommitQueue } from "./commit_queue.ts";
+import { fits, sizeOf } from "./commit_size.ts";
 import type { LoggedEntry } from "./entry.ts";
 import { KnownHeads } from "./known_heads.ts";
 import { UNBORN_EPOCH } from "./event_log.ts";
@@ -57,10 +51,7 @@ const LOOK_MS = 400;
 const COMMIT_MEMORY_MS = 600_000;
 /** Ceilings of the wait after a lost race or a locked file. */
 const RETRY_GROWTH: Growth = { baseMs: 2, capMs: 100 };
-/** Most events waiting for a commit; beyond, publishers are asked to wait. */
-export const MAX_WAITING_EVENTS = 20_000;
-/** Most bytes waiting for a commit. */
-export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
 /** What the writer needs. */
 export interface LogWriterOptions {
   /** Where events are stored. */
@@ -96,14 +87,6 @@ export type Announcement = (
   maxBytes: number,
 ) => string;
 
-/** What one call of {@link LogWriter.append} waits for. */
-interface Request {
-  readonly drafts: readonly Draft[];
-  readonly size: CommitSize;
-  readonly resolve: (positions: readonly StreamPosition[]) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 const NOTHING_KNOWN: Known = { ids: new Map(), rooms: new Map() };
 
 /** One try at a commit, kept until it is known whether it took effect. */
@@ -127,11 +110,7 @@ const CRAMPED = new Error("More than one commit holds");
 export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly #heads: KnownHeads;
-  #waiting: Request[] = [];
-  #waitingEvents = 0;
-  #waitingBytes = 0;
-  /** Requests at the front that are committed one by one. */
-  #alone = 0;
+  readonly #queue = new CommitQueue(COMMIT_DEADLINE_MS);
   #running: Promise<void> | undefined;
 
   /** Reads nothing yet: the first append does. */
@@ -142,31 +121,9 @@ export class LogWriter {
 
   /** Appends events as `EventLog.append` promises. */
   append(drafts: readonly Draft[]): Promise<readonly StreamPosition[]> {
-    const size = sizeOf(drafts);
-    if (!fits(size)) {
-      throw new Refusal(
-        "MESSAGE_TOO_LARGE",
-        `What is published together may hold about ${COMMIT_BYTES} bytes and ${COMMIT_CHANNELS} channels; send less at once`,
-      );
-    }
-    if (
-      this.#waitingEvents + drafts.length > MAX_WAITING_EVENTS ||
-      this.#waitingBytes + size.bytes > MAX_WAITING_BYTES
-    ) {
-      throw new Refusal(
-        "STORE_UNAVAILABLE",
-        "Too much is waiting to be stored; try again",
-        { retryAfterMs: COMMIT_DEADLINE_MS },
-      );
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<
-      readonly StreamPosition[]
-    >();
-    const request = { drafts, size, resolve, reject };
-    this.#waiting.push(request);
-    this.#count([request], 1);
+    const answered = this.#queue.add(drafts);
     this.#running ??= this.#run();
-    return promise;
+    return answered;
   }
 
   /** Resolves when nothing waits for a commit. */
@@ -177,8 +134,8 @@ export class LogWriter {
   async #run(): Promise<void> {
     // What arrives in the same turn as the first goes with it.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const group = this.#nextGroup();
+    while (!this.#queue.isEmpty) {
+      const group = this.#queue.next();
       try {
         const answers = await this.#traced(group.map(({ drafts }) => drafts));
         for (const [i, { resolve, reject }] of group.entries()) {
@@ -188,7 +145,7 @@ export class LogWriter {
         }
       } catch (error) {
         if (error === CRAMPED) {
-          this.#putBack(group);
+          this.#queue.putBack(group);
           continue;
         }
         this.#options.observer.failed?.(error);
@@ -200,30 +157,6 @@ export class LogWriter {
       }
     }
     this.#running = undefined;
-  }
-
-  #nextGroup(): Request[] {
-    const load = new CommitLoad();
-    for (const { size } of this.#waiting) {
-      if (!load.take(size) || this.#alone > 0) break;
-    }
-    this.#alone = Math.max(0, this.#alone - 1);
-    const group = this.#waiting.splice(0, load.size);
-    this.#count(group, -1);
-    return group;
-  }
-
-  #putBack(group: readonly Request[]): void {
-    this.#waiting.unshift(...group);
-    this.#count(group, 1);
-    this.#alone = group.length;
-  }
-
-  #count(group: readonly Request[], sign: 1 | -1): void {
-    for (const { drafts, size } of group) {
-      this.#waitingEvents += sign * drafts.length;
-      this.#waitingBytes += sign * size.bytes;
-    }
   }
 
   /** Commits as one piece of work of all the publishes in it. */

@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import {
+  MAX_WAITING_BYTES,
+  MAX_WAITING_EVENTS,
+} from "../../store/commit_queue.ts";
 import fc from "fast-check";
 import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
@@ -8,12 +12,7 @@ import { COMMIT_BYTES, COMMIT_CHANNELS } from "../../store/commit_size.ts";
 import type { Draft, EventLog, StreamPosition } from "../../store/event_log.ts";
 import { ID_MEMORY_MS } from "../../store/id_memory.ts";
 import { TRIM_EVERY } from "../../store/log_retention.ts";
-import {
-  COMMIT_DEADLINE_MS,
-  LAST_LOOK_MS,
-  MAX_WAITING_BYTES,
-  MAX_WAITING_EVENTS,
-} from "../../store/log_writer.ts";
+import { COMMIT_DEADLINE_MS, LAST_LOOK_MS } from "../../store/log_writer.ts";
 import {
   READ_DEADLINE_MS,
   StoredEventLog,
