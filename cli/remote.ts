@@ -141,7 +141,7 @@ export class Remote {
 
   /** Why there is no connection, for a person. */
   why({ code, message }: Failure): string {
-    if (code !== "CONNECTION_LOST") {
+    if (code !== "CONNECTION_LOST" && code !== "CONNECT_FAILED") {
       return `${this.base} refuses: ${code}${
         message === code ? "" : ` ${message}`
       }`;
