@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { MemoryPublisher } from "../fakes/publisher.ts";
 import { ROLLBACK_MS } from "../../sources/evm_follower.ts";
+import { until } from "../until.ts";
 import { assertTruth, begin, withoutLevels } from "./evm_truth.ts";
 import type { ScriptedNode, ScriptedTransaction } from "./scripted_node.ts";
 
@@ -94,7 +95,15 @@ for (const { what, fork, after, ms = 30_000 } of CASES) {
       const tx = node.submit();
       node.mine(1, [tx]);
       setFailed(node, 3);
-      await pass(clock, 5_000);
+      const says = () =>
+        store.of("transactions").flatMap(({ type, payload }) =>
+          type === "TX_RECEIVED" && payload.txId === tx.hash ? [payload] : []
+        );
+      await until(
+        () => says().some(({ status }) => status === "confirmed"),
+        "confirmed",
+        clock,
+      );
       if (isRestarted) await source.end();
       fork(node, tx);
       if (isRestarted) {
@@ -105,9 +114,7 @@ for (const { what, fork, after, ms = 30_000 } of CASES) {
       await source.end();
 
       assertTruth(node, store);
-      const said = store.of("transactions").flatMap(({ type, payload }) =>
-        type === "TX_RECEIVED" && payload.txId === tx.hash ? [payload] : []
-      );
+      const said = says();
       const confirmed = said.findIndex(({ status }) => status === "confirmed");
       assert.deepEqual(
         said.slice(confirmed + 1).map(({ status, blockHeight }) =>
