@@ -241,9 +241,10 @@ export class BlockJudge {
       previousHash?: string;
     };
     const [oldest] = spine.tail;
-    if (!oldest) return { before: [], step: { draft } };
+    const isFinal = height <= spine.final;
+    if (!oldest && !isFinal) return { before: [], step: { draft } };
     const block = spine.named(blockId);
-    if (!block && height >= oldest.height) {
+    if (oldest && !block && height >= oldest.height) {
       // It does not stand: a reader that pops a block for each revert must not receive it.
       const tip = spine.tip!;
       return {
@@ -251,7 +252,6 @@ export class BlockJudge {
         stands: () => ({ ...tip.place!, channel: "blocks" }),
       };
     }
-    const isFinal = height <= spine.final;
     if (block && !isFinal) {
       const above = spine.on(block);
       const before = above.length === 0 ? [] : this.#reverts(asked, above);

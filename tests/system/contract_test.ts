@@ -245,7 +245,16 @@ Deno.test("[B1] [B2] [B3] [B4] [T1] [T2] [D1] hold whatever a publisher says", a
       }
       assert.deepEqual(service.bugs, []);
     }),
-    { numRuns: 100 },
+    {
+      numRuns: 100,
+      examples: [[[
+        { on: 0, isUnknown: 0 },
+        { revert: 0 },
+        // Of a chain of which no block stands.
+        { final: 0 },
+        { revert: 0 },
+      ]]],
+    },
   );
 });
 
