@@ -114,7 +114,13 @@ export class Proxy implements AsyncDisposable {
     const headers = new Headers(request.headers);
     for (const name of ["connection", "upgrade", "host"]) headers.delete(name);
     const controller = new AbortController();
-    const end = () => controller.abort();
+    let passing: TransformStreamDefaultController | undefined;
+    const end = () => {
+      done();
+      controller.abort();
+      // What was fetched may not notice: the other side does.
+      passing?.error(new Error("Cut"));
+    };
     this.#open.add(end);
     const { cutAfterMs, buffers } = this.options;
     const timer = cutAfterMs === undefined
@@ -145,6 +151,7 @@ export class Proxy implements AsyncDisposable {
       }
       const body = answer.body?.pipeThrough(
         new TransformStream({
+          start: (controller) => void (passing = controller),
           flush: done,
           cancel: () => {
             done();
