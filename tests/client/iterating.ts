@@ -10,6 +10,7 @@ import type { AnyMessage } from "../../protocol/messages.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
+import { txReceived } from "../transactions.ts";
 
 /** When everything happened. */
 export const timestamp = "2026-01-01T00:00:00.000Z";
@@ -90,21 +91,7 @@ export function tx(
   status: "pending" | "confirmed" | "failed" | "dropped",
   more: Record<string, unknown> = {},
 ): AnyMessage {
-  return {
-    type: "TX_RECEIVED",
-    payload: {
-      txId: "x",
-      from: "f",
-      to: "t",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 1,
-      status,
-      timestamp,
-      ...more,
-    },
-  };
+  return txReceived({ txId: "x", status, timestamp, ...more });
 }
 
 /** That blocks up to one reached a level. */

@@ -12,6 +12,7 @@ import {
 import { openTestService, serviceOn } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
+import { txReceived } from "../transactions.ts";
 
 function node(nodeId: string, status: "ONLINE" | "OFFLINE"): AnyMessage {
   const lastUpdate = "2026-01-01T00:00:00.000Z";
@@ -136,20 +137,7 @@ function tx(
   txId: string,
   status: "pending" | "confirmed" | "dropped",
 ): AnyMessage {
-  return {
-    type: "TX_RECEIVED",
-    payload: {
-      txId,
-      from: "f",
-      to: "t",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 1,
-      status,
-      timestamp,
-    },
-  };
+  return txReceived({ txId, status, timestamp });
 }
 
 function dag(

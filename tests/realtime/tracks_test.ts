@@ -5,6 +5,7 @@ import { TRACK_MS } from "../../realtime/tracks.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { openTestService } from "../test_service.ts";
 import { until } from "../until.ts";
+import { txReceived } from "../transactions.ts";
 
 const timestamp = "2026-01-01T00:00:00.000Z";
 
@@ -25,21 +26,7 @@ function tx(
   status: "pending" | "confirmed" | "failed" | "dropped" | "replaced",
   rest: Record<string, unknown> = {},
 ): AnyMessage {
-  return {
-    type: "TX_RECEIVED",
-    payload: {
-      txId: "x",
-      from: "f",
-      to: "t",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 1,
-      status,
-      timestamp,
-      ...rest,
-    },
-  };
+  return txReceived({ txId: "x", status, timestamp, ...rest });
 }
 
 async function bench(

@@ -4,6 +4,7 @@ import { MAX_SEARCHED_EVENTS } from "../../realtime/address_search.ts";
 import { MAX_TRACKS_PER_ADDRESS } from "../../realtime/tracks.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
+import { txReceived } from "../transactions.ts";
 
 const timestamp = "2026-01-01T00:00:00.000Z";
 
@@ -24,21 +25,8 @@ function tx(txId: string, status: "pending" | "confirmed" | "failed", at?: {
   blockId: string;
   height: number;
 }): AnyMessage {
-  return {
-    type: "TX_RECEIVED",
-    payload: {
-      txId,
-      from: "f",
-      to: "t",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 1,
-      status,
-      timestamp,
-      ...(at ? { blockId: at.blockId, blockHeight: at.height } : {}),
-    },
-  };
+  const place = at ? { blockId: at.blockId, blockHeight: at.height } : {};
+  return txReceived({ txId, status, timestamp, ...place });
 }
 
 function final(name: string, height: number): AnyMessage {
