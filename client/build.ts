@@ -107,9 +107,6 @@ export const MODULES = [
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;
 
-/** Documents that hold their page as it is before anything is known. */
-const DOCUMENTS = ["index.html", "explorer.html"] as const;
-
 /** Files of the pages that are served as they are. */
 const ASSETS = [
   "page/icon.svg",
@@ -172,11 +169,11 @@ export async function build(
         await Deno.readTextFile(new URL(path, here)),
       )
     ),
-    ...DOCUMENTS.map(async (name) => {
+    (async () => {
       const { prerendered } = await import("./page/prerender.tsx");
-      const text = await Deno.readTextFile(new URL(`page/${name}`, here));
-      add(name, text.replace("<!--page-->", () => prerendered()[name]!));
-    }),
+      const template = await Deno.readTextFile(new URL("page/page.html", here));
+      for (const [name, text] of prerendered(template)) add(name, text);
+    })(),
     stylesheet().then((css) => add("app.css", css)),
     (async () => {
       // The compiler takes longer to load than everything else when nothing

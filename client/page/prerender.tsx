@@ -27,12 +27,53 @@ const client = {
   } as Partial<ClientState>,
 } as Client;
 
-/** What each document holds, by the name of its file. */
-export function prerendered(): Readonly<Record<string, string>> {
-  return {
-    "index.html": markup(
-      <LivePage client={client} line={{} as Line} />,
+/** What the documents hold in which they differ, by the name of their file. */
+const DOCUMENTS = {
+  "index.html": {
+    title: "KALDRIX live",
+    description:
+      "The KALDRIX chain as it happens: blocks, DAG, transactions, validators and nodes.",
+    script: "app.js",
+    without: (
+      <p class="noscript">
+        This page shows the chain as it happens, which needs JavaScript. The
+        same data is at <a href="/api/channels">/api/channels</a>.
+      </p>
     ),
-    "explorer.html": markup(<ExplorerPage client={client} />),
-  };
+    page: <LivePage client={client} line={{} as Line} />,
+  },
+  "explorer.html": {
+    title: "KALDRIX explorer",
+    description:
+      "A block, transaction or address of the KALDRIX chain: whether it stands, and what happened to it.",
+    script: "explorer.js",
+    without: (
+      <p class="noscript">
+        This page follows the chain, which needs JavaScript. The same data is at
+        {" "}
+        <code>/api/blocks/</code> and <code>/api/transactions/</code>.
+      </p>
+    ),
+    page: <ExplorerPage client={client} />,
+  },
+};
+
+/**
+ * The documents, by the name of their file.
+ *
+ * @param template `page.html`, where `{title}` and the like stand for what the
+ * documents differ in.
+ */
+export function prerendered(
+  template: string,
+): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(DOCUMENTS).map(([name, parts]) => [
+      name,
+      template.replace(
+        /\{(title|description|script|without|page)\}/g,
+        (_, part: keyof typeof parts) => markup(parts[part]),
+      ),
+    ]),
+  );
 }
