@@ -118,7 +118,8 @@ Deno.test.beforeAll(async () => {
 browserTest(
   "a page that goes offline notices, and online it catches up at once",
   () =>
-    withTab(async (tab, { context }, url) => {
+    withTab(async (tab, { page, context }, url) => {
+      await page.clock.install();
       await tab.open(url);
       await tab.server.publish(blocks(1, 3));
       await tab.received(3);
@@ -126,20 +127,19 @@ browserTest(
       await context.setOffline(true);
       await tab.server.publish(blocks(4, 5));
       // The socket is not closed, it falls silent: the client has to find out.
-      await until(
-        async () => (await tab.state()).status === "reconnecting",
-        "reconnecting",
-      );
+      await until(async () => {
+        await page.clock.fastForward(1_000);
+        return (await tab.state()).status === "reconnecting";
+      }, "reconnecting");
       const { connectionError, reconnectAttempts } = await tab.state();
       assert.ok(connectionError);
       assert.equal(reconnectAttempts, 0, "tries while offline do not count");
       assert.deepEqual(await tab.heights(), [1, 2, 3]);
 
-      const since = performance.now();
+      // No timer runs from here on: it comes back since it is online again.
+      await page.clock.pauseAt(Date.now() + 10 * MINUTE_MS);
       await context.setOffline(false);
       await tab.received(8);
-      // Not a whole interval of 5 s, which the wait had grown to.
-      assert.ok(performance.now() - since < 3_000);
       await tab.server.publish(blocks(9, 1));
       await tab.received(9);
       await tab.assertComplete(9);
@@ -250,24 +250,39 @@ browserTest(
     withTab(async (fast, _, url) => {
       const { server } = fast;
       await fast.open(url);
-      await withPage(async ({ page }) => {
+      await withPage(async ({ page, context }) => {
         const slow = new Tab(page, server);
         await slow.open(
           url,
           "{}",
           "for (const end = performance.now() + 50; performance.now() < end;);",
         );
+        const devtools = await context.newCDPSession(page);
+        await devtools.send("Debugger.enable");
+        const handled = async () =>
+          (await devtools.send("Runtime.evaluate", {
+            expression: "heights.length",
+          })).result.value as number;
         // More than the sockets between them hold.
         const padding = "x".repeat(55_000);
-        for (let i = 0; i < 12; i++) {
-          await server.publish(blocks(1 + i * 5, 5, { padding }));
-        }
+        const publish = (first: number) =>
+          server.publish(blocks(first, 5, { padding }));
+        await publish(1);
+        await slow.received(1);
+
+        // It takes one event for as long as the fast page takes all others.
+        const held = new Promise((resolve) =>
+          devtools.once("Debugger.paused", resolve)
+        );
+        await devtools.send("Debugger.pause");
+        await publish(6);
+        await held;
+        const before = await handled();
+        for (let i = 2; i < 12; i++) await publish(1 + i * 5);
         await fast.received(60);
-        const handled = await page.evaluate("heights.length") as number;
-        assert.ok(handled < 40, `the slow page had handled ${handled}`);
         await fast.assertComplete(60);
-        const { messageLatency } = await fast.state();
-        assert.ok(messageLatency! < 1_000, `${messageLatency} ms`);
+        assert.equal(await handled(), before);
+        await devtools.send("Debugger.disable");
         await slow.received(60);
         await slow.assertComplete(60);
       });
