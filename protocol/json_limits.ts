@@ -58,7 +58,8 @@ function inspect(value: unknown, depth: number): Fault | undefined {
   if (Object.getPrototypeOf(value) !== Object.prototype) {
     return fault("is not a JSON value");
   }
-  for (const key of Object.keys(value)) {
+  // Its prototype adds no enumerable keys.
+  for (const key in value) {
     if (key === "__proto__" || !key.isWellFormed()) {
       return fault("has a key that is not allowed");
     }
