@@ -97,3 +97,32 @@ Deno.test("tasks fetch what they import: they alone name the lock file", () => {
     }
   }
 });
+
+/** Most packages that a first start fetches, with what they need in turn. */
+const MAX_FETCHED = 40;
+
+Deno.test("a first start fetches few packages", async () => {
+  const { specifiers, npm } = JSON.parse(
+    await Deno.readTextFile(join(ROOT, "deno.lock")),
+  ) as {
+    readonly specifiers: Readonly<Record<string, string>>;
+    readonly npm: Readonly<
+      Record<string, { readonly dependencies?: readonly string[] }>
+    >;
+  };
+  // The lock file leaves a version out where there is only one.
+  const find = (name: string) =>
+    Object.keys(npm).find((key) => key.split("_")[0] === name) ??
+      Object.keys(npm).find((key) => key.startsWith(`${name}@`))!;
+  const fetched = new Set<string>();
+  const add = (name: string) => {
+    if (fetched.has(name)) return;
+    fetched.add(name);
+    for (const needed of npm[name]!.dependencies ?? []) add(find(needed));
+  };
+  for (const pin of Object.values(imports)) {
+    const name = pin.slice("npm:".length, pin.lastIndexOf("@"));
+    add(find(`${name}@${specifiers[pin]}`));
+  }
+  assert(fetched.size <= MAX_FETCHED, [...fetched].join(", "));
+});
