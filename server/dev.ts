@@ -24,6 +24,12 @@ const QUIET_MS = 200;
 const LOOK_MS = 100;
 /** How long the tokens that are printed are valid. */
 const TOKEN_LIFE = "24h";
+/** What the command that is printed publishes. */
+const HELLO = JSON.stringify({
+  type: "ROOM_MESSAGE",
+  channel: "room:lobby",
+  payload: { event: "hello", data: { from: "alice" } },
+});
 /** Runs a program with what the lock file holds. */
 const RUN = ["run", "-q", "--lock=deno.lock", "--frozen"];
 /** Where the sources are. */
@@ -130,6 +136,9 @@ async function announce(): Promise<void> {
       ``,
       `Token of a publisher, valid for ${TOKEN_LIFE}:`,
       publisher,
+      ``,
+      `Publish with it:`,
+      `curl http://${base}/api/publish -H "Authorization: Bearer ${publisher}" -d '${HELLO}'`,
     );
   }
   print(`\n${lines.join("\n")}\n`);

@@ -152,7 +152,7 @@ function dev(port: number, directory: string): Deno.ChildProcess {
   }).spawn();
 }
 
-Deno.test("deno task dev prints where to look and tokens that are accepted, and ends on SIGTERM", async () => {
+Deno.test("deno task dev prints where to look, tokens that are accepted and a command that publishes, and ends on SIGTERM", async () => {
   const directory = await Deno.makeTempDir();
   let port: number;
   {
@@ -171,7 +171,7 @@ Deno.test("deno task dev prints where to look and tokens that are accepted, and 
   child.status.then(() => isOver = true);
   try {
     await until(
-      () => isOver || /Token of a publisher[^\n]*\n\S+\n/.test(text),
+      () => isOver || /^curl [^\n]*\n/m.test(text),
       "the banner",
     );
     const base = `http://127.0.0.1:${port}`;
@@ -185,14 +185,14 @@ Deno.test("deno task dev prints where to look and tokens that are accepted, and 
       headers: { authorization: `Bearer ${admin}` },
     });
     assert.equal(seen.status, 200, await seen.text());
-    const published = await fetch(`${base}/api/publish`, {
+    // As a shell would read it.
+    const [, url, token, body] =
+      /^curl (\S+) -H "Authorization: Bearer (\S+)" -d '([^']+)'$/m.exec(text)!;
+    assert.equal(token, publisher);
+    const published = await fetch(url!, {
       method: "POST",
-      headers: { authorization: `Bearer ${publisher}` },
-      body: JSON.stringify({
-        type: "ROOM_MESSAGE",
-        channel: "room:a",
-        payload: { event: "hi" },
-      }),
+      headers: { authorization: `Bearer ${token}` },
+      body: body!,
     });
     assert.equal(published.status, 200, await published.text());
 
