@@ -45,7 +45,10 @@ const connections = files === undefined
 export const settings: Settings = { ...given, MAX_CONNECTIONS: connections };
 
 /** Writes what operators read. */
-export const logger: Logger = openLogger(settings.LOG_LEVEL, { readable: dev });
+export const logger: Logger = openLogger(settings.LOG_LEVEL, {
+  readable: settings.LOG_FORMAT === "text",
+  coloured: Deno.stdout.isTerminal() && !Deno.noColor,
+});
 if (connections < given.MAX_CONNECTIONS) {
   const about = { from: given.MAX_CONNECTIONS, to: connections, files };
   logger.warn("max_connections_lowered", about);

@@ -1,12 +1,13 @@
 /**
- * The log that operators read: JSON lines in production, readable lines in
- * `dev`.
+ * The log that operators read: a line of JSON an event for programs, or text
+ * for people.
  *
  * @module
  */
 import {
   ansiColorFormatter,
   configureSync,
+  defaultTextFormatter,
   getConsoleSink,
   getLogger,
   jsonLinesFormatter,
@@ -69,6 +70,8 @@ export interface Logger {
 export interface LoggerOptions {
   /** For people instead of programs. */
   readable: boolean;
+  /** Whether readable lines have colours; not when omitted. */
+  coloured?: boolean;
   /** Time, for bounding lines; the machine's own when omitted. */
   clock?: Clock;
   /** Takes each line; the console when omitted. */
@@ -85,9 +88,10 @@ export interface LoggerOptions {
  */
 export function openLogger(
   level: Level,
-  { readable, clock = systemClock, write }: LoggerOptions,
+  { readable, coloured = false, clock = systemClock, write }: LoggerOptions,
 ): Logger {
-  const formatter = readable ? ansiColorFormatter : jsonLinesFormatter;
+  const plain = coloured ? ansiColorFormatter : defaultTextFormatter;
+  const formatter = readable ? plain : jsonLinesFormatter;
   const sink = write
     ? (record: LogRecord) => write(formatter(record))
     : getConsoleSink({ formatter });

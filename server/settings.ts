@@ -106,6 +106,7 @@ const Schema = z.object({
     ["error", "warn", "info", "debug", "verbose"],
     "must be error, warn, info, debug or verbose",
   ).default("info"),
+  LOG_FORMAT: z.enum(["json", "text"], "must be json or text").default("json"),
   SOURCE: z.enum(
     ["none", "simulator", "evm"],
     "must be none, simulator or evm",
@@ -189,7 +190,10 @@ export function readSettings(
   if (given["KV_PATH"] === "postgres:") {
     given["KV_PATH"] = env("DATABASE_URL") || "postgres:";
   }
-  if (dev) given["SOURCE"] ??= "simulator";
+  if (dev) {
+    given["SOURCE"] ??= "simulator";
+    given["LOG_FORMAT"] ??= "text";
+  }
   const result = Schema.safeParse(given);
   for (const { path, message } of result.error?.issues ?? []) {
     faults.push(`${path.join(".")} ${message}`);
@@ -260,7 +264,7 @@ export function settingsOrExit(options: ReadOptions): Settings {
 
 /** Beginnings of settings that no other program's variables have. */
 const OWN_PREFIX =
-  /^(?:ALERT|ALLOWED|CHAIN|EVM|JWKS|JWT|KV|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
+  /^(?:ALERT|ALLOWED|CHAIN|EVM|JWKS|JWT|KV|LOG|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
 /** Names up to this length differ from many others by two letters. */
 const SHORT_NAME = 8;
 

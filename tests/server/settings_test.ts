@@ -43,6 +43,7 @@ Deno.test("production needs nothing but a secret", () => {
     MAX_LOG_BYTES: 2 ** 32,
     LINK: undefined,
     LOG_LEVEL: "info",
+    LOG_FORMAT: "json",
     SOURCE: "none",
   });
 });
@@ -56,6 +57,14 @@ Deno.test("production without a secret does not start", () => {
   }
   const { JWKS_URL } = read({ JWKS_URL: "https://keys.example/jwks" });
   assert.equal(JWKS_URL, "https://keys.example/jwks");
+});
+
+Deno.test("the log is text in dev, JSON elsewhere, unless set", () => {
+  assert.equal(read({}, true).LOG_FORMAT, "text");
+  assert.equal(read({ LOG_FORMAT: "json" }, true).LOG_FORMAT, "json");
+  const production = { JWT_SECRET: SECRET, LOG_FORMAT: "text" };
+  assert.equal(read(production).LOG_FORMAT, "text");
+  assert.match(fault({ LOG_FORMAT: "xml" }), /LOG_FORMAT must be json or text/);
 });
 
 Deno.test("dev needs nothing, and runs the simulator unless told otherwise", () => {
