@@ -242,7 +242,10 @@ export class BlockJudge {
     };
     const [oldest] = spine.tail;
     const isFinal = height <= spine.final;
-    if (!oldest && !isFinal) return { before: [], step: { draft } };
+    if (!oldest && !isFinal) {
+      this.#do(spine, () => spine.revert(blockId));
+      return { before: [], step: { draft } };
+    }
     const block = spine.named(blockId);
     if (oldest && !block && height >= oldest.height) {
       // It does not stand: a reader that pops a block for each revert must not receive it.

@@ -46,7 +46,7 @@ export interface ChainIngestOptions {
 export type ReadableChain = Readonly<Pick<Chain, "safe">> & {
   readonly spine: Pick<
     Chain["spine"],
-    "tip" | "final" | "tail" | "named" | "standing"
+    "tip" | "final" | "standing" | "standingOf"
   >;
 };
 

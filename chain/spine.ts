@@ -8,6 +8,8 @@ import { UndoLog } from "./undo_log.ts";
 
 /** Standing blocks remembered of a chain; a fork deeper than that is a reset. */
 export const TAIL_BLOCKS = 1_024;
+/** Blocks remembered that left a chain; the first to leave is forgotten. */
+export const GONE_BLOCKS = 1_024;
 
 /** A block, as far as its place in the chain goes. */
 export interface Block {
@@ -30,6 +32,9 @@ export interface Hole {
   /** The highest. */
   readonly to: number;
 }
+
+/** Whether a block stands; `unknown`: nothing that is remembered says so. */
+export type Standing = "stands" | "gone" | "unknown";
 
 /** What has to happen for a block to join. */
 export type Verdict<B extends Block = Block> =
@@ -66,6 +71,10 @@ export class Spine<B extends Block = Block> {
   readonly #standing = new Map<string, B>();
   /** Those of them before which blocks are unknown, oldest first. */
   readonly #gapped: B[] = [];
+  /** Names of blocks that left, the first to leave first. */
+  readonly #gone = new Set<string>();
+  /** What was published above it and is not in the tail left by a reset. */
+  #voidAbove = Infinity;
   #final = -1;
   /**
    * Tries steps, to be undone. More blocks than {@link TAIL_BLOCKS} may be
@@ -123,10 +132,15 @@ export class Spine<B extends Block = Block> {
     this.#tail.push(block);
     this.#standing.set(block.key, block);
     if (block.gapBefore) this.#gapped.push(block);
-    this.undoLog.push(() => this.#cut(this.#tail.length - 1));
+    const wasGone = this.#gone.delete(block.blockId);
+    this.undoLog.push(() => {
+      this.#drop(this.#tail.length - 1);
+      if (wasGone) this.#gone.add(block.blockId);
+    });
     if (this.undoLog.isTrying) return;
     while (this.#tail.length > TAIL_BLOCKS) {
       const oldest = this.#tail.shift()!;
+      if (oldest.height > this.#voidAbove) this.#voidAbove = Infinity;
       this.#standing.delete(oldest.key);
       if (this.#gapped[0] === oldest) this.#gapped.shift();
     }
@@ -136,11 +150,32 @@ export class Spine<B extends Block = Block> {
   revert(blockId: string): void {
     const at = this.#tail.findLastIndex((it) => it.blockId === blockId);
     if (at >= 0) this.#cut(at);
+    else this.#leave([blockId]);
   }
 
   /** The newest standing block of that name, while it is remembered. */
   named(blockId: string): B | undefined {
     return this.#tail.findLast((it) => it.blockId === blockId);
+  }
+
+  /**
+   * Whether a block stands. One that is older than what is remembered was not
+   * reverted; of one that is higher than the tip may not have been published.
+   *
+   * @param blockId its name.
+   * @param height its height; absent where its publisher does not say.
+   */
+  standingOf(blockId: string, height: number | undefined): Standing {
+    if (this.named(blockId)) return "stands";
+    if (this.#gone.has(blockId)) return "gone";
+    if (height === undefined) return "unknown";
+    const [oldest] = this.#tail;
+    if (!oldest || height < oldest.height) {
+      if (height > this.#voidAbove) return "gone";
+      return oldest ? "stands" : "unknown";
+    }
+    const isTaken = this.#tail.some((block) => block.height === height);
+    return isTaken ? "gone" : "unknown";
   }
 
   /** Standing blocks on top of `block`, which stands too, newest first. */
@@ -160,6 +195,9 @@ export class Spine<B extends Block = Block> {
       : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
     this.#cut(at + 1);
     this.#setFinal(Math.min(this.#final, keeps?.height ?? -1));
+    const before = this.#voidAbove;
+    this.#voidAbove = keeps?.height ?? -1;
+    this.undoLog.push(() => this.#voidAbove = before);
   }
 
   /**
@@ -207,7 +245,13 @@ export class Spine<B extends Block = Block> {
     return this.#tail.slice(at).reverse();
   }
 
+  /** Blocks leave the chain, the newest first. */
   #cut(from: number): void {
+    const gone = this.#drop(from);
+    this.#leave(gone.map(({ blockId }) => blockId).reverse());
+  }
+
+  #drop(from: number): readonly B[] {
     const gone = this.#tail.splice(from);
     for (const { key } of gone) this.#standing.delete(key);
     const gapped = gone.filter(({ gapBefore }) => gapBefore);
@@ -217,6 +261,21 @@ export class Spine<B extends Block = Block> {
       this.#gapped.push(...gapped);
       for (const block of gone) this.#standing.set(block.key, block);
     });
+    return gone;
+  }
+
+  /** Remembers names of blocks that left. */
+  #leave(blockIds: readonly string[]): void {
+    const fresh = blockIds.filter((blockId) => !this.#gone.has(blockId));
+    for (const blockId of fresh) this.#gone.add(blockId);
+    this.undoLog.push(() => {
+      for (const blockId of fresh) this.#gone.delete(blockId);
+    });
+    if (this.undoLog.isTrying) return;
+    for (const blockId of this.#gone) {
+      if (this.#gone.size <= GONE_BLOCKS) break;
+      this.#gone.delete(blockId);
+    }
   }
 
   #setFinal(height: number): void {

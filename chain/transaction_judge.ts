@@ -10,9 +10,9 @@ import type { Draft } from "../store/event_log.ts";
 import type { Judgement, Step } from "../store/ingest.ts";
 import { chainOf, Corrections } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
-import type { Spine } from "./spine.ts";
+import type { Spine, Standing } from "./spine.ts";
 import { judgeStatus, statusOf } from "./transactions.ts";
-import type { Standing, Status, Transactions } from "./transactions.ts";
+import type { Status, Transactions } from "./transactions.ts";
 import type { Trial } from "./trial.ts";
 
 /** The channel that is judged. */
@@ -25,7 +25,7 @@ export interface TransactionJudgeOptions {
   /** The newest statuses. */
   readonly transactions: Transactions;
   /** The standing blocks of a chain, where any are known. */
-  readonly spine: (chain: string) => Pick<Spine, "named" | "tail"> | undefined;
+  readonly spine: (chain: string) => Pick<Spine, "standingOf"> | undefined;
   /** Whether what cannot follow is refused. */
   readonly isRefused: boolean;
 }
@@ -126,13 +126,7 @@ export class TransactionJudge {
     const { trial, spine } = this.#options;
     trial.relies.add("blocks");
     if (!trial.follows("blocks") || blockId === undefined) return "unknown";
-    const { tail = [] } = spine(chain) ?? {};
-    const [oldest] = tail;
-    if (!oldest) return "unknown";
-    if (spine(chain)!.named(blockId)) return "stands";
-    if (height === undefined) return "unknown";
-    // What is older than the tail was not reverted, or said so.
-    return height < oldest.height ? "stands" : "gone";
+    return spine(chain)?.standingOf(blockId, height) ?? "unknown";
   }
 }
 

@@ -36,9 +36,12 @@ export function stateOf(
   }
   const chain = chains.find(chainOf(payload));
   const height = blockHeight as number | undefined;
+  const state = heldState(chain, blockId as string | undefined, height);
+  // Its take-back may follow, and says no more.
+  if (state === "reverted") return { txId, state };
   return {
     txId,
-    state: heldState(chain, blockId as string | undefined, height),
+    state,
     ok: status !== "failed",
     ...(blockId ? { blockId: blockId as string } : {}),
     ...(height === undefined ? {} : { height }),
@@ -55,10 +58,8 @@ function heldState(
   if (!chain || blockId === undefined || height === undefined) {
     return "included";
   }
-  const { tail, tip, final } = chain.spine;
-  const standing = chain.spine.named(blockId);
-  const isOther = !standing && tail.some((block) => block.height === height);
-  if (isOther) return "reverted";
+  const { tip, final } = chain.spine;
+  if (chain.spine.standingOf(blockId, height) === "gone") return "reverted";
   if (height <= final) return "final";
   if (height <= chain.safe) return "confirmed";
   return tip && tip.height > height ? "confirmed" : "included";

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
+import type { Standing } from "./spine.ts";
 import { UndoLog } from "./undo_log.ts";
 
 /** Transactions remembered; the one unchanged for longest is forgotten. */
@@ -39,9 +40,6 @@ export function statusOf(payload: Payload): Status {
 export function isHeld({ status }: Status): boolean {
   return status === "confirmed" || status === "failed";
 }
-
-/** Whether a block stands; `unknown` when nothing is known of it. */
-export type Standing = "stands" | "gone" | "unknown";
 
 /** What a status means after the one before it. */
 export type StatusVerdict =

@@ -186,11 +186,8 @@ export class Explorer {
     const chain = this.#chains.find(chainOf(event.payload));
     const blockId = event.payload["blockId"] as string;
     const height = event.payload["height"] as number;
-    const oldest = chain?.spine.tail[0];
-    // What is older than the tail is judged by its newest event alone.
     const isGone = event.type === "BLOCK_REVERTED" ||
-      (oldest !== undefined && height >= oldest.height &&
-        !chain!.spine.named(blockId));
+      chain?.spine.standingOf(blockId, height) === "gone";
     if (isGone) return { status: "reverted", finality: "none" };
     if (!chain || height > chain.safe && height > chain.spine.final) {
       return { status: "standing", finality: "none" };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Spine, TAIL_BLOCKS } from "../../chain/spine.ts";
+import { GONE_BLOCKS, Spine, TAIL_BLOCKS } from "../../chain/spine.ts";
 import type { Block } from "../../chain/spine.ts";
 
 function block(key: string, height: number, previous?: string): Block {
@@ -145,6 +145,75 @@ Deno.test("Spine remembers so many blocks and no more", () => {
   assert.equal(spine.tail.length, TAIL_BLOCKS);
   assert.equal(spine.standing("a10"), undefined);
   assert.equal(spine.standing("a11")?.height, 11);
+});
+
+Deno.test("Spine remembers so many blocks that left and no more", () => {
+  const spine = new Spine();
+  const side = (n: number) => block(`s${n}`, 2, "a1");
+  published(spine, branch("a", 1, 1));
+  for (let n = 0; n <= GONE_BLOCKS; n++) {
+    spine.add(side(n));
+    spine.revert(`s${n}`);
+  }
+  assert.equal(spine.standingOf("s0", 2), "unknown");
+  assert.equal(spine.standingOf("s1", 2), "gone");
+  assert.equal(spine.standingOf(`s${GONE_BLOCKS}`, 2), "gone");
+  spine.add(side(1));
+  assert.equal(spine.standingOf("s1", 2), "stands");
+  // What takes its height says more than memory does.
+  assert.equal(spine.standingOf("s0", 2), "gone");
+});
+
+Deno.test("what a reset voids is gone also where it was forgotten", () => {
+  const spine = new Spine();
+  published(spine, branch("a", 1, TAIL_BLOCKS + 10));
+  assert.equal(spine.standingOf("a5", 5), "stands");
+  spine.reset({ blockId: "a4", height: 4 });
+  assert.equal(spine.standingOf("a5", 5), "gone");
+  assert.equal(spine.standingOf(`a${TAIL_BLOCKS}`, TAIL_BLOCKS), "gone");
+  assert.equal(spine.standingOf("a4", 4), "unknown");
+  published(spine, branch("b", 5, 6, "a4"));
+  assert.equal(spine.standingOf("a4", 4), "stands");
+  assert.equal(spine.standingOf("a5", 5), "gone");
+  assert.equal(spine.standingOf("b5", 5), "stands");
+});
+
+Deno.test("what was only tried on a Spine leaves no trace", () => {
+  const step = fc.record({
+    what: fc.constantFrom("add", "add", "revert", "reset", "finalize"),
+    name: fc.constantFrom("a", "b", "c"),
+    height: fc.integer({ min: 0, max: 5 }),
+  });
+  type Step = { what: string; name: string; height: number };
+  const make = (spine: Spine, { what, name, height }: Step) => {
+    const blockId = `${name}${height}`;
+    if (what === "add") spine.add(block(blockId, height));
+    if (what === "revert") spine.revert(blockId);
+    if (what === "reset") spine.reset({ blockId, height });
+    if (what === "finalize") spine.finalize(height);
+  };
+  const seen = (spine: Spine) => ({
+    tail: spine.tail.map(({ key }) => key),
+    final: spine.final,
+    standing: ["a", "b", "c"].flatMap((name) =>
+      [0, 1, 2, 3, 4, 5].map((height) =>
+        spine.standingOf(`${name}${height}`, height)
+      )
+    ),
+  });
+  const steps = fc.array(step, { maxLength: 12 });
+  fc.assert(
+    fc.property(steps, steps, (before, tried) => {
+      const spine = new Spine();
+      for (const each of before) make(spine, each);
+      const state = seen(spine);
+      spine.undoLog.begin();
+      for (const each of tried) make(spine, each);
+      spine.undoLog.end();
+      assert.deepEqual(seen(spine), state);
+    }),
+    { numRuns: 2_000 },
+  );
 });
 
 Deno.test("the fold of a Spine is the publisher's chain once that was told whole, whatever came before", () => {
