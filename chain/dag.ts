@@ -5,11 +5,15 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
+import { Shares } from "./shares.ts";
 import { UndoLog } from "./undo_log.ts";
 
-/** Nodes remembered; the oldest is forgotten. */
+/**
+ * Nodes remembered, in equal parts where their publishers need more: of who
+ * holds most the oldest is forgotten.
+ */
 export const MAX_DAG_NODES = 16_384;
-/** Edges remembered; beyond, the oldest node is forgotten too. */
+/** Edges remembered, likewise. */
 export const MAX_DAG_EDGES = 65_536;
 /** Most unknown parents of a node that are named. */
 export const MAX_MISSING_PARENTS = 64;
@@ -24,6 +28,8 @@ export interface NodePlace {
 interface Node {
   readonly parents: ReadonlySet<string>;
   readonly at: NodePlace;
+  /** Whose share it takes: of its first publisher. */
+  readonly owner: string;
 }
 
 /** Remembers the nodes of a DAG. */
@@ -33,6 +39,7 @@ export class Dag {
   readonly #nodes = new Map<string, Node>();
   /** How many known nodes have it as a parent, by name. */
   readonly #children = new Map<string, number>();
+  readonly #shares = new Shares();
   #edges = 0;
   #isWhole = true;
 
@@ -62,14 +69,19 @@ export class Dag {
    *
    * @param payload of it.
    * @param at where it stands, for the node that it adds.
+   * @param owner whose share that node takes, when it is not known yet.
    */
-  apply(payload: Payload, at: NodePlace): void {
+  apply(payload: Payload, at: NodePlace, owner: string): void {
     const nodeId = payload["nodeId"] as string;
     const others = new Set(payload["relatedNodes"] as readonly string[]);
     const known = this.#nodes.get(nodeId);
     switch (payload["updateType"]) {
       case "NODE_ADDED":
-        return this.#put(nodeId, { parents: others, at });
+        return this.#put(nodeId, {
+          parents: others,
+          at,
+          owner: known?.owner ?? owner,
+        });
       case "NODE_REMOVED":
         return this.#put(nodeId, undefined);
       case "EDGE_ADDED":
@@ -104,18 +116,21 @@ export class Dag {
   clear(): void {
     this.#nodes.clear();
     this.#children.clear();
+    this.#shares.clear();
     this.#edges = 0;
     this.#isWhole = true;
   }
 
   /** Forgets what is beyond the bounds. */
   bound(): void {
-    for (const [name, { parents }] of this.#nodes) {
-      const isFull = this.#nodes.size > MAX_DAG_NODES ||
-        this.#edges > MAX_DAG_EDGES;
-      if (!isFull) return;
+    for (;;) {
+      const isWide = this.#edges > MAX_DAG_EDGES;
+      if (!isWide && this.#nodes.size <= MAX_DAG_NODES) return;
+      const name = this.#shares.oldest(isWide ? "cost" : "names")!;
+      const { parents, owner } = this.#nodes.get(name)!;
       this.#isWhole = false;
       this.#nodes.delete(name);
+      this.#shares.leave(owner, name, parents.size);
       this.#children.delete(name);
       this.#edges -= parents.size;
       // A parent that is known has had a child, though that is forgotten.
@@ -135,8 +150,12 @@ export class Dag {
     for (const parent of from?.parents ?? []) this.#count(parent, -1);
     for (const parent of to?.parents ?? []) this.#count(parent, 1);
     this.#edges += (to?.parents.size ?? 0) - (from?.parents.size ?? 0);
-    if (to) this.#nodes.set(name, to);
-    else this.#nodes.delete(name);
+    const held = this.#nodes.get(name);
+    if (held) this.#shares.leave(held.owner, name, held.parents.size);
+    if (to) {
+      const owner = this.#shares.take(to.owner, name, to.parents.size);
+      this.#nodes.set(name, { ...to, owner });
+    } else this.#nodes.delete(name);
   }
 
   #count(parent: string, by: 1 | -1): void {

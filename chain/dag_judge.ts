@@ -6,8 +6,10 @@
  */
 import type { Draft } from "../store/event_log.ts";
 import type { Judgement } from "../store/ingest.ts";
+import { chainOf } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
 import type { Dag, NodePlace } from "./dag.ts";
+import { ownerOf } from "./shares.ts";
 import { keptHeight } from "./transaction_judge.ts";
 import type { Trial } from "./trial.ts";
 
@@ -37,7 +39,8 @@ export class DagJudge {
     const isAdded = payload["updateType"] === "NODE_ADDED";
     const missingParents = isAdded ? dag.missing(payload) : [];
     const at: NodePlace = {};
-    this.#trial.do(CHANNEL, dag.undoLog, () => dag.apply(payload, at));
+    const owner = ownerOf(draft.publisher?.subject, chainOf(payload));
+    this.#trial.do(CHANNEL, dag.undoLog, () => dag.apply(payload, at, owner));
     const { missingParents: said, ...rest } = payload;
     const isMarked = missingParents.length > 0;
     const fresh = said === undefined

@@ -18,6 +18,7 @@ import type { ChainBlock, Payload } from "./chain_events.ts";
 import { Dag } from "./dag.ts";
 import { LogFollower } from "./log_follower.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
+import { ownerOf } from "./shares.ts";
 import { Spine } from "./spine.ts";
 import type { Reset } from "./spine.ts";
 import { TakenBack } from "./taken_back.ts";
@@ -192,7 +193,8 @@ export class ChainIngest implements Ingest {
     }
     const txId = payload["txId"] as string;
     const place = { id, epoch, seq };
-    this.#transactions.set(chain, txId, { ...statusOf(payload), place });
+    const status = { ...statusOf(payload), place };
+    this.#transactions.set(chain, txId, status, ownerOf(undefined, chain));
   }
 
   #addNode({ type, json, epoch, seq }: LoggedEntry): void {
@@ -200,7 +202,8 @@ export class ChainIngest implements Ingest {
     const isVoid = type === "CHAIN_RESET" && keptHeight(payload) < 0;
     if (isVoid) this.#dag.reset();
     if (type !== "DAG_UPDATE") return;
-    this.#dag.apply(payload, { place: { id, epoch, seq } });
+    const owner = ownerOf(undefined, chainOf(payload));
+    this.#dag.apply(payload, { place: { id, epoch, seq } }, owner);
   }
 
   /** The chain of that name, begun if need be, used last. */

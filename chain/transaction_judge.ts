@@ -10,6 +10,7 @@ import type { Draft } from "../store/event_log.ts";
 import type { Judgement, Step } from "../store/ingest.ts";
 import { chainOf, Corrections } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
+import { ownerOf } from "./shares.ts";
 import type { Spine, Standing } from "./spine.ts";
 import { judgeStatus, statusOf } from "./transactions.ts";
 import type { Status, Transactions } from "./transactions.ts";
@@ -114,7 +115,12 @@ export class TransactionJudge {
     if (draft.type !== "TX_RECEIVED") return { draft };
     const status = statusOf(payload);
     const txId = payload["txId"] as string;
-    trial.do(CHANNEL, undoLog, () => transactions.set(chain, txId, status));
+    const owner = ownerOf(draft.publisher?.subject, chain);
+    trial.do(
+      CHANNEL,
+      undoLog,
+      () => transactions.set(chain, txId, status, owner),
+    );
     return {
       draft,
       placed: ({ id, epoch, seq }) => status.place = { id, epoch, seq },

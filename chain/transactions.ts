@@ -5,10 +5,14 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
+import { Shares } from "./shares.ts";
 import type { Standing } from "./spine.ts";
 import { UndoLog } from "./undo_log.ts";
 
-/** Transactions remembered; the one unchanged for longest is forgotten. */
+/**
+ * Transactions remembered, in equal parts where their publishers need more: of
+ * who holds most the one unchanged for longest is forgotten.
+ */
 export const MAX_TRANSACTIONS = 20_000;
 
 /** The newest status of a transaction. */
@@ -105,12 +109,20 @@ function judgePool(
   return verdicts[standing()];
 }
 
+/** What is remembered of a transaction. */
+interface Known {
+  readonly status: Status;
+  /** Whose share it takes: of its first publisher. */
+  readonly owner: string;
+}
+
 /** Remembers the newest status of transactions. */
 export class Transactions {
   /** Tries steps, to be undone. */
   readonly undoLog: UndoLog = new UndoLog();
   /** By chain and id, the one that changed last at the end. */
-  readonly #known = new Map<string, Status>();
+  readonly #known = new Map<string, Known>();
+  readonly #shares = new Shares();
   #isWhole = true;
 
   /** How many are remembered. */
@@ -130,37 +142,37 @@ export class Transactions {
    * @param txId of the transaction.
    */
   get(chain: string, txId: string): Status | undefined {
-    return this.#known.get(nameOf(chain, txId));
+    return this.#known.get(nameOf(chain, txId))?.status;
   }
 
-  /** A `TX_RECEIVED` was published. */
-  set(chain: string, txId: string, status: Status): void {
+  /**
+   * A `TX_RECEIVED` was published.
+   *
+   * @param owner whose share it takes, when it is not known yet.
+   */
+  set(chain: string, txId: string, status: Status, owner: string): void {
     const name = nameOf(chain, txId);
     const before = this.#known.get(name);
-    // The order of the map is the order of change.
-    this.#known.delete(name);
-    this.#known.set(name, status);
-    this.undoLog.push(() => {
-      if (before) this.#known.set(name, before);
-      else this.#known.delete(name);
-    });
+    this.#put(name, { status, owner: before?.owner ?? owner });
+    this.undoLog.push(() => this.#put(name, before));
   }
 
   /** A `CHAIN_RESET` was published: what blocks above a height held is void. */
   reset(chain: string, height: number): void {
     const prefix = nameOf(chain, "");
-    const gone = [...this.#known].filter(([name, status]) =>
+    const gone = [...this.#known].filter(([name, { status }]) =>
       name.startsWith(prefix) && (status.height ?? -1) > height
     );
-    for (const [name] of gone) this.#known.delete(name);
+    for (const [name] of gone) this.#put(name, undefined);
     this.undoLog.push(() => {
-      for (const [name, status] of gone) this.#known.set(name, status);
+      for (const [name, known] of gone) this.#put(name, known);
     });
   }
 
   /** Ids of those that are pending, the one published last first. */
   pending(): string[] {
-    return [...this.#known].filter(([, { status }]) => status === "pending")
+    return [...this.#known]
+      .filter(([, { status }]) => status.status === "pending")
       .map(([name]) => name.slice(name.indexOf("\n") + 1))
       .reverse();
   }
@@ -168,16 +180,26 @@ export class Transactions {
   /** Forgets all. */
   clear(): void {
     this.#known.clear();
+    this.#shares.clear();
     this.#isWhole = true;
   }
 
   /** Forgets what is beyond the bound. */
   bound(): void {
-    for (const name of this.#known.keys()) {
-      if (this.#known.size <= MAX_TRANSACTIONS) return;
-      this.#known.delete(name);
+    while (this.#known.size > MAX_TRANSACTIONS) {
+      this.#put(this.#shares.oldest("names")!, undefined);
       this.#isWhole = false;
     }
+  }
+
+  /** The order of the map is the order of change. */
+  #put(name: string, known: Known | undefined): void {
+    const before = this.#known.get(name);
+    if (before) this.#shares.leave(before.owner, name);
+    this.#known.delete(name);
+    if (!known) return;
+    const owner = this.#shares.take(known.owner, name);
+    this.#known.set(name, { ...known, owner });
   }
 }
 

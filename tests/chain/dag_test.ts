@@ -88,14 +88,14 @@ Deno.test("a node that was removed is no parent; a reset that keeps nothing begi
 Deno.test("nodes and edges are bounded", () => {
   const dag = new Dag();
   for (let i = 0; i <= MAX_DAG_NODES; i++) {
-    dag.apply(update("NODE_ADDED", `n${i}`, [`n${i - 1}`]), {});
+    dag.apply(update("NODE_ADDED", `n${i}`, [`n${i - 1}`]), {}, "p");
     dag.bound();
   }
   assert.deepEqual([dag.size, dag.isWhole], [MAX_DAG_NODES, false]);
   dag.clear();
   const parents = Array.from({ length: 1_000 }, (_, i) => `p${i}`);
   for (let i = 0; i * 1_000 <= MAX_DAG_EDGES; i++) {
-    dag.apply(update("NODE_ADDED", `n${i}`, parents), {});
+    dag.apply(update("NODE_ADDED", `n${i}`, parents), {}, "p");
     dag.bound();
   }
   assert.equal(dag.size, Math.floor(MAX_DAG_EDGES / 1_000));
@@ -128,11 +128,11 @@ Deno.test("tips are the nodes without children, whatever was added, linked, remo
         const place = { id: "i", epoch: "e", seq: ++seq };
         if (isTried) {
           dag.undoLog.begin();
-          dag.apply(payload, { place });
+          dag.apply(payload, { place }, "p");
           dag.undoLog.end();
           continue;
         }
-        dag.apply(payload, { place });
+        dag.apply(payload, { place }, "p");
         if (updateType === "NODE_ADDED") {
           parents.set(nodeId, new Set(relatedNodes));
           places.set(nodeId, seq);

@@ -195,7 +195,7 @@ Deno.test("so many transactions are remembered and no more", () => {
   const status = { status: "pending", isUnsure: false };
   for (let i = 0; i <= MAX_TRANSACTIONS; i++) {
     assert.equal(transactions.isWhole, true);
-    transactions.set("", `t${i}`, status);
+    transactions.set("", `t${i}`, status, "p");
   }
   transactions.bound();
   assert.equal(transactions.size, MAX_TRANSACTIONS);
