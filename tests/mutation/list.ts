@@ -87,14 +87,14 @@ const GUARDS: readonly Mutation[] = [
     file: "realtime/streams.ts",
     find: "if (share * FREE_PART < free) return undefined;",
     replace: "if (share >= 0) return undefined;",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/streams_test.ts"],
   },
   {
     fault: "a room without space refuses the whole command",
     file: "realtime/subscribe.ts",
     find: 'if (refusal.code !== "TOO_MANY_SUBSCRIPTIONS") throw error;',
     replace: "throw error;",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/streams_test.ts"],
   },
   {
     fault: "a subscription costs one message, whatever it names",
@@ -122,7 +122,7 @@ const GUARDS: readonly Mutation[] = [
     file: "protocol/refusals.ts",
     find: "return { ...kind, ...TEMPORARY[this.code] };",
     replace: "return kind;",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/streams_test.ts"],
   },
 ];
 
@@ -328,7 +328,7 @@ const REALTIME: readonly Mutation[] = [
     file: "realtime/streams.ts",
     find: "return this.#open.size + this.#opening.size;",
     replace: "return this.#open.size;",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/streams_test.ts"],
   },
   {
     fault: "a refresh with a narrower token ends nothing",
@@ -355,15 +355,15 @@ const REALTIME: readonly Mutation[] = [
   {
     fault: "subscribers at other places share a frame",
     file: "realtime/stream.ts",
-    find: "shared.after === seq && shared.codec === codec",
-    replace: "shared.codec === codec",
+    find: "it.after === after && it.codec === codec",
+    replace: "it.codec === codec",
     tests: ["tests/realtime/stream_test.ts"],
   },
   {
     fault: "codecs share a frame",
     file: "realtime/stream.ts",
-    find: "shared.after === seq && shared.codec === codec &&",
-    replace: "shared.after === seq &&",
+    find: "it.after === after && it.codec === codec &&",
+    replace: "it.after === after &&",
     tests: ["tests/realtime/stream_test.ts", "tests/realtime/codec_test.ts"],
   },
   {
@@ -371,14 +371,14 @@ const REALTIME: readonly Mutation[] = [
     file: "realtime/subscribe.ts",
     find: "if (after.epoch !== epoch && !isBorn) {",
     replace: "if (after.epoch === undefined && !isBorn) {",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/subscribe_test.ts"],
   },
   {
-    fault: "what retention took is not told",
+    fault: "what retention removed is not reported",
     file: "realtime/subscribe.ts",
     find: "if (after.seq >= floor) {",
     replace: "if (after.seq >= 0) {",
-    tests: ["tests/realtime/hub_test.ts"],
+    tests: ["tests/realtime/subscribe_test.ts"],
   },
   {
     fault: "a client that stalls is never closed",
@@ -390,8 +390,8 @@ const REALTIME: readonly Mutation[] = [
   {
     fault: "a full socket is fed on",
     file: "realtime/outbox.ts",
-    find: "      if (this.isFull) return false;\n      if (this.waits)",
-    replace: "      if (this.waits)",
+    find: "if (to.seq + 1 < stream.first || this.isFull) return false;",
+    replace: "if (to.seq + 1 < stream.first) return false;",
     tests: ["tests/realtime/outbox_test.ts"],
   },
   {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MUTATIONS } from "./list.ts";
 import { tried } from "./mutation.ts";
 import type { Mutation, Workbench } from "./mutation.ts";
 
@@ -53,4 +54,19 @@ Deno.test("a copy is whole again when its tests cannot be run", async () => {
   });
   await assert.rejects(tried(MUTATION, bench), /no such program/);
   assert.equal(bench.text, "a - b");
+});
+
+Deno.test("the text of every mutation stands in its file, and its tests exist", async () => {
+  const root = new URL("../../", import.meta.url);
+  const bench: Workbench = {
+    read: (path) => Deno.readTextFile(new URL(path, root)),
+    write: () => Promise.resolve(),
+    passes: async (tests) => {
+      for (const path of tests) await Deno.stat(new URL(path, root));
+      return false;
+    },
+  };
+  for (const mutation of MUTATIONS) {
+    assert.equal(await tried(mutation, bench), "killed", mutation.fault);
+  }
 });
