@@ -10,7 +10,7 @@ import fc from "fast-check";
 import {
   CHANNEL_NAMES,
   CLIENTS,
-  MAX_ISOLATES,
+  MAX_INSTANCES,
   PUBLISHERS,
   World,
 } from "./simulation.ts";
@@ -19,7 +19,7 @@ import type { Step, Tally } from "./simulation.ts";
 /** Most steps of one run. */
 const MAX_STEPS = 60;
 
-const at = fc.nat(MAX_ISOLATES - 1);
+const at = fc.nat(MAX_INSTANCES - 1);
 const client = fc.nat(CLIENTS - 1);
 const channel = fc.nat(CHANNEL_NAMES.length - 1);
 const publisher = fc.nat(PUBLISHERS - 1);

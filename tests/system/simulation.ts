@@ -1,55 +1,35 @@
 /**
- * A small world that a seed drives: isolates on one KV with a link and weather
+ * A small world that a seed drives: instances on one KV with a link and weather
  * of its own, publishers, and clients that come, go, read slowly and resume.
  * Everything but time, KV, link and sockets is the real thing.
  *
  * @module
  */
-import { asking } from "../asking.ts";
 import assert from "node:assert/strict";
 import { decodePublications } from "../../protocol/decode.ts";
 import { idSource } from "../../protocol/envelope.ts";
-import type { ReplyPayload } from "../../protocol/replies.ts";
-import type { Principal } from "../../security/principal.ts";
-import type { Clock } from "../../platform/clock.ts";
-import { History } from "../../realtime/history.ts";
-import { Hub } from "../../realtime/hub.ts";
-import type { Link } from "../../realtime/link.ts";
+import { Continuity } from "../../store/continuity.ts";
 import { UNBORN_EPOCH } from "../../store/event_log.ts";
-import { StoredEventLog } from "../../store/stored_event_log.ts";
 import type { Head } from "../../store/event_log.ts";
 import { headIn } from "../../store/log_heads.ts";
 import { entryIn, ROW_EVENTS, rowIn } from "../../store/rows.ts";
-import { dictionary } from "../../describe/dictionary.ts";
-import { compressions } from "../../realtime/compression.ts";
-import type { CompressionName } from "../../realtime/compression.ts";
-import { inflated } from "../inflate.ts";
-import { JSON_CODEC } from "../../realtime/json_codec.ts";
-import { Session } from "../../realtime/session.ts";
+import type { Testimony } from "../../store/witness.ts";
 import { ManualClock, pass, randomFrom } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate, MemoryCopy, WrittenRow } from "../fakes/kv.ts";
-import { Continuity } from "../../store/continuity.ts";
-import type { Store } from "../../store/store.ts";
-import type { Testimony, Witness } from "../../store/witness.ts";
 import { PostOffice } from "../fakes/link.ts";
+import { Client, markOf } from "./simulated_client.ts";
+import type { Frame } from "./simulated_client.ts";
+import { FakeWitness, Instance, MortalClock } from "./simulated_instance.ts";
 
 /** Channels of the world; none has an event in the beginning. */
 export const CHANNEL_NAMES = ["blocks", "alerts", "room:a", "room:b"] as const;
-/** Most isolates alive at a time. */
-export const MAX_ISOLATES = 3;
+/** Most instances alive at a time. */
+export const MAX_INSTANCES = 3;
 /** Clients in the world. */
 export const CLIENTS = 4;
 /** Publishers, who choose the same ids. */
 export const PUBLISHERS = 3;
-/** Newest events kept: fewer than the log trims at once, so that gaps occur. */
-const RETAINED_EVENTS = 25;
-/** How long events are kept; heads live twice as long. */
-const RETAINED_MS = 20_000;
-/** Newest events kept in memory: few, so that readers fall behind. */
-const RING_EVENTS = 8;
-/** What one character weighs on a fake socket, so that few events fill it. */
-const WEIGHT = 150;
 /** So long an id is remembered whatever the clocks do, in milliseconds. */
 const ID_SURE_MS = 150_000;
 /** Most that all wall clocks together are off, in milliseconds. */
@@ -90,15 +70,7 @@ export type Step =
   /** A wall clock steps: of all machines and the store, or of one instance. */
   | { do: "step"; at: number | undefined; ms: number };
 
-/** Everybody may do everything: access is not what is tried here. */
-const ANYBODY: Principal = {
-  identity: { isAuthenticated: true, user: "sim", role: "admin" },
-  isRevoked: () => false,
-  mayRead: () => true,
-  mayPublish: () => true,
-};
-
-/** What was asked of an isolate, and what came of it. */
+/** What was asked of an instance, and what came of it. */
 interface Publishing {
   readonly body: string;
   readonly publisher: number;
@@ -111,432 +83,6 @@ interface Publishing {
   outcome: "waiting" | "accepted" | "refused" | "conflict";
   /** Accepted before a copy took the store's place that does not hold it. */
   isUndone: boolean;
-}
-
-/** A clock that stops when its isolate ends. */
-class MortalClock implements Clock {
-  readonly #clock: Clock;
-  /** What its wall clock is ahead by, in milliseconds. */
-  skewMs = 0;
-  alive = true;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  now(): number {
-    return this.#clock.now() + this.skewMs;
-  }
-
-  monotonic(): number {
-    return this.#clock.monotonic();
-  }
-
-  after(ms: number, work: () => void): Disposable {
-    return this.#clock.after(ms, () => this.alive && work());
-  }
-
-  soon(work: () => void): void {
-    this.#clock.soon(() => this.alive && work());
-  }
-}
-
-/** The machine of one isolate. */
-class Isolate {
-  readonly clock: MortalClock;
-  readonly hub: Hub;
-  readonly history: History;
-  readonly nextId: (now: number) => string;
-  readonly clients = new Set<Client>();
-  readonly #link: Link;
-
-  constructor(
-    world: World,
-    { clock, nextId, store, continuity }: {
-      clock: MortalClock;
-      nextId: (now: number) => string;
-      store: Store;
-      continuity: Continuity;
-    },
-  ) {
-    this.clock = clock;
-    this.nextId = nextId;
-    const log = new StoredEventLog({
-      store,
-      clock,
-      nextId,
-      continuity,
-      retention: () => ({ events: RETAINED_EVENTS, ms: RETAINED_MS }),
-      random: world.random,
-      ...world.bounds,
-      observer: {
-        evicted: (channel) => world.evicted.add(channel),
-        unreadable: (channel, range) =>
-          world.assertDamaged(channel, range.from, range.to),
-      },
-    });
-    this.#link = world.office.join();
-    this.hub = new Hub({
-      log,
-      links: [this.#link],
-      clock: this.clock,
-      nextId: this.nextId,
-      ringEvents: RING_EVENTS,
-    });
-    this.history = new History(this.hub);
-  }
-
-  get alive(): boolean {
-    return this.clock.alive;
-  }
-
-  /** As `kill -9` does it: nothing is said to anybody. */
-  kill(): void {
-    this.clock.alive = false;
-    this.#link[Symbol.dispose]();
-    for (const client of [...this.clients]) client.cut();
-  }
-}
-
-/** What is beside the store, in memory. */
-class FakeWitness implements Witness {
-  readonly #clock: Clock;
-  file = "file";
-  testimony: Testimony | undefined;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  read(): Promise<Testimony | undefined> {
-    return Promise.resolve(this.testimony);
-  }
-
-  name(): Promise<string> {
-    this.testimony ??= { stamp: "", file: this.file, writtenAt: 0 };
-    return Promise.resolve(this.file);
-  }
-
-  write(stamp: string): Promise<void> {
-    const writtenAt = this.#clock.now();
-    this.testimony = { stamp, file: this.file, writtenAt };
-    return Promise.resolve();
-  }
-}
-
-const DICTIONARY = await dictionary();
-const COMPRESSIONS = compressions(DICTIONARY, new ManualClock());
-
-type Frame =
-  & { type: string; ref?: string; payload: Record<string, unknown> }
-  & { channel?: string; seq?: number; epoch?: string };
-
-/** A small model of a client: a cursor for each channel, and no mercy. */
-class Client {
-  readonly name: string;
-  readonly #world: World;
-  readonly #cursors = new Map<string, { epoch: string; seq: number }>();
-  readonly #compress: CompressionName | undefined;
-  readonly wanted = new Set<string>();
-  /** Channels whose `subscribed` has come on this connection. */
-  readonly #live = new Set<string>();
-  readonly #asked = new Map<string, ReadonlyMap<string, Head | undefined>>();
-  #isolate: Isolate | undefined;
-  #session: Session | undefined;
-  #inbox: string[] = [];
-  #unread = 0;
-  #slow = false;
-  #number = 0;
-  #returning = false;
-  batch = false;
-  gaps = 0;
-  events = 0;
-
-  constructor(world: World, name: string) {
-    this.#world = world;
-    this.name = name;
-    // Half of the clients, in both ways.
-    const number = Number(/\d+$/.exec(name)?.[0] ?? 0);
-    this.#compress =
-      ([undefined, "deflate", undefined, "deflate-plain"] as const)[number % 4];
-  }
-
-  get connected(): boolean {
-    return this.#session !== undefined;
-  }
-
-  /** Connects to any isolate, as a balancer would have it. */
-  connect(): void {
-    if (this.#session || this.wanted.size === 0) return;
-    const isolate = this.#world.anyIsolate();
-    if (!isolate) return this.#comeBack();
-    const socket = {
-      get bufferedAmount(): number {
-        return unread();
-      },
-      send: (frame: string | Uint8Array) =>
-        this.#session === session && this.#arrive(this.#read(frame)),
-      close: (code: number) => this.#session === session && this.#closed(code),
-    };
-    const unread = () => this.#session === session ? this.#unread * WEIGHT : 0;
-    const session = new Session(socket, {
-      hub: isolate.hub,
-      history: isolate.history,
-      ...asking(isolate.hub, isolate.clock),
-      clock: isolate.clock,
-      nextId: isolate.nextId,
-      maxMessageBytes: 512 * 1024,
-      schema: "",
-      compression: (name) => Promise.resolve(COMPRESSIONS[name]),
-      requireAuth: false,
-      measure: () => Promise.resolve({}),
-      report: (error) => this.#world.fail(error),
-    }, {
-      principal: ANYBODY,
-      codec: JSON_CODEC,
-      guard: {
-        address: "192.0.2.1",
-        admit: () => 0,
-        spend: () => {},
-        authenticate: () => Promise.resolve(ANYBODY),
-        refused: () => {},
-      },
-    });
-    this.#isolate = isolate;
-    this.#session = session;
-    isolate.clients.add(this);
-    session.open();
-    this.#say("connect", {
-      batch: this.batch,
-      ...(this.#compress ? { compress: this.#compress } : {}),
-    });
-    this.#subscribe([...this.wanted]);
-  }
-
-  /** The connection is gone, and all that was on its way. */
-  cut(): void {
-    const session = this.#session;
-    const isolate = this.#isolate;
-    if (!session) return;
-    this.#forget();
-    if (isolate?.alive) session.end();
-    this.#comeBack();
-  }
-
-  want(channel: string): void {
-    if (this.wanted.has(channel)) return;
-    this.wanted.add(channel);
-    if (this.#session) this.#subscribe([channel]);
-    else this.connect();
-  }
-
-  leave(channel: string): void {
-    if (!this.wanted.delete(channel)) return;
-    this.#cursors.delete(channel);
-    this.#live.delete(channel);
-    if (this.#session) this.#say("unsubscribe", { channels: [channel] });
-    if (this.wanted.size === 0) this.cut();
-  }
-
-  slowDown(): void {
-    this.#slow = true;
-  }
-
-  /** Reads what has come, and on. */
-  read(): void {
-    this.#slow = false;
-    this.#unread = 0;
-    const inbox = this.#inbox;
-    this.#inbox = [];
-    for (const text of inbox) this.#tryTake(text);
-  }
-
-  /** What is not as it should be when everything has calmed down. */
-  complaint(): string | undefined {
-    if (this.wanted.size > 0 && !this.#session) return "not connected";
-    for (const channel of this.wanted) {
-      if (!this.#live.has(channel)) return `${channel}: not subscribed`;
-      const { epoch, seq } = this.#cursors.get(channel)!;
-      const head = this.#world.head(channel);
-      // Before the first event of a log, all logs are alike.
-      if (seq === 0 && head.seq === 0) continue;
-      if (epoch !== head.epoch || seq !== head.seq) {
-        return `${channel}: stands at ${epoch}:${seq}, not ${head.epoch}:${head.seq}`;
-      }
-    }
-    return undefined;
-  }
-
-  #forget(): void {
-    this.#isolate?.clients.delete(this);
-    this.#isolate = undefined;
-    this.#session = undefined;
-    this.#inbox = [];
-    this.#unread = 0;
-    this.#live.clear();
-    this.#asked.clear();
-  }
-
-  #comeBack(): void {
-    if (this.#returning) return;
-    this.#returning = true;
-    const wait = 5 + Math.floor(this.#world.random() * 300);
-    this.#world.clock.after(wait, () => {
-      this.#returning = false;
-      this.connect();
-    });
-  }
-
-  #closed(code: number): void {
-    assert.equal(code, 4008, `${this.name} was closed with ${code}`);
-    // What the socket still held reaches a reader, or does not.
-    if (this.#world.random() < 0.5) this.read();
-    this.#forget();
-    this.#comeBack();
-  }
-
-  #say(type: string, payload: unknown): string {
-    const id = `${this.name}-${++this.#number}`;
-    this.#session!.receive(JSON.stringify({ type, id, payload }));
-    return id;
-  }
-
-  #subscribe(names: readonly string[]): void {
-    const channels = names.filter((name) => this.wanted.has(name));
-    if (channels.length === 0) return;
-    const id = `${this.name}-${this.#number + 1}`;
-    this.#asked.set(
-      id,
-      new Map(channels.map((name) => [name, this.#cursors.get(name)])),
-    );
-    this.#say("subscribe", {
-      channels: channels.map((channel) => {
-        const after = this.#cursors.get(channel);
-        return after ? { channel, after: { ...after } } : channel;
-      }),
-    });
-  }
-
-  /** A binary frame, by an inflater that knows what was agreed. */
-  #read(frame: string | Uint8Array): string {
-    if (typeof frame !== "string") assert(this.#compress, "not asked for");
-    const isPlain = this.#compress === "deflate-plain";
-    return inflated(
-      frame as string | Uint8Array<ArrayBuffer>,
-      isPlain ? undefined : DICTIONARY.bytes,
-    );
-  }
-
-  #arrive(text: string): void {
-    if (this.#slow) {
-      this.#inbox.push(text);
-      this.#unread += text.length;
-    } else this.#tryTake(text);
-  }
-
-  /** What is wrong must not be thrown into the machine that is tried. */
-  #tryTake(text: string): void {
-    try {
-      this.#take(JSON.parse(text));
-    } catch (error) {
-      this.#world.fail(error);
-    }
-  }
-
-  #take(frame: Frame): void {
-    const { type, payload } = frame;
-    if (type === "BATCH_UPDATE") {
-      for (const update of payload["updates"] as Frame[]) this.#take(update);
-    } else if (type === "subscribed") {
-      this.#begin(frame.ref!, payload as ReplyPayload<"subscribed">);
-    } else if (type === "gap") this.#miss(payload as ReplyPayload<"gap">);
-    else if (type === "error") this.#refused(frame.ref, payload);
-    else if (frame.channel !== undefined) this.#receive(frame);
-  }
-
-  #refused(ref: string | undefined, payload: Frame["payload"]): void {
-    assert.equal(payload["code"], "STORE_UNAVAILABLE", JSON.stringify(payload));
-    const asked = this.#asked.get(ref!);
-    if (!asked) return;
-    const session = this.#session;
-    this.#world.clock.after(100, () => {
-      if (session && session === this.#session) {
-        this.#subscribe([...asked.keys()]);
-      }
-    });
-  }
-
-  #begin(
-    ref: string,
-    { channels, rejected }: ReplyPayload<"subscribed">,
-  ): void {
-    assert.deepEqual(rejected, []);
-    const asked = this.#asked.get(ref)!;
-    for (const { channel, epoch, seq, recovered, reason } of channels) {
-      if (!this.wanted.has(channel)) continue;
-      const after = asked.get(channel);
-      const where = `${this.name} ${channel} asked ${
-        JSON.stringify(after)
-      }, got ${epoch}:${seq} ${reason}`;
-      this.#live.add(channel);
-      if (!after) {
-        assert(recovered, where);
-        this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
-      } else if (recovered) {
-        assert.equal(seq, after.seq, where);
-        this.#world.assertSame(channel, after, epoch!, where);
-        this.#cursors.set(channel, { epoch: epoch!, seq: seq! });
-      } else {
-        assert.notEqual(reason, "position_unknown", where);
-        assert.notEqual(reason, "no_retention", where);
-        if (reason === "epoch_changed" && after.epoch !== UNBORN_EPOCH) {
-          assert.notEqual(epoch, after.epoch, where);
-        }
-        // The gap that follows has to bring the cursor to `seq`.
-      }
-    }
-  }
-
-  #miss({ channel, from, to, epoch, reason }: ReplyPayload<"gap">): void {
-    if (!this.wanted.has(channel) || !this.#live.has(channel)) return;
-    this.gaps++;
-    const cursor = this.#cursors.get(channel)!;
-    const where = `${this.name} ${channel} at ${cursor.epoch}:${cursor.seq}: ` +
-      `gap ${epoch}:${from}-${to} ${reason}`;
-    if (reason === "epoch_changed") {
-      assert(epoch !== cursor.epoch || epoch === UNBORN_EPOCH, where);
-      assert.equal(from, 1, where);
-      assert(to >= 0, where);
-    } else {
-      assert(["retention", "unreadable"].includes(reason), where);
-      this.#world.assertSame(channel, cursor, epoch, where);
-      assert.equal(from, cursor.seq + 1, where);
-      assert(to >= from, where);
-    }
-    if (reason === "unreadable") this.#world.assertDamaged(channel, from, to);
-    else this.#world.assertGone(channel, epoch, from, to, where);
-    this.#cursors.set(channel, { epoch, seq: to });
-  }
-
-  #receive({ channel, seq, epoch, payload }: Frame): void {
-    if (!this.wanted.has(channel!) || !this.#live.has(channel!)) return;
-    this.events++;
-    const cursor = this.#cursors.get(channel!)!;
-    const where = `${this.name} ${channel} at ${cursor.epoch}:${cursor.seq}: ` +
-      `event ${epoch}:${seq}`;
-    if (cursor.epoch !== UNBORN_EPOCH) assert.equal(epoch, cursor.epoch, where);
-    assert.equal(seq, cursor.seq + 1, where);
-    assert.equal(
-      this.#world.markAt(channel!, epoch!, seq!),
-      markOf(payload),
-      where,
-    );
-    this.#cursors.set(channel!, { epoch: epoch!, seq: seq! });
-  }
-}
-
-function markOf(payload: Record<string, unknown>): string {
-  return String(payload["blockId"] ?? payload["subject"] ?? payload["event"]);
 }
 
 /** What one run amounted to. */
@@ -562,7 +108,7 @@ export class World {
   readonly evicted = new Set<string>();
   /** Bounds of the whole log, in some worlds. */
   readonly bounds: { maxBytes?: number };
-  readonly #isolates: Isolate[] = [];
+  readonly #instances: Instance[] = [];
   readonly #clients: Client[];
   readonly #publishings: Publishing[] = [];
   readonly #starting = new Set<MortalClock>();
@@ -616,7 +162,7 @@ export class World {
       }
       await this.#recover();
     } finally {
-      for (const isolate of this.#isolates) isolate.kill();
+      for (const instance of this.#instances) instance.kill();
     }
     this.#judge();
     return {
@@ -639,9 +185,9 @@ export class World {
     this.#faults.push(error);
   }
 
-  /** One of the living isolates, if any lives. */
-  anyIsolate(): Isolate | undefined {
-    const alive = this.#isolates.filter((isolate) => isolate.alive);
+  /** One of the living instances, if any lives. */
+  anyInstance(): Instance | undefined {
+    const alive = this.#instances.filter((instance) => instance.alive);
     return alive[Math.floor(this.random() * alive.length)];
   }
 
@@ -711,7 +257,7 @@ export class World {
     }
   }
 
-  /** What becomes of one operation of any isolate. */
+  /** What becomes of one operation of any instance. */
   fate(operation: "read" | "commit"): Fate {
     if (this.#calm) return CALM;
     const beforeMs = this.random() < 0.7 ? 0 : Math.floor(this.random() * 12);
@@ -742,12 +288,12 @@ export class World {
     if (step.do === "again") return this.#publishAgain();
     if (step.do === "rest") return;
     if (step.do === "kill") {
-      const alive = this.#isolates.filter((isolate) => isolate.alive);
+      const alive = this.#instances.filter((instance) => instance.alive);
       return alive[step.at % Math.max(1, alive.length)]?.kill();
     }
     if (step.do === "start") {
-      const alive = this.#isolates.filter((isolate) => isolate.alive);
-      if (alive.length < MAX_ISOLATES) this.#start();
+      const alive = this.#instances.filter((instance) => instance.alive);
+      if (alive.length < MAX_INSTANCES) this.#start();
       return;
     }
     if (step.do === "storm") {
@@ -815,7 +361,7 @@ export class World {
     this.#send(this.#publishings.at(-1)!);
   }
 
-  /** A named publishing of late, so that its ids are remembered still. */
+  /** A recent named publishing: its ids are still remembered. */
   #recent(
     isWanted: (publishing: Publishing) => boolean,
   ): Publishing | undefined {
@@ -853,8 +399,8 @@ export class World {
     Continuity.open({ store, witness: this.witness, clock, nextId, report })
       .then((continuity) => {
         if (!clock.alive) return;
-        this.#isolates.push(
-          new Isolate(this, { clock, nextId, store, continuity }),
+        this.#instances.push(
+          new Instance(this, { clock, nextId, store, continuity }),
         );
       }, () => {})
       .finally(() => this.#starting.delete(clock));
@@ -874,7 +420,7 @@ export class World {
     const version = copy.store.version.toString(16).padStart(20, "0");
     const stamp = this.witness.testimony?.stamp ?? "";
     if (!isWhole && stamp <= version) return;
-    for (const isolate of this.#isolates) isolate.kill();
+    for (const instance of this.#instances) instance.kill();
     for (const clock of this.#starting) clock.alive = false;
     const before = CHANNEL_NAMES.map((channel) => this.head(channel));
     this.kv.restore(copy.store);
@@ -925,9 +471,9 @@ export class World {
       this.kv.collect();
       return this.clock.stepWall(ms);
     }
-    const alive = this.#isolates.filter((isolate) => isolate.alive);
-    const isolate = alive[at % Math.max(1, alive.length)];
-    if (isolate) isolate.clock.skewMs = Math.trunc(ms / 10);
+    const alive = this.#instances.filter((instance) => instance.alive);
+    const instance = alive[at % Math.max(1, alive.length)];
+    if (instance) instance.clock.skewMs = Math.trunc(ms / 10);
   }
 
   #publishAgain(): void {
@@ -937,15 +483,15 @@ export class World {
   }
 
   #send(publishing: Publishing): void {
-    const isolate = this.anyIsolate();
-    if (!isolate) return;
+    const instance = this.anyInstance();
+    if (!instance) return;
     const publications = decodePublications(publishing.body, 1 << 20);
     const { generation } = this.kv;
     const publisher = {
       subject: `publisher${publishing.publisher}`,
       maxRooms: Infinity,
     };
-    isolate.hub.publish(publications, publisher).then((accepted) => {
+    instance.hub.publish(publications, publisher).then((accepted) => {
       if (this.kv.generation !== generation) return;
       const { reuses } = publishing;
       if (reuses?.outcome === "accepted" && !reuses.isUndone) {
@@ -1023,7 +569,7 @@ export class World {
   async #recover(): Promise<void> {
     this.#calm = true;
     this.office.carry = (letter) => letter.deliver();
-    if (!this.anyIsolate()) this.#start();
+    if (!this.anyInstance()) this.#start();
     for (const client of this.#clients) client.read();
     for (let ms = 0;; ms += 500) {
       await pass(this.clock, 500);
@@ -1057,7 +603,7 @@ export class World {
       if (isUndone) continue;
       const found = marks.filter((mark) => times.has(mark)).length;
       if (outcome === "accepted") assert.equal(found, marks.length);
-      // Where a commit hung, or nothing could be read, nobody could know.
+      // Where a commit hung, or nothing could be read, the publisher cannot know.
       if (outcome === "refused" && !this.#doubtful && !named) {
         assert.equal(found, 0, `${marks[0]} was refused and kept`);
       }
