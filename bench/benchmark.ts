@@ -68,7 +68,7 @@ export interface Benchmark {
  * Prepares a measurement.
  *
  * @param options what to measure; what is left out is as on the command line.
- * @param token a publisher's, for a server of somebody else.
+ * @param token a publisher's, for a server that the benchmark did not start.
  */
 export function createWebSocketBenchmark(
   options: Partial<BenchOptions> = {},

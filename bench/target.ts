@@ -16,7 +16,7 @@ const TOKEN_LIFE = "3h";
 export interface Target {
   /** Of its WebSocket. */
   readonly url: string;
-  /** Started for this run; none when it is somebody else's. */
+  /** Started for this run; none when it ran already. */
   readonly server: BenchServer | undefined;
   /** A room of this run alone. */
   readonly room: string;

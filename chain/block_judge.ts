@@ -152,7 +152,7 @@ export class BlockJudge {
           : draft,
         placed: ({ id, epoch, seq }) => block.place = { id, epoch, seq },
       },
-      // Until it is filled every publisher is told.
+      // Until it is filled, the answer to every publisher names it.
       ...remarked(spine.hole),
     };
   }

@@ -53,11 +53,11 @@ export type Verdict<B extends Block = Block> =
     readonly breaksFinality: boolean;
   };
 
-/** A new start of the chain, told to those who hold the old one. */
+/** A new start of the chain, published for those that hold the old one. */
 export interface Reset {
   /** The newest block that still stands; `null`: none. */
   readonly keeps: Pick<Block, "blockId" | "height"> | null;
-  /** Why it cannot be told block by block. */
+  /** Why it cannot be published block by block. */
   readonly reason: "deeper_than_kept" | "finality_broken";
 }
 

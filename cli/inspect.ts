@@ -162,7 +162,7 @@ async function rooms(remote: Remote, words: Words): Promise<Shown> {
   };
 }
 
-/** What somebody sees who is no operator: the fullest rooms of each instance. */
+/** What a caller other than an operator sees: the fullest rooms of each instance. */
 async function visibleRooms(remote: Remote): Promise<Shown> {
   const { instances } = await remote.get<Catalogue>("/api/channels");
   const counts = new Map<string, number>();

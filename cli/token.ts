@@ -55,7 +55,7 @@ Examples:
 function making(command: Command): Command {
   return command
     .description("make a token, signed with the first secret of JWT_SECRET")
-    .requiredOption("--user <id>", "whom it is for")
+    .requiredOption("--user <id>", "the user it is for")
     .option("--role <role>", `one of ${ROLES.join(", ")}`, "user")
     .option("--expires <life>", "its life: 90s, 15m, 24h, 7d", "24h")
     .option("--read <pattern...>", "the only channels it may read: room:team-*")

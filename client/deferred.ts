@@ -1,5 +1,5 @@
 /**
- * Promises that somebody else settles: `Promise.withResolvers`, which Node 20
+ * Promises that other code settles: `Promise.withResolvers`, which Node 20
  * does not have.
  *
  * @module

@@ -28,7 +28,7 @@ interface Command {
   readonly payload: any;
 }
 
-/** What one socket tells those who made it. */
+/** What one socket reports to its owner. */
 export interface HttpSocketParts extends Holding {
   /** Called once it is closed, or lost. */
   ended(): void;

@@ -21,7 +21,7 @@ export const SILENCE_MS = 40_000;
 /** Filtered subscriptions: each is a stream, and browsers have six to a host. */
 export const MAX_FILTERED = 3;
 
-/** Whether streams are held back, and whom that concerns. */
+/** Whether streams are held back, and what to call then. */
 export interface Holding {
   /** Whether they were held back before. */
   readonly isPolling: boolean;

@@ -13,7 +13,7 @@ import { INITIAL, settled, sharedFor } from "./connections.ts";
 export { RequestError } from "./client.ts";
 export type * from "./client.ts";
 
-/** Most events that {@link channelStore} keeps, unless told otherwise. */
+/** Most events that {@link channelStore} keeps, by default. */
 export const KEEP = 100;
 
 /**

@@ -10,7 +10,7 @@ import type { AnyMessage } from "../protocol/messages.ts";
 
 /** The same fault of the same chain is reported once in this time. */
 export const ALARM_EVERY_MS = 60_000;
-/** Faults and chains that are told apart; the oldest is forgotten. */
+/** Faults and chains that are counted apart; the oldest is forgotten. */
 export const MAX_ALARMS = 128;
 
 /** What a {@link ChainAlarm} needs. */

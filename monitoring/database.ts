@@ -14,7 +14,7 @@ export const MAY_LOSE = "an acknowledged event may be lost with the primary";
 
 /** What {@link Database} needs. */
 export interface DatabaseOptions {
-  /** Asked how it stands, if it can tell. */
+  /** Asked for its state, if it has one. */
   readonly store: Pick<Store, "state">;
   /** Receives what changed. */
   readonly logger: Pick<Logger, "warn" | "info">;

@@ -166,7 +166,7 @@ export class Monitor implements AsyncDisposable {
    * when it is over.
    *
    * @param type the rule.
-   * @param order `forMs`: up to {@link MAX_SILENCE_MS}; `by` whom and why.
+   * @param order `forMs`: up to {@link MAX_SILENCE_MS}; `by`: the operator and why.
    * @throws what the store throws.
    */
   async silence(

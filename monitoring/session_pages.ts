@@ -44,7 +44,7 @@ export interface SessionInfo {
   readonly lag: number;
 }
 
-/** Whom an order would reach. */
+/** The sessions that an order would reach. */
 export type Target =
   /** All of an address or a network, in CIDR notation. */
   | { readonly ip: string }
@@ -145,7 +145,7 @@ export interface Reached {
   readonly tokenId: string | undefined;
 }
 
-/** Whether an order reaches somebody. */
+/** A test for the sessions that an order reaches. */
 export function reachOf(target: Target): (who: Reached) => boolean {
   if ("user" in target) return ({ user }) => user === target.user;
   if ("tokenId" in target) {

@@ -14,7 +14,7 @@ import type {
   Stamp,
 } from "./messages.ts";
 
-/** What a builder can be told besides the payload. */
+/** What a builder takes besides the payload. */
 export interface BuildOptions {
   /** Idempotency key; a new unique one when absent. */
   id?: string;

@@ -183,7 +183,7 @@ export function interpret(
 const MAX_GLANCE_LENGTH = 1_024;
 
 /**
- * The `id` of a frame that is refused unread, so that its sender can tell
+ * The `id` of a frame that is refused unread, so that its sender knows
  * which it was.
  *
  * @param data what the socket delivered.
@@ -403,7 +403,7 @@ function checked<Value>(
 function codeOf(value: unknown, { path }: Issue): RefusalCode {
   const { type, payload } = Object(value) as Fields;
   const inside = path.startsWith("payload.") ||
-    // An unknown key of a payload is told of the payload as a whole.
+    // An unknown key of a payload is an issue of the payload as a whole.
     (path === "payload" && isObject(payload));
   if (!inside) return "INVALID_MESSAGE";
   return type === "subscribe" || type === "unsubscribe"

@@ -23,7 +23,7 @@ export const Id = z.string().regex(
   "expected 1 to 128 visible ASCII characters",
 );
 
-/** Whether `value` may name a frame, told without zod: every frame asks. */
+/** Whether `value` may name a frame; without zod, since every frame asks. */
 export function isId(value: unknown): value is string {
   return typeof value === "string" && ID.test(value);
 }

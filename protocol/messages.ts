@@ -148,7 +148,7 @@ export interface MessageKind {
   /** Payload field that the builder fills with the present time. */
   readonly stamp: string | null;
   /**
-   * What the message tells the latest state of, and the payload fields that
+   * What the message holds the latest state of, and the payload fields that
    * name it, the first of them for good; `null`: nothing that can be asked for.
    */
   readonly about:
@@ -628,7 +628,7 @@ export function isCarriedBy(
  *
  * @param type the message's type.
  * @param payload its validated payload.
- * @returns keys such as `block:abc123` and `block#15420`, told apart since an
+ * @returns keys such as `block:abc123` and `block#15420`, which differ since an
  * identifier may look like a height; none for most types.
  */
 export function keysOf(
@@ -703,7 +703,7 @@ function addTags(values: Set<string>, value: unknown, isAddress = false): void {
   }
 }
 
-/** The kind of channel that tells about things of a kind, such as `block`. */
+/** The kind of channel for things of a kind, such as `block`. */
 export function channelAbout(kind: string): ChannelKindName | undefined {
   const entry = Object.values(MESSAGES as Record<string, MessageKind>)
     .find(({ about }) => about?.kind === kind);

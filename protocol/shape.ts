@@ -10,8 +10,8 @@ import type { Issue } from "./refusals.ts";
 /** Most issues named in one refusal. */
 export const MAX_ISSUES = 16;
 /**
- * Fields of an object that are looked at for issues; no message or command
- * declares so many.
+ * Fields of an object that are checked for issues: more than any message or
+ * command declares.
  */
 const MAX_FIELDS = 64;
 
@@ -36,8 +36,8 @@ export class Shape<Value = unknown> {
    * Checks a value.
    *
    * @param refuse is called with what is wrong, never empty: up to
-   * {@link MAX_ISSUES} issues of the first so many items of each list and
-   * fields of each object, or the first issue of what that leaves out.
+   * {@link MAX_ISSUES} issues in the first items of each list and fields
+   * of each object, or the first issue of what that leaves out.
    * @returns what the schema makes of it.
    */
   check(value: unknown, refuse: (issues: Issue[]) => never): Value {

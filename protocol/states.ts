@@ -1,5 +1,5 @@
 /**
- * How far a transaction has come, as those who track it are told.
+ * How far a transaction has come, as clients that track it receive it.
  *
  * @module
  */

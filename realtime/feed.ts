@@ -207,6 +207,6 @@ export class Feed {
       ...this.#parts.envelope(),
     }));
     subscription.seq = to;
-    subscription.tell();
+    subscription.markKnown();
   }
 }

@@ -267,8 +267,8 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     for (const subscription of this) {
       const { selected } = subscription;
       if (!selected) continue;
-      if (selected.told === selected.toldBefore) quiet.push(subscription);
-      selected.toldBefore = selected.told;
+      if (selected.known === selected.knownBefore) quiet.push(subscription);
+      selected.knownBefore = selected.known;
     }
     this.#reportMoved(quiet);
   }
@@ -283,7 +283,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
       const { selected, stream } = subscription;
       if (!selected) return false;
       stream.settle(subscription);
-      return subscription.seq > selected.told;
+      return subscription.seq > selected.known;
     });
     this.#report(moved);
   }
@@ -296,7 +296,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
       if (!selected) continue;
       const { as } = selected;
       const block = stream.completeBlock;
-      selected.told = selected.toldBefore = seq;
+      selected.known = selected.knownBefore = seq;
       positions.push({
         channel: stream.channel,
         ...(as === undefined ? {} : { as }),

@@ -29,7 +29,7 @@ export const MAX_SNAPSHOTS_WAITING = 1_000;
 export const MAX_SNAPSHOTS_WAITING_PER_ADDRESS = 64;
 /** Most events of one `snapshot` frame. */
 export const SNAPSHOT_FRAME_EVENTS = 100;
-/** A frame ends after so many UTF-16 units of events, never before one. */
+/** UTF-16 units of events after which a frame ends, never before one. */
 export const SNAPSHOT_FRAME_LENGTH = 128 * 1024;
 /** Events read at once that are found one by one. */
 const READS_AT_ONCE = 50;
@@ -134,7 +134,7 @@ export class Snapshots {
  * Reads the events about things, the newest of them first, as far as the bounds
  * allow.
  *
- * @param read gives the frame; `null`: there is nothing to tell of it any more,
+ * @param read gives the frame; `null`: there is no state of it any more,
  * `undefined`: it is not kept.
  * @returns frames, the oldest first.
  */

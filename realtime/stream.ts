@@ -25,7 +25,7 @@ export const MAX_HELD = 2_048;
 /** Most events joined into one frame. */
 export const FRAME_EVENTS = 256;
 /**
- * Joined frames end after so many UTF-16 units of their events' JSON, never
+ * UTF-16 units of their events' JSON after which joined frames end, never
  * before one event.
  */
 export const FRAME_LENGTH = 128 * 1024;

@@ -265,7 +265,7 @@ function oldestInMemory(
 }
 
 /**
- * Whether only the log can tell that a position is one of its own: it was in
+ * Whether only the log can prove that a position is one of its own: it was in
  * an earlier log, or before the first event of one that had none yet.
  */
 function needsProof(after: StreamPosition, stream: Stream): boolean {

@@ -40,9 +40,9 @@ export interface Selected extends Selection {
   /** What the events have to match now. */
   filter: Filter;
   /** The position that the client knows of, from the last frame that had one. */
-  told: number;
-  /** {@link told} when progress was last looked at. */
-  toldBefore: number;
+  known: number;
+  /** {@link known} when progress was last looked at. */
+  knownBefore: number;
 }
 
 /** A subscription of one client to one channel, or to a selection of it. */
@@ -80,7 +80,7 @@ export class Subscription implements FilteredCursor {
     this.epoch = epoch;
     this.seq = seq;
     this.replayUntil = stream.seq;
-    this.selected = selection && { ...selection, told: seq, toldBefore: seq };
+    this.selected = selection && { ...selection, known: seq, knownBefore: seq };
     this.#sender = sender;
   }
 
@@ -129,9 +129,9 @@ export class Subscription implements FilteredCursor {
   }
 
   /** The client knows its position now. */
-  tell(): void {
+  markKnown(): void {
     const { selected } = this;
-    if (selected) selected.told = this.seq;
+    if (selected) selected.known = this.seq;
   }
 }
 
@@ -140,8 +140,8 @@ function markOf(
   seq: number,
   replay: Marks | undefined,
 ): Marks {
-  const marks = { prev: selected.told, sub: selected.as, ...replay };
-  selected.told = seq;
+  const marks = { prev: selected.known, sub: selected.as, ...replay };
+  selected.known = seq;
   return marks;
 }
 

@@ -31,7 +31,7 @@ const CHANNELS: readonly Channel[] = [
   { name: "blocks", kind: "blocks" },
 ];
 
-/** What is tracked, and for whom. */
+/** What is tracked, and for which client. */
 export interface TrackOptions {
   /** The transaction. */
   readonly txId: string;

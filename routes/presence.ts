@@ -147,7 +147,7 @@ function effectRoute(
       description: "One of ip, user and tokenId is to be named.",
       answers: [{
         status: 200,
-        description: "Whom the order would reach now",
+        description: "What the order would reach now",
         schema: effectSchema(),
       }],
       refuses: ["INVALID_PAYLOAD", "FORBIDDEN", "STORE_UNAVAILABLE"],

@@ -99,7 +99,7 @@ export class BlockList {
   /**
    * Starts reading and watching.
    *
-   * @param options where blocks are kept, and whom none can hit.
+   * @param options where blocks are kept, and which addresses none can hit.
    * @throws {RangeError} names the entry of `allow` that is no address or CIDR.
    */
   constructor(options: BlockListOptions) {

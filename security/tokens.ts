@@ -190,7 +190,7 @@ export function secretsOf(text: string | undefined): string[] {
   return (text ?? "").split(",").map((part) => part.trim()).filter(Boolean);
 }
 
-/** Whom a token is made for. */
+/** The user that a token is made for. */
 export interface TokenUser {
   /** Becomes `sub`. */
   readonly userId: string;
@@ -217,7 +217,7 @@ export interface TokenOptions {
 /**
  * Makes a token, signed with HS256.
  *
- * @param user whom it is for, and what it allows.
+ * @param user its user, and what it allows.
  * @param secret {@link STRONG_SECRET_BYTES} bytes or more, best random.
  * @param expiresIn its life: seconds, or a text such as `90s`, `15m`, `24h`, `7d`.
  * @param options issuer, audience, token id.

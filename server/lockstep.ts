@@ -12,7 +12,7 @@ export interface Member {
   built(): Promise<void>;
   /** Lets it listen; resolves when it does. */
   listen(): Promise<void>;
-  /** Tells it that all members listen. */
+  /** Notifies it that all members listen. */
   ready(): void;
 }
 

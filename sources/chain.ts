@@ -78,7 +78,7 @@ export class Chain {
     this.#tag = tag;
     const own = past && ownOf(past, tag);
     const last = own?.blocks.at(-1);
-    // Tells this life of the chain from the ones before it was resumed.
+    // Sets this run of the chain apart from those before it was resumed.
     const era = last?.payload.blockId.slice(2, 10) ?? "00000000";
     const life = `${seed}/${era}`;
     this.#story = new Story({

@@ -145,7 +145,7 @@ export class Ledger {
   }
 
   /**
-   * New transactions come in: some six a second, more at busy times.
+   * New transactions enter: some six a second, more at busy times.
    *
    * @param step of the chain, counted from 0.
    */

@@ -94,7 +94,7 @@ export class Story {
     this.#messages.push({ type, id, ...to, payload } as AnyMessage);
   }
 
-  /** Tells operators of something that is wrong, or no longer is. */
+  /** Reports to operators what is wrong, or no longer is. */
   alert(
     type: string,
     subject: string,

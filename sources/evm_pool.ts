@@ -160,7 +160,7 @@ export class Pool {
   /**
    * Which transactions should be requested from the node now.
    *
-   * @param limit at most so many, those first that were requested longest ago.
+   * @param limit most of them, those first that were requested longest ago.
    */
   due({ monotonic }: Moment, limit: number): string[] {
     const due: string[] = [];

@@ -13,7 +13,7 @@ import type { Log } from "./source.ts";
 
 /** Most reported transactions that wait to be looked at; the oldest give way. */
 export const MAX_QUEUE = 1_000;
-/** Transactions looked at together; of those published, so many a look. */
+/** Transactions checked together, new ones and published ones alike. */
 const AT_ONCE = 25;
 /** Time between two looks at what was published as pending, in milliseconds. */
 const LOOK_MS = 1_000;

@@ -56,7 +56,7 @@ export interface ChainPublisher extends Disposable {
 /**
  * Opens a publisher; it makes no request yet.
  *
- * @param options where to, as whom, and what to do about holes.
+ * @param options where to publish, with which token, and what to do about holes.
  * @throws {TypeError} when `url` is not an `http:` or `https:` URL.
  */
 export function openPublisher(options: PublisherOptions): ChainPublisher {

@@ -20,8 +20,8 @@ import type { Testimony, Witness } from "./witness.ts";
 /** Least time between two marks of one instance, in milliseconds. */
 export const MARK_EVERY_MS = 1_000;
 /**
- * A witness written so much later than the store's newest mark was put there
- * by somebody else, in milliseconds.
+ * A witness written this much later than the store's newest mark was put there
+ * by another program, in milliseconds.
  */
 export const LATE_MS = 60_000;
 /** Where the store's half is. */

@@ -49,7 +49,7 @@ export interface Draft {
   readonly trace?: string;
 }
 
-/** What a publisher is told of an event besides where it stands. */
+/** What a publisher receives of an event besides its position. */
 export interface Remarks {
   /** What it should publish too. */
   readonly missing?: Missing | undefined;
@@ -124,7 +124,7 @@ export interface LogPage {
 export interface StatesRange {
   /** Most of them. */
   readonly limit: number;
-  /** The page ends after so many UTF-16 units. */
+  /** UTF-16 units after which the page ends. */
   readonly maxLength: number;
 }
 

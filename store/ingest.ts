@@ -36,7 +36,7 @@ export interface Judgement {
    * last of `before` when absent.
    */
   readonly stands?: (() => StreamPosition) | undefined;
-  /** What its publisher is told of it. */
+  /** What its publisher receives with the answer. */
   readonly remarks?: Remarks | undefined;
 }
 

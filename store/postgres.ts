@@ -104,7 +104,7 @@ export async function openPostgres(
   return new PostgresStore(url, plain, { schema, clock, prepares: false });
 }
 
-/** A {@link Store} in PostgreSQL, with what only a database can tell. */
+/** A {@link Store} in PostgreSQL, with what only a database reports. */
 export class PostgresStore implements Store {
   readonly limits = POSTGRES_LIMITS;
   /** Carried by NOTIFY inside the commit. */
@@ -309,7 +309,7 @@ export class PostgresStore implements Store {
   readonly #ask: Call = (ask) => this.#call("reads", ask);
   readonly #change: Call = (ask) => this.#call("commits", ask);
 
-  /** Every question to the database: with a deadline, errors told apart. */
+  /** Every question to the database: with a deadline and sorted errors. */
   async #call<Rows extends postgres.Row[]>(
     pool: keyof Pools,
     ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,

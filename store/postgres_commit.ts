@@ -110,7 +110,7 @@ export class PostgresCommit implements Commit {
   }
 
   /**
-   * Tells the listeners of all instances, this one too, when it takes effect.
+   * Notifies the listeners of all instances, this one too, when it takes effect.
    *
    * @param text at most {@link MAX_ANNOUNCEMENT_BYTES}.
    */

@@ -12,7 +12,7 @@ const TEXT = 2;
 const NUMBER = 0x21;
 /** Ends a text part. */
 const END = 0;
-/** Follows a zero byte inside a text, so that it is told from its end. */
+/** Follows a zero byte inside a text, which differs so from its end. */
 const ESCAPED = 0xff;
 /** Bit that is set for numbers below zero. */
 const SIGN = 0x80;

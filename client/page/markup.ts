@@ -57,7 +57,7 @@ function element(name: string, { children, ...props }: Properties): string {
 
 function attribute([name, value]: [string, unknown]): string {
   // Handlers are added to the elements that the document holds. Styles of an
-  // element are forbidden in documents, for they may be somebody else's.
+  // element are forbidden in documents, for they may be injected.
   if (typeof value === "function" || NOT_WRITTEN.has(name)) return "";
   if (value === null || value === undefined) return "";
   const known = NAMES[name] ?? name;

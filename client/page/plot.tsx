@@ -15,7 +15,7 @@ export type Ink = (name: string) => string;
 
 /** What is drawn. */
 export interface PlotProps {
-  /** Said to who does not see it. */
+  /** Read to users that do not see it. */
   readonly label: string;
   /** Its element's class. */
   readonly class?: string;
