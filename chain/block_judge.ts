@@ -123,6 +123,7 @@ export class BlockJudge {
       return new Refusal(
         "PARENT_UNKNOWN",
         `Publish heights ${gapBefore.from} to ${gapBefore.to} first`,
+        { missing: gapBefore },
       );
     }
     const before = this.#cleared(asked, verdict, fresh);

@@ -121,6 +121,16 @@ export interface RefusalOptions extends ErrorOptions {
   readonly ref?: string | undefined;
   /** Milliseconds after which trying again makes sense. */
   readonly retryAfterMs?: number;
+  /** Heights to be published first, for `PARENT_UNKNOWN`. */
+  readonly missing?: Heights | undefined;
+}
+
+/** Heights of a chain, both included. */
+export interface Heights {
+  /** The lowest. */
+  readonly from: number;
+  /** The highest. */
+  readonly to: number;
 }
 
 /**
@@ -147,6 +157,8 @@ export class Refusal extends Error {
   readonly ref: string | undefined;
   /** Milliseconds after which trying again makes sense. */
   readonly retryAfterMs: number | undefined;
+  /** Heights to be published first, for `PARENT_UNKNOWN`. */
+  readonly missing: Heights | undefined;
 
   /**
    * Says no.
@@ -165,6 +177,7 @@ export class Refusal extends Error {
     this.issues = options.issues;
     this.ref = options.ref;
     this.retryAfterMs = options.retryAfterMs;
+    this.missing = options.missing;
   }
 
   /** What the refusal means on the wire. */
@@ -190,6 +203,7 @@ export class Refusal extends Error {
     message: string;
     retryAfterMs?: number;
     issues?: readonly Issue[];
+    missing?: Heights;
   } {
     return {
       code: this.code,
@@ -198,6 +212,7 @@ export class Refusal extends Error {
         ? {}
         : { retryAfterMs: this.retryAfterMs }),
       ...(this.issues === undefined ? {} : { issues: this.issues }),
+      ...(this.missing === undefined ? {} : { missing: this.missing }),
     };
   }
 }

@@ -262,6 +262,10 @@ export const REPLIES = {
       path: z.string().describe("Where in the frame; dots lead inside."),
       message: z.string().describe("What is wrong there."),
     })).optional().describe("What is wrong, field by field."),
+    missing: z.strictObject({
+      from: z.int().nonnegative().describe("The lowest height."),
+      to: z.int().nonnegative().describe("The highest height."),
+    }).optional().describe("Heights to be published first."),
   }),
   gap: z.strictObject({
     channel: z.string().describe("Canonical name of the channel."),

@@ -18,7 +18,7 @@ import type { EvmBlock, EvmHead, EvmNode, NodeListener } from "./evm_view.ts";
 import { ChainWriter } from "./evm_writer.ts";
 import { RETRY } from "./retrying_publisher.ts";
 import type { RetryingPublisher } from "./retrying_publisher.ts";
-import { describe, isFinal } from "./source.ts";
+import { describe, isFinal, isOrphan } from "./source.ts";
 import type { Log } from "./source.ts";
 import type { Placed } from "./tail.ts";
 
@@ -91,6 +91,8 @@ export class Follower {
   #finalityOf = "";
   /** When the node last answered as it should, on the monotonic clock. */
   #soundAt = -Infinity;
+  /** How often in a row the service missed blocks before what was published. */
+  #orphans = 0;
   /** When the source last took a step, on the monotonic clock. */
   #stepAt: number | undefined;
 
@@ -111,6 +113,13 @@ export class Follower {
         await this.#follow(signal);
       } catch (error) {
         if (signal.aborted || isFinal(error)) throw error;
+        if (isOrphan(error)) {
+          if (this.#orphans++ === MAX_FAILURES) throw error;
+          this.#log("source_blocks_missing", { nodeId, ...describe(error) });
+          // The service holds another chain than it did: read it again.
+          this.#writer = undefined;
+          continue;
+        }
         if (this.#clock.monotonic() - began > GOOD_MS) attempt = 0;
         const waitMs = Math.ceil(backoffMs(attempt, RETRY, random));
         const about = { nodeId, ...describe(error), attempt, waitMs };
@@ -356,6 +365,7 @@ export class Follower {
       if (!block || (tip && block.parentHash !== tip.hash)) return false;
       if (this.#isStale()) throw new NodeFault("Source stood still for long");
       await writer.publish(block, signal);
+      this.#orphans = 0;
       this.#soundAt = this.#clock.monotonic();
       await this.#report.block(block, signal);
     }

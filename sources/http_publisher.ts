@@ -6,7 +6,7 @@
  */
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal, REFUSALS } from "../protocol/refusals.ts";
-import type { Issue, RefusalCode } from "../protocol/refusals.ts";
+import type { Heights, Issue, RefusalCode } from "../protocol/refusals.ts";
 import { systemClock } from "../platform/clock.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Kept, PageOptions, Publisher } from "./source.ts";
@@ -125,7 +125,7 @@ function parse(text: string): unknown {
 
 function refusalIn(body: unknown): Refusal | undefined {
   if (typeof body !== "object" || body === null) return undefined;
-  const { code, message, retryAfterMs, issues } = body as Record<
+  const { code, message, retryAfterMs, issues, missing } = body as Record<
     string,
     unknown
   >;
@@ -138,6 +138,12 @@ function refusalIn(body: unknown): Refusal | undefined {
     {
       ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
       ...(Array.isArray(issues) ? { issues: issues as Issue[] } : {}),
+      ...(areHeights(missing) ? { missing } : {}),
     },
   );
+}
+
+function areHeights(value: unknown): value is Heights {
+  const { from, to } = (value ?? {}) as Partial<Heights>;
+  return Number.isSafeInteger(from) && Number.isSafeInteger(to);
 }

@@ -48,7 +48,9 @@ export interface ChainPublisher extends Disposable {
    * @param messages any number; each with an `id` that names its occurrence.
    * @param signal gives up.
    * @returns when all are accepted, or were logged as never acceptable.
-   * @throws when aborted, or when the token does not allow to publish.
+   * @throws when aborted, when the token does not allow to publish, or when
+   * the service refuses a block because others are missing (`code` is
+   * `PARENT_UNKNOWN`, `missing` says which) and `fill` does not have them.
    */
   send(messages: readonly AnyMessage[], signal?: AbortSignal): Promise<void>;
 }

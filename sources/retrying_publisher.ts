@@ -13,9 +13,9 @@ import type { Random } from "../platform/random.ts";
 import { MAX_BATCH_MESSAGES } from "../protocol/batch.ts";
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import type { RefusalCode } from "../protocol/refusals.ts";
+import type { Heights, RefusalCode } from "../protocol/refusals.ts";
 import { sizeOf, slimmer } from "./message_size.ts";
-import { describe, isFinal } from "./source.ts";
+import { describe, isFinal, isOrphan } from "./source.ts";
 import type { Kept, Log, PageOptions, Publisher } from "./source.ts";
 
 /** Ceilings of the wait before a retry of a source. */
@@ -40,11 +40,17 @@ const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
   "UNSUPPORTED_VERSION",
   "MESSAGE_TOO_LARGE",
   "ID_CONFLICT",
+  "PARENT_UNKNOWN",
   "STATUS_CONFLICT",
 ]);
 
 /** Most times that what is missing before a block is asked for. */
 export const MAX_FILLS = 16;
+/**
+ * Most times that a block is published that is refused because others are
+ * missing, where these are left to other publishers.
+ */
+export const MAX_PARENT_TRIES = 12;
 
 /** Heights of a chain that the service wants, both included. */
 export interface Wanted {
@@ -73,12 +79,18 @@ export interface RetryingPublisherOptions {
   /** Jitter: uniform in [0, 1). */
   readonly random?: Random;
   /**
-   * Has the blocks of heights that the service does not know; when absent it is
-   * left to the source to publish them.
+   * Has the blocks of heights that the service does not know; when absent they
+   * are left to others to publish.
    */
   readonly fill?: Fill | undefined;
   /** Longest message the service takes, in bytes of UTF-8. */
   readonly maxMessageBytes?: number | undefined;
+}
+
+/** What became of a message. */
+interface Outcome extends Kept {
+  /** Set when it is not kept, since others are missing before it. */
+  readonly refusal?: Refusal | undefined;
 }
 
 /**
@@ -128,7 +140,8 @@ export class RetryingPublisher {
    * @param signal gives up; a call under way is finished first.
    * @returns when all are accepted, or were logged as never acceptable.
    * @throws the signal's reason when aborted.
-   * @throws {Refusal} as `Source.run`.
+   * @throws {Refusal} as `Source.run`: `PARENT_UNKNOWN` after
+   * {@link MAX_FILLS}, or {@link MAX_PARENT_TRIES} where nothing is filled.
    */
   send(messages: readonly AnyMessage[], signal: AbortSignal): Promise<void> {
     const sent = this.#last.then(() => this.#sendAll(messages, signal));
@@ -169,9 +182,16 @@ export class RetryingPublisher {
     for (let fills = 0;; fills++) {
       const kept = await this.#sendOnce(sent, signal);
       const at = sent.findIndex((message) => kept.get(message)?.missing);
-      if (at < 0 || !this.#fill) return;
+      if (at < 0) return;
       const message = sent[at]!;
-      const { from, to: least } = kept.get(message)!.missing!;
+      const { missing, refusal } = kept.get(message)!;
+      if (!this.#fill) {
+        if (!refusal) return;
+        sent = sent.slice(at);
+        await this.#waitForParent(refusal, fills, signal);
+        continue;
+      }
+      const { from, to: least } = missing!;
       const { chain, height = 0 } = message.payload as {
         chain?: string;
         height?: number;
@@ -179,8 +199,10 @@ export class RetryingPublisher {
       // The hole may be below other blocks, which go when it is filled.
       const to = Math.max(least, height - 1);
       const hole = JSON.stringify([chain, from, least]);
-      if (hole === this.#unfilled) return;
-      if (fills === MAX_FILLS) return this.#giveUp(hole, { chain, from, to });
+      if (hole === this.#unfilled && !refusal) return;
+      if (fills === MAX_FILLS) {
+        return this.#giveUp(hole, { chain, from, to }, refusal);
+      }
       const wanted = { chain, from: Math.max(0, from - 2 ** fills + 1), to };
       const fill = this.#fill;
       const blocks = await this.#persist(
@@ -189,7 +211,7 @@ export class RetryingPublisher {
         () => fill(wanted),
         signal,
       );
-      if (blocks.length === 0) return this.#giveUp(hole, wanted);
+      if (blocks.length === 0) return this.#giveUp(hole, wanted, refusal);
       const mark = `${this.#tag}${(this.#fills++).toString(36)}`;
       // The source may have gone over to another branch meanwhile.
       const rest = isParent(blocks, message) ? sent.slice(at) : [];
@@ -197,22 +219,43 @@ export class RetryingPublisher {
     }
   }
 
-  #giveUp(hole: string, wanted: Wanted): void {
-    this.#unfilled = hole;
-    this.#log("source_blocks_missing", { ...wanted });
+  /** Others may publish what is missing, or it cannot be had. */
+  async #waitForParent(
+    refusal: Refusal,
+    tries: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { missing } = refusal;
+    if (tries + 1 >= MAX_PARENT_TRIES) throw lacking({ ...missing }, refusal);
+    const waitMs = Math.ceil(backoffMs(tries, RETRY, this.#random));
+    const about = { ...describe(refusal), attempt: tries, waitMs };
+    this.#log("source_publish_failed", about);
+    await pause(this.#clock, waitMs, signal);
   }
 
-  /** What the service says of each, as far as it was accepted. */
+  #giveUp(hole: string, wanted: Wanted, refusal: Refusal | undefined): void {
+    this.#log("source_blocks_missing", { ...wanted });
+    // What was accepted with a hole before it is not filled any more.
+    if (refusal) throw lacking(wanted, refusal);
+    this.#unfilled = hole;
+  }
+
+  /**
+   * What the service says of each, as far as it was accepted; it ends at the
+   * first that is refused because others are missing.
+   */
   async #sendOnce(
     messages: readonly AnyMessage[],
     signal: AbortSignal,
-  ): Promise<ReadonlyMap<AnyMessage, Kept>> {
-    const all = new Map<AnyMessage, Kept>();
+  ): Promise<ReadonlyMap<AnyMessage, Outcome>> {
+    const all = new Map<AnyMessage, Outcome>();
     const whole = new Map<AnyMessage, AnyMessage>();
+    let isRefused = false;
     const publish = async () => {
       const kept = await this.#publish(batch, signal);
       for (const [i, message] of batch.entries()) {
         if (kept[i]) all.set(whole.get(message)!, kept[i]);
+        isRefused ||= kept[i]?.refusal !== undefined;
       }
     };
     let batch: AnyMessage[] = [];
@@ -225,6 +268,7 @@ export class RetryingPublisher {
         (batch.length > 0 && batchBytes + fitting.bytes > MAX_BATCH_BYTES)
       ) {
         await publish();
+        if (isRefused) return all;
         batch = [];
         batchBytes = 0;
       }
@@ -262,11 +306,11 @@ export class RetryingPublisher {
     return undefined;
   }
 
-  /** What the service says of each; nothing of those it refused. */
+  /** What the service says of each; nothing of those it never accepts. */
   async #publish(
     batch: readonly AnyMessage[],
     signal: AbortSignal,
-  ): Promise<readonly (Kept | undefined)[]> {
+  ): Promise<readonly (Outcome | undefined)[]> {
     try {
       return await this.#persist(
         "source_publish_failed",
@@ -281,11 +325,16 @@ export class RetryingPublisher {
       const [message] = batch;
       if (batch.length > 1 || !message) {
         // One refused message must not hold back the others.
-        const kept: (Kept | undefined)[] = [];
+        const kept: (Outcome | undefined)[] = [];
         for (const each of batch) {
-          kept.push((await this.#publish([each], signal))[0]);
+          const [outcome] = await this.#publish([each], signal);
+          kept.push(outcome);
+          if (outcome?.refusal) break;
         }
         return kept;
+      }
+      if (isOrphan(error)) {
+        return [{ missing: error.missing ?? before(message), refusal: error }];
       }
       const shorter = error.code === "MESSAGE_TOO_LARGE"
         ? slimmer(message)
@@ -336,6 +385,27 @@ function isParent(blocks: readonly AnyMessage[], child: AnyMessage): boolean {
   if (child.type !== "NEW_BLOCK" || last?.type !== "NEW_BLOCK") return false;
   const { hash, blockId } = last.payload;
   return child.payload.previousHash === (hash ?? blockId);
+}
+
+/** The height before a block, where the service does not say what is missing. */
+function before({ payload }: AnyMessage): Heights {
+  const { height = 0 } = payload as { height?: number };
+  const at = Math.max(0, height - 1);
+  return { from: at, to: at };
+}
+
+/** The error that says which blocks are missing. */
+function lacking(
+  { chain, from, to }: Partial<Wanted>,
+  cause: Refusal,
+): Refusal {
+  const of = chain === undefined ? "" : ` of ${chain}`;
+  const heights = from === undefined ? "" : ` ${from} to ${to}`;
+  return new Refusal(
+    "PARENT_UNKNOWN",
+    `Blocks${heights}${of} are missing and cannot be had`,
+    { cause, missing: cause.missing },
+  );
 }
 
 /** The same message as another occurrence. */

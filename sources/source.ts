@@ -6,7 +6,7 @@
  */
 import type { AnyEvent, AnyMessage } from "../protocol/messages.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import type { RefusalCode } from "../protocol/refusals.ts";
+import type { Heights, RefusalCode } from "../protocol/refusals.ts";
 
 /** Most events of one page of a channel's history. */
 export const MAX_PAGE_EVENTS = 1_000;
@@ -22,7 +22,7 @@ export interface PageOptions {
 /** What a service says of a message that it keeps. */
 export interface Kept {
   /** Heights before a block that are to be published too. */
-  readonly missing?: { readonly from: number; readonly to: number } | undefined;
+  readonly missing?: Heights | undefined;
 }
 
 /** Where messages go, and where published events can be read again. */
@@ -56,7 +56,9 @@ export interface Source {
    *
    * @param signal ends the run; a request under way is finished first.
    * @throws {Refusal} `UNAUTHENTICATED`, `TOKEN_EXPIRED` or `FORBIDDEN` when
-   * the service does not let this publisher publish: waiting cannot help.
+   * the service does not let this publisher publish: waiting cannot help;
+   * `PARENT_UNKNOWN` when it refuses a block because others are `missing`, and
+   * these cannot be had.
    */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -86,6 +88,16 @@ const PUBLISHER_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
  */
 export function isFinal(error: unknown): error is Refusal {
   return error instanceof Refusal && PUBLISHER_AT_FAULT.has(error.code);
+}
+
+/**
+ * Whether an error means that others are missing before a block, for which the
+ * service refuses it.
+ *
+ * @param error whatever was thrown.
+ */
+export function isOrphan(error: unknown): boolean {
+  return error instanceof Refusal && error.code === "PARENT_UNKNOWN";
 }
 
 /**

@@ -71,6 +71,7 @@ export function begin(
   return {
     publisher,
     entries,
+    running,
     async end() {
       stop.abort();
       await running;
