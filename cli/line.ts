@@ -52,10 +52,13 @@ export function lineOf(event: Received, columns = Infinity): string {
   return paint("bold", cut.slice(0, head.length)) + cut.slice(head.length);
 }
 
-/** All fields but the payload's own time, which hardly differs. */
+/**
+ * All fields but the payload's own time, which hardly differs; its status
+ * first, where no width cuts it.
+ */
 function fieldsOf(payload: Received["payload"]): string {
-  return Object.entries(payload)
-    .filter(([name]) => name !== "timestamp")
+  const { status, timestamp: _, ...others } = payload;
+  return Object.entries(status === undefined ? others : { status, ...others })
     .flatMap(([name, value]) => field(name, value)).join(" ");
 }
 

@@ -81,7 +81,11 @@ async function tail(channels: readonly string[], flags: Flags): Promise<void> {
     if (++seen === count) resolve();
   };
   const client = remote.connect({ autoReconnect: retry });
-  const types = Object.keys(MESSAGES) as MessageType[];
+  // Every filter lets it through: a mark for programs, noise for a person.
+  const isMark = (type: string) =>
+    type === "BLOCK_COMPLETE" && filter !== undefined && !json;
+  const types = (Object.keys(MESSAGES) as MessageType[])
+    .filter((type) => !isMark(type));
   const handler = take as (event: unknown) => void;
   const lost = ({ channel, from, to, reason }: Gap) => {
     const which = to < from ? `after ${from - 1}` : `${from} to ${to}`;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { lineOf } from "../../cli/line.ts";
 import { SECRET, TestServer } from "../server.ts";
+import { txReceived } from "../transactions.ts";
 import { until } from "../until.ts";
 import { kaldrix, spawn } from "./kaldrix.ts";
 
@@ -114,6 +115,37 @@ Deno.test("tail follows only what matches a filter", async () => {
   assert.deepEqual([malformed.code, malformed.out], [2, ""]);
 });
 
+Deno.test("with a filter, tail writes marks that pass it for programs only", async () => {
+  await using server = await TestServer.start();
+  const payload = {
+    chain: "c",
+    blockId: "0xb1",
+    height: 1,
+    transactions: 1,
+    failed: 0,
+    timestamp: new Date().toISOString(),
+  };
+  await server.publish([
+    { type: "BLOCK_COMPLETE", channel: "transactions", payload },
+    {
+      ...txReceived({ txId: "0x1", from: "0xa1", status: "pending" }),
+      channel: "transactions",
+    },
+  ]);
+  const types = async (...more: string[]) => {
+    const { out } = await kaldrix(
+      ["tail", "transactions", "--last", "2", "--filter", "from=0xa1", ...more],
+      { env: { KALDRIX_URL: server.url } },
+    );
+    return [...out.matchAll(/BLOCK_COMPLETE|TX_RECEIVED/g)].map(([it]) => it);
+  };
+  assert.deepEqual(await types("--count", "1"), ["TX_RECEIVED"]);
+  assert.deepEqual(await types("--count", "2", "--json"), [
+    "BLOCK_COMPLETE",
+    "TX_RECEIVED",
+  ]);
+});
+
 Deno.test("tail ends with 1 when nothing listens and it may not retry", async () => {
   const { code, err } = await kaldrix(
     ["tail", "--no-retry", "--url", "http://127.0.0.1:1"],
@@ -210,4 +242,7 @@ Deno.test("a line holds nested fields and lists, shortens them, and is cut at th
       'text="two words" hidden="a\\u202eb"',
   );
   assert.equal(lineOf(event, 20).length, 20);
+  const status = "pending";
+  const moved = { ...event, payload: { txId: "0xa", to: "0xb", status } };
+  assert.match(lineOf(moved), / status=pending txId=0xa to=0xb$/);
 });
