@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { systemClock as clock } from "../platform/clock.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { backUp, restore } from "../store/copies.ts";
+import { IN_USE, isInUse } from "../store/in_use.ts";
 import { isDatabase, openStoreAt } from "../store/open.ts";
 import { resetLog } from "../store/reset_log.ts";
 import { PlaceError } from "../store/store_file.ts";
@@ -33,7 +34,7 @@ function keeping(store: Command): Command {
     );
   store.command("restore")
     .description(
-      "put a copy in the place of the store; stop the service before. Blocks, revocations and records stay as they are now",
+      "put a copy in the place of the store of a stopped service. Blocks, revocations and records stay as they are now",
     )
     .requiredOption("--from <file>", "what `backup` made")
     .action(({ from }: { from: string }) =>
@@ -48,12 +49,13 @@ function keeping(store: Command): Command {
     );
   store.command("reset-log")
     .description(
-      "delete all events; stop the service before. Blocks, revocations and records stay as they are",
+      "delete all events of a stopped service. Blocks, revocations and records stay as they are",
     )
     .action(() =>
       report(async () => {
         const store = await openStoreAt(address(), { clock });
         try {
+          if (await isInUse(store, clock)) throw new Failed(IN_USE);
           return `deleted ${await resetLog(store, clock)} rows of the log`;
         } finally {
           await store.close();

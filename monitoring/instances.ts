@@ -15,10 +15,9 @@ import type {
 } from "./report.ts";
 import type { MetricsHistory } from "./metrics_history.ts";
 import type { Sessions } from "../realtime/sessions.ts";
+import { BEAT_MS, INSTANCE_PREFIX } from "../store/in_use.ts";
 import type { Store } from "../store/store.ts";
 
-/** Interval of heartbeats, in milliseconds. */
-export const BEAT_MS = 5_000;
 /**
  * An instance whose heartbeat did not change for this long, by the observer's
  * monotonic clock, is lost.
@@ -192,7 +191,7 @@ export class Instances implements AsyncDisposable {
     const lost: Instance[] = [];
     const doubtful: Instance[] = [];
     const observed = new Map<string, Observed>();
-    const entries = kv.list<Instance>({ prefix: ["instance"] }, {
+    const entries = kv.list<Instance>({ prefix: [INSTANCE_PREFIX] }, {
       limit: MAX_INSTANCES,
     });
     for await (const { value } of entries) {
@@ -306,7 +305,7 @@ export class Instances implements AsyncDisposable {
     await this.#beating;
     const { kv, id } = this.#options;
     // Should this fail, the others find out by themselves.
-    await kv.atomic().delete(["instance", id]).delete(["measured", id])
+    await kv.atomic().delete([INSTANCE_PREFIX, id]).delete(["measured", id])
       .commit().catch(() => {});
   }
 
@@ -326,7 +325,7 @@ export class Instances implements AsyncDisposable {
     const measured = { id, at: clock.now(), readings: metrics.readings() };
     try {
       await kv.atomic()
-        .set(["instance", id], this.#own(), { expireIn: GONE_MS })
+        .set([INSTANCE_PREFIX, id], this.#own(), { expireIn: GONE_MS })
         .set(["measured", id], measured, { expireIn: LOST_MS })
         .commit();
     } catch {

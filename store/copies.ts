@@ -7,6 +7,7 @@ import type { Clock } from "../platform/clock.ts";
 import { retryWhileBusy } from "../platform/retry.ts";
 import { renewEpochs } from "./continuity.ts";
 import { openStore } from "./deno_kv.ts";
+import { IN_USE, isInUse } from "./in_use.ts";
 import { deleteRows } from "./log_retention.ts";
 import { isBusy } from "./store.ts";
 import type { Store } from "./store.ts";
@@ -56,18 +57,22 @@ export interface RestoreOptions {
 /**
  * Puts a copy in the place of a store. The present store's security state is
  * carried over, since a token that was revoked must stay revoked; all channels
- * get new epochs, since numbers will be given twice. The service must be
- * stopped.
+ * get new epochs, since numbers will be given twice.
  *
- * @returns where the present store was moved; nothing when there was none.
- * @throws {PlaceError} when `from` is no sound copy; nothing was done then.
+ * @returns where the present store was moved, a name that was free; nothing
+ * when there was none.
+ * @throws {PlaceError} when `from` is no sound copy, or the service runs on the
+ * present store; nothing was done then.
  */
 export async function restore(
   { path, from, clock, nextId }: RestoreOptions,
 ): Promise<string | undefined> {
   await sound(from);
   const hasPresent = await exists(path);
-  if (hasPresent) await sound(path);
+  if (hasPresent) {
+    await sound(path);
+    await mustBeIdle(path, clock);
+  }
   const staged = `${path}.restoring`;
   await removeStore(staged);
   await Deno.copyFile(from, staged);
@@ -85,9 +90,8 @@ export async function restore(
   } finally {
     await restored.close();
   }
-  const replaced = `${path}.replaced`;
+  const replaced = await freeName(`${path}.replaced`);
   if (hasPresent) {
-    await removeStore(replaced);
     await moveStore(path, replaced);
   } else {
     // The journal of a store that was deleted belongs to no other.
@@ -139,6 +143,16 @@ async function sound(path: string): Promise<void> {
   throw new PlaceError(path, "the file is not a sound store");
 }
 
+/** Makes sure that no instance serves from a store. */
+async function mustBeIdle(path: string, clock: Clock): Promise<void> {
+  const store = await openStore(path, { clock });
+  try {
+    if (await isInUse(store, clock)) throw new PlaceError(path, IN_USE);
+  } finally {
+    await store.close();
+  }
+}
+
 async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);
@@ -147,6 +161,13 @@ async function exists(path: string): Promise<boolean> {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
+}
+
+/** The name, with a number where it is taken: no store is written over. */
+async function freeName(name: string): Promise<string> {
+  let free = name;
+  for (let i = 2; await exists(free); i++) free = `${name}-${i}`;
+  return free;
 }
 
 /** Its journal holds what the file itself does not hold yet. */

@@ -6,7 +6,7 @@ import { Revocations } from "../../security/revocations.ts";
 import { SecurityLog } from "../../security/security_log.ts";
 import { openStoreAt } from "../../store/open.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
-import { environment } from "../server.ts";
+import { environment, TestServer } from "../server.ts";
 
 /** A folder with a store, and the parts of a service that keep something there. */
 async function setup() {
@@ -35,22 +35,28 @@ async function setup() {
         await store.close();
       }
     },
-    /** Runs `deno task store`. */
-    async command(...args: string[]): Promise<{ code: number; text: string }> {
-      const { code, stdout, stderr } = await new Deno.Command(
-        Deno.execPath(),
-        {
-          args: ["run", "-q", "-P=store", "cli/store.ts", ...args],
-          env: { ...environment(), KV_PATH: path },
-          clearEnv: true,
-          cwd: new URL("../../", import.meta.url),
-        },
-      ).output();
-      const decoder = new TextDecoder();
-      return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
-    },
+    /** Runs `deno task store` on it. */
+    command: (...args: string[]) => command(path, ...args),
     [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
   };
+}
+
+/** Runs `deno task store` on the store at `path`. */
+async function command(
+  path: string,
+  ...args: string[]
+): Promise<{ code: number; text: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(
+    Deno.execPath(),
+    {
+      args: ["run", "-q", "-P=store", "cli/store.ts", ...args],
+      env: { ...environment(), KV_PATH: path },
+      clearEnv: true,
+      cwd: new URL("../../", import.meta.url),
+    },
+  ).output();
+  const decoder = new TextDecoder();
+  return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
 }
 
 interface Parts {
@@ -173,5 +179,45 @@ Deno.test("what cannot be copied or restored is refused, and changes nothing", a
   }
   await all.use(async ({ log }) => {
     assert.equal((await log.heads(["blocks"]))[0]!.seq, 1);
+  });
+});
+
+Deno.test("while the service runs it is copied, and nothing else is done to it", async () => {
+  await using server = await TestServer.start();
+  const copy = `${server.kvPath}.copy`;
+  const event = {
+    type: "ROOM_MESSAGE",
+    channel: "room:a",
+    payload: { event: "e" },
+  } as const;
+  await server.publish([event]);
+  const run = (...args: string[]) => command(server.kvPath, ...args);
+  assert.equal((await run("backup", "--to", copy)).code, 0);
+  for (const args of [["restore", "--from", copy], ["reset-log"]]) {
+    const { code, text } = await run(...args);
+    assert.equal(code, 1, text);
+    assert.match(text, /the service runs on it; stop all instances first/);
+  }
+  await server.publish([event]);
+
+  // One that was killed left its row.
+  await server.stop("SIGKILL");
+  const { code, text } = await run("restore", "--from", copy);
+  assert.equal(code, 0, text);
+});
+
+Deno.test("a store that was replaced is never written over", async () => {
+  await using all = await setup();
+  const copy = `${all.directory}/copy`;
+  await all.use(({ log }) => log.append([draft("a")]));
+  await all.command("backup", "--to", copy);
+  await all.use(({ log }) => log.append([draft("b")]));
+  for (const name of ["kv.replaced", "kv.replaced-2", "kv.replaced-3"]) {
+    const { text } = await all.command("restore", "--from", copy);
+    assert(text.endsWith(`/${name}\n`), text);
+  }
+  await Deno.rename(`${all.path}.replaced`, all.path);
+  await all.use(async ({ log }) => {
+    assert.equal((await log.heads(["blocks"]))[0]!.seq, 2);
   });
 });

@@ -1,10 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  BEAT_MS,
-  GONE_MS,
-  Instances,
-  LOST_MS,
-} from "../../monitoring/instances.ts";
+import { GONE_MS, Instances, LOST_MS } from "../../monitoring/instances.ts";
 import type { Instance } from "../../monitoring/instances.ts";
 import { Metrics } from "../../monitoring/metrics.ts";
 import { MetricsHistory } from "../../monitoring/metrics_history.ts";
@@ -16,6 +11,7 @@ import type { Fate } from "../fakes/kv.ts";
 import { pause } from "../server.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { BEAT_MS } from "../../store/in_use.ts";
 import type { Store } from "../../store/store.ts";
 
 /** Isolates as they know of each other, on one clock and one store. */
