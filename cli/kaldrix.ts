@@ -3,33 +3,18 @@
  *
  * @module
  */
-import { SERVICE_VERSION } from "../platform/version.ts";
 import { checkCommand } from "./check.ts";
 import { completionCommand } from "./completion.ts";
 import { inspectCommand } from "./inspect.ts";
 import { measureCommands } from "./measure.ts";
+import { kaldrix } from "./program.ts";
 import { publishCommand } from "./publish.ts";
 import { storeCommand } from "./store.ts";
 import { tailCommand } from "./tail.ts";
-import { programOf, run } from "./terminal.ts";
+import { run } from "./terminal.ts";
 import { tokenCommand } from "./token.ts";
 
-const program = programOf("kaldrix")
-  .description("KALDRIX Realtime in the terminal")
-  .version(SERVICE_VERSION, "-V, --version", "print the version")
-  .helpOption("-h, --help", "print help, also of a command")
-  .addHelpText(
-    "after",
-    `
-Exit codes: 0 done, 1 failed, 2 called wrongly.
-
-Examples:
-  kaldrix tail blocks --last 5
-  kaldrix publish ROOM_MESSAGE '{"event":"hello"}' --channel room:lobby
-  kaldrix help tail`,
-  );
-
-const COMMANDS = [
+await run(kaldrix([
   tailCommand,
   publishCommand,
   inspectCommand,
@@ -38,7 +23,4 @@ const COMMANDS = [
   storeCommand,
   measureCommands,
   completionCommand,
-];
-for (const add of COMMANDS) add(program);
-
-await run(program);
+]));

@@ -12,7 +12,7 @@ import { IN_USE, isInUse } from "../store/in_use.ts";
 import { isDatabase, openStoreAt } from "../store/open.ts";
 import { resetLog } from "../store/reset_log.ts";
 import { PlaceError } from "../store/store_file.ts";
-import { secretIn } from "../server/settings.ts";
+import { secretIn } from "../security/secret_file.ts";
 import { FAILED, Failed, print, programOf, run } from "./terminal.ts";
 
 /** Adds `store backup`, `store restore` and `store reset-log`. */

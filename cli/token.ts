@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import { type Role, ROLES } from "../protocol/channels.ts";
 import { Refusal } from "../protocol/refusals.ts";
-import { secretIn } from "../server/settings.ts";
+import { secretIn } from "../security/secret_file.ts";
 import {
   createTokens,
   generateWebSocketToken,

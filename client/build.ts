@@ -104,6 +104,9 @@ export const MODULES = [
   "protocol",
 ] as const;
 
+/** The program that the package brings, below the repository's root. */
+const PROGRAM = { name: "kaldrix", entry: "cli/packaged.ts" } as const;
+
 /** Styles of the page, in order. */
 const STYLES = ["page/fonts.css", "page/style.css"] as const;
 
@@ -158,7 +161,9 @@ export async function build(
   const [first, ...rest] = BUNDLES;
   await addBundle(first!);
   const types = new Map<string, string>();
+  let program = "";
   await Promise.all([
+    programText().then((code) => program = code),
     ...rest.map(addBundle),
     ...FONTS.map(async ([from, name]) =>
       add(name, await Deno.readFile(packaged(from, `files/${name}`)))
@@ -201,6 +206,7 @@ export async function build(
     modules: chosen(MODULES),
     loaded: chosen([...LAZY, ...BESIDE, "dev"]),
     types,
+    program: { name: PROGRAM.name, code: program },
   });
   await Promise.all([
     ...[...files].map(([name, content]) =>
@@ -243,33 +249,40 @@ export async function bundle(name: string): Promise<string> {
   return code;
 }
 
+/** The program of the package, for every Node that the package is for. */
+async function programText(): Promise<string> {
+  const root = new URL("../", here);
+  const code = await bundlerOutput(PROGRAM.name, [
+    "--minify",
+    "--platform=deno",
+    fileURLToPath(new URL(PROGRAM.entry, root)),
+  ]);
+  const { default: ts } = await import("typescript");
+  const { outputText } = ts.transpileModule(code, {
+    compilerOptions: {
+      module: ts.ModuleKind.ESNext,
+      target: ts.ScriptTarget.ES2022,
+    },
+  });
+  const { minify } = await import("terser");
+  return (await minify(outputText, { module: true, ecma: 2020 })).code!;
+}
+
 async function bundled(
   { entry, name, external = [], isWhole }: Bundle,
 ): Promise<Bundled> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "bundle",
-      "--quiet",
-      "--minify",
-      "--sourcemap=inline",
-      "--platform=browser",
-      "--lock=deno.lock",
-      "--frozen",
-      ...[
-        ...external,
-        ...(isWhole ? LAZIEST : LAZY).map((each) => `./${each}.ts`),
-      ]
-        .map((each) => `--external=${each}`),
-      fileURLToPath(new URL(entry, here)),
-    ],
-    cwd: fileURLToPath(new URL("../", here)),
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1" },
-  }).output();
-  const output = new TextDecoder().decode(stderr).trim();
-  if (!success) throw new Error(`${name} does not build:\n${output}`);
-  const [plain, map] = new TextDecoder().decode(stdout).split(MAP);
+  const output = await bundlerOutput(name, [
+    "--minify",
+    "--sourcemap=inline",
+    "--platform=browser",
+    ...[
+      ...external,
+      ...(isWhole ? LAZIEST : LAZY).map((each) => `./${each}.ts`),
+    ]
+      .map((each) => `--external=${each}`),
+    fileURLToPath(new URL(entry, here)),
+  ]);
+  const [plain, map] = output.split(MAP);
   // Classes are those of the client, wherever they are thrown.
   const code = plain!
     .replace(/"\.\/(client|failure)\.ts"/g, `"./client.js"`)
@@ -288,6 +301,23 @@ async function bundled(
     },
   });
   return { code: shortened.code!, map: shortened.map as string };
+}
+
+/** What the bundler that Deno brings writes. @throws {Error} what it says. */
+async function bundlerOutput(
+  name: string,
+  args: readonly string[],
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--lock=deno.lock", "--frozen", ...args],
+    cwd: fileURLToPath(new URL("../", here)),
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const output = new TextDecoder().decode(stderr).trim();
+  if (!success) throw new Error(`${name} does not build:\n${output}`);
+  return new TextDecoder().decode(stdout);
 }
 
 /**
@@ -384,7 +414,7 @@ async function isThere(source: string, dist: URL): Promise<boolean> {
   }
 }
 
-/** Of the client's sources, the protocol's, and the versions of packages. */
+/** Of all sources that a build reads, and the versions of packages. */
 async function fingerprint(): Promise<string> {
   const root = new URL("../", here);
   const files = [
@@ -393,6 +423,9 @@ async function fingerprint(): Promise<string> {
     ...await filesIn(here),
     ...await filesIn(new URL("protocol/", root)),
     ...await filesIn(new URL("sources/", root)),
+    ...await filesIn(new URL("cli/", root)),
+    ...await filesIn(new URL("platform/", root)),
+    ...await filesIn(new URL("security/", root)),
   ];
   const hash = createHash("sha256").update(Deno.version.deno);
   for (const file of files) {

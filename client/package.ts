@@ -29,6 +29,8 @@ export interface Contents {
   readonly loaded: ReadonlyMap<string, Bundled>;
   /** Declarations of each of `modules`, by name. */
   readonly types: ReadonlyMap<string, string>;
+  /** The program that `npx` runs: a module without exports. */
+  readonly program: { readonly name: string; readonly code: string };
 }
 
 /**
@@ -38,7 +40,7 @@ export interface Contents {
  * @throws {Error} the client's bundle does not end with its exports.
  */
 export function layOut(
-  { modules, loaded, types }: Contents,
+  { modules, loaded, types, program }: Contents,
 ): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const [name, { code, map }] of [...modules, ...loaded]) {
@@ -55,8 +57,9 @@ export function layOut(
   const script = "client.iife.js";
   files.set(script, `${classic(code)}\n${mapComment(script)}\n`);
   files.set(`${script}.map`, tidied(map));
+  files.set(`${program.name}.js`, `#!/usr/bin/env node\n${program.code}`);
   files.set("cjs/package.json", json({ type: "commonjs" }));
-  files.set("package.json", json(manifest([...modules.keys()])));
+  files.set("package.json", json(manifest([...modules.keys()], program.name)));
   return files;
 }
 
@@ -107,7 +110,7 @@ function classic(code: string): string {
   return `var ${GLOBAL_NAME}=(()=>{${body}return{${fields.join()}}})();`;
 }
 
-function manifest(modules: readonly string[]): object {
+function manifest(modules: readonly string[], program: string): object {
   const conditions = (name: string) => ({
     import: {
       types: `./${name}.d.ts`,
@@ -134,6 +137,7 @@ function manifest(modules: readonly string[]): object {
     unpkg: "./client.iife.js",
     jsdelivr: "./client.iife.js",
     sideEffects: ["./devtoolbar.js", "./cjs/devtoolbar.js"],
+    bin: { [program]: `./${program}.js` },
     exports: {
       ...Object.fromEntries(
         modules.map((name) => [

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { isDatabase } from "../store/open.ts";
 import { parseNetwork } from "../security/address.ts";
+import { MAX_SECRET_FILE_BYTES, secretIn } from "../security/secret_file.ts";
 import {
   isWeak,
   MAX_SECRETS,
@@ -138,9 +139,6 @@ export const FILE_SETTING_NAMES: readonly string[] = SECRET_NAMES.map(
   (name) => `${name}_FILE`,
 );
 
-/** Longest file that holds a secret, in bytes. */
-export const MAX_SECRET_FILE_BYTES = 16_384;
-
 /** Names the settings that are wrong, a sentence each. */
 export class SettingsError extends Error {
   /** Lets the start distinguish wrong settings from bugs. */
@@ -224,27 +222,6 @@ export function readSettings(
   throw new SettingsError(
     `Cannot start: ${faults.join("; ")}. docs/settings.md lists all settings.`,
   );
-}
-
-/**
- * The secret in a file, without the line break that editors put at its end.
- *
- * @param path of the file.
- * @param readFile reads it; the machine's own when omitted.
- * @returns nothing when the file cannot be read, is empty or is longer than
- * {@link MAX_SECRET_FILE_BYTES}.
- */
-export function secretIn(
-  path: string,
-  readFile: (path: string) => string = Deno.readTextFileSync,
-): string | undefined {
-  try {
-    const text = readFile(path);
-    if (text.length > MAX_SECRET_FILE_BYTES) return undefined;
-    return text.trim() || undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

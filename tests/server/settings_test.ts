@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import {
   FILE_SETTING_NAMES,
-  MAX_SECRET_FILE_BYTES,
   readSettings,
   SECRET_NAMES,
   SETTING_NAMES,
   SettingsError,
 } from "../../server/settings.ts";
 import type { Settings } from "../../server/settings.ts";
+import { MAX_SECRET_FILE_BYTES } from "../../security/secret_file.ts";
 
 const SECRET = "s".repeat(32);
 
