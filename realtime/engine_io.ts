@@ -17,7 +17,10 @@ import type { Socket } from "./session.ts";
 export const PING_INTERVAL_MS = HEARTBEAT_MS;
 /** How long the client may take to answer one, in milliseconds. */
 export const PING_TIMEOUT_MS = 20_000;
-/** How long a closed connection waits to be polled for its last packets. */
+/**
+ * How long a closed connection waits to be polled for its last packets, and one
+ * whose client has left to be closed by it.
+ */
 export const LINGER_MS = 10_000;
 /** How long a WebSocket may take to replace polling, in milliseconds. */
 export const PROBE_DEADLINE_MS = 10_000;
@@ -87,6 +90,7 @@ export class EngineConnection implements Socket {
   #poll: Poll | undefined;
   #isPinged = false;
   #timer: Disposable | undefined;
+  #leaving: Disposable | undefined;
   readonly #maxPayload: number;
 
   /** Waits for {@link open}. */
@@ -147,11 +151,17 @@ export class EngineConnection implements Socket {
   close(code?: number, reason?: string): void {
     if (this.#state !== "open") return;
     this.#state = "closing";
+    this.#leaving?.[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#endProbe();
     if (this.#socket) return this.#socket.close(code, reason);
     this.#timer = this.#clock.after(LINGER_MS, () => this.#finish(undefined));
     if (this.#poll) this.#flush();
+  }
+
+  /** The client has left: it closes its transport by itself, but not for ever. */
+  leave(): void {
+    this.#leaving = this.#clock.after(LINGER_MS, () => this.close());
   }
 
   /**
@@ -194,10 +204,11 @@ export class EngineConnection implements Socket {
     if (packets.length > MAX_PACKETS) {
       throw this.#broken(`A body holds at most ${MAX_PACKETS} packets`);
     }
-    for (const packet of packets) {
-      if (!this.#receive(decodePacket(packet, "arraybuffer"))) {
-        throw this.#broken("Body does not match Engine.IO");
-      }
+    const decoded = packets.map((it) => decodePacket(it, "arraybuffer"));
+    // A body is judged as a whole: its first packet may end the connection.
+    if (decoded.some(({ type }) => type === "error")) throw this.#mismatch();
+    for (const packet of decoded) {
+      if (!this.#receive(packet)) throw this.#mismatch();
       if (this.#state !== "open") return;
     }
   }
@@ -313,6 +324,10 @@ export class EngineConnection implements Socket {
     throw new Refusal("INVALID_MESSAGE", "This session does not poll");
   }
 
+  #mismatch(): Refusal {
+    return this.#broken("Body does not match Engine.IO");
+  }
+
   #broken(why: string): Refusal {
     this.#finish(undefined);
     return new Refusal("INVALID_MESSAGE", why);
@@ -322,6 +337,7 @@ export class EngineConnection implements Socket {
   #finish(code: number | undefined, last: string = NOOP): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#leaving?.[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     this.#endProbe();
     this.#poll?.answer(last);

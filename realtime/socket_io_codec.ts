@@ -258,7 +258,9 @@ export class SocketIoCodec implements Codec {
     if (this.#state !== "connected") {
       this.#state = "new";
       // Clients try a lost connection again by themselves, a refused one never.
-      return isTemporary(reply.payload.code) ? CLOSE : `${MESSAGE}4${failure}`;
+      if (isTemporary(reply.payload.code)) return CLOSE;
+      const refusal = `${MESSAGE}4${failure}`;
+      return address === TO_GARBAGE ? refusal + SEPARATOR + CLOSE : refusal;
     }
     const answer = this.#answer(reply);
     return address === TO_GARBAGE ? answer + SEPARATOR + CLOSE : answer;

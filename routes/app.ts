@@ -160,7 +160,8 @@ function mountOthers(
     ];
     app.all(path, async (c) => {
       await gate.request(c, rightAt(path));
-      return otherMethod(c, allow);
+      // Engine.IO has one status for all that it does not take.
+      return otherMethod(c, allow, path === SOCKET_IO_PATH ? 400 : 405);
     });
   }
   app.notFound(async (c) => {

@@ -135,10 +135,15 @@ export class EngineDoor {
   async #replacePolling(c: Context<Env>, sid: string): Promise<Response> {
     await this.#parts.gate.request(c, "greet");
     const engine = this.#parts.engines.get(sid);
-    if (!engine?.canUpgrade) throw bad("This session takes no upgrade here");
+    if (!engine) throw bad("This session is not known here");
     const { socket, response } = handshake(c, undefined);
-    engine.upgrade(socket);
-    listen(socket, engine);
+    if (engine.canUpgrade) {
+      engine.upgrade(socket);
+      listen(socket, engine);
+    } else {
+      // Clients take a refused handshake for a fault of the network.
+      socket.addEventListener("open", () => socket.close());
+    }
     return response;
   }
 
@@ -165,15 +170,19 @@ export class EngineDoor {
     socket?: Socket,
   ): Client {
     const { engines, gate, session: parts, sessions } = this.#parts;
+    let hasLeft = false;
     const engine = new EngineConnection(parts.clock, {
       sid: engines.newSid(),
       maxPayload: parts.maxMessageBytes,
       ...(socket ? { socket } : {}),
     }, {
       message(data) {
+        // Who has left closes the transport, and sends nothing else.
+        if (hasLeft) return engine.close();
         if (data !== LEAVE) return session.receive(data);
+        hasLeft = true;
         session.end();
-        engine.close();
+        engine.leave();
       },
       closed(code) {
         session.end(code);

@@ -53,10 +53,12 @@ export function notFound(c: Context<Env>): Response {
  * The answer to a method that a path does not take.
  *
  * @param allow the methods it takes.
+ * @param status as clients of the path expect it.
  */
 export function otherMethod(
   c: Context<Env>,
   allow: readonly string[],
+  status: 400 | 405 = 405,
 ): Response {
   const headers = new Headers({ allow: allow.join(", ") });
   if (c.req.raw.method === "OPTIONS") {
@@ -64,7 +66,7 @@ export function otherMethod(
   }
   const message = `${c.req.path} takes ${allow.join(", ")}`;
   const fault = { code: "METHOD_NOT_ALLOWED", message };
-  return faultAnswer(c, fault, 405, "Method is not allowed", headers);
+  return faultAnswer(c, fault, status, "Method is not allowed", headers);
 }
 
 /**

@@ -63,6 +63,28 @@ Deno.test("a poll waits, and takes what one turn sends together", async () => {
   assert.equal(engine.bufferedAmount, 0);
 });
 
+Deno.test("a client that has left closes its transport, or is closed after a while", async () => {
+  for (const socket of [undefined, new FakePeer()]) {
+    const { clock, engine, closes } = connect(socket);
+    if (!socket) await engine.poll();
+    engine.leave();
+    clock.advance(LINGER_MS - 1);
+    engine.send("4a");
+    assert.equal(socket?.texts.at(-1) ?? await engine.poll(), "4a");
+    clock.advance(1);
+    if (socket) assert.notEqual(socket.closed, undefined);
+    else assert.equal(await engine.poll(), "1");
+    clock.advance(LINGER_MS);
+    assert.equal(closes.length, socket ? 0 : 1);
+  }
+  const { clock, engine, closes } = connect();
+  engine.leave();
+  await engine.poll();
+  engine.post("1");
+  clock.advance(LINGER_MS);
+  assert.equal(closes.length, 1);
+});
+
 Deno.test("pings are answered or the connection ends", async () => {
   for (const socket of [undefined, new FakePeer()]) {
     const { clock, engine, closes } = connect(socket);
