@@ -9,7 +9,7 @@ import { systemClock as clock } from "../platform/clock.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { backUp, restore } from "../store/copies.ts";
 import { IN_USE, isInUse } from "../store/in_use.ts";
-import { isDatabase, openStoreAt } from "../store/open.ts";
+import { isRemote, openStoreAt } from "../store/open.ts";
 import { resetLog } from "../store/reset_log.ts";
 import { PlaceError } from "../store/store_file.ts";
 import { secretIn } from "../security/secret_file.ts";
@@ -74,7 +74,7 @@ function address(): string {
 
 function fileOfStore(): string {
   const path = address();
-  if (!isDatabase(path) && !/^https?:/.test(path)) return path;
+  if (!isRemote(path)) return path;
   throw new RangeError(
     "KV_PATH is not a file: copy a database with its own tools (pg_dump)",
   );

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { bellsOf, isDatabase, witnessOf } from "../store/open.ts";
+import { bellsOf, isDatabase, isRemote, witnessOf } from "../store/open.ts";
 import { journalOf } from "../store/store_file.ts";
 import type { Settings } from "./settings.ts";
 
@@ -79,11 +79,6 @@ function hostsFor(settings: Settings): string[] | undefined {
   if (KV_PATH === undefined || !isRemote(KV_PATH)) return [listens, ...hosts];
   const stores = isDatabase(KV_PATH) ? databaseHosts(KV_PATH) : undefined;
   return stores && [listens, ...hosts, ...stores];
-}
-
-/** A store that is reached over the network. */
-function isRemote(path: string): boolean {
-  return isDatabase(path) || /^https?:/.test(path);
 }
 
 function hostOf(url: string): string {

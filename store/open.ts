@@ -16,10 +16,14 @@ export function isDatabase(address: string | undefined): boolean {
   return address !== undefined && /^postgres(ql)?:/.test(address);
 }
 
+/** Whether the store at `address` is reached over the network. */
+export function isRemote(address: string | undefined): boolean {
+  return isDatabase(address) || /^https?:/.test(address ?? "");
+}
+
 /** The file at an address; nothing when the store is no file at a known place. */
 function fileAt(address: string | undefined): string | undefined {
-  const isFile = address && !/^(?:https?|postgres(?:ql)?):/.test(address) &&
-    address !== ":memory:";
+  const isFile = address && !isRemote(address) && address !== ":memory:";
   return isFile ? address : undefined;
 }
 

@@ -189,7 +189,7 @@ Deno.test("who is connected where is listed, and one is sent away", async () => 
   let listed: { id: string; user: string; ip: string }[] = [];
   // The isolates find each other through the store.
   for (let i = 0; i < 100; i++) {
-    const { body } = await ask(isolates, "GET", "sessions");
+    const { body } = await ask(isolates, "GET", "sessions?sort=user");
     listed = body.sessions;
     if (listed.length === 2) {
       assert.equal(body.complete, true);
@@ -199,8 +199,8 @@ Deno.test("who is connected where is listed, and one is sent away", async () => 
   assert.deepEqual(
     listed.map(({ id, user, ip }) => ({ id, user, ip })),
     [
-      { id: near.id, user: "alice", ip: IP },
       { id: far.id, user: "bob", ip: BAD_IP },
+      { id: near.id, user: "alice", ip: IP },
     ],
   );
   const { status } = await ask(isolates, "DELETE", `sessions/${far.id}`);
