@@ -7,6 +7,7 @@
  * @module
  */
 import { arrivals } from "./arrivals.ts";
+import { endOf } from "./ending.ts";
 import { RequestError } from "./failure.ts";
 import type { AnyEvent, Client, Event, Gap, Position } from "./types.ts";
 
@@ -105,14 +106,8 @@ export async function* chain(
     put({ type: "gap", gap, position: channel.position });
   });
   const changed = () => {
-    const { status, connectionError } = client.state;
-    const { state } = channel;
-    if (status === "closed") {
-      fail(connectionError ?? new RequestError("CLOSED"));
-    } else if (!state) fail(new RequestError("CLOSED"));
-    else if (state.status === "rejected") {
-      fail(new RequestError(state.code ?? "FORBIDDEN"));
-    }
+    const error = endOf(client, channel.state);
+    if (error) fail(error);
   };
   const undo = client.onState(changed);
   changed();

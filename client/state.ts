@@ -28,7 +28,8 @@ export type Status = "connecting" | "connected" | "reconnecting" | "closed";
  * sent, since a newer message of the same `key` was; `DROPPED`: volatile, and
  * could not be sent at once; `CLOSED`: the client was
  * closed meanwhile; `NO_TOKEN`: connected as anonymous, since `auth` gives no
- * token; `MALFORMED_FRAME`: the server sent what is no frame.
+ * token; `EVENTS_LOST`: it is not known any more what
+ * happened; `MALFORMED_FRAME`: the server sent what is no frame.
  */
 export type ClientErrorCode =
   | "CONNECTION_LOST"
@@ -45,6 +46,7 @@ export type ClientErrorCode =
   | "DROPPED"
   | "CLOSED"
   | "NO_TOKEN"
+  | "EVENTS_LOST"
   | "MALFORMED_FRAME";
 
 /** What went wrong: a code to switch on, a sentence for a person. */

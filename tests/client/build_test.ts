@@ -12,6 +12,7 @@ const client = new URL("../../client/", import.meta.url);
 const EXTERNAL: Readonly<Record<string, readonly string[]>> = {
   track: ["./client.js"],
   chain: ["./client.js"],
+  settled: ["./client.js", "./watch.js"],
   react: ["react", "./connections.js", "./client.js"],
   connections: ["./client.js"],
   svelte: ["./connections.js", "./client.js"],
@@ -72,6 +73,7 @@ Deno.test("what is built", async (t) => {
             "watch",
             "track",
             "chain",
+            "settled",
             "react",
             "devtoolbar",
             "publisher",

@@ -37,13 +37,13 @@ interface Request {
 
 /** The exchange's file, as far as it is looked at. */
 interface Ledger {
-  readonly cursors: Readonly<Record<string, unknown>>;
-  readonly settled?: { readonly height: number; readonly blockId: string };
+  readonly cursor?: {
+    readonly block?: { readonly height: number; readonly blockId: string };
+  };
   readonly deposits: Readonly<
     Record<string, {
       readonly height: number;
       readonly blockId: string;
-      readonly isCredited?: boolean;
       readonly credits: readonly {
         readonly address: string;
         readonly asset: string;
@@ -164,10 +164,7 @@ export class World implements AsyncDisposable {
     this.#exchange.start();
     this.#source.start();
     await until(
-      async () => {
-        const { cursors = {} } = await this.#read() ?? {};
-        return Object.keys(cursors).length === 2;
-      },
+      async () => (await this.#read())?.cursor !== undefined,
       "the exchange begins",
     );
   }
@@ -210,7 +207,7 @@ export class World implements AsyncDisposable {
     await this.#mine(2 * EPOCH + 2);
     const { hash } = await this.#block("finalized");
     await until(
-      async () => (await this.#read())?.settled?.blockId === hash,
+      async () => (await this.#read())?.cursor?.block?.blockId === hash,
       `the exchange settles: ${this.#exchange.errors} ${this.#source.errors}`,
     );
     await this.#check();
@@ -385,7 +382,8 @@ export class World implements AsyncDisposable {
   async #check(): Promise<void> {
     // What it said it wrote down before.
     const { lines } = this.#exchange;
-    const { settled, deposits } = await this.#read() ?? { deposits: {} };
+    const { cursor, deposits = {} } = await this.#read() ?? {};
+    const settled = cursor?.block;
     if (!settled || settled.blockId === this.#checkedAt) return;
     this.#checkedAt = settled.blockId;
     this.tally.checks++;
@@ -397,8 +395,7 @@ export class World implements AsyncDisposable {
     const { hash } = await this.#block(hex(settled.height));
     assert.equal(settled.blockId, hash);
 
-    const credited = Object.entries(deposits)
-      .filter(([, { isCredited }]) => isCredited);
+    const credited = Object.entries(deposits);
     this.tally.credits = credited.length;
     const holders = await this.#anvil.askAll(
       credited.map(([txId]) => ["eth_getTransactionReceipt", txId]),
