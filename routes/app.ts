@@ -22,6 +22,7 @@ import { explorerRoutes } from "./explorer.ts";
 import type { ExplorerParts } from "./explorer.ts";
 import { documentRoutes } from "./documents.ts";
 import type { EngineParts } from "./engine_door.ts";
+import { Bodies } from "./bodies.ts";
 import type { Gate } from "./gate.ts";
 import { Gzip } from "./gzip.ts";
 import { healthRoutes } from "./health.ts";
@@ -128,7 +129,12 @@ export function createApp(parts: AppParts): App {
   });
   // What follows is about answers, and a socket has none of ours.
   const { clock } = parts;
-  const guards = { gate, unread: new Unread(clock), gzip: new Gzip(clock) };
+  const guards = {
+    gate,
+    bodies: new Bodies(),
+    unread: new Unread(clock),
+    gzip: new Gzip(clock),
+  };
   mount(app, sockets, guards);
   mountRootSocket(app, parts);
   mountSocketIo(app, parts);

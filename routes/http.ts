@@ -104,17 +104,24 @@ export function isCrossSite(headers: Headers): boolean {
  * Reads a body as text, giving up as soon as it is too long.
  *
  * @param maxBytes longest body accepted.
+ * @param take called with lengths, in bytes, before so much is read; what it
+ * throws ends the reading.
  * @throws {Refusal} `MESSAGE_TOO_LARGE`; `INVALID_JSON` when it is empty, ends
  * early or is not UTF-8.
  */
 export async function textOf(
   request: Request,
   maxBytes: number,
+  take: (bytes: number) => void = () => {},
 ): Promise<string> {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > maxBytes) throw tooLong(maxBytes);
   if (!request.body) throw new Refusal("INVALID_JSON", "Body is empty");
-  const bytes = await bytesOf(request, request.body, announced, maxBytes);
+  const bytes = await bytesOf(request, request.body, {
+    announced,
+    maxBytes,
+    take,
+  });
   if (bytes.byteLength > maxBytes) throw tooLong(maxBytes);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -127,16 +134,19 @@ export async function textOf(
 async function bytesOf(
   request: Request,
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
-  announced: number,
-  maxBytes: number,
+  { announced, maxBytes, take }: {
+    announced: number;
+    maxBytes: number;
+    take: (bytes: number) => void;
+  },
 ): Promise<ArrayBuffer> {
   // An announced length is the server's to enforce, and reading all at once
   // costs a fraction of reading piece by piece.
   const isMeasured = announced > 0 && !request.headers.has("transfer-encoding");
   try {
-    return isMeasured
-      ? await request.arrayBuffer()
-      : await gather(body, maxBytes);
+    if (!isMeasured) return await gather(body, maxBytes, take);
+    take(announced);
+    return await request.arrayBuffer();
   } catch (cause) {
     if (cause instanceof Refusal) throw cause;
     throw new Refusal("INVALID_JSON", "Body ended early", { cause });
@@ -147,12 +157,14 @@ async function bytesOf(
 async function gather(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   maxBytes: number,
+  take: (bytes: number) => void,
 ): Promise<ArrayBuffer> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.byteLength;
     if (bytes > maxBytes) throw tooLong(maxBytes);
+    take(chunk.byteLength);
     chunks.push(chunk);
   }
   return await new Blob(chunks).arrayBuffer();

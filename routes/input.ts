@@ -22,6 +22,11 @@ export interface BodyReader<Body> {
   /** Longest body accepted, in bytes. */
   readonly maxBytes: number;
   /**
+   * Whether it is kept in memory until the store has answered: then it takes
+   * room among those of all callers.
+   */
+  readonly waits?: true;
+  /**
    * Checks the text and makes of it what the handler gets; the rights of its
    * sender come before its content.
    * @throws {Refusal} when it does not match.

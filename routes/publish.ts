@@ -41,6 +41,7 @@ export function publishRoutes(
     right: "publish",
     body: {
       maxBytes: MAX_BODY_BYTES,
+      waits: true,
       read: (text, principal) =>
         decodePublications(text, maxMessageBytes, {
           requirePublishing: (channel) =>

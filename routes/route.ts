@@ -11,6 +11,7 @@ import type { Description, Endpoint } from "../describe/openapi.ts";
 import type { Principal } from "../security/principal.ts";
 import { RIGHTS } from "../security/rights.ts";
 import type { Right, RightName } from "../security/rights.ts";
+import type { Bodies } from "./bodies.ts";
 import type { Gate } from "./gate.ts";
 import type { Gzip } from "./gzip.ts";
 import type { Env } from "./http.ts";
@@ -87,6 +88,8 @@ export interface Route {
 export interface Guards {
   /** Lets callers in. */
   readonly gate: Gate;
+  /** Bounds what their requests hold. */
+  readonly bodies: Bodies;
   /** Bounds what is answered to one of them. */
   readonly unread: Unread;
   /** Compresses what they are answered. */
@@ -107,14 +110,16 @@ export function route<
 >(declared: Declaration<Query, Params, Body>): Route {
   return {
     ...named(declared),
-    async answer(c, { gate, unread, gzip }) {
+    async answer(c, { gate, bodies, unread, gzip }) {
       // The right is asked before everything that costs something.
       const principal = await gate.request(c, declared.right);
       const { handle, body: reader, maxAnswerBytes = 0 } = declared;
       const input = inputOf(c, declared);
-      const body = reader === undefined
-        ? undefined as Body
-        : reader.read(await textOf(c.req.raw, reader.maxBytes), principal);
+      using held = reader?.waits && bodies.open(c.get("visitor")!);
+      const body = reader === undefined ? undefined as Body : reader.read(
+        await textOf(c.req.raw, reader.maxBytes, held?.take),
+        principal,
+      );
       c.set("isHandled", true);
       const reserve = (bytes: number) =>
         bytes > 0 ? unread.reserve(c.get("visitor")!, bytes) : undefined;

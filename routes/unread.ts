@@ -7,6 +7,7 @@
  */
 import type { MiddlewareHandler } from "hono";
 import type { Clock } from "../platform/clock.ts";
+import { Shares } from "../platform/shares.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Env, Visitor } from "./http.ts";
 
@@ -27,8 +28,10 @@ const RETRY_MS = 1_000;
 /** The answers of one instance that are made, or not read to their end. */
 export class Unread {
   readonly #clock: Pick<Clock, "after">;
-  readonly #byAddress = new Map<string, number>();
-  #bytes = 0;
+  readonly #shares = new Shares({
+    each: MAX_UNREAD_BYTES_PER_ADDRESS,
+    all: 2 * MAX_UNREAD_BYTES,
+  });
 
   /** Nothing is unread yet. @param clock paces readers. */
   constructor(clock: Pick<Clock, "after">) {
@@ -37,7 +40,7 @@ export class Unread {
 
   /** Bytes that wait to be read. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#shares.held;
   }
 
   /**
@@ -73,8 +76,8 @@ export class Unread {
    */
   reserve({ bucket }: Visitor, bytes: number): Disposable {
     this.#requireRoom(bucket, bytes);
-    this.#hold(bucket, bytes);
-    return { [Symbol.dispose]: () => this.#hold(bucket, -bytes) };
+    this.#shares.hold(bucket, bytes);
+    return { [Symbol.dispose]: () => this.#shares.hold(bucket, -bytes) };
   }
 
   #inPieces(
@@ -83,14 +86,14 @@ export class Unread {
   ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const bytes = body.byteLength;
     this.#requireRoom(bucket, bytes);
-    this.#hold(bucket, bytes);
+    this.#shares.hold(bucket, bytes);
     let rest: Uint8Array<ArrayBuffer> | undefined = body;
     let deadline: Disposable | undefined;
     const end = () => {
       deadline?.[Symbol.dispose]();
       if (!rest) return;
       rest = undefined;
-      this.#hold(bucket, -bytes);
+      this.#shares.hold(bucket, -bytes);
     };
     return new ReadableStream<Uint8Array<ArrayBuffer>>({
       start: (controller) => {
@@ -124,24 +127,14 @@ export class Unread {
   }
 
   #requireRoom(bucket: string, bytes: number): void {
-    const own = this.#byAddress.get(bucket) ?? 0;
-    const isCrowded = this.#bytes + bytes > MAX_UNREAD_BYTES;
-    const isFull = this.#bytes + bytes > 2 * MAX_UNREAD_BYTES;
-    const isGreedy = own + bytes > MAX_UNREAD_BYTES_PER_ADDRESS;
-    if (!isGreedy && !isFull && !(isCrowded && own > 0)) return;
+    const excess = this.#shares.excess(bucket, bytes);
+    if (!excess) return;
     throw new Refusal(
       "RATE_LIMITED",
-      isGreedy
+      excess === "each"
         ? `At most ${MAX_UNREAD_BYTES_PER_ADDRESS} bytes of answers may be made for one address or wait to be read`
         : "Too many answers wait to be read; try again",
       { retryAfterMs: RETRY_MS },
     );
-  }
-
-  #hold(bucket: string, bytes: number): void {
-    this.#bytes += bytes;
-    const own = (this.#byAddress.get(bucket) ?? 0) + bytes;
-    if (own === 0) this.#byAddress.delete(bucket);
-    else this.#byAddress.set(bucket, own);
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Shares } from "../platform/shares.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import {
   COMMIT_BYTES,
@@ -14,10 +15,15 @@ import {
 import type { CommitSize } from "./commit_size.ts";
 import type { Draft, StreamPosition } from "./event_log.ts";
 
-/** Most events waiting for a commit; beyond, publishers are asked to wait. */
+/**
+ * Most events waiting for a commit; beyond, publishers are asked to wait. One
+ * publisher has at most half of it.
+ */
 export const MAX_WAITING_EVENTS = 20_000;
-/** Most bytes waiting for a commit. */
+/** Most bytes waiting for a commit; one publisher has at most half of it. */
 export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** The name of the service's own events among publishers. */
+const OWN = "";
 
 /** What one call of `LogWriter.append` waits for. */
 export interface Request {
@@ -35,8 +41,14 @@ export interface Request {
 export class CommitQueue {
   readonly #retryAfterMs: number;
   #waiting: Request[] = [];
-  #events = 0;
-  #bytes = 0;
+  readonly #events = new Shares({
+    each: MAX_WAITING_EVENTS / 2,
+    all: MAX_WAITING_EVENTS,
+  });
+  readonly #bytes = new Shares({
+    each: MAX_WAITING_BYTES / 2,
+    all: MAX_WAITING_BYTES,
+  });
   /** Requests at the front that are committed one by one. */
   #alone = 0;
 
@@ -69,9 +81,10 @@ export class CommitQueue {
         `What is published together may hold about ${COMMIT_BYTES} bytes and ${COMMIT_CHANNELS} channels; send less at once`,
       );
     }
+    const name = publisherOf(drafts);
     if (
-      this.#events + drafts.length > MAX_WAITING_EVENTS ||
-      this.#bytes + size.bytes > MAX_WAITING_BYTES
+      this.#events.excess(name, drafts.length) ||
+      this.#bytes.excess(name, size.bytes)
     ) {
       throw new Refusal(
         "STORE_UNAVAILABLE",
@@ -109,8 +122,14 @@ export class CommitQueue {
 
   #count(group: readonly Request[], sign: 1 | -1): void {
     for (const { drafts, size } of group) {
-      this.#events += sign * drafts.length;
-      this.#bytes += sign * size.bytes;
+      const name = publisherOf(drafts);
+      this.#events.hold(name, sign * drafts.length);
+      this.#bytes.hold(name, sign * size.bytes);
     }
   }
+}
+
+/** What is published together is one publisher's. */
+function publisherOf([first]: readonly Draft[]): string {
+  return first?.publisher?.subject ?? OWN;
 }

@@ -93,10 +93,9 @@ Deno.test("Log.append() accepts nothing that KV would refuse for its size", asyn
   // A log that never commits tells how much would be taken.
   const clock = new ManualClock();
   const hung: Fate = { ...CALM, end: "hung" };
-  const probe = logOn(new MemoryKv(clock).connect({ weather: () => hung }), {
-    clock,
-  });
+  const hanging = new MemoryKv(clock).connect({ weather: () => hung });
   for (const pad of [0, 500, 3_000, 20_000]) {
+    const probe = logOn(hanging, { clock });
     let drafts: Draft[] = [];
     for (let count = 1;; count++) {
       const more = Array.from({ length: count }, (_, i) => one(i, pad));
@@ -168,28 +167,42 @@ Deno.test("Log.append() refuses what would wait beyond its bounds, by number and
   const kv = new MemoryKv(clock).connect({ weather: () => fate });
   const log = logOn(kv, { clock });
   const outcomes: Promise<unknown>[] = [];
+  const of = (subject: string, changes: Partial<Draft> = {}) =>
+    draft(0, { publisher: { subject, maxRooms: 1 }, ...changes });
   const add = (drafts: Draft[]) =>
     outcomes.push(log.append(drafts).catch((e) => e));
-  const many = Array.from({ length: 100 }, (_, i) => draft(i));
-  for (let i = 0; i < MAX_WAITING_EVENTS; i += 100) add(many);
-  assert.throws(() => log.append([draft(0)]), {
-    code: "STORE_UNAVAILABLE",
-    retryAfterMs: COMMIT_DEADLINE_MS,
-  });
+  const refuses = (drafts: Draft[]) =>
+    assert.throws(() => log.append(drafts), {
+      code: "STORE_UNAVAILABLE",
+      retryAfterMs: COMMIT_DEADLINE_MS,
+    });
+  const fill = (subject: string, events: number) => {
+    const many = Array.from({ length: 100 }, () => of(subject));
+    for (let i = 0; i < events; i += 100) add(many);
+  };
+  // One publisher gets no more than half, and the others the rest.
+  fill("a", MAX_WAITING_EVENTS / 2);
+  refuses([of("a")]);
+  fill("b", 100);
+  refuses([of("b")]);
+  for (let i = 100; i < MAX_WAITING_EVENTS / 2; i += 100) fill(`${i}`, 100);
+  refuses([of("c")]);
   // All that wait are refused in the end, and room is made again.
   for (let i = 0; i < 60; i++) await pass(clock, COMMIT_DEADLINE_MS);
-  add([draft(0)]);
+  add([of("a")]);
   for (let i = 0; i < 600; i++) await pass(clock, COMMIT_DEADLINE_MS);
   for (const outcome of await Promise.all(outcomes)) {
     assert.equal((outcome as { code: string }).code, "STORE_UNAVAILABLE");
   }
-  const large = draft(0, { payloadText: `"${"x".repeat(600_000)}"` });
+  const large = { payloadText: `"${"x".repeat(600_000)}"` };
   let taken = 0;
   assert.throws(() => {
-    for (;; taken++) log.append([large]).catch(() => {});
+    for (;; taken++) log.append([of("a", large)]).catch(() => {});
   }, { code: "STORE_UNAVAILABLE" });
-  assert(taken * 600_000 < MAX_WAITING_BYTES);
-  assert((taken + 2) * 610_000 > MAX_WAITING_BYTES);
+  assert(taken * 600_000 < MAX_WAITING_BYTES / 2);
+  assert((taken + 2) * 610_000 > MAX_WAITING_BYTES / 2);
+  // It is in the way of none but itself.
+  log.append([of("b", large)]).catch(() => {});
   for (let i = 0; i < 200; i++) await pass(clock, COMMIT_DEADLINE_MS);
   await log.settled();
 });

@@ -1,0 +1,64 @@
+/**
+ * A bound that callers share: what one of them may hold, and all together.
+ *
+ * @module
+ */
+
+/** How much may be held, in whatever is counted. */
+export interface SharesBounds {
+  /** By one caller. */
+  readonly each: number;
+  /** By all together. */
+  readonly all: number;
+}
+
+/** Which bound stands in the way: a caller's own, or that of all. */
+export type Excess = "each" | "all";
+
+/**
+ * Counts what callers hold. Once half of what all may hold is taken, the rest
+ * is for callers who hold nothing: the many requests of one do not keep out the
+ * first of another.
+ */
+export class Shares {
+  readonly #bounds: SharesBounds;
+  readonly #byName = new Map<string, number>();
+  #held = 0;
+
+  /** Nothing is held yet. */
+  constructor(bounds: SharesBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** What all hold together. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /**
+   * Whether a caller must not hold more.
+   *
+   * @param name whose share it takes.
+   * @param amount how much more, from 0.
+   * @returns nothing when there is room.
+   */
+  excess(name: string, amount: number): Excess | undefined {
+    const { each, all } = this.#bounds;
+    const own = this.#byName.get(name) ?? 0;
+    if (own + amount > each) return "each";
+    const most = own > 0 ? all / 2 : all;
+    return this.#held + amount > most ? "all" : undefined;
+  }
+
+  /**
+   * Counts what a caller holds from now on, whether there is room or not.
+   *
+   * @param amount how much more; below 0 when so much is given back.
+   */
+  hold(name: string, amount: number): void {
+    this.#held += amount;
+    const own = (this.#byName.get(name) ?? 0) + amount;
+    if (own === 0) this.#byName.delete(name);
+    else this.#byName.set(name, own);
+  }
+}
