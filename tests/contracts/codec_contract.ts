@@ -20,6 +20,7 @@ import { socketRoutes } from "../../routes/socket.ts";
 import type { Env } from "../../routes/http.ts";
 import { mountSocketIo } from "../../routes/socket_io.ts";
 import { sseRoutes } from "../../routes/sse.ts";
+import { Bodies } from "../../routes/bodies.ts";
 import { Gzip } from "../../routes/gzip.ts";
 import { Unread } from "../../routes/unread.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
@@ -266,6 +267,7 @@ async function serve() {
   mount(app, [...socketRoutes(parts), ...sseRoutes(parts)], {
     gate: service.gate,
     unread: new Unread(clock),
+    bodies: new Bodies(),
     gzip: new Gzip(clock),
   });
   const server = Deno.serve({

@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { healthRoutes, MAX_LOOKS_PER_SECOND } from "../../routes/health.ts";
 import type { Env } from "../../routes/http.ts";
 import { mount } from "../../routes/route.ts";
+import { Bodies } from "../../routes/bodies.ts";
 import { Gzip } from "../../routes/gzip.ts";
 import { Unread } from "../../routes/unread.ts";
 import { ManualClock } from "../fakes/clock.ts";
@@ -559,6 +560,7 @@ Deno.test("however often readiness is asked for, its parts are looked at so ofte
   mount(app, healthRoutes({ readiness: { check }, clock } as never), {
     gate: service.gate,
     unread: new Unread(clock),
+    bodies: new Bodies(),
     gzip: new Gzip(clock),
   });
   const ask = async () => {
