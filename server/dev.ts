@@ -11,7 +11,7 @@ import { SERVICE_VERSION } from "../platform/version.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { readCommandLine } from "./command_line.ts";
 import { answerAndExit, exitIfTaken } from "./exits.ts";
-import { rightsFor } from "./process_rights.ts";
+import { rightsFor, SERVED_FOLDERS } from "./process_rights.ts";
 import {
   secretFiles,
   settingsOrExit,
@@ -35,20 +35,7 @@ const RUN = ["run", "-q", "--lock=deno.lock", "--frozen"];
 /** Where the sources are. */
 const ROOT = new URL("../", import.meta.url);
 /** Folders whose changes matter; what lies in `client/` is built first. */
-const WATCHED = [
-  "chain",
-  "client",
-  "describe",
-  "monitoring",
-  "platform",
-  "protocol",
-  "realtime",
-  "routes",
-  "security",
-  "server",
-  "sources",
-  "store",
-];
+const WATCHED = [...SERVED_FOLDERS, "client"];
 
 answerAndExit(readCommandLine(Deno.args));
 warnOfUnknownSettings();

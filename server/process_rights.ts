@@ -7,10 +7,9 @@ import { bellsOf, isDatabase, isRemote, witnessOf } from "../store/open.ts";
 import { journalOf } from "../store/store_file.ts";
 import type { Settings } from "./settings.ts";
 
-/** Files that the process reads: built pages, and the code of its workers. */
-const OWN_FILES = [
+/** Folders of served code. */
+export const SERVED_FOLDERS: readonly string[] = [
   "chain",
-  "client/dist",
   "describe",
   "monitoring",
   "platform",
@@ -21,9 +20,9 @@ const OWN_FILES = [
   "server",
   "sources",
   "store",
-  "isolate.ts",
-  "main.ts",
 ];
+/** Files that the process reads: built pages, and the code of its workers. */
+const OWN_FILES = [...SERVED_FOLDERS, "client/dist", "isolate.ts", "main.ts"];
 /** Ports of URLs that name none. */
 const PORTS: Readonly<Record<string, number>> = {
   "http:": 80,

@@ -1,8 +1,9 @@
 /**
- * A network that falls silent: bytes do not arrive, and nobody is told.
+ * A network that falls silent: bytes do not arrive, and no end is notified.
  *
  * @module
  */
+import { Listening } from "./listening.ts";
 
 /** One connection through it. */
 interface Line {
@@ -11,11 +12,10 @@ interface Line {
   end(): void;
 }
 
-/** Forwards TCP until it is told to hold everything back. */
+/** Forwards TCP until it is cut: then it holds everything back. */
 export class BlackHole implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #listening = new Listening((client) => this.#forward(client));
   readonly #to: number;
-  readonly #work = new Set<Promise<void>>();
   readonly #lines = new Set<Line>();
   #open = Promise.resolve();
   #reopen = () => {};
@@ -23,12 +23,11 @@ export class BlackHole implements AsyncDisposable {
   /** Listens at once. @param to port forwarded to. */
   constructor(to: number) {
     this.#to = to;
-    this.#track(this.#accept());
   }
 
   /** Where it listens. */
   get port(): number {
-    return this.#listener.addr.port;
+    return this.#listening.port;
   }
 
   /** From now on bytes wait, those of new connections too. */
@@ -51,25 +50,10 @@ export class BlackHole implements AsyncDisposable {
 
   /** Ends everything. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+    this.#listening.close();
     for (const line of this.#lines) line.end();
     this.#reopen();
-    while (this.#work.size > 0) await Promise.all(this.#work);
-  }
-
-  #track(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#work.delete(tracked));
-    this.#work.add(tracked);
-  }
-
-  async #accept(): Promise<void> {
-    try {
-      for await (const client of this.#listener) {
-        this.#track(this.#forward(client));
-      }
-    } catch {
-      // Closed.
-    }
+    await this.#listening.ended();
   }
 
   async #forward(client: Deno.TcpConn): Promise<void> {
@@ -96,7 +80,7 @@ export class BlackHole implements AsyncDisposable {
         pump(line, server, client),
       ]);
     } catch {
-      // Nobody listens, or one of the two has ended.
+      // No process listens, or one of the two has ended.
     } finally {
       line.end();
     }

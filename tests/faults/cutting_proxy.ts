@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Listening } from "./listening.ts";
 
 /** When connections are cut. */
 export interface CuttingOptions {
@@ -16,11 +17,10 @@ export interface CuttingOptions {
   readonly mostMs: number;
 }
 
-/** Forwards TCP, and cuts each connection at a random moment until told not to. */
+/** Forwards TCP, and cuts each connection at a random moment until mended. */
 export class CuttingProxy implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #listening = new Listening((client) => this.#forward(client));
   readonly #options: CuttingOptions;
-  readonly #work = new Set<Promise<void>>();
   readonly #ends = new Set<() => void>();
   #isCutting = true;
   #cuts = 0;
@@ -28,12 +28,11 @@ export class CuttingProxy implements AsyncDisposable {
   /** Listens at once. */
   constructor(options: CuttingOptions) {
     this.#options = options;
-    this.#track(this.#accept());
   }
 
   /** Where it listens. */
   get port(): number {
-    return this.#listener.addr.port;
+    return this.#listening.port;
   }
 
   /** How many connections it has cut. */
@@ -48,24 +47,9 @@ export class CuttingProxy implements AsyncDisposable {
 
   /** Ends everything. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+    this.#listening.close();
     for (const end of this.#ends) end();
-    while (this.#work.size > 0) await Promise.all(this.#work);
-  }
-
-  #track(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#work.delete(tracked));
-    this.#work.add(tracked);
-  }
-
-  async #accept(): Promise<void> {
-    try {
-      for await (const client of this.#listener) {
-        this.#track(this.#forward(client));
-      }
-    } catch {
-      // Closed.
-    }
+    await this.#listening.ended();
   }
 
   async #forward(client: Deno.TcpConn): Promise<void> {

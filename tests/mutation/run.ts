@@ -11,7 +11,7 @@ import { tried } from "./mutation.ts";
 import type { Workbench } from "./mutation.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-/** The longest run of a mutation's tests, in milliseconds; hanging is noticing. */
+/** The longest run of one test file, in milliseconds; hanging is noticing. */
 const RUN_MS = 120_000;
 
 /** Copies what git tracks; the copy is removed when disposed. */
@@ -36,7 +36,7 @@ async function openWorkbench(): Promise<Workbench & AsyncDisposable> {
           cwd: copy,
           stdout: "null",
           stderr: "null",
-          signal: AbortSignal.timeout(RUN_MS),
+          signal: AbortSignal.timeout(RUN_MS * tests.length),
         }).output();
         return success;
       } catch (error) {
