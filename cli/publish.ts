@@ -11,7 +11,14 @@ import { systemClock as clock } from "../platform/clock.ts";
 import { pause } from "../platform/pause.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { failureOf, reaching, Remote } from "./remote.ts";
-import { Failed, Misused, note, print, progress } from "./terminal.ts";
+import {
+  Failed,
+  Misused,
+  note,
+  print,
+  printable,
+  progress,
+} from "./terminal.ts";
 
 /** Longest line, in characters: above every limit of a service. */
 export const MAX_LINE = 2 ** 20;
@@ -135,19 +142,25 @@ async function publishLines(
   );
 }
 
-/** Sends a batch, and again after the wait that a refusal names. */
+/**
+ * Sends a batch, and again after the wait that a refusal names; the reason is
+ * reported once.
+ */
 async function sent(
   client: Client,
   messages: readonly Outgoing[],
 ): Promise<{ accepted: readonly Accepted[] }> {
   // The same ids with every try: what was taken is not taken again.
   const named = messages.map((it) => ({ id: crypto.randomUUID(), ...it }));
+  let reason = "";
   for (;;) {
     try {
       return await client.sendBatch(named as Outgoing[]);
     } catch (error) {
-      const wait = error instanceof RequestError && error.retryAfterMs;
-      if (!wait) throw error;
+      if (!(error instanceof RequestError) || !error.retryAfterMs) throw error;
+      const { code, message, retryAfterMs: wait } = error;
+      if (code !== reason) note(printable(`${code}: ${message}; trying again`));
+      reason = code;
       progress(`waiting ${Math.ceil(wait / 1_000)} s, as the service asks`);
       await pause(clock, wait);
     }

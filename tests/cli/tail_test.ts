@@ -220,6 +220,25 @@ Deno.test("publish sends one message, lines in order, and names the line that is
   }
 });
 
+Deno.test("publish reports what it waits for, and goes on after it", async () => {
+  await using server = await TestServer.start();
+  const token = await server.token("publisher");
+  const away = `${server.kvPath}.away`;
+  await Deno.rename(server.kvPath, away);
+  await using publisher = spawn(
+    ["publish", "ROOM_MESSAGE", '{"event":"e"}', "--channel", "room:lobby"],
+    { env: { KALDRIX_URL: server.url, KALDRIX_TOKEN: token } },
+  );
+  const { texts, done } = collect(publisher);
+  await until(() => /^STORE_UNAVAILABLE: /m.test(texts.err), "the reason");
+  await Deno.rename(away, server.kvPath);
+  const { code } = await publisher.status;
+  await done;
+  assert.equal(code, 0, texts.err);
+  assert.equal(texts.out, "room:lobby#1\n");
+  assert.equal(texts.err.match(/trying again/g)?.length, 1, texts.err);
+});
+
 Deno.test("a line holds nested fields and lists, shortens them, and is cut at the width", () => {
   const event = {
     type: "DAG_UPDATE",
