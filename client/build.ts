@@ -53,7 +53,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     entry: "react.ts",
     name: "react.js",
-    external: ["react", "./client.ts", "./connections.ts", "./track.ts"],
+    external: ["react", "./client.ts", "./connections.ts"],
   },
   {
     entry: "svelte.ts",
@@ -88,7 +88,14 @@ const BUNDLES: readonly Bundle[] = [
 ];
 
 /** What is loaded only when it is needed. */
-const LAZY = ["inflate", "sending", "fallback"] as const;
+const LAZY = [
+  "inflate",
+  "sending",
+  "fallback",
+  "track",
+  "chain",
+  "watch",
+] as const;
 /** What pages load later, too. */
 const LAZIEST = ["inflate", "uplot"] as const;
 
@@ -300,7 +307,7 @@ async function bundled(
     module: true,
     ecma: 2020,
     // React's "use client" is no standard directive.
-    compress: { passes: 2, directives: false },
+    compress: { passes: 3, directives: false, hoist_funs: true },
     sourceMap: {
       content: new TextDecoder().decode(Uint8Array.fromBase64(map!.trim())),
       includeSources: true,

@@ -9,7 +9,8 @@
 import { arrivals } from "./arrivals.ts";
 import { endOf } from "./ending.ts";
 import { RequestError } from "./failure.ts";
-import type { AnyEvent, Client, Event, Gap, Position } from "./types.ts";
+import type { ChainChange, ChainOptions } from "./following.ts";
+import type { AnyEvent, Client, Event, Position } from "./types.ts";
 
 export type * from "./types.ts";
 
@@ -17,61 +18,6 @@ export type * from "./types.ts";
 export const MAX_HELD_BLOCKS = 10_000;
 /** Blocks yielded that are remembered, to name those that leave. */
 export const MAX_YIELDED_BLOCKS = 1_024;
-
-/** A block by its name and place. */
-export interface BlockPlace {
-  /** Its name. */
-  readonly blockId: string;
-  /** Blocks above genesis. */
-  readonly height: number;
-}
-
-/** How the chain changed. */
-export type ChainChange =
-  & {
-    /** Keep it to go on from here: see {@link ChainOptions.after}. */
-    readonly position: Position | undefined;
-  }
-  & (
-    /** A block joined, and is as firm as asked for. */
-    | { readonly type: "add"; readonly block: Event<"NEW_BLOCK"> }
-    /** A block that was added left; the newest leaves first. */
-    | {
-      readonly type: "revert";
-      /** Which. */
-      readonly place: BlockPlace;
-      /** Its event, where this iteration added it. */
-      readonly block?: Event<"NEW_BLOCK"> | undefined;
-    }
-    /** All above a block is void; reverts of what was added here come first. */
-    | {
-      readonly type: "reset";
-      /** The newest block that still stands; `null`: none. */
-      readonly keeps: BlockPlace | null;
-    }
-    /** Events are lost for good: blocks may have joined and left unseen. */
-    | { readonly type: "gap"; readonly gap: Gap }
-  );
-
-/** Which blocks, and when. */
-export interface ChainOptions {
-  /**
-   * How firm a block must be: `final`, `safe`, or this many blocks on top of
-   * it. Default 0: as soon as it joins.
-   */
-  readonly level?: "final" | "safe" | number;
-  /** Which chain, such as `evm:1`. Default: that of the first event. */
-  readonly chain?: string;
-  /**
-   * Go on after the change with this `position`. Of blocks that were added
-   * before it only their reverts are yielded.
-   */
-  readonly after?: Position;
-  /** Begin with this many of the newest events, 0 to 1,000. */
-  readonly last?: number;
-  /** Ends the iteration, without an error. */
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Follows the chain through every reconnect.

@@ -9,8 +9,8 @@ import { answered, skip } from "./cursor.ts";
 import type { Cursor, Holder } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
 import { isLasting } from "./lasting.ts";
-import { REQUEST_TIMEOUT_MS } from "./limits.ts";
-import { changed, isTooLong, transmit } from "./parts.ts";
+import { MAX_CHANNEL_BYTES, REQUEST_TIMEOUT_MS } from "./limits.ts";
+import { changed, transmit } from "./parts.ts";
 import type { Parts } from "./parts.ts";
 import { after, stop } from "./timers.ts";
 import type { Failure, Gap, JoinOptions } from "./types.ts";
@@ -89,20 +89,20 @@ export function cursorOf(
 
 /** Subscribes to channels from the position of each. */
 export function ask(parts: Parts, wanted: readonly Cursor[]): void {
-  if (!parts.welcome || !wanted.length) return;
-  const channels = wanted.map(({ name: channel, position: after, last }) =>
-    after ? { channel, after } : last ? { channel, last } : channel
-  );
-  const half = wanted.length >> 1;
-  if (half && isTooLong(parts, channels)) {
-    ask(parts, wanted.slice(0, half));
-    return ask(parts, wanted.slice(half));
-  }
-  const ref = transmit(parts, "subscribe", { channels });
-  for (const cursor of wanted) cursor.ref = ref;
+  const { welcome } = parts;
+  if (!welcome || !wanted[0]) return;
+  const most = welcome.limits.maxMessageBytes / MAX_CHANNEL_BYTES | 0 || 1;
+  const now = wanted.slice(0, most);
+  const ref = transmit(parts, "subscribe", {
+    channels: now.map(({ name: channel, position: after, last }) =>
+      after ? { channel, after } : last ? { channel, last } : channel
+    ),
+  });
+  for (const cursor of now) cursor.ref = ref;
   after(parts, ref, REQUEST_TIMEOUT_MS, () => {
     subscribeRefused(parts, ref, new RequestError("TIMEOUT"));
   });
+  ask(parts, wanted.slice(most));
 }
 
 /** Subscribes again, later each time that it did not help. */

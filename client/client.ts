@@ -128,8 +128,10 @@ export function connect(url?: string, options: Options = {}): Client {
   /** Hands an event to its handlers, unless it was seen before. */
   function deliver(cursor: Cursor, frame: Frame): boolean {
     const verdict = take(cursor, frame);
-    if (verdict === "hole") askAgain(parts, cursor);
-    if (verdict !== true) return false;
+    if (verdict !== true) {
+      if (verdict) askAgain(parts, cursor);
+      return false;
+    }
     core.received++;
     core.lastEventAt = Date.now();
     if (frame["replay"]) cursor.view.caughtUp++;
@@ -154,8 +156,7 @@ export function connect(url?: string, options: Options = {}): Client {
     parts.sending ??= new Sending(parts);
   };
 
-  /** Makes a verb that waits until it is loaded. */
-  function sender(verb: SendingVerb) {
+  parts.sender = (verb: SendingVerb) => {
     return (...given: unknown[]): Promise<unknown> => {
       // deno-lint-ignore ban-types -- as the verb takes them
       const send = () => (parts.sending![verb] as Function)(...given);
@@ -168,7 +169,14 @@ export function connect(url?: string, options: Options = {}): Client {
       answer.catch(() => {});
       return answer;
     };
-  }
+  };
+  const { sender } = parts;
+
+  /** Makes a verb that yields what it is given once that is loaded. */
+  const streamer = (verb: SendingVerb) =>
+    async function* (...given: unknown[]) {
+      yield* await sender(verb)(...given) as AsyncIterable<unknown>;
+    };
 
   const sendBatch = sender("sendBatch");
   parts.self = {
@@ -203,6 +211,9 @@ export function connect(url?: string, options: Options = {}): Client {
     joinChannel: (name, joining) => join(parts, name, joining),
     leaveChannel: (name) => leave(parts, name),
     request: sender("request"),
+    track: streamer("track"),
+    chain: streamer("chain"),
+    watch: sender("watch"),
   } as Client;
 
   if (options.compress) {

@@ -9,7 +9,7 @@ import type { Handlers } from "./cursor.ts";
 import { add } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import { stateOf } from "./parts.ts";
-import type { EventQueue, Parts } from "./parts.ts";
+import type { Parts } from "./parts.ts";
 import type { Channel, EventsOptions, Gap, HistoryQuery } from "./types.ts";
 import type { JoinOptions, Received, Room, SendOptions } from "./types.ts";
 
@@ -49,14 +49,11 @@ export function channelOf(
     listen(parts, holder.handlers, type, handler);
 
   async function* events(options: EventsOptions = {}) {
-    const queue: EventQueue = { waiting: [] };
-    const undo = on(ANY, (event: Received) => {
-      queue.waiting.push(event);
-      queue.wake?.();
-    });
+    const waiting: Received[] = [];
+    const undo = on(ANY, (event: Received) => waiting.push(event));
     try {
       await parts.load();
-      if (held()) yield* parts.sending!.iterate(queue, holder.ends, options);
+      if (held()) yield* parts.sending!.iterate(waiting, holder.ends, options);
     } finally {
       undo();
     }
@@ -108,10 +105,6 @@ export function roomOf(
         const { payload } = message;
         if (payload.event === event) handler(payload.data, message);
       }),
-    send: (event: string, data: never, options?: SendOptions) =>
-      parts.self.sendMessage(
-        { type: "ROOM_MESSAGE", channel, payload: { event, data } },
-        options,
-      ),
+    send: (...given: unknown[]) => parts.sender("sendEvent")(channel, ...given),
   }) as Room;
 }

@@ -26,6 +26,8 @@ export const MAX_PAGE = 1_000;
 export const MAX_BATCH_MESSAGES = 100;
 /** Least size of a message that servers take, until one states its limit. */
 export const DEFAULT_MESSAGE_BYTES = 65_536;
+/** Most that one channel takes of a `subscribe`: its name, its position. */
+export const MAX_CHANNEL_BYTES = 512;
 /** First close code that means "do not reconnect". */
 export const FINAL_CLOSE = 4500;
 /** How much one event moves the average latency. */

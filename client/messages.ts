@@ -65,6 +65,11 @@ export type Received<Type extends MessageType = MessageType> = Type extends
     & (Type extends LiveOnlyType ? Partial<Numbered> : Numbered)
   : never;
 
+/** Takes events of one type. */
+export type Handler<Type extends MessageType = MessageType> = (
+  message: Received<Type>,
+) => void;
+
 /** Where an event stands in its channel. */
 export interface Numbered {
   /** Position in the channel, from 1. */

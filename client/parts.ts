@@ -6,7 +6,7 @@
  */
 import type { Cursor, Event, Handlers, Holder } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
-import { DEFAULT_MESSAGE_BYTES, TRAFFIC_MS } from "./limits.ts";
+import { TRAFFIC_MS } from "./limits.ts";
 import type { Call, Listeners } from "./listeners.ts";
 import { after, stop } from "./timers.ts";
 import type { Timed } from "./timers.ts";
@@ -51,24 +51,23 @@ export interface Sender
    * @param joining what is asked for.
    */
   lookBack(cursor: Cursor, from: Position, joining: JoinOptions): Promise<void>;
-  /** Yields what waits, and what is added, until it ends. */
+  /** Yields what waits, and what is pushed to it, until it ends. */
   iterate(
-    queue: EventQueue,
+    waiting: Received[],
     ends: Listeners<void>,
     options: EventsOptions,
   ): AsyncGenerator<Received, void>;
 }
 
-/** Events that wait to be iterated. */
-export interface EventQueue {
-  /** In order. */
-  readonly waiting: Received[];
-  /** Called after each that is added. */
-  wake?: () => void;
-}
-
 /** Verbs that wait until what sends is loaded. */
-export type SendingVerb = "sendMessage" | "sendBatch" | "request";
+export type SendingVerb =
+  | "sendMessage"
+  | "sendBatch"
+  | "sendEvent"
+  | "request"
+  | "track"
+  | "chain"
+  | "watch";
 
 /** One client, from inside. */
 export interface Parts extends Timed, Holder {
@@ -108,6 +107,8 @@ export interface Parts extends Timed, Holder {
   ): void;
   /** Loads what sends. */
   load(): Promise<void>;
+  /** Makes a verb that waits until it is loaded. */
+  sender(verb: SendingVerb): (...given: unknown[]) => Promise<unknown>;
   /** The joined channels, by canonical name. */
   readonly channels: Map<string, Cursor>;
   /** The present socket, from dialling to losing it. */
@@ -217,18 +218,6 @@ export function transmit(parts: Parts, type: string, payload: object): string {
   const id = nextId();
   send(parts, JSON.stringify({ type, id, payload }), hideSecrets);
   return id;
-}
-
-/**
- * Whether a list should be sent in two halves: in UTF-8 a character takes up
- * to three bytes, the fourth is for the envelope.
- */
-export function isTooLong(
-  { welcome }: Parts,
-  list: readonly unknown[],
-): boolean {
-  return JSON.stringify(list).length * 4 >
-    (welcome?.limits.maxMessageBytes ?? DEFAULT_MESSAGE_BYTES);
 }
 
 /** Shows a frame to listeners. */

@@ -22,6 +22,7 @@ import type {
   TypesIn,
 } from "./client.ts";
 import type { JoinOptions, Options, Position, SendOptions } from "./client.ts";
+import type { Goal, TrackedState } from "./client.ts";
 import {
   INITIAL,
   LINGER_MS,
@@ -33,9 +34,6 @@ import type { ChannelStatus, Holder } from "./connections.ts";
 
 export type { ChannelStatus } from "./connections.ts";
 
-import type { Goal, TrackedState } from "./track.ts";
-
-export type { Goal, TrackedState } from "./track.ts";
 export { RequestError } from "./client.ts";
 export type * from "./client.ts";
 
@@ -56,6 +54,9 @@ export interface WebSocketHook<Selected = ClientState> extends
     | "room"
     | "ready"
     | "setToken"
+    | "track"
+    | "chain"
+    | "watch"
   > {
   /** The connection itself, which other components may share. */
   readonly client: Client;
@@ -234,8 +235,7 @@ export function useTransaction(
     const ending = new AbortController();
     const { signal } = ending;
     const follow = async () => {
-      const { track } = await import("./track.ts");
-      for await (const state of track(client, txId, { until, signal })) {
+      for await (const state of client.track(txId, { until, signal })) {
         setKnown({ state, error: undefined });
       }
     };

@@ -10,16 +10,19 @@ import type { Deferred } from "./deferred.ts";
 import type { Cursor, Event } from "./cursor.ts";
 import { RequestError } from "./failure.ts";
 import {
+  DEFAULT_MESSAGE_BYTES,
   MAX_BATCH_MESSAGES,
   MAX_PENDING,
   MAX_WAITING_EVENTS,
 } from "./limits.ts";
 import { MAX_PAGE, MAX_RESEND_MS, REQUEST_TIMEOUT_MS } from "./limits.ts";
 import { paced } from "./pacing.ts";
-import { isTooLong, nextId, send, stirred } from "./parts.ts";
+import { nextId, send, stirred } from "./parts.ts";
 import { add } from "./listeners.ts";
+import type { ChainChange, ChainOptions, TrackedState } from "./following.ts";
+import type { TrackOptions, Watch, WatchOptions } from "./following.ts";
 import type { Listeners } from "./listeners.ts";
-import type { EventQueue, Parts, Sender } from "./parts.ts";
+import type { Parts, Sender } from "./parts.ts";
 import { after, stop, stopwatch } from "./timers.ts";
 import type { EventsOptions, Failure, JoinOptions, Outgoing } from "./types.ts";
 import type { OutgoingBatch, Received, SendOptions } from "./types.ts";
@@ -116,6 +119,47 @@ export class Sending implements Sender {
     sending?: SendOptions,
   ): Promise<unknown> {
     return this.#enqueue({ type, payload }, sending);
+  }
+
+  /** Publishes an event into a room. */
+  sendEvent(
+    channel: string,
+    event: string,
+    data: unknown,
+    sending?: SendOptions,
+  ): Promise<unknown> {
+    const payload = { event, data };
+    const message = { type: "ROOM_MESSAGE", channel, payload } as Outgoing;
+    return this.sendMessage(message, sending);
+  }
+
+  /** Follows a transaction. */
+  async track(
+    txId: string,
+    options?: TrackOptions,
+  ): Promise<AsyncGenerator<TrackedState, void>> {
+    const { track } = await this.#loaded(() => import("./track.ts"));
+    return track(this.#parts.self, txId, options);
+  }
+
+  /** Follows a chain. */
+  async chain(
+    options?: ChainOptions,
+  ): Promise<AsyncGenerator<ChainChange, void>> {
+    const { chain } = await this.#loaded(() => import("./chain.ts"));
+    return chain(this.#parts.self, options);
+  }
+
+  /** Follows what matches a filter. */
+  async watch(channel: string, options: WatchOptions): Promise<Watch> {
+    const { watch } = await this.#loaded(() => import("./watch.ts"));
+    const { self, options: { onError } } = this.#parts;
+    return watch(self, channel, { ...(onError && { onError }), ...options });
+  }
+
+  /** Loads a module, if need be once more when there is a connection. */
+  #loaded<Module>(load: () => Promise<Module>): Promise<Module> {
+    return load().catch(() => this.#parts.self.ready().then(load));
   }
 
   /** Adds a frame; one whose id waits already is answered with it. */
@@ -235,24 +279,28 @@ export class Sending implements Sender {
    * @throws {RequestError} `QUEUE_FULL` after the last that was kept.
    */
   async *iterate(
-    queue: EventQueue,
+    waiting: Received[],
     ends: Listeners<void>,
     { signal }: EventsOptions,
   ): AsyncGenerator<Received, void> {
-    const { waiting } = queue;
     let isOver = false;
     let isFull = false;
     let resume = () => {};
-    queue.wake = () => {
+    const wake = () => {
       isFull ||= waiting.length > MAX_WAITING_EVENTS;
       if (isFull) waiting.pop();
       resume();
+    };
+    waiting.push = (...events) => {
+      Array.prototype.push.apply(waiting, events);
+      wake();
+      return waiting.length;
     };
     const end = () => {
       isOver = true;
       resume();
     };
-    queue.wake();
+    wake();
     const undo = add(ends, end);
     signal?.addEventListener("abort", end);
     try {
@@ -343,4 +391,16 @@ export class Sending implements Sender {
 /** The other half is for the client's own commands. */
 function mostInFlight({ limits }: ReplyPayload<"connected">): number {
   return limits.maxCommandsInFlight / 2;
+}
+
+/**
+ * Whether a list should be sent in two halves: in UTF-8 a character takes up
+ * to three bytes, the fourth is for the envelope.
+ */
+function isTooLong(
+  { welcome }: Parts,
+  list: readonly unknown[],
+): boolean {
+  return JSON.stringify(list).length * 4 >
+    (welcome?.limits.maxMessageBytes ?? DEFAULT_MESSAGE_BYTES);
 }

@@ -9,16 +9,14 @@
 import { endOf } from "./ending.ts";
 import { RequestError } from "./failure.ts";
 import { watch } from "./watch.ts";
-import type { Filter } from "./watch.ts";
+import type { Filter } from "./following.ts";
 import { lost, SettledFold } from "./settled_fold.ts";
 import type { SettledChange, SettledCursor } from "./settled_fold.ts";
 import type { AnyEvent, Client } from "./types.ts";
 
 export { MAX_COMPLETE, MAX_HELD, MAX_REMEMBERED } from "./settled_fold.ts";
-export type { BlockPlace } from "./chain.ts";
 export type { SettledChange, SettledCursor } from "./settled_fold.ts";
 export type * from "./types.ts";
-export type { Filter } from "../protocol/filters.ts";
 
 /** Which transactions, and when. */
 export interface SettledOptions {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { BlockPlace } from "./chain.ts";
+import type { BlockPlace } from "./following.ts";
 import { RequestError } from "./failure.ts";
 import type { AnyEvent, Event, Position } from "./types.ts";
 

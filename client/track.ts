@@ -9,24 +9,15 @@ import { arrivals } from "./arrivals.ts";
 import { RequestError } from "./failure.ts";
 import { isLasting } from "./lasting.ts";
 import type { Client, ClientState, Failure } from "./types.ts";
-import type { Goal, TrackedState } from "../protocol/states.ts";
+import type { Goal, TrackedState, TrackOptions } from "./following.ts";
 
 export type * from "./types.ts";
-export type { Goal, TrackedState } from "../protocol/states.ts";
 
 /** Wait before a question that failed is asked again, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /** Goals, each reached by those after it. */
 const GOALS: readonly string[] = ["included", "confirmed", "final"];
-
-/** What is waited for. */
-export interface TrackOptions {
-  /** The state at which the iteration ends. Default `final`. */
-  readonly until?: Goal;
-  /** Ends the iteration, without an error. */
-  readonly signal?: AbortSignal;
-}
 
 /** Requests that this module sends beside those of applications. */
 type Ask = (

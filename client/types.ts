@@ -5,7 +5,9 @@
  * @module
  */
 import type { Channel, Room } from "./channel.ts";
-import type { Asked, NamedChannel, Received } from "./messages.ts";
+import type { ChainChange, ChainOptions, TrackedState } from "./following.ts";
+import type { TrackOptions, Watch, WatchOptions } from "./following.ts";
+import type { Asked, Handler, NamedChannel } from "./messages.ts";
 import type { Auth } from "./options.ts";
 import type { Outgoing, OutgoingBatch, RequestPayload } from "./outgoing.ts";
 import type { Requests, Response, SendOptions, Sent } from "./outgoing.ts";
@@ -14,6 +16,7 @@ import type { MessageType } from "../protocol/messages.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
 export type * from "./channel.ts";
+export type * from "./following.ts";
 export type * from "./messages.ts";
 export type * from "./options.ts";
 export type * from "./outgoing.ts";
@@ -22,11 +25,6 @@ export type { Position } from "../protocol/commands.ts";
 export type { AnyEvent, Event, MessageType } from "../protocol/messages.ts";
 export type { RefusalCode } from "../protocol/refusals.ts";
 export type { GapReason, Identity } from "../protocol/replies.ts";
-
-/** Takes events of one type. */
-export type Handler<Type extends MessageType = MessageType> = (
-  message: Received<Type>,
-) => void;
 
 /** A connection that maintains itself. Its methods need no `this`. */
 export interface Client {
@@ -159,6 +157,42 @@ export interface Client {
       ? [payload?: RequestPayload<Verb>, options?: SendOptions]
       : [payload: RequestPayload<Verb>, options?: SendOptions]
   ): Promise<Response<Verb>>;
+  /**
+   * Follows a transaction: yields its present state, then each that differs
+   * from the one before, and ends once it has come as far as asked for, through
+   * every reconnect. Begins when it is first asked for a state; loads
+   * `track.js` then.
+   *
+   * @throws {RequestError} the server's refusal, `CLOSED` when the connection
+   * ended for good, `QUEUE_FULL` when 10,000 states wait to be taken.
+   */
+  track(
+    txId: string,
+    options?: TrackOptions,
+  ): AsyncGenerator<TrackedState, void>;
+  /**
+   * Follows the chain, held back until it is as firm as asked for, through
+   * every reconnect. Begins when it is first asked for a change; loads
+   * `chain.js` then.
+   *
+   * @throws {RequestError} why the channel was refused, `CLOSED` when the
+   * connection ended for good, `QUEUE_FULL` when too many blocks are held back,
+   * or 10,000 changes wait to be taken.
+   */
+  chain(options?: ChainOptions): AsyncGenerator<ChainChange, void>;
+  /**
+   * Follows the events of a channel that match a filter, through every
+   * reconnect; the channel need not be joined. Loads `watch.js`: resolves with
+   * the handle before anything of it can arrive.
+   *
+   * @param channel its name or alias.
+   * @throws {RequestError} `QUEUE_FULL`, or why the connection ended for good
+   * before the module was loaded.
+   */
+  watch<const Name extends string>(
+    channel: Asked<Name>,
+    options: WatchOptions,
+  ): Promise<Watch>;
   /**
    * Calls `listener` when events are lost for good.
    *

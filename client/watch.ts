@@ -10,86 +10,14 @@ import { deferred } from "./deferred.ts";
 import { isLasting } from "./lasting.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
-import type { Client, Failure, Gap, Handler, RefusalCode } from "./types.ts";
-import type { MessageType, Position } from "./types.ts";
-import type { Filter } from "../protocol/filters.ts";
+import type { Filter, Watch, WatchOptions } from "./following.ts";
+import type { Client, Failure, Gap, Position } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 export type * from "./types.ts";
-export type { Filter } from "../protocol/filters.ts";
 
 /** Wait before a subscription that failed is tried again, in milliseconds. */
 const RETRY_MS = 1_000;
-
-/** What is watched, and from where. */
-export interface WatchOptions {
-  /** What events have to match; PROTOCOL.md lists the fields. */
-  readonly filter: Filter;
-  /** Replay what matched after this position. */
-  readonly after?: Position;
-  /** Replay what matched of this many of the newest events, 0 to 1,000. */
-  readonly last?: number;
-  /**
-   * Its name on the wire, 1 to 64 of letters, digits, `_ . : -`, unique on the
-   * connection. A new one when absent.
-   */
-  readonly as?: string;
-  /** Receives what a handler threw, once for each. Default: the console. */
-  readonly onError?: (error: unknown) => void;
-}
-
-/** Changes of the values of a filter with one clause. */
-export interface WatchEdit {
-  /** Values to add. */
-  readonly add?: readonly string[];
-  /** Values to remove. */
-  readonly remove?: readonly string[];
-  /** The field they belong to; needed when the filter has several. */
-  readonly field?: string;
-  /** Deliver what the added values missed since this position first. */
-  readonly after?: Position;
-}
-
-/** A filtered subscription. Its methods need no `this`. */
-export interface Watch {
-  /** Its name on the wire. */
-  readonly name: string;
-  /** `joining`, `joined`, or `rejected`: see `code`. */
-  readonly status: "joining" | "joined" | "rejected";
-  /** Why it was rejected; asked again with the next connection. */
-  readonly code: RefusalCode | Failure["code"] | undefined;
-  /** Up to here everything that matches was delivered; keep it to resume. */
-  readonly position: Position | undefined;
-  /**
-   * Calls `handler` for every event of a type that matches.
-   *
-   * @returns its undo.
-   */
-  on<Type extends MessageType>(type: Type, handler: Handler<Type>): () => void;
-  /**
-   * Calls `listener` when events are lost for good.
-   *
-   * @returns its undo.
-   */
-  onGap(listener: (gap: Gap) => void): () => void;
-  /**
-   * Calls `listener` when the position moves without an event.
-   *
-   * @returns its undo.
-   */
-  onProgress(listener: (position: Position) => void): () => void;
-  /**
-   * Edits the filter in place, once it is joined; it counts after reconnects,
-   * too.
-   *
-   * @returns from which position on it counts, and what was rejected.
-   * @throws {RequestError} the server's refusal, or `CONNECTION_LOST` and the
-   * like, after which the edit is not in force: do it again.
-   */
-  edit(edit: WatchEdit): Promise<ReplyPayload<"watched">>;
-  /** Leaves for good. */
-  close(): void;
-}
 
 /** A frame as it is parsed. */
 interface Frame {

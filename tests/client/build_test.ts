@@ -187,7 +187,8 @@ type Both<A, B> = [A] extends [B] ? [B] extends [A] ? true : "narrower" : "wider
 // Types that still wait for their parameter cannot be compared; what they
 // come to for each parameter is, below.
 type Waiting =
-  | "subscribe" | "on" | "onAny" | "request" | "joinChannel" | "channel" | "room";
+  | "subscribe" | "on" | "onAny" | "request" | "joinChannel" | "channel" | "room"
+  | "watch";
 export const client: Both<
   Omit<Built.Client, Waiting>, Omit<Source.Client, Waiting>> = true;
 export const verbs: Same<keyof Built.Client, keyof Source.Client> = true;

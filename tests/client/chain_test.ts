@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { arrivals, MAX_WAITING } from "../../client/arrivals.ts";
-import { chain } from "../../client/chain.ts";
 import type { ChainChange, ChainOptions } from "../../client/chain.ts";
 import type { Client } from "../../client/client.ts";
 import { until } from "../until.ts";
@@ -26,7 +25,7 @@ function following(client: Client, options?: ChainOptions) {
   const abort = new AbortController();
   const changes: ChainChange[] = [];
   const ended = (async () => {
-    const all = chain(client, { ...options, signal: abort.signal });
+    const all = client.chain({ ...options, signal: abort.signal });
     for await (const change of all) changes.push(change);
   })();
   ended.catch(() => {});
@@ -229,7 +228,7 @@ Deno.test("whatever the chain does, what is yielded folds to its firm part, whol
           };
           if (isLast && isThere() && fold.length > 0) return;
           if (isLast && firm < 0) return;
-          for await (const change of chain(client, options)) {
+          for await (const change of client.chain(options)) {
             if (change.type === "add") {
               const { blockId, previousHash } = change.block.payload;
               if (fold.length > 0) assert.equal(previousHash, fold.at(-1));

@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
 import type { Client, Gap, Options } from "../../client/client.ts";
-import { watch } from "../../client/watch.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
 import { Proxy } from "./proxy.ts";
@@ -208,7 +207,7 @@ Deno.test("filters work over streams, and a token is renewed there", async () =>
   await using parts = await setup({ stripsUpgrade: true });
   const { client, blocks, service } = parts;
   const page = client({ auth: { token: await tokenOf("publisher") } });
-  const mine = watch(page, "transactions", { filter: { from: "0xa" } });
+  const mine = await page.watch("transactions", { filter: { from: "0xa" } });
   const seen: string[] = [];
   mine.on("TX_RECEIVED", ({ payload }) => seen.push(payload.txId));
   await until(() => mine.status === "joined", "joined");

@@ -128,7 +128,10 @@ Deno.test({
   },
 });
 
-/** A program that publishes three blocks, the first of a height, and follows. */
+/**
+ * A program that publishes a transaction and three blocks, the first of a
+ * height, and follows them by every verb.
+ */
 function program(
   load: string,
   url: string,
@@ -137,27 +140,42 @@ function program(
 ): string {
   return `
     ${load}
+    (async () => {
     const client = connect(${JSON.stringify(url)}, {
       WebSocket, auth: { token: ${JSON.stringify(token)} }, compress: true,
     });
     const heights = [];
+    const { value: track } = await client.track("0xt").next();
+    const chain = client.chain({ level: 0 });
+    const added = chain.next();
+    const sent = await client.watch("transactions", { filter: { from: "0xa" } });
+    const watched = new Promise((resolve) => sent.on("TX_RECEIVED", resolve));
     client.joinChannel("blocks");
-    client.subscribe("NEW_BLOCK", ({ payload }) => {
+    client.subscribe("NEW_BLOCK", async ({ payload }) => {
       if (heights.push(payload.height) < 3) return;
-      console.log(heights.join());
+      const { value } = await added;
+      const { payload: { txId } } = await watched;
+      const { blockId } = value.block.payload;
+      console.log([...heights, track.state, blockId, txId].join());
       client.disconnect();
     });
     const undo = client.onState(({ channels }) => {
       if (channels.blocks?.status !== "joined") return;
+      if (sent.status !== "joined") return;
       undo();
+      client.sendMessage(buildTxReceivedMessage({
+        txId: "t" + ${first}, from: "0xa", to: "0xb", amount: "1",
+        gasPrice: "1", gasLimit: 1, nonce: 0, status: "pending",
+      }));
       for (const height of [${first}, ${first + 1}, ${first + 2}]) {
         client.sendMessage(buildNewBlockMessage({
           blockId: "b" + height, height, hash: "0x" + height,
         }));
       }
     });
+    })();
     setTimeout(() => {
-      console.log(heights.join(), JSON.stringify(client.state));
+      console.log("late");
       process.exit(1);
     }, 25_000).unref();`;
 }
@@ -175,18 +193,24 @@ Deno.test({
     const { origin } = new URL(server.url);
     const loads = {
       module: `import { connect } from "${named("client")}";
-        import { buildNewBlockMessage } from "${named("protocol")}";
+        import { buildNewBlockMessage, buildTxReceivedMessage } from "${
+        named("protocol")
+      }";
         import { createRequire } from "node:module";
         const WebSocket = createRequire(import.meta.url)(${path});`,
       commonjs: `const { connect } = require("${named("client")}");
-        const { buildNewBlockMessage } = require("${named("protocol")}");
+        const { buildNewBlockMessage, buildTxReceivedMessage } = require("${
+        named("protocol")
+      }");
         const WebSocket = require(${path});`,
     };
     let first = 1;
     for (const [type, load] of Object.entries(loads)) {
       const code = program(load, `${origin}/ws`, token, first);
       const printed = await node(code, type as keyof typeof loads);
-      assert.equal(printed, `${first},${first + 1},${first + 2}`, type);
+      const heights = [first, first + 1, first + 2];
+      const followed = ["unknown", `b${first}`, `t${first}`];
+      assert.equal(printed, [...heights, ...followed].join(), type);
       first += 3;
     }
   },

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { track } from "../../client/track.ts";
 import type { TrackedState, TrackOptions } from "../../client/track.ts";
 import type { Client } from "../../client/client.ts";
 import { until } from "../until.ts";
@@ -9,7 +8,7 @@ import { block, finality, openBench, tx } from "./iterating.ts";
 function tracking(client: Client, options?: TrackOptions) {
   const states: TrackedState[] = [];
   const ended = (async () => {
-    for await (const state of track(client, "x", options)) states.push(state);
+    for await (const state of client.track("x", options)) states.push(state);
   })();
   ended.catch(() => {});
   const reaches = (state: string) =>
@@ -89,6 +88,6 @@ Deno.test("a signal ends a track without an error, the end of the connection wit
 Deno.test("a refusal ends a track", async () => {
   await using bench = await openBench();
   const client = await bench.client();
-  const states = track(client, "x".repeat(300));
+  const states = client.track("x".repeat(300));
   await assert.rejects(states.next(), { code: "INVALID_PAYLOAD" });
 });

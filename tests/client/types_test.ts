@@ -52,4 +52,17 @@ export function mistakes(client: Client, name: string): void {
   // @ts-expect-error nor here
   room.send("chat", { txt: "hello" });
   client.room("any").on("event", (data: unknown) => data);
+
+  client.track("0x1", { until: "included" });
+  // @ts-expect-error no such goal
+  client.track("0x1", { until: "mined" });
+  client.chain({ level: "safe" });
+  client.chain({ level: 12 });
+  // @ts-expect-error no such level
+  client.chain({ level: "finalized" });
+  const filter = { address: "0xa" };
+  client.watch("transactions", { filter });
+  client.watch(name, { filter });
+  // @ts-expect-error no channel has this name
+  client.watch("transaction", { filter });
 }

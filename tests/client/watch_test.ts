@@ -64,7 +64,7 @@ async function watched(
   client: Client,
   options: WatchOptions,
 ): Promise<{ list: Watch; seqs: number[]; gaps: unknown[] }> {
-  const list = watch(client, "transactions", options);
+  const list = await client.watch("transactions", options);
   const seqs: number[] = [];
   const gaps: unknown[] = [];
   list.on("TX_RECEIVED", ({ seq }) => seqs.push(seq!));
