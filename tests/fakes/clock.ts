@@ -4,6 +4,7 @@
  * @module
  */
 import { setImmediate } from "node:timers";
+import { systemClock } from "../../platform/clock.ts";
 import type { Clock } from "../../platform/clock.ts";
 
 /** A clock that moves only when told to. */
@@ -85,6 +86,15 @@ export class ManualClock implements Clock {
     this.#now = end;
   }
 }
+
+/**
+ * The machine's clocks, on which deadlines are far away: for tests of what a
+ * deadline is not part of, on machines that are busy.
+ */
+export const patientClock: Clock = {
+  ...systemClock,
+  after: (ms, work) => systemClock.after(40 * ms, work),
+};
 
 /** Lets every promise that can go on do so. */
 export function settle(): Promise<void> {

@@ -249,6 +249,17 @@ function instance(id: string, options: Partial<Instance> = {}): Instance {
   };
 }
 
+/** A webhook that counts what it is given. */
+class CountingWebhook extends Webhook {
+  /** Messages given. */
+  sent = 0;
+
+  override send(id: string, body: object): void {
+    this.sent++;
+    super.send(id, body);
+  }
+}
+
 /** Monitors of two isolates on one store, and all that they tell. */
 class Cluster implements AsyncDisposable {
   readonly clock = new ManualClock();
@@ -269,11 +280,11 @@ class Cluster implements AsyncDisposable {
   /** What a survey waits for. */
   held: Promise<void> = Promise.resolve();
   readonly monitors: Monitor[];
-  readonly #webhook: Webhook;
+  readonly #webhook: CountingWebhook;
   #ids = 0;
 
   constructor() {
-    this.#webhook = new Webhook({
+    this.#webhook = new CountingWebhook({
       url: "https://hooks.example/secret-path",
       key: webhookKey("a secret"),
       clock: this.clock,
@@ -291,10 +302,9 @@ class Cluster implements AsyncDisposable {
   /** Both looked at least once more. */
   async look(ms = LOOK_MS): Promise<void> {
     await pass(this.clock, ms);
-    // Signing is done elsewhere, and takes a moment.
     for (let i = 0; i < 20; i++) await settle();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    await settle();
+    // Signing is done elsewhere, and takes a moment.
+    await until(() => this.posts.length === this.#webhook.sent, "all posts");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

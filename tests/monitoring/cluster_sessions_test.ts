@@ -15,7 +15,7 @@ import type { Standing } from "../../realtime/streams.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { encodeHead, headKey, UNBORN } from "../../store/log_heads.ts";
-import { ManualClock } from "../fakes/clock.ts";
+import { ManualClock, settle } from "../fakes/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Instances } from "../../monitoring/instances.ts";
 import { FakeConnection, IP } from "../system/isolates.ts";
@@ -274,8 +274,10 @@ Deno.test("a page of the largest sessions arrives whole", async () => {
 });
 
 Deno.test("an instance alone asks no other", async () => {
-  await using cluster = await Cluster.open(1);
-  await new Promise((turn) => setTimeout(turn, 5));
+  await using cluster = await Cluster.open(1, [new ManualClock()]);
+  // It looks when it begins, and when its watch does.
+  await until(() => cluster.store.operations >= 2, "both looks");
+  await settle();
   const { operations } = cluster.store;
   cluster.add(0);
   const { sessions, complete } = await cluster.rosters[0]!.list(ALL);

@@ -5,10 +5,10 @@ import { Metrics } from "../../monitoring/metrics.ts";
 import { MetricsHistory } from "../../monitoring/metrics_history.ts";
 import { Sessions } from "../../realtime/sessions.ts";
 import type { Hub } from "../../realtime/hub.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
-import { pause } from "../server.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import { BEAT_MS } from "../../store/in_use.ts";
@@ -21,6 +21,8 @@ class Bench implements AsyncDisposable {
   readonly #kv: Store;
   readonly #open: AsyncDisposable[] = [];
   readonly #samples: MetricsHistory[] = [];
+  /** When each last began to wait for its next beat. */
+  readonly #armedAt = new Map<string, number>();
 
   constructor(kv: Store, clock = new ManualClock()) {
     this.#kv = kv;
@@ -49,7 +51,7 @@ class Bench implements AsyncDisposable {
     } as unknown as Hub;
     const instances = new Instances({
       kv: this.#kv,
-      clock,
+      clock: this.#clockOf(id),
       id,
       sessions,
       hub,
@@ -77,8 +79,25 @@ class Bench implements AsyncDisposable {
       return entries.every(({ value }) => value?.at === now);
     }, "what everyone says");
     // The answer to a commit comes a moment after its effect.
-    await until(() => this.clock.nextDue <= now + BEAT_MS, "the next beat");
-    await pause(5);
+    const at = this.clock.monotonic();
+    await until(
+      () => ["one", "two"].every((id) => this.#armedAt.get(id) === at),
+      "the next beat of each",
+    );
+  }
+
+  /** The clock, which notes when an instance waits for its next beat. */
+  #clockOf(id: string): Clock {
+    const { clock } = this;
+    return {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      soon: (work) => clock.soon(work),
+      after: (ms, work) => {
+        if (ms === BEAT_MS) this.#armedAt.set(id, clock.monotonic());
+        return clock.after(ms, work);
+      },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -441,10 +441,10 @@ Deno.test("subscribers of metrics hear of the cluster at every sample, once", as
   stream.cursors.add(cursor);
   for (let i = 1; i <= 2; i++) {
     clock.advance(SAMPLING_INTERVAL_MS);
-    for (let tries = 0; sent.length < i && tries < 500; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 2));
+    await until(() => {
       clock.turn();
-    }
+      return sent.length >= i;
+    }, `frame ${i}`);
   }
   assert.equal(sent.length, 2, "none while nobody listened");
   const frame = JSON.parse(sent[0]!);

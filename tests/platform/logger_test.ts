@@ -8,7 +8,7 @@ import {
 import type { Logger } from "../../platform/logger.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { SECRET, tokenOf } from "../test_service.ts";
-import { pause, TestServer } from "../server.ts";
+import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
 interface Kept {
@@ -216,7 +216,8 @@ Deno.test("a running service says who came, what was asked and who left, but nev
     () => server.log.includes('"session_closed"'),
     "the end of the session",
   );
-  await pause(50);
+  // All that it logs is read by then.
+  await server.stop("SIGTERM");
 
   const lines = server.log.split("\n").flatMap((line) => {
     const at = line.indexOf("{");

@@ -31,11 +31,12 @@ testLink("DoorbellLink", async () => {
   return {
     carriesEvents: false,
     join: async () => {
-      const link = new DoorbellLink(kv, {
+      const { store, looked } = watched(kv);
+      const link = new DoorbellLink(store, {
         clock: systemClock,
         minIntervalMs: 1,
       });
-      await sleep(20);
+      await looked;
       return link;
     },
     [Symbol.asyncDispose]: async () => {
@@ -60,6 +61,29 @@ testLink("LocalLink", async () => {
     },
   };
 });
+
+/** A store that says when the first value of its first watch was read. */
+function watched(kv: Store): { store: Store; looked: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = new TransformStream({
+    transform(value, controller) {
+      controller.enqueue(value);
+      // Promises go first: it is read by then.
+      settle().then(resolve);
+    },
+  });
+  const store = new Proxy(kv, {
+    get(target, name: keyof Store) {
+      if (name === "watch") {
+        return (...given: Parameters<Store["watch"]>) =>
+          target.watch(...given).pipeThrough(look);
+      }
+      const value = target[name];
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return { store, looked: promise };
+}
 
 function localLink(
   directory: string,
@@ -216,8 +240,9 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
 Deno.test("DoorbellLink counts its silence by the monotonic clock", async () => {
   await using kv = await openStore(":memory:");
   const clock = new ManualClock();
-  using link = new DoorbellLink(kv, { clock, minIntervalMs: 100 });
-  await sleep(20);
+  const { store, looked } = watched(kv);
+  using link = new DoorbellLink(store, { clock, minIntervalMs: 100 });
+  await looked;
   clock.advance(5_000);
   for (const stepMs of [-3_600_000, 7_200_000]) {
     clock.stepWall(stepMs);
@@ -229,12 +254,16 @@ Deno.test("DoorbellLink keeps nothing once disposed", async () => {
   const clock = new ManualClock();
   await using kv = await openStore(":memory:");
   const link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
+  const rings = async () => (await kv.get<bigint>(["bell"])).value;
   link.publish([]);
-  await sleep(10);
+  await until(async () => await rings() === 1n, "the first ring");
+  await until(() => clock.pending > 0, "a pause before the next");
   link[Symbol.dispose]();
   link.publish([]);
-  await sleep(10);
   assert.equal(clock.pending, 0);
+  // A ring would be committed before this.
+  await kv.set(["after"], 1);
+  assert.deepEqual([await rings(), clock.pending], [1n, 0]);
 });
 
 Deno.test("LocalLink rings for instances that no faster link reaches, and only then", async () => {
@@ -288,10 +317,15 @@ Deno.test("LocalLink removes bells of dead instances, and makes its own again wh
     const hints: Hint[] = [];
     one.receive((hint) => hints.push(hint));
     await Deno.remove(`${directory}/two`);
-    await sleep(20);
-    const before = hints.length;
     two.publish([]);
-    await until(() => hints.length > before, "a ring of the bell made again");
+    const exists = () =>
+      Deno.stat(`${directory}/two`).then(() => true, () => false);
+    await until(exists, "its bell made again");
+    const before = hints.length;
+    await until(() => {
+      two.publish([]);
+      return hints.length > before;
+    }, "a ring of the bell made again");
   } finally {
     await sleep(5);
     await Deno.remove(directory, { recursive: true });

@@ -5,6 +5,7 @@ import type { Announcements, Commit } from "../../store/store.ts";
 import type { Head } from "../../store/event_log.ts";
 import { openPostgres } from "../../store/postgres.ts";
 import { testLink } from "../contracts/link_contract.ts";
+import { patientClock } from "../fakes/clock.ts";
 import { binaries, TestPostgres } from "../postgres.ts";
 
 const [version] = await binaries();
@@ -21,7 +22,10 @@ Deno.test.afterAll(async () => {
 
 if (version) {
   testLink("NotifyLink on PostgreSQL", async () => {
-    const store = await openPostgres(server!.url, { schema: `n${++schemas}` });
+    const store = await openPostgres(server!.url, {
+      schema: `n${++schemas}`,
+      clock: patientClock,
+    });
     let ends = 0;
     const commits = new Set<Promise<unknown>>();
     // What listens from the beginning is told to look once.

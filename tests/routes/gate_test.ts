@@ -499,12 +499,11 @@ Deno.test("without the store the guards hold with what they know, and say so", a
   assert.deepEqual([ready.degraded, ready.checks.guards.ok], [true, true]);
   assert.match(ready.checks.guards.detail, /blocks/);
   isolates.store.isAway = false;
-  for (let degraded = true; degraded;) {
+  await until(async () => {
     const well = await (await isolates.ask("/ready")).json();
     assert.equal(well.ready, true);
-    degraded = well.degraded;
-    await new Promise((turn) => setTimeout(turn, 20));
-  }
+    return !well.degraded;
+  }, "all is well again");
 });
 
 Deno.test("answers make browsers do nothing but read them", async () => {

@@ -58,6 +58,8 @@ export interface AnvilOptions {
   readonly blockTime?: number;
   /** Blocks of an epoch: so many are safe, twice as many make final. */
   readonly slotsInEpoch?: number;
+  /** When its first block was made, in epoch seconds; now when absent. */
+  readonly genesisSeconds?: number;
   /** File that holds the chain from one start to the next. */
   readonly state?: string;
 }
@@ -81,7 +83,7 @@ export class Anvil implements AsyncDisposable {
 
   /** Starts a node, and waits until it listens. */
   static async start(
-    { blockTime, slotsInEpoch, state }: AnvilOptions = {},
+    { blockTime, slotsInEpoch, genesisSeconds, state }: AnvilOptions = {},
   ): Promise<Anvil> {
     const process = new Deno.Command(await anvilPath(), {
       args: [
@@ -92,6 +94,9 @@ export class Anvil implements AsyncDisposable {
         ...(slotsInEpoch === undefined
           ? []
           : ["--slots-in-an-epoch", String(slotsInEpoch)]),
+        ...(genesisSeconds === undefined
+          ? []
+          : ["--timestamp", String(genesisSeconds)]),
         ...(state === undefined ? [] : ["--state", state]),
       ],
       stdin: "null",

@@ -4,12 +4,6 @@ import { until } from "../until.ts";
 
 /** Events published one by one. */
 const EVENTS = 60;
-/**
- * Half of what the poll alone would need in the middle, on a machine however
- * busy: it looks into the log once a second.
- */
-const MOST_MS = 250;
-
 Deno.test("two processes on one file deliver each other's events in milliseconds", async () => {
   await using one = await TestServer.start();
   await using two = await TestServer.start({
@@ -57,13 +51,12 @@ Deno.test("two processes on one file deliver each other's events in milliseconds
         p95!.toFixed(1)
       } ms\n`,
     ));
-    assert(p50! < MOST_MS, `${took.map(Math.round)}`);
+    // The poll, once a second, would find most of them together.
     const metrics = await (await fetch(`${two.url}/metrics?scope=isolate`))
       .text();
-    assert.match(
-      metrics,
-      /kaldrix_link_heard_total\{[^}]*link="local"[^}]*\} [1-9]/,
-    );
+    const [, heard] = /kaldrix_link_heard_total\{[^}]*link="local"[^}]*\} (\d+)/
+      .exec(metrics) ?? [];
+    assert(Number(heard) > EVENTS / 2, `${heard} rings`);
   } finally {
     socket.close();
     await closed;
