@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { Audience } from "../faults/audience.ts";
-import { binaries, freePort, NOBODY } from "../postgres.ts";
+import { binaries, freePort } from "../postgres.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -29,6 +29,20 @@ if (!bin) {
   );
 }
 
+/** The user whom the file names: Debian's package makes it. */
+const OWNER = await owner();
+
+async function owner(): Promise<{ uid?: number; gid?: number }> {
+  if (!bin || Deno.uid() !== 0) return {};
+  const number = async (kind: "-u" | "-g") => {
+    const { stdout } = await new Deno.Command("id", {
+      args: [kind, "postgres"],
+    }).output();
+    return Number(new TextDecoder().decode(stdout));
+  };
+  return { uid: await number("-u"), gid: await number("-g") };
+}
+
 /** What the file gives to all databases. */
 const compose = await Deno.readTextFile(COMPOSE);
 
@@ -44,8 +58,8 @@ class Databases implements AsyncDisposable {
 
   static async open(): Promise<Databases> {
     const folder = await Deno.makeTempDir({ prefix: "kaldrix-several-" });
-    if (NOBODY.uid !== undefined) {
-      await Deno.chown(folder, NOBODY.uid, NOBODY.gid);
+    if (OWNER.uid !== undefined) {
+      await Deno.chown(folder, OWNER.uid, OWNER.gid!);
     }
     return new Databases(folder);
   }
@@ -73,7 +87,7 @@ class Databases implements AsyncDisposable {
       stdin: "null",
       stdout: "null",
       stderr: "null",
-      ...NOBODY,
+      ...OWNER,
     }).spawn();
     this.#running.set(name, process);
     return process;
@@ -104,9 +118,23 @@ class Databases implements AsyncDisposable {
     const { success } = await new Deno.Command(join(bin!, "pg_ctl"), {
       args: ["promote", "-D", this.#data(name)],
       stdout: "null",
-      ...NOBODY,
+      ...OWNER,
     }).output();
     assert(success, "pg_ctl promote");
+  }
+
+  /** Orders of an operator, as the superuser at the database's own socket. */
+  async order(name: string, ...orders: readonly string[]): Promise<void> {
+    const port = this.ports[NAMES.indexOf(name as "db1")];
+    const { success } = await new Deno.Command(join(bin!, "psql"), {
+      args: [
+        ...["-h", this.#folder, "-p", `${port}`, "-U", "postgres", "-q"],
+        ...orders.flatMap((order) => ["-c", order]),
+      ],
+      stdout: "null",
+      ...OWNER,
+    }).output();
+    assert(success, orders.join("; "));
   }
 
   #data(name: string): string {
@@ -179,6 +207,26 @@ Deno.test({
     await databases.forget("db1");
     databases.start("db1", "create");
     await databaseSays(services, /commits wait for a standby, 2 connected/);
+    await audience.goesOn();
+
+    // Both standbys are lost: nothing is acknowledged that one of them lacks.
+    await databases.kill("db1");
+    await databases.kill("db3");
+    await databaseSays(services, /commits wait$/);
+    if (OWNER.uid !== undefined) {
+      const names = "alter system set synchronous_standby_names";
+      const reload = "select pg_reload_conf()";
+      await databases.order("db2", `${names} = ''`, reload);
+      await audience.goesOn();
+      await databaseSays(services, /no synchronous standby: /);
+      databases.start("db3", "follow");
+      await databases.order(
+        "db2",
+        `${names} = 'ANY 1 (db1, db2, db3)'`,
+        reload,
+      );
+    } else databases.start("db3", "follow");
+    await databaseSays(services, /commits wait for a standby, 1 connected/);
     await audience.goesOn();
     const { events } = await audience.settle();
     assert(events > 0);
