@@ -62,7 +62,14 @@ function keeping(store: Command): Command {
         }
       })
     );
-  return store;
+  return store.addHelpText(
+    "afterAll",
+    `
+Examples, each with KV_PATH in the environment:
+  kaldrix store backup --to /backup/log-1.db
+  kaldrix store restore --from /backup/log-1.db
+  kaldrix store reset-log`,
+  );
 }
 
 function address(): string {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type Role, ROLES } from "../protocol/channels.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { secretIn } from "../security/secret_file.ts";
@@ -18,7 +18,7 @@ import { FAILED, Failed, print, programOf, run } from "./terminal.ts";
 /** What the command line says about a token to make. */
 interface Wanted {
   readonly user: string;
-  readonly role: string;
+  readonly role: Role;
   readonly expires: string;
   readonly read?: string[];
   readonly publish?: string[];
@@ -56,7 +56,10 @@ function making(command: Command): Command {
   return command
     .description("make a token, signed with the first secret of JWT_SECRET")
     .requiredOption("--user <id>", "the user it is for")
-    .option("--role <role>", `one of ${ROLES.join(", ")}`, "user")
+    .addOption(
+      new Option("--role <role>", "what it may do").choices(ROLES)
+        .default("user"),
+    )
     .option("--expires <life>", "its life: 90s, 15m, 24h, 7d", "24h")
     .option("--read <pattern...>", "the only channels it may read: room:team-*")
     .option("--publish <pattern...>", "the only channels it may publish to")
@@ -67,7 +70,7 @@ function make(wanted: Wanted): Promise<string> {
   const [secret] = secrets();
   const { user, role, read, publish, expires } = wanted;
   return generateWebSocketToken(
-    { userId: user, role: role as Role, read, publish },
+    { userId: user, role, read, publish },
     secret!,
     expires,
     {

@@ -187,6 +187,22 @@ Deno.test("help, version and a wrong call end as documented", async () => {
   }
   assert.equal((await kaldrix(["smoke"])).code, 2);
   assert.match((await kaldrix(["bench", "--help"])).out, /--clients/);
+
+  const role = await kaldrix([
+    "token",
+    "make",
+    "--user",
+    "a",
+    "--role",
+    "king",
+  ]);
+  assert.equal(role.code, 2);
+  assert.match(role.err, /Allowed choices are anonymous, user, publisher/);
+  for (const command of ["tail", "publish", "inspect", "check", "store"]) {
+    const { code, out } = await kaldrix(["help", command]);
+    assert.equal(code, 0);
+    assert.match(out, /^Examples.*:\n {2}kaldrix /m);
+  }
 });
 
 for (const shell of ["bash", "zsh"] as const) {
