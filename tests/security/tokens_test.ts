@@ -692,7 +692,7 @@ Deno.test("the token command says what is wrong, on stderr, and exits 1", async 
   const env = { JWT_SECRET: NEW };
   const cases: [string[], Record<string, string>, RegExp][] = [
     [["--user", "a"], {}, /JWT_SECRET is not set/],
-    [["--user", "a", "--role", "king"], env, /role is not one of anonymous/],
+    [["--user", "a", "--role", "king"], env, /choices are anonymous/],
     [["--user", "a", "--expires", "1y"], env, /like 90s, 15m, 24h or 7d/],
     [["--user", "a", "--publish", "a*b"], env, /publish\[0\]/],
     [["--role", "user"], env, /--user/],
