@@ -22,7 +22,11 @@ export const SERVED_FOLDERS: readonly string[] = [
   "store",
 ];
 /** Files that the process reads: built pages, and the code of its workers. */
-const OWN_FILES = [...SERVED_FOLDERS, "client/dist", "isolate.ts", "main.ts"];
+const OWN_FILES = [
+  ...[...SERVED_FOLDERS, "client/dist"].toSorted(),
+  "isolate.ts",
+  "main.ts",
+];
 /** Ports of URLs that name none. */
 const PORTS: Readonly<Record<string, number>> = {
   "http:": 80,

@@ -430,6 +430,7 @@ Deno.test("a place that cannot hold the store is named, without a stack", async 
       const { code, text } = await failingStart({
         JWT_SECRET: SECRET,
         KV_PATH: place,
+        PORT: "0",
       });
       assert.equal(code, 1);
       assert.ok(
