@@ -8,7 +8,6 @@ import type { Logger } from "../platform/logger.ts";
 import { idSource } from "../protocol/envelope.ts";
 import { schemaHash } from "../protocol/schema.ts";
 import type { Clock } from "../platform/clock.ts";
-import { openChains } from "./chains.ts";
 import { Drain } from "../realtime/drain.ts";
 import { EngineSessions } from "../realtime/engine_sessions.ts";
 import { rules } from "../monitoring/alerts.ts";
@@ -17,48 +16,35 @@ import { Freshness } from "../monitoring/freshness.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { Tracing } from "../platform/tracing.ts";
 import { openWebhook } from "../monitoring/webhook.ts";
-import { Snapshots } from "../realtime/snapshots.ts";
-import { Explorer } from "../realtime/explorer.ts";
-import { History } from "../realtime/history.ts";
-import { Hub } from "../realtime/hub.ts";
+import type { Hub } from "../realtime/hub.ts";
 import { Instances } from "../monitoring/instances.ts";
-import { bellsOf } from "../store/open.ts";
 import type { Continuity } from "../store/continuity.ts";
-import { StoredEventLog } from "../store/stored_event_log.ts";
 import { announcer, measurer } from "../monitoring/measurements.ts";
-import { MemoryGuard } from "../monitoring/memory_guard.ts";
 import { Metrics } from "../monitoring/metrics.ts";
-import { HubPublisher } from "../realtime/publisher.ts";
+import type { HubPublisher } from "../realtime/publisher.ts";
 import { ClusterSessions } from "../monitoring/cluster_sessions.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import { MetricsHistory } from "../monitoring/metrics_history.ts";
 import { Readiness } from "../monitoring/readiness.ts";
-import { alertUnreadable } from "../monitoring/unreadable_alert.ts";
 import { Vitals } from "../monitoring/vitals.ts";
-import { Tracks } from "../realtime/tracks.ts";
 import { Sessions } from "../realtime/sessions.ts";
 import { createApp } from "../routes/app.ts";
 import type { App } from "../routes/app.ts";
-import { MESSAGES_PER_REQUEST } from "../routes/budgets.ts";
-import { Gate } from "../routes/gate.ts";
+import type { Gate } from "../routes/gate.ts";
 import type { Env } from "../routes/http.ts";
-import { identifier } from "../security/identity.ts";
 import type { Asset } from "../routes/files.ts";
-import { BlockList } from "../security/block_list.ts";
-import { createClientIp } from "../security/client_ip.ts";
-import { RateLimit } from "../security/rate_limit.ts";
-import { Revocations } from "../security/revocations.ts";
-import { SecurityLog } from "../security/security_log.ts";
-import { createTokens } from "../security/tokens.ts";
+import type { BlockList } from "../security/block_list.ts";
+import type { Revocations } from "../security/revocations.ts";
 import { lazyCompressions } from "./compressions.ts";
-import { openLinks } from "./links.ts";
+import { openEvents } from "./events.ts";
+import type { Events } from "./events.ts";
+import { openGuards } from "./guards.ts";
+import type { Guards } from "./guards.ts";
 import type { Settings } from "./settings.ts";
 import { visits } from "./visits.ts";
 import type { Store } from "../store/store.ts";
 import { WriteProbe } from "../store/write_probe.ts";
 
-/** Clients without a token are refused at this multiple of ALERT_MEMORY_MB. */
-const FULL_SHARE = 2;
 /** The doorbell is rung as a test after this time of silence. */
 export const SELF_TEST_MS = 15_000;
 
@@ -151,74 +137,31 @@ export function createService(options: ServiceOptions): Service {
   const maxMessageBytes = settings.MAX_MESSAGE_BYTES;
 
   const sessions = new Sessions(visits(logger, clock));
-  const securityLog = new SecurityLog({ kv, clock });
   const metrics: Metrics = new Metrics({
     clock,
     sessions,
-    behind: () => hub.pace.size,
+    behind: () => events.hub.pace.size,
     memoryUsage,
-    standings: () => hub.standings(),
-    guards: () => securityLog,
+    standings: () => events.hub.standings(),
+    guards: () => guards.securityLog,
     more: () => vitals.readings(),
   });
   options.exportMetrics?.(metrics, isolate);
   const samples = new MetricsHistory({ clock, metrics });
-  const retention = {
-    events: settings.RETENTION_EVENTS,
-    ms: settings.RETENTION_MS,
-  };
-  const links = openLinks({
-    link: settings.LINK,
-    bells: bellsOf(settings.KV_PATH),
-    store: kv,
+  const events: Events = openEvents({
+    settings,
+    kv,
     clock,
-    id: isolate,
-    observer: metrics.link,
-  });
-  const { notify, doorbell } = links;
-  const { chains, ingest } = openChains(settings.CHAIN_CHECK, {
-    clock,
-    warn: logger.warn,
-    publish: (message) => publisher.publish([message]),
-  });
-  const log = new StoredEventLog({
-    store: kv,
-    clock,
+    logger,
     nextId,
-    retention: () => retention,
-    maxBytes: settings.MAX_LOG_BYTES,
-    observer: {
-      ...metrics.log,
-      unreadable: (channel, range) => {
-        logger.error("unreadable", { channel, ...range });
-        alertUnreadable(hub, channel, range).catch((error) =>
-          logger.warn("alert_failed", { error: String(error) })
-        );
-      },
-      evicted: (channel, bytes) => logger.warn("evicted", { channel, bytes }),
-    },
+    id: isolate,
+    metrics,
     tracing: options.tracing,
     continuity: options.continuity,
-    ingest,
-    announcement: notify && ((heads, most) => notify.announcement(heads, most)),
   });
-  const hub = new Hub({
-    log,
-    links: links.all,
-    clock,
-    nextId,
-    observer: {
-      ...metrics.hub,
-      roomsFull: (channels, address) =>
-        logger.warn("rooms_full", { channels, address }),
-    },
-    tracing: options.tracing,
-  });
-  const history = new History(hub);
-  const explorer = new Explorer({ hub, chains });
-  const snapshots = new Snapshots({ hub, chains });
-  const tracks = new Tracks({ hub, chains, clock });
-  const publisher = new HubPublisher({ hub, history, maxMessageBytes });
+  const { links, log, hub, publisher } = events;
+  const { history, explorer, snapshots, tracks } = events;
+  const { doorbell } = links;
   const instances = new Instances({
     kv,
     clock,
@@ -271,50 +214,18 @@ export function createService(options: ServiceOptions): Service {
     await instances[Symbol.asyncDispose]();
   };
 
-  const revocations = new Revocations({ kv, clock });
-  const blocks = new BlockList({
+  const guards: Guards = openGuards({
+    settings,
+    secrets: options.secrets,
     kv,
     clock,
-    allow: [...settings.TRUSTED_PROXIES, ...settings.ALLOWED_IPS],
-  });
-  const limits = {
-    connections: limit("connections", 1),
-    messages: limit("messages", MESSAGES_PER_REQUEST),
-    http: limit("http", 1),
-  };
-  const tokens = createTokens({
-    secrets: options.secrets,
-    jwksUrl: settings.JWKS_URL,
-    issuer: settings.JWT_ISSUER,
-    audience: settings.JWT_AUDIENCE,
-    clock,
-  });
-  const memoryGuard = new MemoryGuard({
-    clock,
+    logger,
     sessions,
     instances: options.instances ?? 1,
     memoryUsage,
-    limitBytes: settings.ALERT_MEMORY_MB * 2 ** 20 * FULL_SHARE,
-    logger,
-  });
-  const gate = new Gate({
-    isMemoryFull: () => memoryGuard.isFull,
-    clientIp: createClientIp({ trustedProxies: settings.TRUSTED_PROXIES }),
-    blocks,
-    revocations,
-    limits,
-    windowMs: settings.RATE_LIMIT_WINDOW_MS,
-    sessions,
-    maxConnections: settings.MAX_CONNECTIONS,
-    maxConnectionsPerIp: settings.MAX_CONNECTIONS_PER_IP,
-    allowedOrigins: settings.ALLOWED_ORIGINS,
-    requireAuth: settings.REQUIRE_AUTH,
-    identify: identifier(tokens, revocations),
     inService: (what) => drain.admit(what),
-    securityLog,
-    clock,
   });
-
+  const { gate, blocks, revocations, securityLog, tokens, limits } = guards;
   const database = new Database({ store: kv, logger });
   const writeProbe = new WriteProbe(kv, clock);
   const readiness = new Readiness({
@@ -423,25 +334,12 @@ export function createService(options: ServiceOptions): Service {
     async [Symbol.asyncDispose]() {
       await log.settled();
       samples[Symbol.dispose]();
-      memoryGuard[Symbol.dispose]();
       await leave();
       await webhook?.[Symbol.asyncDispose]();
-      gate[Symbol.dispose]();
       engines[Symbol.dispose]();
-      hub[Symbol.dispose]();
-      links[Symbol.dispose]();
-      const parts = [clusterSessions, revocations, blocks, securityLog];
-      for (const part of [...parts, ...Object.values(limits)]) {
-        await part[Symbol.asyncDispose]();
-      }
+      events[Symbol.dispose]();
+      await clusterSessions[Symbol.asyncDispose]();
+      await guards[Symbol.asyncDispose]();
     },
   };
-
-  /** A budget by address; one instance may grant all of it before it asks. */
-  function limit(name: string, times: number): RateLimit {
-    const most = settings.RATE_LIMIT_MAX * times;
-    const windowMs = settings.RATE_LIMIT_WINDOW_MS;
-    const options = { limit: most, windowMs, maxUnshared: most };
-    return new RateLimit({ kv, clock, name, ...options });
-  }
 }
