@@ -17,11 +17,11 @@ import { requirePublishing, requireReading } from "../security/rights.ts";
 import type { Clock } from "../platform/clock.ts";
 import { located } from "./block_cursor.ts";
 import { requireChannel } from "./channel.ts";
-import type { Explorer } from "./explorer.ts";
-import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Reader } from "./prices.ts";
+import { answerTo } from "./questions.ts";
+import type { Question, QuestionParts } from "./questions.ts";
 import type { Tracks } from "./tracks.ts";
 import { framesOf, readSnapshots } from "./snapshots.ts";
 import type { Snapshot, Snapshots } from "./snapshots.ts";
@@ -29,24 +29,15 @@ import { subscribe } from "./subscribe.ts";
 import { watch } from "./watch.ts";
 
 /** What verbs need of the machine around them. */
-export interface VerbParts {
+export interface VerbParts extends QuestionParts {
   /** Publishes and opens channels. */
   readonly hub: Hub;
-  /** Answers questions about the past. */
-  readonly history: History;
   /** Reads what subscriptions begin with. */
   readonly snapshots: Pick<Snapshots, "read">;
-  /** Answers what a block is. */
-  readonly explorer: Pick<Explorer, "block">;
   /** Tracks transactions. */
   readonly tracks: Pick<Tracks, "track">;
   /** Time, for `pong`. */
   readonly clock: Clock;
-  /** This service's own measurements. */
-  readonly measure: (
-    type: string | undefined,
-    principal: Principal,
-  ) => Promise<Record<string, unknown>>;
 }
 
 /** The connection that sent a command. */
@@ -110,16 +101,10 @@ export class Verbs implements Disposable {
         return this.#unsubscribe(command.payload, id);
       case "watch":
         return this.#watch(command.payload, id);
-      case "request_metrics":
-        return this.#requestMetrics(command.payload.type, id);
-      case "request_data":
-        return this.#requestData(command.payload.key, id);
-      case "block":
-        return this.#block(command.payload, id);
       case "track":
         return this.#track(command.payload, id);
-      case "query":
-        return this.#query(command.payload, id);
+      default:
+        return this.#answer(command);
     }
   }
 
@@ -205,31 +190,11 @@ export class Verbs implements Disposable {
     );
   }
 
-  async #requestMetrics(
-    type: string | undefined,
-    ref: string | undefined,
-  ): Promise<void> {
-    const principal = this.#caller.principal();
-    const metrics = await this.#parts.measure(type, principal);
-    const asked = type === undefined ? {} : { type };
-    this.#caller.reply("metrics_response", { ...asked, metrics }, ref);
-  }
-
-  async #requestData(key: string, ref: string | undefined): Promise<void> {
+  async #answer(question: Question): Promise<void> {
     const { reader } = this.#caller;
-    const principal = this.#caller.principal();
-    const data = await this.#parts.history.latest(key, principal, reader);
-    this.#caller.reply("data_response", { key, data }, ref);
-  }
-
-  async #block(
-    query: CommandPayload<"block">,
-    ref: string | undefined,
-  ): Promise<void> {
-    const { reader } = this.#caller;
-    const principal = this.#caller.principal();
-    const block = await this.#parts.explorer.block(query, principal, reader);
-    this.#caller.reply("block_response", block, ref);
+    const asker = { principal: this.#caller.principal(), reader };
+    const { type, payload } = await answerTo(question, asker, this.#parts);
+    this.#caller.reply(type, payload, question.id);
   }
 
   /** Tracking a transaction again replaces the earlier track. */
@@ -260,16 +225,6 @@ export class Verbs implements Disposable {
   #untrack(txId: string): void {
     this.#tracks.get(txId)?.[Symbol.dispose]();
     this.#tracks.delete(txId);
-  }
-
-  async #query(
-    query: CommandPayload<"query">,
-    ref: string | undefined,
-  ): Promise<void> {
-    const { reader } = this.#caller;
-    const principal = this.#caller.principal();
-    const result = await this.#parts.history.query(query, principal, reader);
-    this.#caller.reply("query_result", result, ref);
   }
 }
 

@@ -38,6 +38,7 @@ import { presenceRoutes } from "./presence.ts";
 import type { PresenceParts } from "./presence.ts";
 import { publishRoutes } from "./publish.ts";
 import type { PublishParts } from "./publish.ts";
+import { requestRoutes } from "./request.ts";
 import { notFound, otherMethod, refused } from "./refusals.ts";
 import { endpointsOf, mount } from "./route.ts";
 import type { Route } from "./route.ts";
@@ -105,6 +106,7 @@ export function createApp(parts: AppParts): App {
   const sockets = socketRoutes(parts);
   const routes: Route[] = [
     ...publishRoutes(parts),
+    ...requestRoutes(parts),
     ...channelRoutes(parts),
     ...explorerRoutes(parts),
     ...sseRoutes(parts),
