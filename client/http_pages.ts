@@ -6,6 +6,7 @@
 import { RefusedError } from "./http_requests.ts";
 import type { HttpRequests, Refused } from "./http_requests.ts";
 import { MAX_PAGE } from "./limits.ts";
+import { pause } from "./timers.ts";
 import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
@@ -17,7 +18,7 @@ export interface Followed {
   /** Name or alias; the name once that is known. */
   readonly channel: string;
   /** Of a filtered subscription. */
-  readonly filter?: object;
+  filter?: object;
   /** Its name, where it is filtered. */
   readonly as?: string;
   /** How many of the newest to begin with. */
@@ -152,16 +153,3 @@ const NO_FILTERS: Refused = {
   code: "INVALID_SUBSCRIPTION",
   message: "Filters need a stream, and something holds streams back",
 };
-
-/** Waits, at most until the signal. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
-}

@@ -10,6 +10,7 @@ import { HttpRequests, RefusedError } from "./http_requests.ts";
 import type { Refused } from "./http_requests.ts";
 import { HttpStreams } from "./http_streams.ts";
 import type { Holding } from "./http_streams.ts";
+import { HttpTracks } from "./http_tracks.ts";
 import { DEFAULT_MESSAGE_BYTES } from "./limits.ts";
 
 /** How often the client above asks for a sign of life. */
@@ -46,6 +47,7 @@ export class HttpSocket {
   readonly #ended = new AbortController();
   readonly #requests: HttpRequests;
   readonly #streams: HttpStreams;
+  readonly #tracks: HttpTracks;
   #unsent = 0;
 
   /**
@@ -69,6 +71,7 @@ export class HttpSocket {
       },
     };
     this.#streams = new HttpStreams(reader, parts, signal);
+    this.#tracks = new HttpTracks(reader, signal);
     queueMicrotask(() => this.onopen?.());
   }
 
@@ -109,18 +112,17 @@ export class HttpSocket {
         return this.#streams.subscribe(payload.channels, id);
       case "unsubscribe":
         return this.#streams.unsubscribe(payload.channels, id);
-      case "query": {
-        const { channel, ...page } = payload;
-        return this.#requests.page(channel, page).then(reply("query_result"));
-      }
-      case "block": {
-        const { block, ...page } = payload;
-        const path = `api/blocks/${encodeURIComponent(block)}`;
-        return this.#requests.get(path, page).then(reply("block_response"));
-      }
+      case "watch":
+        return this.#streams.edit(payload, id);
+      case "track":
+        return this.#tracks.track(payload, id);
+      case "query":
+      case "block":
+      case "request_data":
       case "request_metrics":
-        return this.#requests.get("api/metrics", payload).then((metrics) => {
-          this.#reply("metrics_response", { ...payload, metrics }, id);
+      case "TEST":
+        return this.#requests.post("api/request", text).then((frame) => {
+          this.#deliver(frame as object);
         });
       case "BATCH_UPDATE": {
         const body = JSON.stringify({ messages: payload.updates });
@@ -129,7 +131,7 @@ export class HttpSocket {
         );
       }
       default:
-        if (type !== type.toUpperCase() || type === "TEST") {
+        if (type !== type.toUpperCase()) {
           return Promise.reject(
             new RefusedError({
               code: "UNKNOWN_TYPE",

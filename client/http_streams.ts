@@ -7,11 +7,14 @@
 import { deferred } from "./deferred.ts";
 import { either } from "./either.ts";
 import { eventsOf } from "./event_stream.ts";
+import { edited, refused } from "./http_edit.ts";
+import type { Edit } from "./http_edit.ts";
 import { HttpPages } from "./http_pages.ts";
 import type { Followed, HttpReader } from "./http_pages.ts";
 import { refusalOf, RefusedError } from "./http_requests.ts";
 import type { Refused } from "./http_requests.ts";
 import { monotonic } from "./timers.ts";
+import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
 /** Longest wait for the beginning of a stream that nothing holds back. */
@@ -105,6 +108,79 @@ export class HttpStreams {
     this.#reader.reply("unsubscribed", { channels: names }, id);
   }
 
+  /**
+   * Edits the values of a filtered subscription: its stream goes on with them
+   * from where it is.
+   *
+   * @throws {RefusedError} `INVALID_SUBSCRIPTION`, or the service's refusal,
+   * after which the filter is as it was.
+   */
+  async edit(
+    { as, after, ...edit }: Edit & { as: string; after?: Position },
+    id: string,
+  ): Promise<void> {
+    const done = deferred<void>();
+    this.#inTurn(() =>
+      this.#edit(as, edit, after, id).then(done.resolve, done.reject)
+    );
+    await done.promise;
+  }
+
+  async #edit(
+    as: string,
+    edit: Edit,
+    after: Position | undefined,
+    ref: string,
+  ): Promise<void> {
+    const followed = this.#followed.get(as);
+    if (!followed?.filter || !followed.after) {
+      throw refused("as: expected the name of a filtered subscription");
+    }
+    const { filter: before } = followed;
+    const { filter, missed, answer } = edited(before, edit);
+    // Nothing moves the position meanwhile.
+    this.#streams.get(as)?.abort();
+    const from = followed.after;
+    try {
+      if (after && answer.added.length > 0) {
+        await this.#replay({ ...followed, filter: missed, after }, from);
+      }
+      followed.filter = filter;
+      await this.#follow(as, [], undefined, true);
+    } catch (error) {
+      followed.filter = before;
+      this.#restart(as);
+      throw error;
+    }
+    this.#reader.reply("watched", { as, from, ...answer }, ref);
+  }
+
+  /** Delivers what matched up to a position, beside the subscription. */
+  async #replay(followed: Followed, upTo: Position): Promise<void> {
+    const { as } = followed;
+    const ended = either(this.#ended);
+    const timer = setTimeout(() => ended.abort(), STREAM_TIMEOUT_MS);
+    try {
+      for await (const { frame } of this.#frames([followed], ended.signal)) {
+        const { channel, epoch, seq, type, payload } = frame;
+        if (type === "gap") {
+          this.#reader.deliver({ ...frame, payload: { ...payload, as } });
+        }
+        const at = type === "progress" ? payload.positions[0] : { epoch, seq };
+        const isPast = at?.epoch === upTo.epoch && at.seq > upTo.seq;
+        if (typeof channel === "string" && !isPast) {
+          const { prev: _, ...event } = frame;
+          this.#reader.deliver({ ...event, sub: as, replay: true });
+        }
+        // The log ends there, or what follows is the subscription's.
+        if (isPast || at?.seq === upTo.seq) return;
+      }
+    } finally {
+      clearTimeout(timer);
+      ended.abort();
+    }
+  }
+
   #inTurn(work: () => Promise<void>): void {
     this.#turn = this.#turn.then(work).catch(() => this.#reader.lost());
   }
@@ -124,11 +200,13 @@ export class HttpStreams {
    * Follows more; what was followed by the same stream continues.
    *
    * @param name of a filtered subscription, else empty.
+   * @param throws whether a stream that is refused is the caller's to answer.
    */
   async #follow(
     name: string,
     more: readonly Followed[],
     ref: string | undefined,
+    throws = false,
   ): Promise<void> {
     if (this.#ended.aborted) return;
     const refused = more.filter(({ as, after }) =>
@@ -154,9 +232,8 @@ export class HttpStreams {
     const ended = either(this.#ended);
     this.#streams.set(name, ended);
     const { signal } = ended;
-    if (!this.#isPolling && await this.#stream(name, added, ref, signal)) {
-      return;
-    }
+    const begins = () => this.#stream(name, added, ref, signal, throws);
+    if (!this.#isPolling && await begins()) return;
     if (signal.aborted) return;
     if (!this.#isPolling) {
       this.#isPolling = true;
@@ -183,41 +260,27 @@ export class HttpStreams {
     added: readonly Followed[],
     ref: string | undefined,
     signal: AbortSignal,
+    throws: boolean,
   ): Promise<boolean> {
     const all = this.#ofStream(name);
-    const [{ filter, as, last }] = [...added, ...all] as [Followed];
-    const query = new URLSearchParams({
-      channels: all.map(({ channel }) => channel).join(","),
-    });
-    if (filter) query.set("filter", JSON.stringify(filter));
-    const positions = all.flatMap(({ channel, after }) =>
-      after ? `${channel}=${after.epoch}:${after.seq}` : []
-    );
-    if (positions.length > 0) query.set("lastEventId", positions.join(","));
-    if (last) query.set("last", String(last));
+    const [{ as }] = [...added, ...all] as [Followed];
     const began = deferred<boolean>();
     const held = either(signal);
     const timer = setTimeout(() => {
       held.abort();
       began.resolve(false);
     }, STREAM_TIMEOUT_MS);
+    let hasBegun = false;
     const read = async () => {
-      const response = await this.#reader.requests.fetch(`sse?${query}`, {
-        headers: { accept: "text/event-stream" },
-        signal: held.signal,
-      });
-      if (!response.ok) throw await refusalOf(response);
-      this.#aliveAt = monotonic();
+      const { last } = added[0] ?? all[0]!;
       const alive = () => this.#aliveAt = monotonic();
-      for await (const { name, data } of eventsOf(response.body!, alive)) {
+      const frames = this.#frames(all, held.signal, last, alive);
+      for await (const { name, frame } of frames) {
         if (signal.aborted) return;
-        const frame = JSON.parse(data);
-        if (name === "error" || name === "refused") {
-          throw new RefusedError(name === "error" ? frame : frame.payload);
-        }
         if (name === "subscribed") {
           this.offsetMs = Date.parse(frame.timestamp) - Date.now();
           this.#began(frame.payload, added, as, ref);
+          hasBegun = true;
           began.resolve(true);
         } else this.#take(frame, as);
       }
@@ -225,13 +288,52 @@ export class HttpStreams {
     };
     read().catch((error) => {
       if (signal.aborted || held.signal.aborted) return;
-      if (error instanceof RefusedError) {
-        this.#refuse(error.refusal, added, ref);
-      } else this.#reader.lost();
+      if (!(error instanceof RefusedError)) return this.#reader.lost();
+      if (throws && !hasBegun) began.reject(error);
+      else this.#refuse(error.refusal, added, ref);
     }).finally(() => began.resolve(true));
-    const isOpen = await began.promise;
-    clearTimeout(timer);
-    return isOpen;
+    try {
+      return await began.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Reads a stream.
+   *
+   * @throws {RefusedError} the service refuses it, or ends it.
+   */
+  async *#frames(
+    followed: readonly Followed[],
+    signal: AbortSignal,
+    last?: number,
+    alive: () => void = () => {},
+    // deno-lint-ignore no-explicit-any -- by type, as the service sends it
+  ): AsyncGenerator<{ readonly name: string; readonly frame: any }, void> {
+    const query = new URLSearchParams({
+      channels: followed.map(({ channel }) => channel).join(","),
+    });
+    const [{ filter }] = followed as [Followed];
+    if (filter) query.set("filter", JSON.stringify(filter));
+    const positions = followed.flatMap(({ channel, after }) =>
+      after ? `${channel}=${after.epoch}:${after.seq}` : []
+    );
+    if (positions.length > 0) query.set("lastEventId", positions.join(","));
+    if (last) query.set("last", String(last));
+    const response = await this.#reader.requests.fetch(`sse?${query}`, {
+      headers: { accept: "text/event-stream" },
+      signal,
+    });
+    if (!response.ok) throw await refusalOf(response);
+    alive();
+    for await (const { name, data } of eventsOf(response.body!, alive)) {
+      const frame = JSON.parse(data);
+      if (name === "error" || name === "refused") {
+        throw new RefusedError(name === "error" ? frame : frame.payload);
+      }
+      yield { name, frame };
+    }
   }
 
   /** A stream began: answers for what was added to it. */

@@ -53,3 +53,16 @@ export function stopwatch(): () => number {
   const mono = monotonic();
   return () => Math.max(Date.now() - wall, monotonic() - mono);
 }
+
+/** Waits, at most until the signal. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -5,6 +5,9 @@
 import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
 import type { Client, Gap, Options } from "../../client/client.ts";
+import * as edits from "../../client/http_edit.ts";
+import { MAX_FILTER_VALUES } from "../../protocol/filters.ts";
+import { MAX_TAG_LENGTH } from "../../protocol/messages.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
 import { Proxy } from "./proxy.ts";
@@ -96,9 +99,16 @@ Deno.test("behind a proxy that strips Upgrade, events come as a stream and messa
   assert.equal(events.length, 2);
   await blocks(1);
   await until(() => heights.length === 6, "after the streams were made again");
-  await assert.rejects(page.request("request_data", { key: "block:1" }), {
-    code: "UNKNOWN_TYPE",
+  const { data } = await page.request("request_data", { key: "block:1" });
+  assert.equal((data as { payload: { height: number } }).payload.height, 1);
+  const { status } = await page.request("block", { block: "2" });
+  assert.equal(status, "standing");
+  const { metrics } = await page.request("request_metrics", {
+    type: "channels",
   });
+  assert.equal(typeof metrics, "object");
+  const echo = page.sendMessage({ type: "TEST", payload: { a: 1 } });
+  assert.deepEqual((await echo as unknown as { a: number }).a, 1);
   await assert.rejects(
     page.sendMessage({
       type: "NEW_BLOCK",
@@ -236,6 +246,122 @@ Deno.test("filters work over streams, and a token is renewed there", async () =>
   await blocks(0);
   assert.deepEqual(service.bugs, []);
 });
+
+/** A transaction, as its publisher sends it. */
+function transaction(txId: string, from: string, more: object = {}) {
+  return {
+    type: "TX_RECEIVED" as const,
+    payload: {
+      txId,
+      from,
+      to: "0xf",
+      amount: "1",
+      gasPrice: "1",
+      gasLimit: 1,
+      nonce: 0,
+      status: "pending" as const,
+      timestamp: "2025-08-07T10:00:00Z",
+      ...more,
+    },
+  };
+}
+
+Deno.test("filters have the same bounds over streams", () => {
+  assert.equal(edits.MAX_FILTER_VALUES, MAX_FILTER_VALUES);
+  assert.equal(edits.MAX_TAG_LENGTH, MAX_TAG_LENGTH);
+});
+
+Deno.test("a filter is edited over streams, and what the new values missed comes first", async () => {
+  await using parts = await setup({ stripsUpgrade: true });
+  const { client, host } = parts;
+  const publisher = client(
+    { auth: { token: await tokenOf("publisher") } },
+    host,
+  );
+  const send = (txId: string, from: string) =>
+    publisher.sendMessage(transaction(txId, from));
+  const { accepted: [start] } = await send("t0", "0xb");
+  await send("t1", "0xb");
+  const page = client();
+  const mine = await page.watch("transactions", { filter: { from: "0xa" } });
+  const seen: string[] = [];
+  mine.on("TX_RECEIVED", ({ payload }) => seen.push(payload.txId));
+  await until(() => mine.status === "joined", "joined");
+  assert.equal(page.state.transport, "sse");
+  await send("t2", "0xa");
+  await until(() => seen.length === 1, "the first");
+  const { epoch, seq } = start!;
+  const edit = await mine.edit({
+    add: ["0xb", ""],
+    after: { epoch: epoch!, seq: seq! },
+  });
+  assert.deepEqual(edit.added, ["0xb"]);
+  assert.deepEqual(edit.rejected, [{ item: "", code: "INVALID_PAYLOAD" }]);
+  assert.equal(edit.from.seq, 3);
+  assert.equal(edit.size, 2);
+  const after = { epoch: epoch!, seq: seq! };
+  assert.deepEqual((await mine.edit({ add: ["0xd"], after })).added, ["0xd"]);
+  await until(() => seen.length === 2, "what was missed");
+  await send("t3", "0xb");
+  await send("t4", "0xc");
+  await send("t5", "0xa");
+  await until(() => seen.length === 4, "both values");
+  const removed = await mine.edit({ remove: ["0xA"] });
+  assert.deepEqual(removed.removed, ["0xa"]);
+  await send("t6", "0xa");
+  await send("t7", "0xb");
+  await until(() => seen.length === 5, "the value that is left");
+  assert.deepEqual(seen, ["t2", "t1", "t3", "t5", "t7"]);
+  await assert.rejects(mine.edit({ add: ["x"], field: "nonsense" }), {
+    code: "INVALID_SUBSCRIPTION",
+  });
+  await assert.rejects(
+    mine.edit({ add: Array.from({ length: 1_000 }, (_, i) => `0x${i}`) }),
+    { code: "INVALID_SUBSCRIPTION" },
+  );
+  await send("t8", "0xb");
+  await until(() => seen.length === 6, "it goes on as it was");
+});
+
+for (const buffers of [false, true]) {
+  Deno.test(`a transaction is tracked without a socket, ${buffers ? "in pages" : "beside streams"}`, async () => {
+    await using parts = await setup({ stripsUpgrade: true, buffers });
+    const { client, host } = parts;
+    const publisher = client(
+      { auth: { token: await tokenOf("publisher") } },
+      host,
+    );
+    await publisher.sendMessage(transaction("x", "0xa"));
+    const page = client();
+    page.joinChannel("blocks");
+    const states: string[] = [];
+    const ended = (async () => {
+      for await (const { state } of page.track("x", { until: "included" })) {
+        states.push(state);
+      }
+    })();
+    await until(() => states.length === 1, "its present state");
+    await publisher.sendMessage({
+      type: "NEW_BLOCK",
+      payload: {
+        blockId: "b1",
+        height: 1,
+        transactionIds: ["x"],
+        timestamp: "2025-08-07T10:00:00Z",
+      },
+    });
+    await publisher.sendMessage(
+      transaction("x", "0xa", {
+        status: "confirmed",
+        blockId: "b1",
+        blockHeight: 1,
+      }),
+    );
+    await ended;
+    assert.deepEqual(states, ["seen", "included"]);
+    assert.notEqual(page.state.transport, "websocket");
+  });
+}
 
 Deno.test("fallback: false keeps to sockets", async () => {
   await using parts = await setup({ stripsUpgrade: true });
