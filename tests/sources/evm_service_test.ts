@@ -3,6 +3,7 @@
  * the service's own log, in the process and over HTTP.
  */
 import assert from "node:assert/strict";
+import type { AnyEvent, Event } from "../../protocol/messages.ts";
 import { History } from "../../realtime/history.ts";
 import { ITSELF } from "../../realtime/publisher.ts";
 import { evmSource } from "../../sources/evm.ts";
@@ -121,3 +122,85 @@ for (const http of [false, true]) {
     assert.deepEqual(service.bugs, []);
   });
 }
+
+/** The standing blocks; before one that says so others may be missing. */
+function stack(events: readonly AnyEvent[]): string[] {
+  const blocks: string[] = [];
+  for (const { type, payload } of events) {
+    if (type === "NEW_BLOCK") {
+      if (payload.previousHash !== blocks.at(-1) && blocks.length > 0) {
+        assert(
+          payload.gapBefore,
+          `nothing else is missing below ${payload.height}`,
+        );
+      }
+      blocks.push(payload.blockId);
+    }
+    if (type === "BLOCK_REVERTED") assert.equal(blocks.pop(), payload.blockId);
+    assert.notEqual(type, "CHAIN_RESET");
+  }
+  return blocks;
+}
+
+Deno.test("two sources of one chain, one held up across a reorganisation for longer than ids are known, end with the node's own truth", async () => {
+  await using service = await openTestService();
+  using publisher = await over(service, false);
+  const node = withoutLevels();
+  let gate = Promise.resolve();
+  let latest: string | undefined;
+  // Its ids are not those of the other: what was published stands all the same.
+  const late: Publisher = {
+    async publish(messages) {
+      await gate;
+      const kept = await publisher.publish(
+        messages.map((each) => ({ ...each, id: `${each.id}~late` })),
+      );
+      for (const { type, payload } of messages) {
+        if (type === "BLOCK_COMPLETE") latest = payload.blockId;
+      }
+      return kept;
+    },
+    page: (channel, options) => publisher.page(channel, options),
+  };
+  const isTrue = async () => {
+    const standing = stack(await logOf(publisher, "blocks"));
+    const newest = new Map<string, Event<"TX_RECEIVED">["payload"]>();
+    for (const { type, payload } of await logOf(publisher, "transactions")) {
+      if (type === "TX_RECEIVED") newest.set(payload.txId, payload);
+    }
+    const real = node.blocks.slice(1).map(({ hash }) => hash);
+    return `${standing}` === `${real}` &&
+      [...node.all.keys()].every((hash) => {
+        const holder = node.holderOf(hash);
+        const { status, blockId } = newest.get(hash) ?? {};
+        if (!holder) return /pending|dropped|replaced/.test(String(status));
+        const outcome = holder.failed.has(hash) ? "failed" : "confirmed";
+        return status === outcome && blockId === holder.hash;
+      });
+  };
+  {
+    await using _quick = follow(node, publisher);
+    await using _slow = follow(node, late);
+    node.burst(5, 3);
+    await followed(node, publisher);
+
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate = promise;
+    node.mine(1, [node.submit()]);
+    await followed(node, publisher);
+    node.reorg(3, 1, [node.submit()]);
+    node.mine(6);
+    await followed(node, publisher);
+    resolve();
+    // What the late one takes back, it publishes again.
+    for (let made = 0; made < 3; made++) {
+      node.mine(1, [node.submit()]);
+      await until(
+        async () => latest === node.tip.hash && await isTrue(),
+        "both end with the node's own truth",
+      );
+    }
+  }
+  assert(await isTrue());
+  assert.deepEqual(service.bugs, []);
+});
