@@ -5,6 +5,7 @@
  * @module
  */
 import type { Clock } from "../../platform/clock.ts";
+import { settle } from "./clock.ts";
 import { pause } from "../../platform/pause.ts";
 import { DENO_KV_LIMITS } from "../../store/deno_kv.ts";
 import { StoreBusy } from "../../store/store.ts";
@@ -61,10 +62,15 @@ export interface Row {
   readonly until: number;
 }
 
-interface Mutation {
+/** One change of a commit. */
+export interface Mutation {
+  /** What it changes. */
   readonly key: Key;
+  /** What is stored; the key is deleted when absent. */
   readonly value?: unknown;
+  /** When it expires, in epoch milliseconds; never when absent. */
   readonly until?: number;
+  /** What is added to a counter, in place of a value. */
   readonly sum?: bigint;
 }
 
@@ -195,12 +201,25 @@ export class MemoryKv {
     return this.#generation;
   }
 
-  /** Deletes what has expired, as a store does sooner or later. */
-  collect(): void {
+  /**
+   * Deletes what has expired, as a store does sooner or later.
+   *
+   * @returns the keys of it.
+   */
+  collect(): Key[] {
     const now = this.#clock.now();
-    for (const [name, { until }] of this.#rows) {
-      if (until <= now) this.#drop(name);
+    const gone: Key[] = [];
+    for (const [name, { key, until }] of this.#rows) {
+      if (until > now) continue;
+      this.#drop(name);
+      gone.push(key);
     }
+    return gone;
+  }
+
+  /** Resolves when every promise that can go on did so. */
+  settled(): Promise<void> {
+    return settle();
   }
 
   /** Keys of a range, without any weather. */
@@ -327,26 +346,47 @@ class Connection implements Store {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Lets the weather have its way with one operation. */
-  async run<T>(operation: "read" | "commit", effect: () => T): Promise<T> {
-    const { beforeMs, afterMs, end } = this.#weather(operation);
-    if (end === "late") {
-      const { generation } = this.#kv;
-      this.#world.after(beforeMs, () => {
-        if (this.#kv.generation === generation) effect();
-      });
-      return await new Promise(() => {});
-    }
-    if (beforeMs > 0) await pause(this.#clock, beforeMs);
-    if (end === "hung") return await new Promise(() => {});
-    if (end === "failed") throw new Error("KV is out of order");
-    if (end === "locked") {
-      throw new StoreBusy(new TypeError("database is locked"));
-    }
-    const result = effect();
-    if (afterMs > 0) await pause(this.#clock, afterMs);
-    if (end === "lost") throw new Error("Connection was reset");
-    return result;
+  run<T>(operation: "read" | "commit", effect: () => T): Promise<T> {
+    const { generation } = this.#kv;
+    return weathered(this.#weather(operation), {
+      clock: this.#clock,
+      late: (ms) =>
+        void this.#world.after(ms, () => {
+          if (this.#kv.generation === generation) effect();
+        }),
+      effect,
+    });
   }
+}
+
+/**
+ * Does to one operation what its fate wants.
+ *
+ * @param work `effect` is the operation, `late` does it after so many
+ * milliseconds, and waits are measured by `clock`.
+ */
+export async function weathered<T>(
+  { beforeMs, afterMs, end }: Fate,
+  { clock, late, effect }: {
+    clock: Clock;
+    late: (ms: number) => void;
+    effect: () => T | Promise<T>;
+  },
+): Promise<T> {
+  if (end === "late") {
+    late(beforeMs);
+    return await new Promise(() => {});
+  }
+  if (beforeMs > 0) await pause(clock, beforeMs);
+  if (end === "hung") return await new Promise(() => {});
+  if (end === "failed") throw new Error("KV is out of order");
+  if (end === "locked") {
+    throw new StoreBusy(new TypeError("database is locked"));
+  }
+  const result = await effect();
+  if (afterMs > 0) await pause(clock, afterMs);
+  if (end === "lost") throw new Error("Connection was reset");
+  return result;
 }
 
 class Atomic implements Commit {

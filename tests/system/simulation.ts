@@ -100,7 +100,7 @@ export interface Tally {
 /** The world of one seed. */
 export class World {
   readonly clock = new ManualClock();
-  readonly kv = new MemoryKv(this.clock);
+  readonly kv: MemoryKv;
   readonly office = new PostOffice();
   readonly witness = new FakeWitness(this.clock);
   readonly random: () => number;
@@ -132,7 +132,17 @@ export class World {
   #marks = 0;
   #doubtful = false;
 
-  constructor(seed: number) {
+  /**
+   * A store that is empty, and one instance.
+   *
+   * @param seed of everything that happens by chance.
+   * @param open the store, whose time is the world's; in memory when absent.
+   */
+  constructor(
+    seed: number,
+    open: (clock: ManualClock) => MemoryKv = (clock) => new MemoryKv(clock),
+  ) {
+    this.kv = open(this.clock);
     this.random = randomFrom(seed);
     this.kv.onCommit = (rows) => this.#witness(rows);
     this.office.notices = this.random() < 0.5;
@@ -157,7 +167,7 @@ export class World {
     try {
       for (const step of steps) {
         this.#do(step);
-        await pass(this.clock, step.do === "rest" ? step.ms : 0);
+        await this.#pass(step.do === "rest" ? step.ms : 0);
         this.#check();
       }
       await this.#recover();
@@ -178,6 +188,10 @@ export class World {
           .length,
       damaged: this.#damaged.size,
     };
+  }
+
+  #pass(ms: number): Promise<void> {
+    return pass(this.clock, ms, () => this.kv.settled());
   }
 
   /** Remembers what went wrong where it could not be thrown. */
@@ -572,7 +586,7 @@ export class World {
     if (!this.anyInstance()) this.#start();
     for (const client of this.#clients) client.read();
     for (let ms = 0;; ms += 500) {
-      await pass(this.clock, 500);
+      await this.#pass(500);
       this.#check();
       const complaints = this.#clients.flatMap((client) => {
         const complaint = client.complaint();

@@ -1,0 +1,25 @@
+import { MirroredKv } from "../fakes/mirrored_kv.ts";
+import { openTogether, versions } from "../store/databases.ts";
+import { simulate } from "./simulate.ts";
+
+/** Worlds for each version: everything that happens waits for the database. */
+const RUNS = 40;
+
+for (const { name } of versions) {
+  Deno.test(`every client holds exactly the log's events, or was told of the gap, on PostgreSQL ${name}`, async () => {
+    await simulate(RUNS, {
+      async open() {
+        const stores = await openTogether(name, 2);
+        let kv: MirroredKv | undefined;
+        return {
+          kv: (clock) => kv = new MirroredKv(stores, clock),
+          async end() {
+            await kv!.settled();
+            await kv!.verify();
+            for (const store of stores) await store.close();
+          },
+        };
+      },
+    });
+  });
+}
