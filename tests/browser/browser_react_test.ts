@@ -9,6 +9,8 @@ import { buildIfStale } from "../../client/build.ts";
 import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { pause } from "../../platform/pause.ts";
 
 const HTML = `<!doctype html><title>React</title>
 <link rel="icon" href="data:,"><div id="root"></div>
@@ -225,3 +227,50 @@ browserTest("the React hook, in Chromium", async (t) => {
       }),
   );
 });
+
+/** How long the token is rotated, in seconds; a minute by hand. */
+const ROTATION_SECONDS = Number(Deno.env.get("ROTATION_SECONDS") ?? 3);
+const ROTATION_RATE = 30;
+
+browserTest(
+  "a token rotated every second costs a component no event and no socket",
+  async () => {
+    await buildIfStale();
+    await using server = await TestServer.start();
+    await using host = await reactPage(server);
+    await withPage(async ({ page }) => {
+      await page.goto(`http://127.0.0.1:${host.addr.port}/`);
+      await comesTrue(page, `typeof show === "function"`);
+      const refreshes: string[] = [];
+      page.on("websocket", (socket) =>
+        socket.on("framesent", ({ payload }) => {
+          if (String(payload).includes('"type":"refresh"')) refreshes.push("");
+        }));
+      let tokens = 0;
+      const rotate = async () => {
+        // Another life makes it another token.
+        const expiresIn = `${60 + tokens++}m`;
+        const token = await server.token("user", { user: "alice", expiresIn });
+        const auth = { token };
+        await show(page, ["Blocks"], { url: server.socketUrl, auth });
+      };
+      await rotate();
+      await page.getByText("joined", { exact: true }).waitFor();
+      const last = ROTATION_SECONDS * ROTATION_RATE;
+      for (let height = 1; height <= last; height++) {
+        if (height % ROTATION_RATE === 0) await rotate();
+        await server.publish([block(height)]);
+        await pause(systemClock, 1_000 / ROTATION_RATE);
+      }
+      await comesTrue(page, `seen.heights.at(-1) === ${last}`);
+      await until(
+        () => refreshes.length === tokens - 1,
+        "every token is given",
+      );
+      const heights = await page.evaluate("seen.heights") as number[];
+      assert.deepEqual(heights, Array.from({ length: last }, (_, i) => i + 1));
+      assert.equal(await page.evaluate("sockets.length"), 1);
+      assert.equal(tokens, ROTATION_SECONDS + 1);
+    });
+  },
+);
