@@ -7,7 +7,7 @@
 /** @jsxImportSource react */
 /** @jsxImportSourceTypes @types/react */
 /// <reference lib="dom" />
-import { StrictMode, useEffect } from "react";
+import { StrictMode, useEffect, useState } from "react";
 import type { ComponentType, ReactNode } from "react";
 import { createRoot } from "react-dom/client";
 import * as examples from "../../docs/examples/react.tsx";
@@ -113,10 +113,60 @@ function Builders({ options = {} }: ExampleProps): ReactNode {
   );
 }
 
+/** The reference's client authentication, with a header of its own. */
+function Authentication({ options = {} }: ExampleProps): ReactNode {
+  const { state } = useWebSocket({
+    ...options,
+    auth: {
+      ...options.auth!,
+      headers: { "X-Custom-Header": "value" },
+    },
+  });
+  return <em>{state.identity?.user}</em>;
+}
+
+/** The reference's client-side optimization: own channels and types are refused. */
+function Optimized({ options = {} }: ExampleProps): ReactNode {
+  const { state, sendMessage, joinChannel, leaveChannel } = useWebSocket({
+    ...options,
+    enableThrottle: true,
+    throttleTime: 200,
+  });
+  const [code, setCode] = useState("");
+  const isVisible = true;
+  useEffect(() => {
+    if (isVisible) {
+      joinChannel("updates" as string);
+    } else {
+      leaveChannel("updates" as string);
+    }
+  }, [isVisible, joinChannel, leaveChannel]);
+  const send = () => {
+    const updates = [{ a: 1 }, { a: 2 }];
+    const batchedUpdates = updates.map((update) => ({
+      type: "UPDATE",
+      payload: update,
+    }));
+    sendMessage({
+      type: "BATCH_UPDATE",
+      payload: { updates: batchedUpdates as never },
+    }).catch((error) => setCode(error.code));
+  };
+  return (
+    <>
+      <u>{state.channels["updates"]?.code}</u>
+      <button type="button" onClick={send}>Batch</button>
+      <s>{code}</s>
+    </>
+  );
+}
+
 const components: Readonly<Record<string, ComponentType<ExampleProps>>> = {
+  Authentication,
   Blocks,
   Builders,
   Latency,
+  Optimized,
   ...examples,
 };
 const root = createRoot(document.getElementById("root")!);

@@ -213,6 +213,14 @@ browserTest("the React hook, in Chromium", async (t) => {
         await show(page, ["Advanced"], { ...options, auth: { token } });
         await page.getByText("alice").waitFor();
 
+        await show(page, ["Authentication"], { ...options, auth: { token } });
+        await page.getByText("alice", { exact: true }).waitFor();
+
+        await show(page, ["Optimized"], { ...options, auth: { token } });
+        await page.getByText("UNKNOWN_CHANNEL", { exact: true }).waitFor();
+        await page.getByRole("button", { name: "Batch" }).click();
+        await page.getByText("UNKNOWN_TYPE", { exact: true }).waitFor();
+
         await show(page, ["ErrorHandling"], {
           ...options,
           autoReconnect: false,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { TestServer } from "../server.ts";
+import type { Any } from "../socket_io_bench.ts";
 import { until } from "../until.ts";
 import { browserTest, withPage } from "./browser.ts";
 
@@ -30,7 +31,8 @@ function follow({ url, token }: { url: string; token: string }): void {
   socket.on("connect", () => {
     recovered.push(socket.recovered);
     if (!socket.recovered) {
-      socket.emit("subscribe", { channels: ["blocks"] });
+      socket.emit("subscribe", { channels: ["blocks", "validator_updates"] });
+      socket.emit("subscribe", { channels: ["room:specific_room"] });
     }
     socket.emit("request_metrics", { type: "channels" });
   });
@@ -40,6 +42,10 @@ function follow({ url, token }: { url: string; token: string }): void {
   for (
     const name of [
       "metrics_response",
+      "data_response",
+      "query_result",
+      "VALIDATOR_EVENT",
+      "ROOM_MESSAGE",
       "subscribed",
       "error",
       "connect_error",
@@ -56,6 +62,12 @@ function follow({ url, token }: { url: string; token: string }): void {
     });
   }
   Object.assign(globalThis, {
+    ask(): void {
+      socket.emit("request_data", "block:1");
+      socket.emit("query", { channel: "blocks" });
+      socket.emit("update", { room: "specific_room", data: { a: 1 } });
+      socket.emit("subscribe", { channels: [] });
+    },
     shown: () => ({
       heights,
       events,
@@ -75,6 +87,16 @@ function block(height: number) {
     },
   };
 }
+
+const validator = {
+  type: "VALIDATOR_EVENT" as const,
+  payload: {
+    eventType: "JOINED" as const,
+    validatorId: "validator_123",
+    stake: "1000000",
+    timestamp: "2025-08-07T10:00:00Z",
+  },
+};
 
 /** The client's own bundle for browsers. */
 async function bundle(): Promise<string> {
@@ -107,14 +129,40 @@ browserTest(
       const token = await server.token("user");
       await page.evaluate(follow, { url: server.url, token });
       await until(
-        async () => (await shown()).events.subscribed!.length === 1,
-        "the subscription",
+        async () => (await shown()).events.subscribed!.length === 2,
+        "the subscriptions",
       );
-      await server.publish([block(1), block(2)]);
+      await server.publish([block(1), block(2), validator]);
       await until(
         async () => (await shown()).heights.length === 2,
         "the first blocks",
       );
+      await page.evaluate(() =>
+        (globalThis as unknown as { ask(): void }).ask()
+      );
+      const answers = async () => {
+        const { events } = await shown();
+        return [
+          "data_response",
+          "query_result",
+          "VALIDATOR_EVENT",
+          "ROOM_MESSAGE",
+          "error",
+        ].map((name) => events[name]!.length).join();
+      };
+      await until(async () => await answers() === "1,1,1,1,1", "the answers");
+      const { events: asked } = await shown();
+      const [data] = asked.data_response as Any[];
+      assert.equal(data.payload.data.payload.height, 1);
+      const [page1] = asked.query_result as Any[];
+      assert.equal(page1.payload.events.length, 2);
+      const [{ payload: joined }] = asked.VALIDATOR_EVENT as Any[];
+      assert.equal(joined.validatorId, "validator_123");
+      const [update] = asked.ROOM_MESSAGE as Any[];
+      assert.deepEqual(update.payload, { event: "update", data: { a: 1 } });
+      const [refusal] = asked.error as Any[];
+      assert.equal(refusal.payload.code, "INVALID_SUBSCRIPTION");
+
       await server.stop("SIGTERM");
       await server.begin();
       await server.publish([block(3), block(4)]);
@@ -125,7 +173,7 @@ browserTest(
       const { heights, recovered, events } = await shown();
       assert.deepEqual(heights, [1, 2, 3, 4]);
       assert.deepEqual(recovered, [false, true]);
-      assert.deepEqual(events.error, []);
+      assert.equal(events.error!.length, 1);
       assert(events.metrics_response!.length >= 1);
 
       await page.reload();
