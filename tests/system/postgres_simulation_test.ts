@@ -7,19 +7,17 @@ const RUNS = 40;
 
 for (const { name } of versions) {
   Deno.test(`every client holds exactly the log's events, or was told of the gap, on PostgreSQL ${name}`, async () => {
-    await simulate(RUNS, {
-      async open() {
-        const stores = await openTogether(name, 2);
-        let kv: MirroredKv | undefined;
-        return {
-          kv: (clock) => kv = new MirroredKv(stores, clock),
-          async end() {
-            await kv!.settled();
-            await kv!.verify();
-            for (const store of stores) await store.close();
-          },
-        };
-      },
+    await simulate(RUNS, async () => {
+      const stores = await openTogether(name, 2);
+      let kv: MirroredKv | undefined;
+      return {
+        open: (clock) => kv = new MirroredKv(stores, clock),
+        verify: () => kv!.verify(),
+        async [Symbol.asyncDispose]() {
+          await kv?.settled();
+          for (const store of stores) await store.close();
+        },
+      };
     });
   });
 }

@@ -138,26 +138,23 @@ const EVERYDAY: readonly Weighted[] = [
 /** One thing that happens in the world. */
 export const step: fc.Arbitrary<Step> = fc.oneof(...EVERYDAY, ...CALAMITIES);
 
-/** The store of each world, other than one in memory. */
-export interface StoreOf {
-  /** Opens an empty one for one world. */
-  open(): Promise<{
-    /** As the world is given it. */
-    kv: (clock: ManualClock) => MemoryKv;
-    /** Checks it, and closes it. */
-    end: () => Promise<void>;
-  }>;
+/** The store of one world, other than one in memory. */
+export interface StoreOfWorld extends AsyncDisposable {
+  /** As the world is given it. */
+  open(clock: ManualClock): MemoryKv;
+  /** Checks it, in the end. */
+  verify(): Promise<void>;
 }
 
 /**
  * Runs worlds, each of a seed of its own, until one breaks a promise.
  *
  * @param defaultRuns how many, unless the environment says otherwise.
- * @param stores where their logs are; in memory when absent.
+ * @param openStore where the log of each is; in memory when absent.
  */
 export async function simulate(
   defaultRuns: number,
-  stores?: StoreOf,
+  openStore?: () => Promise<StoreOfWorld>,
 ): Promise<void> {
   const runs = Number(Deno.env.get("SIMULATION_RUNS") ?? defaultRuns);
   const seed = Deno.env.get("SIMULATION_SEED");
@@ -175,15 +172,16 @@ export async function simulate(
   await fc.assert(
     fc.asyncProperty(
       fc.noShrink(fc.integer()),
-      fc.array(stores ? fc.oneof(...EVERYDAY) : step, {
+      fc.array(openStore ? fc.oneof(...EVERYDAY) : step, {
         minLength: 5,
         maxLength: MAX_STEPS,
         size: "max",
       }),
       async (seed, steps) => {
-        const store = await stores?.open();
-        const tally = await new World(seed, store?.kv).run(steps);
-        await store?.end();
+        await using store = await openStore?.();
+        const world = new World(seed, store && ((it) => store.open(it)));
+        const tally = await world.run(steps);
+        await store?.verify();
         for (const name of Object.keys(total) as (keyof Tally)[]) {
           total[name] += tally[name];
         }
@@ -208,7 +206,7 @@ export async function simulate(
     damaged: runs / 10,
   };
   for (const name of Object.keys(wanted) as (keyof Tally)[]) {
-    if (stores && !ORDINARY.has(name)) continue;
+    if (openStore && !ORDINARY.has(name)) continue;
     assert(total[name] > wanted[name], `${name}: ${JSON.stringify(total)}`);
   }
 }
