@@ -439,6 +439,51 @@ const REALTIME: readonly Mutation[] = [
   },
 ];
 
+const CHAIN: readonly Mutation[] = [
+  {
+    fault: "a block that left is taken for one that was not published yet",
+    file: "chain/spine.ts",
+    find: 'if (this.#gone.has(blockId)) return "gone";',
+    replace: "",
+    tests: ["tests/chain/transaction_state_test.ts"],
+  },
+  {
+    fault: "what a reset voided stands where it was forgotten",
+    file: "chain/spine.ts",
+    find: 'if (height > this.#voidAbove) return "gone";',
+    replace: "",
+    tests: ["tests/chain/spine_test.ts"],
+  },
+  {
+    fault: "what a publisher says of another's transaction takes its share",
+    file: "chain/transactions.ts",
+    find: "owner: before?.owner ?? owner",
+    replace: "owner",
+    tests: ["tests/chain/shares_test.ts"],
+  },
+  {
+    fault: "of those who share a memory the one who holds least gives way",
+    file: "chain/shares.ts",
+    find: "size(share) > size(most)",
+    replace: "size(share) < size(most)",
+    tests: ["tests/chain/shares_test.ts"],
+  },
+  {
+    fault: "the heights that a refusal names are not those that are filled",
+    file: "sources/retrying_publisher.ts",
+    find: "missing: error.missing ?? before(message)",
+    replace: "missing: before(message)",
+    tests: ["tests/sources/parent_unknown_test.ts"],
+  },
+  {
+    fault: "what is final counts before all of its block was received",
+    file: "client/settled_fold.ts",
+    find: "if (!firm || !isWhole) return;",
+    replace: "if (!firm) return;",
+    tests: ["tests/client/settled_fold_test.ts"],
+  },
+];
+
 /** All of them. */
 export const MUTATIONS: readonly Mutation[] = [
   ...SECURITY,
@@ -446,4 +491,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...ROUTES,
   ...STORE,
   ...REALTIME,
+  ...CHAIN,
 ];
