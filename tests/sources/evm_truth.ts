@@ -19,6 +19,9 @@ import {
   foldTransactions,
 } from "./chain_folds.ts";
 import { RpcError, ScriptedNode } from "./scripted_node.ts";
+// What a source loads later, in a time that no test's clock owns.
+import "../../sources/evm_nodes.ts";
+import "../../sources/json_rpc.ts";
 
 /** A node of a chain without levels, so that nothing is final too early. */
 export function withoutLevels(): ScriptedNode {
