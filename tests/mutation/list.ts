@@ -211,8 +211,8 @@ const ROUTES: readonly Mutation[] = [
   {
     fault: "an address leaves unread what it likes",
     file: "routes/unread.ts",
-    find: "const isGreedy = own + bytes > MAX_UNREAD_BYTES_PER_ADDRESS;",
-    replace: "const isGreedy = false;",
+    find: "each: MAX_UNREAD_BYTES_PER_ADDRESS,",
+    replace: "each: Infinity,",
     tests: ["tests/routes/unread_test.ts"],
   },
   {
