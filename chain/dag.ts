@@ -5,7 +5,7 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
-import { Shares } from "./shares.ts";
+import { EqualParts } from "./equal_parts.ts";
 import { UndoLog } from "./undo_log.ts";
 
 /**
@@ -39,7 +39,7 @@ export class Dag {
   readonly #nodes = new Map<string, Node>();
   /** How many known nodes have it as a parent, by name. */
   readonly #children = new Map<string, number>();
-  readonly #shares = new Shares();
+  readonly #shares = new EqualParts();
   #edges = 0;
   #isWhole = true;
 

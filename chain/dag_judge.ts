@@ -9,7 +9,7 @@ import type { Judgement } from "../store/ingest.ts";
 import { chainOf } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
 import type { Dag, NodePlace } from "./dag.ts";
-import { ownerOf } from "./shares.ts";
+import { ownerOf } from "./equal_parts.ts";
 import { keptHeight } from "./transaction_judge.ts";
 import type { Trial } from "./trial.ts";
 

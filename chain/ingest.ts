@@ -18,7 +18,7 @@ import type { ChainBlock, Payload } from "./chain_events.ts";
 import { Dag } from "./dag.ts";
 import { LogFollower } from "./log_follower.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
-import { ownerOf } from "./shares.ts";
+import { ownerOf } from "./equal_parts.ts";
 import { Spine } from "./spine.ts";
 import type { Reset } from "./spine.ts";
 import { TakenBack } from "./taken_back.ts";

@@ -10,7 +10,7 @@ import type { Draft } from "../store/event_log.ts";
 import type { Judgement, Step } from "../store/ingest.ts";
 import { chainOf, Corrections } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
-import { ownerOf } from "./shares.ts";
+import { ownerOf } from "./equal_parts.ts";
 import type { Spine, Standing } from "./spine.ts";
 import { judgeStatus, statusOf } from "./transactions.ts";
 import type { Status, Transactions } from "./transactions.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
-import { Shares } from "./shares.ts";
+import { EqualParts } from "./equal_parts.ts";
 import type { Standing } from "./spine.ts";
 import { UndoLog } from "./undo_log.ts";
 
@@ -122,7 +122,7 @@ export class Transactions {
   readonly undoLog: UndoLog = new UndoLog();
   /** By chain and id, the one that changed last at the end. */
   readonly #known = new Map<string, Known>();
-  readonly #shares = new Shares();
+  readonly #shares = new EqualParts();
   #isWhole = true;
 
   /** How many are remembered. */

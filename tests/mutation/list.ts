@@ -459,14 +459,14 @@ const CHAIN: readonly Mutation[] = [
     file: "chain/transactions.ts",
     find: "owner: before?.owner ?? owner",
     replace: "owner",
-    tests: ["tests/chain/shares_test.ts"],
+    tests: ["tests/chain/equal_parts_test.ts"],
   },
   {
     fault: "of those who share a memory the one who holds least gives way",
-    file: "chain/shares.ts",
+    file: "chain/equal_parts.ts",
     find: "size(share) > size(most)",
     replace: "size(share) < size(most)",
-    tests: ["tests/chain/shares_test.ts"],
+    tests: ["tests/chain/equal_parts_test.ts"],
   },
   {
     fault: "the heights that a refusal names are not those that are filled",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Dag, MAX_DAG_EDGES, MAX_DAG_NODES } from "../../chain/dag.ts";
-import { MAX_SHARES, Shares } from "../../chain/shares.ts";
+import { EqualParts, MAX_SHARES } from "../../chain/equal_parts.ts";
 import { MAX_TRANSACTIONS, Transactions } from "../../chain/transactions.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import { txReceived } from "../transactions.ts";
@@ -19,7 +19,7 @@ Deno.test("who holds no more than an equal part loses nothing, whatever others t
       fc.integer({ min: 3, max: 20 }),
       fc.constantFrom("names" as const, "cost" as const),
       (all, bound, of) => {
-        const shares = new Shares();
+        const shares = new EqualParts();
         const held = new Map<string, { owner: string; cost: number }>();
         const size = (owner?: string) =>
           [...held.values()].filter((it) => !owner || it.owner === owner)
@@ -44,7 +44,7 @@ Deno.test("who holds no more than an equal part loses nothing, whatever others t
 });
 
 Deno.test("so many publishers have a share of their own and no more", () => {
-  const shares = new Shares();
+  const shares = new EqualParts();
   for (let i = 1; i < MAX_SHARES; i++) {
     assert.equal(shares.take(`p${i}`, `n${i}`), `p${i}`);
   }

@@ -18,7 +18,7 @@ interface Share {
 }
 
 /** Divides a memory among publishers. */
-export class Shares {
+export class EqualParts {
   readonly #shares = new Map<string, Share>();
 
   /**
