@@ -69,11 +69,7 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "../protocol/mod.ts", name: "protocol.js" },
   { entry: "track.ts", name: "track.js", external: ["./failure.ts"] },
   { entry: "chain.ts", name: "chain.js", external: ["./failure.ts"] },
-  {
-    entry: "settled.ts",
-    name: "settled.js",
-    external: ["./failure.ts", "./watch.ts"],
-  },
+  { entry: "settled.ts", name: "settled.js", external: ["./failure.ts"] },
   { entry: "devtoolbar/devtoolbar.ts", name: "devtoolbar.js", isWhole: true },
   {
     entry: "../sources/publisher.ts",
@@ -299,7 +295,7 @@ async function bundled(
   // Classes are those of the client, wherever they are thrown.
   const code = plain!
     .replace(/"\.\/(client|failure)\.ts"/g, `"./client.js"`)
-    .replace(/"\.\/(connections|watch)\.ts"/g, `"./$1.js"`)
+    .replaceAll(`"./connections.ts"`, `"./connections.js"`)
     .replace(/import\("\.\/(\w+)\.ts"\)/g, `import("./$1.js")`);
   // Shorter by a thirtieth than what the bundler makes.
   const { minify } = await import("terser");

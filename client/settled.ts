@@ -8,7 +8,6 @@
  */
 import { endOf } from "./ending.ts";
 import { RequestError } from "./failure.ts";
-import { watch } from "./watch.ts";
 import type { Filter } from "./following.ts";
 import { lost, SettledFold } from "./settled_fold.ts";
 import type { SettledChange, SettledCursor } from "./settled_fold.ts";
@@ -76,14 +75,14 @@ export async function* settled(
     }
   };
 
-  const blocks = client.channel("blocks", after && { after: after.blocks });
-  blocks.onAny(take);
-  blocks.onGap(onGap);
-  const list = watch(client, "transactions", {
+  const list = await client.watch("transactions", {
     filter,
     onError: fail,
     ...(after && { after: after.transactions }),
   });
+  const blocks = client.channel("blocks", after && { after: after.blocks });
+  blocks.onAny(take);
+  blocks.onGap(onGap);
   const types = ["TX_RECEIVED", "BLOCK_COMPLETE", "CHAIN_RESET"] as const;
   for (const type of types) list.on(type, take);
   list.onGap(onGap);

@@ -12,7 +12,7 @@ const client = new URL("../../client/", import.meta.url);
 const EXTERNAL: Readonly<Record<string, readonly string[]>> = {
   track: ["./client.js"],
   chain: ["./client.js"],
-  settled: ["./client.js", "./watch.js"],
+  settled: ["./client.js"],
   react: ["react", "./connections.js", "./client.js"],
   connections: ["./client.js"],
   svelte: ["./connections.js", "./client.js"],

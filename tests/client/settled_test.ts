@@ -134,10 +134,12 @@ Deno.test("it ends where events are lost, a channel is refused, or the client is
   });
   await assert.rejects(lost.ended, { code: "EVENTS_LOST" });
 
-  const refused = following(client, { filter: { colour: "red" } as never });
+  const refused = following(await bench.client(), {
+    filter: { colour: "red" } as never,
+  });
   await assert.rejects(refused.ended, { code: "INVALID_SUBSCRIPTION" });
 
-  const odd = following(client);
+  const odd = following(await bench.client());
   await odd.begun();
   await bench.publish({
     type: "BLOCK_COMPLETE",
