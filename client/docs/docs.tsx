@@ -11,6 +11,9 @@ import { Component, render } from "preact";
 import type { VNode } from "preact";
 import { Code } from "./code.tsx";
 import { Badge, SectionView } from "./entry.tsx";
+import { trialsOf } from "./trials.ts";
+import { TryIt } from "./try_it.tsx";
+import type { Tried } from "./try_it.tsx";
 import { referenceOf, wordsOf } from "./model.ts";
 import type { Reference } from "./model.ts";
 import type { AsyncDocument, OpenDocument } from "./documents.ts";
@@ -18,11 +21,14 @@ import type { AsyncDocument, OpenDocument } from "./documents.ts";
 interface DocsState {
   readonly sought: string;
   readonly isOpen: boolean;
+  /** What a person wants to try; another object each time. */
+  readonly tried: Tried | undefined;
 }
 
 /** The page. */
 class Docs extends Component<{ readonly reference: Reference }, DocsState> {
-  override state: DocsState = { sought: "", isOpen: false };
+  override state: DocsState = { sought: "", isOpen: false, tried: undefined };
+  readonly #trials = trialsOf(this.props.reference);
   /** What each entry is found by. */
   readonly #words = new Map(
     this.props.reference.sections.flatMap(({ entries }) =>
@@ -48,7 +54,8 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
   }
 
   #onKey = (event: KeyboardEvent): void => {
-    const isTyping = event.target instanceof HTMLInputElement;
+    const isTyping = event.target instanceof Element &&
+      event.target.matches("input, textarea, select");
     if (event.key === "/" && !isTyping) {
       event.preventDefault();
       document.querySelector<HTMLInputElement>("#sought")?.focus();
@@ -58,7 +65,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
 
   render(): VNode {
     const { reference } = this.props;
-    const { sought, isOpen } = this.state;
+    const { sought, isOpen, tried } = this.state;
     const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
     const sections = reference.sections.map((section) => ({
       ...section,
@@ -104,7 +111,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
             />
             {words.length === 0 && (
               <ul>
-                {["start", "channels", "refusals"].map((id) => (
+                {["start", "try", "channels", "refusals"].map((id) => (
                   <li key={id}>
                     <a href={`#${id}`} onClick={close}>{TITLES[id]}</a>
                   </li>
@@ -133,12 +140,18 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
           </nav>
           <main id="main">
             {words.length === 0 && <Start reference={reference} />}
+            {/* Its connection outlives a search. */}
+            <div hidden={words.length > 0}>
+              <TryIt trials={this.#trials} tried={tried} />
+            </div>
             {words.length === 0 && <Channels reference={reference} />}
             {sections.map((section) => (
               <SectionView
                 key={section.id}
                 section={section}
                 reference={reference}
+                onTry={(entry) =>
+                  this.setState({ sought: "", tried: { entry } })}
               />
             ))}
             {sections.length === 0 && <p class="empty">No entries match.</p>}
@@ -152,6 +165,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
 
 const TITLES: Readonly<Record<string, string>> = {
   start: "Start here",
+  try: "Try it",
   channels: "Channels",
   refusals: "Refusals",
 };
@@ -280,10 +294,9 @@ try {
   root.replaceChildren();
   render(<Docs reference={reference} />, root);
 } catch (error) {
-  const failure = document.createElement("p");
-  failure.className = "noscript";
-  failure.textContent = `The documents cannot be read: ${
+  const opening = document.getElementById("opening")!;
+  opening.role = "alert";
+  opening.textContent = `The documents cannot be read: ${
     error instanceof Error ? error.message : error
-  }`;
-  root.replaceChildren(failure);
+  }. Reload the page to try again.`;
 }

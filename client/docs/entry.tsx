@@ -9,6 +9,7 @@
 import type { VNode } from "preact";
 import { Examples } from "./code.tsx";
 import type { Entry, Part, Reference, Section } from "./model.ts";
+import { wayOf } from "./trials.ts";
 import { boundsOf, typeOf } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 
@@ -17,9 +18,11 @@ const MAX_DEPTH = 6;
 
 /** Things of a kind. */
 export function SectionView(
-  { section, reference }: {
+  { section, reference, onTry }: {
     readonly section: Section;
     readonly reference: Reference;
+    /** Called with the entry that a person wants to try. */
+    readonly onTry: (entry: Entry) => void;
   },
 ): VNode {
   return (
@@ -27,16 +30,22 @@ export function SectionView(
       <h1>{section.title}</h1>
       <p class="lead">{section.note}</p>
       {section.entries.map((entry) => (
-        <EntryView key={entry.id} entry={entry} reference={reference} />
+        <EntryView
+          key={entry.id}
+          entry={entry}
+          reference={reference}
+          onTry={onTry}
+        />
       ))}
     </section>
   );
 }
 
 function EntryView(
-  { entry, reference }: {
+  { entry, reference, onTry }: {
     readonly entry: Entry;
     readonly reference: Reference;
+    readonly onTry: (entry: Entry) => void;
   },
 ): VNode {
   return (
@@ -45,6 +54,15 @@ function EntryView(
         <a href={`#${entry.id}`}>
           <Badge word={entry.badge} /> <span class="mono">{entry.name}</span>
         </a>
+        {wayOf(entry) && (
+          <button
+            type="button"
+            aria-label={`Try it: ${entry.name}`}
+            onClick={() => onTry(entry)}
+          >
+            Try it
+          </button>
+        )}
       </h2>
       <p>{entry.summary}</p>
       {entry.description && <p class="sub">{entry.description}</p>}

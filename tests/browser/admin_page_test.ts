@@ -563,50 +563,6 @@ browserTest("the operator's page, in Chromium", async (t) => {
   );
 
   await t.step(
-    "finds its way through the API",
-    () =>
-      withPage(async ({ page }) => {
-        await page.goto(`${server.url}/docs#refusals`);
-        await page.getByRole("cell", { name: "4008" }).waitFor();
-        await page.keyboard.press("/");
-        await page.keyboard.type("block an address or a network");
-        await page.getByText("POST", { exact: true }).first().waitFor();
-        await until(
-          async () => await page.locator("article").count() < 8,
-          "few entries",
-        );
-        await page.locator("article", { hasText: "Block an address" }).first()
-          .getByText("198.51.100.7").first().waitFor();
-        await page.keyboard.press("Escape");
-        await page.locator("article#subscribe").waitFor();
-        await page.keyboard.press("/");
-        await page.keyboard.type("no such thing");
-        await page.getByText("No entries match.").waitFor();
-      }),
-  );
-
-  await t.step(
-    "shows the API page's contents on a phone, wherever one is",
-    () =>
-      withPage(async ({ page }) => {
-        await page.goto(`${server.url}/docs#refusals`);
-        await page.getByRole("cell", { name: "4008" }).waitFor();
-        await page.getByRole("button", { name: "Contents" }).click();
-        const contents = page.getByRole("navigation", { name: "Contents" });
-        const { y, height } = (await contents.boundingBox())!;
-        assert.deepEqual({ y, height }, { y: 0, height: 844 });
-        await contents.getByRole("link", { name: "Channels", exact: true })
-          .click();
-        await contents.waitFor({ state: "hidden" });
-        await until(async () => {
-          const heading = await page.locator("#channels").boundingBox();
-          const bar = await page.locator(".bar").boundingBox();
-          return heading!.y >= bar!.height && heading!.y < 844;
-        }, "the heading below the bar");
-      }, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" }),
-  );
-
-  await t.step(
     "keeps a row's name in sight while its table scrolls on a phone",
     () =>
       withPage(async ({ page }) => {
@@ -634,10 +590,6 @@ browserTest("the operator's page, in Chromium", async (t) => {
             await enter(page, server);
             assert.deepEqual(await faults(page), []);
             const wide = "document.documentElement.scrollWidth";
-            assert.equal(await page.evaluate(wide), width);
-            await page.goto(`${server.url}/docs`);
-            await page.locator("article#subscribe").waitFor();
-            assert.deepEqual(await faults(page), []);
             assert.equal(await page.evaluate(wide), width);
           }, {
             colorScheme,

@@ -125,13 +125,20 @@ export async function faults(page: Page): Promise<string[]> {
     .map(({ text }) => text);
 }
 
-/** What axe-core finds, of every level. */
+/**
+ * What axe-core finds, of every level.
+ *
+ * @param within selects the part of the page that is looked at.
+ */
 export async function findings(
   page: Page,
+  within = "html",
 ): Promise<{ readonly impact: string; readonly text: string }[]> {
   if (!await page.evaluate("'axe' in window")) await page.evaluate(await axe());
   const { violations } = await page.evaluate(
-    `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`,
+    `axe.run(${
+      JSON.stringify(within)
+    }, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })`,
   ) as {
     violations: { id: string; impact: string; nodes: { html: string }[] }[];
   };
@@ -139,6 +146,37 @@ export async function findings(
     impact,
     text: `${id}: ${nodes.map(({ html }) => html).join()}`,
   }));
+}
+
+/** Colours and widths in which pages are looked at. */
+const MODES = (["light", "dark"] as const).flatMap((colorScheme) =>
+  [390, 1440].map((width) => ({ colorScheme, width }))
+);
+
+/**
+ * Asserts that there is no finding of any level, and nothing wider than the
+ * window, in all modes; the last one stays.
+ *
+ * @param what names the page and its state.
+ * @param within as for {@link findings}.
+ */
+export async function isGood(
+  page: Page,
+  what: string,
+  within?: string,
+): Promise<void> {
+  for (const { colorScheme, width } of MODES) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize({ width, height: 844 });
+    const where = `${what}, ${colorScheme}, ${width} px`;
+    assert.deepEqual(
+      (await findings(page, within)).map(({ text }) => text),
+      [],
+      where,
+    );
+    const wide = await page.evaluate("document.documentElement.scrollWidth");
+    assert.equal(wide, width, where);
+  }
 }
 
 async function launch(): Promise<Browser> {

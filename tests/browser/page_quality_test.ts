@@ -9,7 +9,7 @@ import { build } from "../../client/build.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
-import { browserTest, findings, withPage } from "./browser.ts";
+import { browserTest, isGood, withPage } from "./browser.ts";
 
 const AT = "2025-08-07T10:00:00.000Z";
 const OWNER = `0x${"a1".repeat(20)}`;
@@ -168,26 +168,6 @@ const FULL: readonly State[] = [
   { path: "/tx/tx-12-confirmed", shows: ".notice" },
   { path: `/address/${OWNER}`, shows: ".transaction" },
 ];
-
-const MODES = (["light", "dark"] as const).flatMap((colorScheme) =>
-  [390, 1440].map((width) => ({ colorScheme, width }))
-);
-
-/** No finding of any level, and nothing wider than the window, in all modes. */
-async function isGood(page: Page, what: string): Promise<void> {
-  for (const { colorScheme, width } of MODES) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    await page.setViewportSize({ width, height: 844 });
-    const where = `${what}, ${colorScheme}, ${width} px`;
-    assert.deepEqual(
-      (await findings(page)).map(({ text }) => text),
-      [],
-      where,
-    );
-    const wide = await page.evaluate("document.documentElement.scrollWidth");
-    assert.equal(wide, width, where);
-  }
-}
 
 async function areGood(page: Page, url: string, states: readonly State[]) {
   for (const { path, shows } of states) {
