@@ -42,6 +42,7 @@ export function notFound(c: Context<Env>): Response {
   });
   if (type === "text/html") {
     c.header("content-type", "text/html; charset=utf-8");
+    c.header("content-security-policy", NOT_FOUND_POLICY);
     return c.body(NOT_FOUND_PAGE, 404);
   }
   const message = `No such path: ${c.req.path}`;
@@ -99,16 +100,31 @@ function faultAnswer(
   return new Response(body, { status, headers });
 }
 
+/** What the page may load: its looks alone. */
+const NOT_FOUND_POLICY =
+  "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 const NOT_FOUND_PAGE = `<!DOCTYPE html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width">
-    <title>Not found</title>
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="dark light">
+    <title>Not found · KALDRIX</title>
+    <link rel="icon" href="/icon.svg" type="image/svg+xml">
+    <link rel="stylesheet" href="/app.css">
   </head>
   <body>
-    <h1>Not found</h1>
-    <p>There is nothing at this address. <a href="/">Live page</a>, <a href="/docs">API</a>.</p>
+    <header class="bar">
+      <a class="brand" href="/">
+        <img src="/icon.svg" alt="" width="26" height="26">
+        KALDRIX <span>live</span>
+      </a>
+    </header>
+    <main class="explorer">
+      <h1>Not found</h1>
+      <p>There is nothing at this address. <a href="/">Live page</a>, <a href="/docs">API</a>.</p>
+    </main>
   </body>
 </html>
 `;

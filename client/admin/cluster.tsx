@@ -45,13 +45,15 @@ export function Worst({ known }: { readonly known: Known }): VNode | null {
   const all = findings(known).filter(({ tone }) => tone !== "good");
   if (all.length === 0) return null;
   return (
-    <ul class="worst" aria-label="What is wrong">
-      {all.map(({ tone, label, detail }) => (
-        <li key={`${label} ${detail}`} class={tone}>
-          <strong>{label}</strong> {detail}
-        </li>
-      ))}
-    </ul>
+    <section class="worst" aria-label="What is wrong">
+      <ul>
+        {all.map(({ tone, label, detail }) => (
+          <li key={`${label} ${detail}`} class={tone}>
+            <strong>{label}</strong> {detail}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -198,7 +198,12 @@ export class Operations extends Component<
         )}
         <Worst known={known} />
         {!view
-          ? <p class="empty">{fault || "Loading…"}</p>
+          ? (
+            <main id="main">
+              <h1 class="hidden">KALDRIX operations</h1>
+              <p class="empty">{fault || "Loading …"}</p>
+            </main>
+          )
           : (
             <main id="main" class={isStale(known) ? "stale" : ""}>
               <h1 class="hidden">KALDRIX operations</h1>

@@ -13,7 +13,7 @@ import { fieldsOf } from "../admin/form.ts";
 import { connect } from "../client.ts";
 import { Held } from "../page/held.tsx";
 import { Panel } from "../page/panels.tsx";
-import { counted } from "../page/words.ts";
+import { counted, integer } from "../page/words.ts";
 import type { Client, Outgoing, Requests } from "../types.ts";
 import { watch } from "../watch.ts";
 import type { Filter, Watch } from "../watch.ts";
@@ -153,7 +153,9 @@ export class TryIt extends Component<TryProps, TryState> {
           <Panel
             name="passed"
             title="Frames"
-            note={`the newest ${MAX_FRAMES} of ${frames.passed}`}
+            note={frames.passed > MAX_FRAMES
+              ? `the newest ${MAX_FRAMES} of ${integer(frames.passed)}`
+              : counted(frames.passed, "frame")}
           >
             <div class="field between">
               <span class="sub">{this.#client?.state.transport}</span>

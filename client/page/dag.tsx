@@ -95,7 +95,8 @@ export class Dag extends Component<DagProps, typeof SIZE> {
             counted(tips, "tip")}
         >
           <g
-            key={base}
+            // Another size is no movement of the chain: nothing glides to it.
+            key={`${base}:${width}`}
             class="glide"
             style={{ transform: `translate(${left}px, ${height / 2}px)` }}
           >

@@ -26,13 +26,23 @@ import type {
 } from "../../client/docs/documents.ts";
 import { boundsOf, typeOf } from "../../client/docs/schema.ts";
 import { asyncApi } from "../../describe/asyncapi.ts";
+import { STALE_HEAD_MS } from "../../monitoring/alerts.ts";
+import { CHAIN_BLOCKS } from "../../monitoring/freshness.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
 import { openApi } from "../../describe/openapi.ts";
-import { browserTest, faults, SERVER_LOST, withPage } from "./browser.ts";
+import {
+  browserTest,
+  faults,
+  isGood,
+  SERVER_LOST,
+  withPage,
+} from "./browser.ts";
 import { kaldrix } from "../cli/kaldrix.ts";
 import { TestServer } from "../server.ts";
 import { openTestService } from "../test_service.ts";
 import { until } from "../until.ts";
+
+const AT = "2025-08-07T10:00:00.000Z";
 
 function sample(at: number, connections = 1): Sample {
   return {
@@ -580,25 +590,101 @@ browserTest("the operator's page, in Chromium", async (t) => {
         assert.equal(name!.x, box!.x);
       }, { viewport: { width: 390, height: 844 } }),
   );
+});
 
-  for (const colorScheme of ["light", "dark"] as const) {
-    for (const width of [360, 1440]) {
-      await t.step(
-        `is accessible and fits, ${colorScheme}, ${width} px`,
-        () =>
-          withPage(async ({ page }) => {
-            await enter(page, server);
-            assert.deepEqual(await faults(page), []);
-            const wide = "document.documentElement.scrollWidth";
-            assert.equal(await page.evaluate(wide), width);
-          }, {
-            colorScheme,
-            viewport: { width, height: 800 },
-            reducedMotion: "reduce",
-          }),
-      );
-    }
-  }
+browserTest("the operator's page in every state, in Chromium", async (t) => {
+  await build();
+  await using server = await TestServer.start();
+
+  await t.step(
+    "is good while it loads, asks for a token and refuses one",
+    () =>
+      withPage(async ({ page }) => {
+        const scripts = /\.js(\?|$)/;
+        await page.route(scripts, () => {});
+        await page.goto(`${server.url}/admin`, { waitUntil: "commit" });
+        await page.getByText("Loading …").waitFor();
+        await isGood(page, "/admin without code");
+        await page.unroute(scripts);
+        await page.goto(`${server.url}/admin`);
+        const field = page.getByLabel("Token with the role admin");
+        await field.waitFor();
+        await isGood(page, "/admin, signed out");
+        await field.fill("nonsense");
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.getByRole("alert").waitFor();
+        await isGood(page, "/admin, refused");
+      }, { expectedErrors: REFUSED }),
+  );
+
+  await t.step(
+    "is good while it is empty, knows nothing yet, and knows only a part",
+    () =>
+      withPage(async ({ page }) => {
+        await enter(page, server);
+        await page.locator(".freshness.good").waitFor();
+        await isGood(page, "/admin, empty");
+        await page.route("**/api/admin/alerts", (route) =>
+          route.fulfill({
+            status: 503,
+            json: { code: "STORE_UNAVAILABLE", message: "The store is away" },
+          }));
+        await page.locator(".worst").getByText(/^Not known/).waitFor();
+        await isGood(page, "/admin, failed");
+        await page.route("**/ready", () => {});
+        await page.goto("about:blank");
+        const token = await server.token("admin");
+        await page.goto(`${server.url}/admin#token=${token}`);
+        await page.locator(".freshness", { hasText: "Loading" }).waitFor();
+        await isGood(page, "/admin without data");
+      }, { expectedErrors: /status of 503/ }),
+  );
+
+  await t.step(
+    "is good while it is full, shows a detail, and is stale",
+    () =>
+      withPage(async ({ page }) => {
+        const authorization = `Bearer ${await server.token("admin")}`;
+        const order = async (path: string, body: object) => {
+          const response = await fetch(`${server.url}/api/admin/${path}`, {
+            method: "POST",
+            headers: { authorization, "content-type": "application/json" },
+            body: JSON.stringify(body),
+          });
+          assert(response.ok, await response.text());
+        };
+        await order("blocks", { ip: "198.51.100.0/24", reason: "scraping" });
+        await order("revocations", { user: "mallory" });
+        await server.publish([
+          ...Array.from({ length: 60 }, (_, i) => ({
+            type: "ROOM_MESSAGE" as const,
+            channel: `room:r${i}`,
+            payload: { event: "hello" },
+          })),
+          {
+            type: "ALERT_TRIGGERED",
+            payload: { type: "test", severity: "critical", message: "Fire" },
+          },
+        ]);
+        const socket = new WebSocket(server.socketUrl);
+        await new Promise((resolve) => socket.onopen = resolve);
+        socket.send('{"type":"subscribe","payload":{"channels":["dag"]}}');
+        await enter(page, server);
+        await page.getByText("1–50 of 60").waitFor();
+        await page.getByText("mallory").first().waitFor();
+        await isGood(page, "/admin, full");
+        await page.getByRole("region", { name: "Sessions", exact: true })
+          .getByRole("button", { name: /details/ }).first().click();
+        await page.getByRole("dialog").getByRole("row").first().waitFor();
+        await isGood(page, "/admin, a session");
+        await page.keyboard.press("Escape");
+        const closed = new Promise((resolve) => socket.onclose = resolve);
+        await server.stop("SIGKILL");
+        await closed;
+        await page.locator("main.stale").waitFor();
+        await isGood(page, "/admin, stale");
+      }, { expectedErrors: SERVER_LOST }),
+  );
 });
 
 browserTest("the top of the operator's page, in Chromium", async (t) => {
@@ -606,7 +692,15 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
   await using server = await TestServer.start({
     settings: { TRUSTED_PROXIES: "127.0.0.1" },
   });
-  await withPage(async ({ page }) => {
+  // Its chain stands still from here on.
+  await using still = await TestServer.start();
+  await still.publish(
+    Array.from({ length: CHAIN_BLOCKS }, (_, i) => ({
+      type: "NEW_BLOCK" as const,
+      payload: { blockId: `b${i}`, height: i, timestamp: AT },
+    })),
+  );
+  await withPage(async ({ page, context }) => {
     await enter(page, server);
     const pill = page.locator(".freshness");
     await t.step("says that all is well, and as of when", async () => {
@@ -665,6 +759,26 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
     await t.step("is fresh again with the server", async () => {
       await server.begin();
       await page.locator("main:not(.stale)").waitFor();
+    });
+    await t.step("shows a chain that stands still", async () => {
+      const other = await context.newPage();
+      await enter(other, still);
+      const top = other.locator(".worst").getByText(/^Critical No block for/);
+      await top.waitFor({ timeout: 2 * STALE_HEAD_MS });
+      assert((await top.boundingBox())!.y < 200, "it is not at the top");
+      assert.deepEqual(await faults(other), []);
+      await until(async () => {
+        const text = await (await fetch(`${still.url}/metrics`)).text();
+        return /^kaldrix_alerts_firing\{[^}]*stale_head[^}]*\} 1$/m.test(
+          text,
+        ) &&
+          /^kaldrix_head_age_seconds(?:\{[^}]*\})? (?:[6-9]\d|\d{3})/m.test(
+            text,
+          );
+      }, "the metrics say it");
+      const { out } = await kaldrix(["check", "--url", still.url]);
+      assert.match(out, /^failed +alerts .*stale_head/m);
+      assert.match(still.log, /"alert".*stale_head/);
     });
   }, {
     expectedErrors: new RegExp(

@@ -360,6 +360,9 @@ Deno.test("a browser that is lost gets a page, and a slash too many is dropped",
   const text = await page.text();
   assert.match(text, /href="\/docs"/);
   assert(!text.includes("script"));
+  // Its looks may load, and nothing else.
+  const policy = page.headers.get("content-security-policy")!;
+  assert.match(policy, /^default-src 'none'; style-src 'self';/);
   for (const path of ["/docs/", "/admin//", "/api/channels/"]) {
     const moved = await service.request(path);
     assert.equal(moved.status, 308, path);
