@@ -33,8 +33,8 @@ export type Program = "start.ts" | "deno serve";
 
 /** How a server is run. */
 export interface ServerOptions {
-  /** Isolates that share the port; one when absent. */
-  readonly isolates?: number;
+  /** Instances that share the port; one when absent. */
+  readonly instances?: number;
   /** Limit of file descriptors of its process; this process's when absent. */
   readonly maxFiles?: number;
   /** What serves: `start.ts`, as `deno task start` has it, when absent. */
@@ -224,7 +224,7 @@ export class TestServer implements AsyncDisposable {
       JWT_SECRET: SECRET,
       RATE_LIMIT_MAX: "1000000000",
       MAX_CONNECTIONS_PER_IP: "100000",
-      DENO_JOBS: String(this.#options.isolates ?? 1),
+      DENO_JOBS: String(this.#options.instances ?? 1),
       ...this.#options.settings,
     };
   }
@@ -258,22 +258,22 @@ export class TestServer implements AsyncDisposable {
 
   async #ready(since: number): Promise<void> {
     const { process } = this.#running!;
-    const { isolates = 1 } = this.#options;
+    const { instances = 1 } = this.#options;
     const answered = new Set<string>();
     let over = false;
     process.status.then(() => over = true);
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (!over && performance.now() < deadline) {
-      const isolate = await this.#answering(since);
-      if (isolate !== undefined) answered.add(isolate);
-      if (answered.size === isolates) return;
-      await pause(isolate === undefined ? LOOK_MS : 0);
+      const instance = await this.#answering(since);
+      if (instance !== undefined) answered.add(instance);
+      if (answered.size === instances) return;
+      await pause(instance === undefined ? LOOK_MS : 0);
     }
     throw new Error(`The server did not become ready:\n${this.#log}`);
   }
 
   /**
-   * The isolate that chance chose to answer, if it began by now. Isolates
+   * The instance that chance chose to answer, if it began by now. Instances
    * listen one after another: only an answer shows that one does.
    */
   async #answering(since: number): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 /**
- * The whole service in one isolate, without a port: every part real, the log
+ * The whole service in one instance, without a port: every part real, the log
  * in memory.
  *
  * @module
@@ -56,7 +56,7 @@ export function tokenOf(
 }
 
 /**
- * Builds the service on a store, in one isolate.
+ * Builds the service on a store, in one instance.
  *
  * @param kv stays the caller's to close.
  * @param bugs is told of bugs; of other things nobody is.

@@ -118,7 +118,7 @@ browserTest(
           headers: { "content-type": "text/html" },
         }),
     );
-    await using server = await TestServer.start({ isolates: 2 });
+    await using server = await TestServer.start({ instances: 2 });
     await withPage(async ({ page }) => {
       const shown = () =>
         page.evaluate(() =>

@@ -6,7 +6,7 @@
 import type { Hint, Link } from "../../realtime/link.ts";
 import type { Entry } from "../../store/entry.ts";
 
-/** One hint on its way to one isolate. */
+/** One hint on its way to one instance. */
 export interface Letter {
   /** Lets it arrive; again doubles it. */
   deliver(): void;
@@ -20,7 +20,7 @@ export class PostOffice {
   /** Whether receivers notice by its number that a post is missing. */
   notices = true;
 
-  /** A new isolate's end. */
+  /** A new instance's end. */
   join(): FakeLink {
     const link = new FakeLink(this);
     this.#links.add(link);
@@ -41,13 +41,13 @@ export class PostOffice {
     }
   }
 
-  /** Strikes an isolate off; letters on their way fall silent. */
+  /** Strikes an instance off; letters on their way fall silent. */
   leave(link: FakeLink): void {
     this.#links.delete(link);
   }
 }
 
-/** One isolate's end of a {@link PostOffice}. */
+/** One instance's end of a {@link PostOffice}. */
 export class FakeLink implements Link {
   readonly #office: PostOffice;
   readonly #heard = new Map<FakeLink, number>();

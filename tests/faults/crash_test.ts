@@ -14,17 +14,17 @@ const AWAY_MS = 1_000;
 const SEED = 20_250_807;
 
 const CRASHES = [
-  { signal: "SIGKILL", isolates: 1, LINK: "broadcast" },
-  { signal: "SIGINT", isolates: 1, LINK: "broadcast" },
-  { signal: "SIGKILL", isolates: 2, LINK: "broadcast" },
-  { signal: "SIGINT", isolates: 2, LINK: "broadcast" },
-  { signal: "SIGKILL", isolates: 2, LINK: "doorbell" },
+  { signal: "SIGKILL", instances: 1, LINK: "broadcast" },
+  { signal: "SIGINT", instances: 1, LINK: "broadcast" },
+  { signal: "SIGKILL", instances: 2, LINK: "broadcast" },
+  { signal: "SIGINT", instances: 2, LINK: "broadcast" },
+  { signal: "SIGKILL", instances: 2, LINK: "doorbell" },
 ] as const;
 
-for (const { signal, isolates, LINK } of CRASHES) {
-  Deno.test(`two hundred clients lose nothing when ${isolates} isolate(s) linked by ${LINK} end by ${signal} in mid-stream`, async () => {
+for (const { signal, instances, LINK } of CRASHES) {
+  Deno.test(`two hundred clients lose nothing when ${instances} instance(s) linked by ${LINK} end by ${signal} in mid-stream`, async () => {
     await using server = await TestServer.start({
-      isolates,
+      instances,
       settings: { LINK },
     });
     await using crowd = await Crowd.gather(server, { size: 200, rooms: 8 });
@@ -43,7 +43,7 @@ for (const { signal, isolates, LINK } of CRASHES) {
 }
 
 Deno.test("clients lose nothing on a network that cuts connections at random", async () => {
-  await using server = await TestServer.start({ isolates: 2 });
+  await using server = await TestServer.start({ instances: 2 });
   await using proxy = new CuttingProxy({
     to: server.port,
     random: seeded(SEED),

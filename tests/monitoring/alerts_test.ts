@@ -177,7 +177,7 @@ Deno.test("a measure that turns back in time raises nothing, and a wait begins a
   assert.deepEqual(bench.see({}, 1), []);
 });
 
-Deno.test("an alert is one although another isolate becomes the worst", () => {
+Deno.test("an alert is one although another instance becomes the worst", () => {
   const bench = new Bench();
   const [raised] = bench.see({ linkSilentMs: { value: 70_000, subject: "a" } });
   assert.equal(raised!.alert.subject, "a");
@@ -212,7 +212,7 @@ Deno.test("what is silenced is known but not told, until the silence ends", () =
   assert.deepEqual(bench.see({}, END_AFTER_MS), [], "nobody heard it begin");
 });
 
-/** An isolate as it tells of itself. */
+/** An instance as it tells of itself. */
 function instance(id: string, options: Partial<Instance> = {}): Instance {
   const time = { avg: 1, min: 1, max: 1, p95: 1, p99: 1, total: 1 };
   return {
@@ -260,7 +260,7 @@ class CountingWebhook extends Webhook {
   }
 }
 
-/** Monitors of two isolates on one store, and all that they tell. */
+/** Monitors of two instances on one store, and all that they tell. */
 class Cluster implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly store = new MemoryKv(this.clock);
@@ -358,7 +358,7 @@ class Cluster implements AsyncDisposable {
   }
 }
 
-Deno.test("an alert is told once for all isolates: as event, line and signed post", async () => {
+Deno.test("an alert is told once for all instances: as event, line and signed post", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   assert.equal(cluster.monitors.filter((it) => it.isOnWatch).length, 1);
@@ -429,7 +429,7 @@ Deno.test("the next on watch goes on where the last one stopped", async () => {
   assert.equal(cluster.events[1]!.payload["status"], "resolved");
 });
 
-Deno.test("what happened in a minute is counted over isolates, from the first look on", async () => {
+Deno.test("what happened in a minute is counted over instances, from the first look on", async () => {
   await using cluster = new Cluster();
   const failing = (one: number, two: number) => {
     const counts = (failedConnections: number) => ({
@@ -461,7 +461,7 @@ Deno.test("what happened in a minute is counted over isolates, from the first lo
   ]);
 });
 
-Deno.test("an isolate that is heard of again did not do everything in a minute", async () => {
+Deno.test("an instance that is heard of again did not do everything in a minute", async () => {
   await using cluster = new Cluster();
   const failed = (failedConnections: number) => ({
     counts: { ...instance("").counts, failedConnections },
@@ -484,7 +484,7 @@ Deno.test("an isolate that is heard of again did not do everything in a minute",
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
 });
 
-Deno.test("an isolate that started since the last look is counted from its start", async () => {
+Deno.test("an instance that started since the last look is counted from its start", async () => {
   await using cluster = new Cluster();
   const one = instance("one");
   cluster.survey = { present: [one], lost: [], doubtful: [], isSure: true };
@@ -501,7 +501,7 @@ Deno.test("an isolate that started since the last look is counted from its start
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
 });
 
-Deno.test("an isolate is told of as lost only by who is sure, and stays lost meanwhile", async () => {
+Deno.test("an instance is told of as lost only by who is sure, and stays lost meanwhile", async () => {
   await using cluster = new Cluster();
   const present = [instance("one")];
   const lost = [instance("two")];

@@ -18,7 +18,7 @@ import { encodeHead, headKey, UNBORN } from "../../store/log_heads.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Instances } from "../../monitoring/instances.ts";
-import { FakeConnection, IP } from "../system/isolates.ts";
+import { FakeConnection, IP } from "../system/instances.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import type { FlakyKv } from "../fakes/security.ts";
@@ -63,7 +63,7 @@ class Cluster implements AsyncDisposable {
   /** One more instance begins. */
   join(clock: Clock = systemClock): void {
     const sessions = new Sessions();
-    const id = `isolate${this.names.length}`;
+    const id = `instance${this.names.length}`;
     const { kv } = this.store;
     const nextId = idSource();
     const instances = {
@@ -106,7 +106,7 @@ Deno.test("sessions of every instance are listed, with what an operator wants to
   assert.deepEqual(page, {
     sessions: [{
       id: stranger.id,
-      instance: "isolate1",
+      instance: "instance1",
       ip: IP,
       user: null,
       role: "anonymous",
@@ -117,7 +117,7 @@ Deno.test("sessions of every instance are listed, with what an operator wants to
       lag: 2,
     }, {
       id: alice.id,
-      instance: "isolate0",
+      instance: "instance0",
       ip: IP,
       user: "alice",
       role: "user",
@@ -285,7 +285,7 @@ Deno.test("an instance alone asks no other", async () => {
   assert.equal(cluster.store.operations, operations);
 });
 
-Deno.test("an isolate that does not answer in time is missed, not waited for", async () => {
+Deno.test("an instance that does not answer in time is missed, not waited for", async () => {
   await using cluster = await Cluster.open(2);
   cluster.add(1);
   cluster.names.push("gone");
@@ -324,7 +324,7 @@ Deno.test("a client is sent away wherever it is, and told why; the others stay",
   await cluster.rosters[0]!.disconnect("nobody");
 });
 
-Deno.test("a file that another isolate holds delays an order, and loses none", async () => {
+Deno.test("a file that another instance holds delays an order, and loses none", async () => {
   await using cluster = await Cluster.open(2);
   const client = cluster.add(1);
   cluster.store.lockedFor = 4;
@@ -366,13 +366,13 @@ Deno.test("an instance that starts answers no call of before its start", async (
     return keys.filter((key) => key.at(-1) === id).length;
   };
   await cluster.rosters[0]!.list(ALL);
-  assert.equal(await callsAnsweredBy("isolate1"), 1);
+  assert.equal(await callsAnsweredBy("instance1"), 1);
   cluster.join();
   // Its first look is over when it answers what is asked after that.
   await until(
     async () => (await cluster.rosters[0]!.list(ALL)).complete,
     "the newcomer answers",
   );
-  const asked = await callsAnsweredBy("isolate1");
-  assert(await callsAnsweredBy("isolate2") < asked);
+  const asked = await callsAnsweredBy("instance1");
+  assert(await callsAnsweredBy("instance2") < asked);
 });

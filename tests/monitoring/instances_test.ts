@@ -14,7 +14,7 @@ import { openStore } from "../../store/deno_kv.ts";
 import { BEAT_MS } from "../../store/in_use.ts";
 import type { Store } from "../../store/store.ts";
 
-/** Isolates as they know of each other, on one clock and one store. */
+/** Instances as they know of each other, on one clock and one store. */
 class Bench implements AsyncDisposable {
   readonly clock: ManualClock;
   readonly metrics: Metrics[] = [];
@@ -29,7 +29,7 @@ class Bench implements AsyncDisposable {
     this.clock = clock;
   }
 
-  isolate(id: string, memoryUsage: number): Instances {
+  instance(id: string, memoryUsage: number): Instances {
     const instances = this.unregistered(id, memoryUsage);
     instances.register();
     return instances;
@@ -107,10 +107,10 @@ class Bench implements AsyncDisposable {
   }
 }
 
-Deno.test("what isolates count adds up, and times are those of the worst", async () => {
+Deno.test("what instances count adds up, and times are those of the worst", async () => {
   await using bench = new Bench(await openStore(":memory:"));
-  const one = bench.isolate("one", 100);
-  const two = bench.isolate("two", 300);
+  const one = bench.instance("one", 100);
+  const two = bench.instance("two", 300);
   const [fast, slow] = bench.metrics;
   fast!.hub.delivered!(3, 3, 10);
   slow!.hub.delivered!(1, 1, 50);
@@ -138,7 +138,7 @@ Deno.test("an instance is lost when its heartbeat stays unchanged, by the observ
   const clock = new ManualClock();
   const kv = new MemoryKv(clock).connect({ weather: () => CALM });
   await using bench = new Bench(kv, clock);
-  const one = bench.isolate("one", 1);
+  const one = bench.instance("one", 1);
   await pass(clock, 0);
   const { value } = await kv.get<Instance>(["instance", "one"]);
   const write = (id: string, at: number) =>
@@ -176,8 +176,8 @@ for (const stepMs of [-3_600_000, 3_600_000]) {
     const clock = new ManualClock();
     const kv = new MemoryKv(clock).connect({ weather: () => CALM });
     await using bench = new Bench(kv, clock);
-    const one = bench.isolate("one", 1);
-    const two = bench.isolate("two", 1);
+    const one = bench.instance("one", 1);
+    const two = bench.instance("two", 1);
     await pass(clock, LOST_MS);
     clock.stepWall(stepMs);
     // A step forward also makes the store delete what expires by its clock.
@@ -197,7 +197,7 @@ Deno.test("an instance that never registered is not listed by others, and leaves
   const clock = new ManualClock();
   const kv = new MemoryKv(clock).connect({ weather: () => CALM });
   await using bench = new Bench(kv, clock);
-  const one = bench.isolate("one", 1);
+  const one = bench.instance("one", 1);
   const other = bench.unregistered("two");
   await pass(clock, 2 * BEAT_MS);
   assert.deepEqual((await one.list()).map(({ id }) => id), ["one"]);
@@ -218,9 +218,9 @@ for (const end of ["failed", "hung"] as const) {
       let fate: Fate = CALM;
       const kv = new MemoryKv(clock).connect({ weather: () => fate });
       await using bench = new Bench(kv, clock);
-      const one = bench.isolate("one", 1);
-      bench.isolate("two", 1);
-      const three = bench.isolate("three", 1);
+      const one = bench.instance("one", 1);
+      bench.instance("two", 1);
+      const three = bench.instance("three", 1);
       const seen = async () => {
         const { lost, isSure } = await one.survey();
         return [lost.map(({ id }) => id), isSure];
@@ -250,7 +250,7 @@ Deno.test("one beat that the store did not take is a break", async () => {
   let fate: Fate = CALM;
   const kv = new MemoryKv(clock).connect({ weather: () => fate });
   await using bench = new Bench(kv, clock);
-  const one = bench.isolate("one", 1);
+  const one = bench.instance("one", 1);
   const isSure = async () => (await one.survey()).isSure;
   await pass(clock, LOST_MS);
   assert(await isSure());

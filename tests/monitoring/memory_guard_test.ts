@@ -8,7 +8,7 @@ import {
 } from "../../monitoring/memory_guard.ts";
 import { Sessions } from "../../realtime/sessions.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { FakeConnection, IP } from "../system/isolates.ts";
+import { FakeConnection, IP } from "../system/instances.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 
 const LIMIT = 500 * 2 ** 20;

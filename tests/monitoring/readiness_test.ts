@@ -12,7 +12,7 @@ import type { ReadinessParts } from "../../monitoring/readiness.ts";
 import { Vitals } from "../../monitoring/vitals.ts";
 import { SERVICE_VERSION } from "../../platform/version.ts";
 import { ManualClock } from "../fakes/clock.ts";
-import { openIsolates } from "../system/isolates.ts";
+import { openInstances } from "../system/instances.ts";
 import { askFrom, openTestService, serviceOn } from "../test_service.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import { until } from "../until.ts";
@@ -195,14 +195,14 @@ Deno.test("a service that does not listen yet is not ready, and unknown to other
 });
 
 Deno.test("GET /metrics answers while the store is away, and says that it is", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const read = async () => {
-    const response = await isolates.ask("/metrics");
+    const response = await instances.ask("/metrics");
     assert.equal(response.status, 200);
     const text = await response.text();
     return /^kaldrix_ready\{[^}]*\} (\d)$/m.exec(text)?.[1];
   };
-  isolates.store.isAway = true;
+  instances.store.isAway = true;
   assert.equal(await read(), "0");
 });
 

@@ -93,7 +93,7 @@ async function took(clock: ManualClock, work: Promise<void>): Promise<number> {
   return ended! - began;
 }
 
-Deno.test("an isolate in service admits, and refuses from the moment it drains", async () => {
+Deno.test("an instance in service admits, and refuses from the moment it drains", async () => {
   const { clock, drain } = bench();
   drain.admit("connection");
   drain.admit("request");
@@ -210,7 +210,7 @@ Deno.test("the commit in flight is finished before anyone is closed", async () =
   assert(ms < KILLED_AFTER_MS);
 });
 
-Deno.test("a store that hangs does not hold the isolate beyond its time", async () => {
+Deno.test("a store that hangs does not hold the instance beyond its time", async () => {
   const fate = { ...CALM, end: "hung" as const };
   const { clock, drain, connections, log } = bench({ clients: 3, fate });
   log.append([{

@@ -21,7 +21,7 @@ const message = (id: string, height: number, pad = "") => ({
   payload: { blockId: id, height, timestamp: "2025-01-01T00:00:00Z", pad },
 });
 
-function isolateOn(kv: Store) {
+function instanceOn(kv: Store) {
   const nextId = idSource();
   const clock = systemClock;
   const retention = () => ({ events: 1_000, ms: 3_600_000 });
@@ -45,7 +45,7 @@ const range = (from: number, to: number) =>
 
 Deno.test("query() pages forward and backward without a hole", async () => {
   await using kv = await openStore(":memory:");
-  using at = isolateOn(kv);
+  using at = instanceOn(kv);
   const empty = await at.history.query(
     { channel: "blocks", limit: 5 },
     anybody,
@@ -103,7 +103,7 @@ Deno.test("query() pages forward and backward without a hole", async () => {
 
 Deno.test("query() says that there is more when its bytes end a page, either way", async () => {
   await using kv = await openStore(":memory:");
-  using at = isolateOn(kv);
+  using at = instanceOn(kv);
   const pad = "x".repeat(MAX_ANSWER_BYTES / 3);
   for (let i = 1; i <= 7; i++) await at.publish(message(`b${i}`, i, pad));
   const newest = await at.history.query(
@@ -121,7 +121,7 @@ Deno.test("query() says that there is more when its bytes end a page, either way
 
 Deno.test("query() refuses strangers' channels, other epochs and what keeps nothing", async () => {
   await using kv = await openStore(":memory:");
-  using at = isolateOn(kv);
+  using at = instanceOn(kv);
   await at.publish(message("a", 1));
   const query = (rest: object) =>
     at.history.query({ channel: "blocks", limit: 5, ...rest }, anybody);
@@ -139,10 +139,10 @@ Deno.test("query() refuses strangers' channels, other epochs and what keeps noth
   assert.deepEqual(seqs(all), [1], "before the first event of any log");
 });
 
-Deno.test("latest() is right on every isolate as soon as it hears, and after a restart", async () => {
+Deno.test("latest() is right on every instance as soon as it hears, and after a restart", async () => {
   await using kv = await openStore(":memory:");
-  using one = isolateOn(kv);
-  using two = isolateOn(kv);
+  using one = instanceOn(kv);
+  using two = instanceOn(kv);
   const idAt = async (history: History, key: string) => {
     const data = await history.latest(key, anybody) as {
       payload: { blockId: string };
@@ -156,7 +156,7 @@ Deno.test("latest() is right on every isolate as soon as it hears, and after a r
   await one.publish(message("b", 8));
   assert.equal(await idAt(one.history, "block:8"), "b", "after a reorg");
   assert.equal(await idAt(two.history, "block:8"), "b");
-  using three = isolateOn(kv);
+  using three = instanceOn(kv);
   assert.equal(await idAt(three.history, "block:b"), "b");
   const last = await three.history.latest("channel:blocks", anybody);
   assert.equal(last!["seq"], 3);
@@ -164,7 +164,7 @@ Deno.test("latest() is right on every isolate as soon as it hears, and after a r
 
 Deno.test("latest() refuses keys of no kind, and what may not be read", async () => {
   await using kv = await openStore(":memory:");
-  using at = isolateOn(kv);
+  using at = instanceOn(kv);
   for (const key of ["", "block", "block:", "nothing:1", "constructor:1"]) {
     await assert.rejects(at.history.latest(key, anybody), {
       code: "INVALID_PAYLOAD",

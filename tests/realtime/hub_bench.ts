@@ -74,7 +74,7 @@ export class Bench {
   readonly office = new PostOffice();
   retention = { events: 10_000, ms: 3_600_000 };
 
-  isolate(
+  instance(
     { weather, observer }: { weather?: Weather; observer?: HubObserver } = {},
   ): Hub {
     const { clock } = this;

@@ -22,10 +22,10 @@ import {
   update,
 } from "./hub_bench.ts";
 
-Deno.test("what is published on one isolate is read on another", async () => {
+Deno.test("what is published on one instance is read on another", async () => {
   const bench = new Bench();
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   const [near, far] = [bench.client(one), bench.client(two)];
   await near.follow({ channel: "blocks" });
   await far.follow({ channel: "blocks" });
@@ -62,8 +62,8 @@ for (
     bench.office.notices = false;
     bench.office.carry = carry();
     let repaired = 0;
-    using one = bench.isolate();
-    using two = bench.isolate({
+    using one = bench.instance();
+    using two = bench.instance({
       observer: { repaired: (_, events) => repaired += events },
     });
     const reader = bench.client(two);
@@ -79,8 +79,8 @@ for (
 Deno.test("what is lost while something else is repaired is repaired next, as soon", async () => {
   const bench = new Bench();
   bench.office.notices = false;
-  using one = bench.isolate();
-  using two = bench.isolate({ weather: () => ({ ...CALM, afterMs: 15 }) });
+  using one = bench.instance();
+  using two = bench.instance({ weather: () => ({ ...CALM, afterMs: 15 }) });
   const reader = bench.client(two);
   const following = reader.follow({ channel: "blocks" });
   await pass(bench.clock, 50);
@@ -100,8 +100,8 @@ Deno.test("a post that is lost with nothing after it is noticed by number, or el
   for (const notices of [true, false]) {
     const bench = new Bench();
     bench.office.notices = notices;
-    using one = bench.isolate();
-    using two = bench.isolate();
+    using one = bench.instance();
+    using two = bench.instance();
     const reader = bench.client(two);
     await reader.follow({ channel: "blocks" });
     bench.office.carry = () => {};
@@ -119,8 +119,8 @@ Deno.test("a post that is lost with nothing after it is noticed by number, or el
 Deno.test("a stream that is opened while events are committed misses none", async () => {
   const bench = new Bench();
   const slow: Fate[] = [{ ...CALM, afterMs: 20 }];
-  using one = bench.isolate();
-  using two = bench.isolate({ weather: () => slow.shift() ?? CALM });
+  using one = bench.instance();
+  using two = bench.instance({ weather: () => slow.shift() ?? CALM });
   await bench.publish(one, 3);
   const reader = bench.client(two);
   const following = reader.follow({ channel: "blocks", last: 1 });
@@ -136,8 +136,8 @@ Deno.test("a repair that fails is tried again, and so is the poll", async () => 
   bench.office.carry = () => {};
   let failing = false;
   const failures: unknown[] = [];
-  using one = bench.isolate();
-  using two = bench.isolate({
+  using one = bench.instance();
+  using two = bench.instance({
     weather: () => failing ? { ...CALM, end: "failed" } : CALM,
     observer: { failed: (error) => failures.push(error) },
   });
@@ -156,8 +156,8 @@ for (const stepMs of [-3_600_000, -60_000, 60_000, 3_600_000]) {
   Deno.test(`a wall clock stepped by ${stepMs} ms delays no delivery`, async () => {
     const bench = new Bench();
     bench.office.carry = () => {};
-    using one = bench.isolate();
-    using two = bench.isolate();
+    using one = bench.instance();
+    using two = bench.instance();
     const reader = bench.client(two);
     await reader.follow({ channel: "blocks" });
     await pass(bench.clock, POLL_MS / 2);
@@ -176,8 +176,8 @@ Deno.test("the poll rests after a slow answer, but not for long", async () => {
   const bench = new Bench();
   bench.office.carry = () => {};
   const fates: Fate[] = [];
-  using one = bench.isolate();
-  using two = bench.isolate({ weather: () => fates.shift() ?? CALM });
+  using one = bench.instance();
+  using two = bench.instance({ weather: () => fates.shift() ?? CALM });
   const reader = bench.client(two);
   await reader.follow({ channel: "blocks" });
   fates.push({ ...CALM, end: "hung" });
@@ -194,7 +194,7 @@ Deno.test("a ring is followed soon, however slow the log, and checks never overl
   let reading = 0;
   let most = 0;
   let isSlow = false;
-  using one = bench.isolate();
+  using one = bench.instance();
   const { clock } = bench;
   const log = new StoredEventLog({
     store: bench.kv.connect({
@@ -237,7 +237,7 @@ Deno.test("a ring is followed soon, however slow the log, and checks never overl
 Deno.test("nothing is delivered that the store refused", async () => {
   const bench = new Bench();
   let failing = true;
-  using hub = bench.isolate({
+  using hub = bench.instance({
     weather: (operation) =>
       failing && operation === "commit" ? { ...CALM, end: "failed" } : CALM,
   });
@@ -253,10 +253,10 @@ Deno.test("nothing is delivered that the store refused", async () => {
   assert.deepEqual(reader.peer.seqs(), [1]);
 });
 
-Deno.test("an id published again, on another isolate, is delivered once", async () => {
+Deno.test("an id published again, on another instance, is delivered once", async () => {
   const bench = new Bench();
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   const reader = bench.client(one);
   await reader.follow({ channel: "blocks" });
   const first = one.publish(block("a", "mine"));
@@ -270,9 +270,9 @@ Deno.test("an id published again, on another isolate, is delivered once", async 
 Deno.test("two who read the same page of the log share the reading", async () => {
   const bench = new Bench();
   let reads = 0;
-  using writer = bench.isolate();
+  using writer = bench.instance();
   await bench.publish(writer, 50);
-  using hub = bench.isolate({
+  using hub = bench.instance({
     weather: (operation) => {
       if (operation === "read") reads++;
       return { ...CALM, afterMs: 5 };
@@ -290,7 +290,7 @@ Deno.test("two who read the same page of the log share the reading", async () =>
 
 Deno.test("a hub that is disposed asks and tells nothing any more", async () => {
   const bench = new Bench();
-  const hub = bench.isolate();
+  const hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   hub[Symbol.dispose]();

@@ -13,7 +13,7 @@ import { Bench, blocks, metrics, range, Reader, update } from "./hub_bench.ts";
 for (const channel of [blocks, metrics]) {
   Deno.test(`${channel.name} is forgotten when idle, and can be opened again`, async () => {
     const bench = new Bench();
-    using hub = bench.isolate();
+    using hub = bench.instance();
     const reader = bench.client(hub);
     await reader.follow({ channel: channel.name });
     const stream = await hub.open(channel);
@@ -31,8 +31,8 @@ for (const channel of [blocks, metrics]) {
 
 Deno.test("a channel without retention is live only", async () => {
   const bench = new Bench();
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   const readers = [bench.client(one), bench.client(two)];
   for (const reader of readers) await reader.follow({ channel: "metrics" });
   const published = one.publish(update());
@@ -45,9 +45,9 @@ Deno.test("a channel without retention is live only", async () => {
   }
 });
 
-Deno.test("an isolate follows so many channels, forgets the idle for new ones, and refuses beyond", async () => {
+Deno.test("an instance follows so many channels, forgets the idle for new ones, and refuses beyond", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const open = (i: number) => hub.open(channelNamed(`room:${i}`)!);
   const cursor = {
     seq: 0,
@@ -70,7 +70,7 @@ Deno.test("an isolate follows so many channels, forgets the idle for new ones, a
 
 Deno.test("one address opens so many rooms, and takes none from others", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const open = (name: string, address: string) =>
     hub.open(channelNamed(name)!, address);
   const own = range(1, MAX_STREAMS_PER_ADDRESS).map((i) => `room:${i}`);
@@ -120,7 +120,7 @@ Deno.test("one address opens so many rooms, and takes none from others", async (
 Deno.test("many addresses together leave space for one that comes later", async () => {
   const bench = new Bench();
   const full: [number, string | undefined][] = [];
-  using hub = bench.isolate({
+  using hub = bench.instance({
     observer: { roomsFull: (used, address) => full.push([used, address]) },
   });
   const open = (name: string, address: string) =>
@@ -155,7 +155,7 @@ Deno.test("many addresses together leave space for one that comes later", async 
 
 Deno.test("channels that are opened at once count before they are open", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const opened = await Promise.allSettled(
     range(0, MAX_STREAMS).map((i) => hub.open(channelNamed(`room:${i}`)!)),
   );

@@ -11,7 +11,7 @@ import { Bench, block, headOf, range, REPAIRED_MS } from "./hub_bench.ts";
 
 Deno.test("a subscription begins where it says: live, last, after, and says so first", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   await bench.publish(hub, 10);
   const { epoch } = await headOf(hub);
   for (
@@ -40,12 +40,12 @@ Deno.test("a subscription begins where it says: live, last, after, and says so f
 Deno.test("what cannot be had is told with its reason and exact numbers", async () => {
   const bench = new Bench();
   bench.retention = { events: 30, ms: 3_600_000 };
-  using hub = bench.isolate();
+  using hub = bench.instance();
   // A row is taken as a whole: the last 30 of the first 100 and all of theirs.
   for (let i = 0; i < 10; i++) await bench.publish(hub, 10);
   await bench.publish(hub, 5);
   const { epoch } = await headOf(hub);
-  using fresh = bench.isolate();
+  using fresh = bench.instance();
   for (
     const [after, reason, seq, from, to] of [
       [{ epoch, seq: 20 }, "retention", 70, 21, 70],
@@ -70,11 +70,11 @@ Deno.test("what cannot be had is told with its reason and exact numbers", async 
   assert.equal(edge.answers[0].channels[0].recovered, true);
 });
 
-Deno.test("a client that is ahead of this isolate is believed once the log agrees", async () => {
+Deno.test("a client that is ahead of this instance is believed once the log agrees", async () => {
   const bench = new Bench();
   bench.office.carry = () => {};
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   await bench.client(two).follow({ channel: "blocks" });
   await bench.publish(one, 5);
   const { epoch } = await headOf(one);
@@ -86,8 +86,8 @@ Deno.test("a client that is ahead of this isolate is believed once the log agree
 
 Deno.test("a subscriber of an unborn channel sees its birth from the first event", async () => {
   const bench = new Bench();
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   const readers = [bench.client(one), bench.client(two)];
   for (const reader of readers) {
     await reader.follow({ channel: "blocks" });
@@ -105,8 +105,8 @@ Deno.test("a subscriber of an unborn channel sees its birth from the first event
 
 Deno.test("a log that ended is reported, and its successor read from its first event", async () => {
   const bench = new Bench();
-  using one = bench.isolate();
-  using two = bench.isolate();
+  using one = bench.instance();
+  using two = bench.instance();
   const reader = bench.client(two);
   await reader.follow({ channel: "blocks" });
   await bench.publish(one, 5);
@@ -122,7 +122,7 @@ Deno.test("a log that ended is reported, and its successor read from its first e
 
 Deno.test("a log that ended but left rows behind loses nothing of the next", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   await bench.publish(hub, 5);
@@ -137,14 +137,14 @@ Deno.test("a log that ended but left rows behind loses nothing of the next", asy
 
 Deno.test("a position before the first event names no later log of the room", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   const { epoch, seq } = reader.answers[0].channels[0];
   assert.deepEqual([epoch, seq], [UNBORN_EPOCH, 0]);
   await bench.publish(hub, 5);
   const start = { channel: "blocks", after: { epoch, seq } };
-  using other = bench.isolate();
+  using other = bench.instance();
   const early = bench.client(other);
   await early.follow(start);
   assert.equal(early.answers[0].channels[0].recovered, true);
@@ -157,9 +157,9 @@ Deno.test("a position before the first event names no later log of the room", as
   ]);
   await pass(bench.clock, 2 * POLL_MS);
   for (const count of [0, 3]) {
-    using third = bench.isolate();
+    using third = bench.instance();
     if (count > 0) await bench.publish(third, count);
-    using fourth = bench.isolate();
+    using fourth = bench.instance();
     const late = bench.client(fourth);
     await late.follow(start);
     const [answer] = late.answers[0].channels;
@@ -175,7 +175,7 @@ Deno.test("a position before the first event names no later log of the room", as
 
 Deno.test("a log that gets a new epoch under running instances is reported once, and goes on", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   await bench.publish(hub, 5);
@@ -198,7 +198,7 @@ Deno.test("a log that gets a new epoch under running instances is reported once,
   await published;
   assert.deepEqual(reader.peer.seqs(), [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]);
   assert.deepEqual(late.peer.seqs().slice(-6), [1, 2, 3, 4, 5, 6]);
-  using other = bench.isolate();
+  using other = bench.instance();
   const back = bench.client(other);
   await back.follow({ channel: "blocks", after: before });
   const [answer] = back.answers[0].channels;
@@ -212,7 +212,7 @@ Deno.test("a log that gets a new epoch under running instances is reported once,
 Deno.test("a client of a quiet channel is told of no gap that is none", async () => {
   const bench = new Bench();
   bench.retention = { events: 100, ms: 1_000 };
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   await bench.publish(hub, 3);
@@ -229,7 +229,7 @@ Deno.test("a client of a quiet channel is told of no gap that is none", async ()
 
 Deno.test("subscribing again moves the cursor, or leaves it where it was", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow({ channel: "blocks" });
   await bench.publish(hub, 4);
@@ -244,7 +244,7 @@ Deno.test("subscribing again moves the cursor, or leaves it where it was", async
 
 Deno.test("aliases, strangers and the forbidden are answered by name", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   await reader.follow(
     { channel: "validator_updates" },
@@ -277,7 +277,7 @@ Deno.test("aliases, strangers and the forbidden are answered by name", async () 
 
 Deno.test("one connection follows so many channels and no more", async () => {
   const bench = new Bench();
-  using hub = bench.isolate();
+  using hub = bench.instance();
   const reader = bench.client(hub);
   const rooms = range(1, MAX_SUBSCRIPTIONS).map((i) => ({
     channel: `room:${i}`,
@@ -296,7 +296,7 @@ Deno.test("one connection follows so many channels and no more", async () => {
 
 Deno.test("a client that leaves while its channels are opened leaves no cursor", async () => {
   const bench = new Bench();
-  using hub = bench.isolate({ weather: () => ({ ...CALM, afterMs: 10 }) });
+  using hub = bench.instance({ weather: () => ({ ...CALM, afterMs: 10 }) });
   const reader = bench.client(hub);
   const following = reader.follow({ channel: "blocks" });
   reader.open = false;
@@ -309,7 +309,7 @@ Deno.test("a client that leaves while its channels are opened leaves no cursor",
 Deno.test("a store that cannot be read refuses the subscription and can be asked again", async () => {
   const bench = new Bench();
   let failing = true;
-  using hub = bench.isolate({
+  using hub = bench.instance({
     weather: () => failing ? { ...CALM, end: "failed" } : CALM,
   });
   const reader = bench.client(hub);

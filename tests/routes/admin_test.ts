@@ -8,23 +8,23 @@ import {
   connect,
   FakeConnection,
   IP,
-  openIsolates,
-} from "../system/isolates.ts";
-import type { Isolates } from "../system/isolates.ts";
+  openInstances,
+} from "../system/instances.ts";
+import type { Instances } from "../system/instances.ts";
 import { until } from "../until.ts";
 
 const BAD_IP = "203.0.113.7";
 
 /** Asks as an admin, and reads the answer. */
 async function ask(
-  isolates: Isolates,
+  instances: Instances,
   method: string,
   path: string,
   body?: unknown,
   of = 0,
   // deno-lint-ignore no-explicit-any -- answers are looked into freely.
 ): Promise<{ status: number; body: any }> {
-  const response = await isolates.ask(`/api/admin/${path}`, {
+  const response = await instances.ask(`/api/admin/${path}`, {
     of,
     method,
     headers: { authorization: `Bearer ${await tokenOf("admin")}` },
@@ -47,7 +47,7 @@ async function refused(
 }
 
 Deno.test("only an admin gets past any admin door, even one that is not there", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const doors = [
     ["GET", "blocks"],
     ["POST", "blocks"],
@@ -64,37 +64,37 @@ Deno.test("only an admin gets past any admin door, even one that is not there", 
   ] as const;
   for (const [method, path] of doors) {
     const url = `/api/admin/${path}`;
-    const stranger = await isolates.ask(url, { method });
+    const stranger = await instances.ask(url, { method });
     await stranger.body?.cancel();
     assert.equal(stranger.status, 401, url);
     assert.equal(stranger.headers.get("www-authenticate"), "Bearer");
     for (const role of ROLES.filter((role) => role !== "admin")) {
       const headers = { authorization: `Bearer ${await tokenOf(role)}` };
-      const response = await isolates.ask(url, { method, headers });
+      const response = await instances.ask(url, { method, headers });
       await response.body?.cancel();
       assert.equal(response.status, 403, `${role} at ${url}`);
     }
   }
-  assert.equal((await ask(isolates, "GET", "nothing")).status, 404);
+  assert.equal((await ask(instances, "GET", "nothing")).status, 404);
 });
 
 Deno.test("an operator blocks a network, sees the block, and lifts it", async () => {
-  await using isolates = await openIsolates({ count: 2 });
-  const client = connect(isolates.all[1]!, BAD_IP);
+  await using instances = await openInstances({ count: 2 });
+  const client = connect(instances.all[1]!, BAD_IP);
   const request = { ip: "203.0.113.0/24", reason: "scanner", forMs: 60_000 };
-  const { status, body } = await ask(isolates, "POST", "blocks", request);
+  const { status, body } = await ask(instances, "POST", "blocks", request);
   assert.equal(status, 201);
   const { ip, reason, by, since, until: end, level } = body.block;
   assert.deepEqual(
     { ip, reason, by, forMs: end - since, level },
     { ...request, by: "admin", level: 0 },
   );
-  await until(() => client.ended !== undefined, "the other isolate knows");
+  await until(() => client.ended !== undefined, "the other instance knows");
   assert.equal(client.ended!.code, "IP_BLOCKED");
-  const there = await isolates.ask("/api/channels", { ip: BAD_IP, of: 1 });
+  const there = await instances.ask("/api/channels", { ip: BAD_IP, of: 1 });
   assert.equal(there.status, 403);
   assert.match((await there.json()).message, /scanner/);
-  const listed = await ask(isolates, "GET", "blocks", undefined, 1);
+  const listed = await ask(instances, "GET", "blocks", undefined, 1);
   assert.deepEqual(listed.body, {
     blocks: [body.block],
     total: 1,
@@ -103,48 +103,48 @@ Deno.test("an operator blocks a network, sees the block, and lifts it", async ()
   });
 
   assert.deepEqual(
-    await ask(isolates, "DELETE", "blocks/203.0.113.7"),
+    await ask(instances, "DELETE", "blocks/203.0.113.7"),
     { status: 404, body: { removed: false } },
   );
   const path = `blocks/${encodeURIComponent("203.0.113.0/24")}`;
   assert.deepEqual(
-    await ask(isolates, "DELETE", path),
+    await ask(instances, "DELETE", path),
     { status: 200, body: { removed: true } },
   );
-  const back = await isolates.ask("/api/channels", { ip: BAD_IP });
+  const back = await instances.ask("/api/channels", { ip: BAD_IP });
   await back.body?.cancel();
   assert.equal(back.status, 200);
   const spelled = "2001:0db8:0000::/32";
-  await ask(isolates, "POST", "blocks", { ip: spelled });
+  await ask(instances, "POST", "blocks", { ip: spelled });
   assert.equal(
-    (await ask(isolates, "DELETE", `blocks/${spelled}`)).status,
+    (await ask(instances, "DELETE", `blocks/${spelled}`)).status,
     200,
   );
 });
 
 Deno.test("an operator who blocks its own address can lift the block again", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { ALLOWED_IPS: "198.51.100.0/24" },
   });
-  const block = (body: unknown) => ask(isolates, "POST", "blocks", body);
+  const block = (body: unknown) => ask(instances, "POST", "blocks", body);
   assert.equal((await block({ ip: IP })).status, 201);
-  const outside = await isolates.ask("/api/channels", { ip: IP });
+  const outside = await instances.ask("/api/channels", { ip: IP });
   await outside.body?.cancel();
   assert.equal(outside.status, 403);
-  const stranger = await isolates.ask("/api/admin/blocks", { ip: IP });
+  const stranger = await instances.ask("/api/admin/blocks", { ip: IP });
   await stranger.body?.cancel();
   assert.equal(stranger.status, 401);
-  assert.equal((await ask(isolates, "DELETE", `blocks/${IP}`)).status, 200);
+  assert.equal((await ask(instances, "DELETE", `blocks/${IP}`)).status, 200);
 
   await refused(block({ ip: "198.51.100.9" }), "FORBIDDEN", /allow-list/);
   await refused(block({ ip: "8.0.0.0/7" }), "INVALID_PAYLOAD", /wider/);
-  assert.deepEqual((await ask(isolates, "GET", "blocks")).body.blocks, []);
+  assert.deepEqual((await ask(instances, "GET", "blocks")).body.blocks, []);
 });
 
 Deno.test("a wrong request is told what is wrong with it", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const post = (path: string, body: unknown) =>
-    ask(isolates, "POST", path, body);
+    ask(instances, "POST", path, body);
   await refused(post("blocks", "{"), "INVALID_JSON");
   await refused(
     post("blocks", { ip: "x".repeat(20_000) }),
@@ -170,7 +170,7 @@ Deno.test("a wrong request is told what is wrong with it", async () => {
   );
   for (const limit of ["0", "1001", "x", "1.5"]) {
     await refused(
-      ask(isolates, "GET", `events?limit=${limit}`),
+      ask(instances, "GET", `events?limit=${limit}`),
       "INVALID_PAYLOAD",
       /1 to 1000/,
     );
@@ -183,13 +183,13 @@ Deno.test("a wrong request is told what is wrong with it", async () => {
 });
 
 Deno.test("who is connected where is listed, and one is sent away", async () => {
-  await using isolates = await openIsolates({ count: 2 });
-  const near = connect(isolates.all[0]!, IP, new FakeConnection("alice"));
-  const far = connect(isolates.all[1]!, BAD_IP, new FakeConnection("bob"));
+  await using instances = await openInstances({ count: 2 });
+  const near = connect(instances.all[0]!, IP, new FakeConnection("alice"));
+  const far = connect(instances.all[1]!, BAD_IP, new FakeConnection("bob"));
   let listed: { id: string; user: string; ip: string }[] = [];
-  // The isolates find each other through the store.
+  // The instances find each other through the store.
   for (let i = 0; i < 100; i++) {
-    const { body } = await ask(isolates, "GET", "sessions?sort=user");
+    const { body } = await ask(instances, "GET", "sessions?sort=user");
     listed = body.sessions;
     if (listed.length === 2) {
       assert.equal(body.complete, true);
@@ -203,22 +203,22 @@ Deno.test("who is connected where is listed, and one is sent away", async () => 
       { id: near.id, user: "alice", ip: IP },
     ],
   );
-  const { status } = await ask(isolates, "DELETE", `sessions/${far.id}`);
+  const { status } = await ask(instances, "DELETE", `sessions/${far.id}`);
   assert.equal(status, 202);
   await until(() => far.ended !== undefined, "bob is sent away");
   assert.equal(near.ended, undefined);
 });
 
 Deno.test("a revoked user is out everywhere, and in again with a token issued later", async () => {
-  await using isolates = await openIsolates({ count: 2 });
+  await using instances = await openInstances({ count: 2 });
   const token = await tokenOf("user");
   const headers = { authorization: `Bearer ${token}` };
   const use = async (of: number) => {
-    const response = await isolates.ask("/api/channels", { headers, of });
+    const response = await instances.ask("/api/channels", { headers, of });
     return { status: response.status, ...await response.json() };
   };
   assert.equal((await use(1)).status, 200);
-  const { status, body } = await ask(isolates, "POST", "revocations", {
+  const { status, body } = await ask(instances, "POST", "revocations", {
     user: "user",
     reason: "left the company",
   });
@@ -228,18 +228,18 @@ Deno.test("a revoked user is out everywhere, and in again with a token issued la
     { kind, id, by, reason },
     { kind: "user", id: "user", by: "admin", reason: "left the company" },
   );
-  for (const isolate of [0, 1]) {
-    let answer = await use(isolate);
-    while (answer.status === 200) answer = await use(isolate);
+  for (const instance of [0, 1]) {
+    let answer = await use(instance);
+    while (answer.status === 200) answer = await use(instance);
     assert.deepEqual(
       [answer.code, answer.message],
       ["UNAUTHENTICATED", "Token has been revoked"],
     );
   }
-  const listed = await ask(isolates, "GET", "revocations", undefined, 1);
+  const listed = await ask(instances, "GET", "revocations", undefined, 1);
   assert.deepEqual(listed.body.revocations, [body.revocation]);
   const later = await tokenOf("user", "1h", () => Date.now() + 1_000);
-  const again = await isolates.ask("/api/channels", {
+  const again = await instances.ask("/api/channels", {
     headers: { authorization: `Bearer ${later}` },
   });
   await again.body?.cancel();
@@ -247,9 +247,9 @@ Deno.test("a revoked user is out everywhere, and in again with a token issued la
 });
 
 Deno.test("a revocation need not be remembered longer than its token", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const expiresAt = Date.now() + 3_600_000;
-  const { body } = await ask(isolates, "POST", "revocations", {
+  const { body } = await ask(instances, "POST", "revocations", {
     tokenId: "t1",
     expiresAt,
   });
@@ -257,15 +257,15 @@ Deno.test("a revocation need not be remembered longer than its token", async () 
 });
 
 Deno.test("what operators do is on record with their names, what was refused too", async () => {
-  await using isolates = await openIsolates({ count: 2 });
-  await ask(isolates, "POST", "blocks", { ip: BAD_IP, reason: "loud" });
-  await ask(isolates, "POST", "blocks", { ip: "nowhere" });
-  await ask(isolates, "DELETE", `blocks/${BAD_IP}`);
-  await ask(isolates, "POST", "revocations", { user: "mallory" });
-  await ask(isolates, "DELETE", "sessions/s1");
+  await using instances = await openInstances({ count: 2 });
+  await ask(instances, "POST", "blocks", { ip: BAD_IP, reason: "loud" });
+  await ask(instances, "POST", "blocks", { ip: "nowhere" });
+  await ask(instances, "DELETE", `blocks/${BAD_IP}`);
+  await ask(instances, "POST", "revocations", { user: "mallory" });
+  await ask(instances, "DELETE", "sessions/s1");
   const bad = { headers: { authorization: "Bearer a.b.c" } };
-  await (await isolates.ask("/api/channels", bad)).body?.cancel();
-  const { body } = await ask(isolates, "GET", "events?limit=100");
+  await (await instances.ask("/api/channels", bad)).body?.cancel();
+  const { body } = await ask(instances, "GET", "events?limit=100");
   const told = body.events.map(
     ({ at: _, lastAt: __, count, ...event }: Record<string, unknown>) => {
       assert.equal(count, 1);
@@ -298,35 +298,35 @@ Deno.test("what operators do is on record with their names, what was refused too
     },
   ]);
   assert(body.counts.some(({ kind }: { kind: string }) => kind === "revoked"));
-  const shared = await ask(isolates, "GET", "events?limit=1", undefined, 1);
+  const shared = await ask(instances, "GET", "events?limit=1", undefined, 1);
   assert.equal(shared.body.events.length, 1);
 });
 
-Deno.test("events are everyone's, counts are those of the isolate that is named", async () => {
-  await using isolates = await openIsolates({ count: 2 });
-  await ask(isolates, "POST", "revocations", { user: "mallory" });
+Deno.test("events are everyone's, counts are those of the instance that is named", async () => {
+  await using instances = await openInstances({ count: 2 });
+  await ask(instances, "POST", "revocations", { user: "mallory" });
   const kinds = (some: { kind: string }[]) => some.map(({ kind }) => kind);
   // Who acted is asked first: it then writes its events.
   for (const [of, counted] of [[0, ["revoked"]], [1, []]] as const) {
-    const { body } = await ask(isolates, "GET", "events", undefined, of);
-    assert.equal(body.instance, isolates.all[of]!.isolate);
+    const { body } = await ask(instances, "GET", "events", undefined, of);
+    assert.equal(body.instance, instances.all[of]!.isolate);
     assert.deepEqual(kinds(body.events), ["revoked"]);
     assert.deepEqual(kinds(body.counts), counted);
   }
 });
 
 Deno.test("a block made while the store is away holds here, and is on record", async () => {
-  await using isolates = await openIsolates();
-  isolates.store.isAway = true;
+  await using instances = await openInstances();
+  instances.store.isAway = true;
   await refused(
-    ask(isolates, "POST", "blocks", { ip: BAD_IP }),
+    ask(instances, "POST", "blocks", { ip: BAD_IP }),
     "STORE_UNAVAILABLE",
     /this instance/,
   );
-  await refused(ask(isolates, "GET", "events"), "STORE_UNAVAILABLE");
-  assert.equal((await isolates.ask("/sse", { ip: BAD_IP })).status, 403);
-  isolates.store.isAway = false;
-  const { body } = await ask(isolates, "GET", "events");
+  await refused(ask(instances, "GET", "events"), "STORE_UNAVAILABLE");
+  assert.equal((await instances.ask("/sse", { ip: BAD_IP })).status, 403);
+  instances.store.isAway = false;
+  const { body } = await ask(instances, "GET", "events");
   const [event] = body.events;
   assert.deepEqual(
     [event.kind, event.reason, event.ip],
@@ -335,25 +335,25 @@ Deno.test("a block made while the store is away holds here, and is on record", a
 });
 
 Deno.test("orders that are not understood, or of others, are on record as refused", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const silence = (type: string) =>
-    ask(isolates, "POST", "alerts/silences", { type, forMs: 1_000 });
-  await ask(isolates, "POST", "blocks", { address: BAD_IP });
+    ask(instances, "POST", "alerts/silences", { type, forMs: 1_000 });
+  await ask(instances, "POST", "blocks", { address: BAD_IP });
   await silence("memory");
   await silence("nonsense");
-  await ask(isolates, "DELETE", "alerts/silences/memory");
+  await ask(instances, "DELETE", "alerts/silences/memory");
   const user = { authorization: `Bearer ${await tokenOf("user")}` };
   for (const method of ["POST", "GET"]) {
     const init = { method, headers: user };
-    const refused = await isolates.ask("/api/admin/revocations", init);
+    const refused = await instances.ask("/api/admin/revocations", init);
     await refused.body?.cancel();
     assert.equal(refused.status, 403);
   }
   // Noise of callers without a token is no order.
-  const noise = await isolates.ask("/api/admin/blocks", { method: "POST" });
+  const noise = await instances.ask("/api/admin/blocks", { method: "POST" });
   await noise.body?.cancel();
   const facts = async (query: string) => {
-    const { body } = await ask(isolates, "GET", `events?${query}`);
+    const { body } = await ask(instances, "GET", `events?${query}`);
     return body.events.map((event: Record<string, unknown>) => [
       event["kind"],
       event["reason"],
@@ -385,14 +385,14 @@ Deno.test("orders that are not understood, or of others, are on record as refuse
 });
 
 Deno.test("an order is shown whom it would reach, itself too, before it is given", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     count: 2,
     env: { ALLOWED_IPS: "198.51.100.0/24" },
   });
-  for (let i = 0; i < 5; i++) connect(isolates.all[i % 2]!, BAD_IP);
-  connect(isolates.all[0]!, IP);
+  for (let i = 0; i < 5; i++) connect(instances.all[i % 2]!, BAD_IP);
+  connect(instances.all[0]!, IP);
   const effect = async (query: string) => {
-    const { status, body } = await ask(isolates, "GET", `effects?${query}`);
+    const { status, body } = await ask(instances, "GET", `effects?${query}`);
     return { status, ...body };
   };
   const reached = (sessions: number, reachesYou: boolean) => ({
@@ -416,40 +416,40 @@ Deno.test("an order is shown whom it would reach, itself too, before it is given
       ["ip=198.51.100.9", "FORBIDDEN"],
     ] as const
   ) {
-    await refused(ask(isolates, "GET", `effects?${query}`), code);
+    await refused(ask(instances, "GET", `effects?${query}`), code);
   }
-  assert.equal((await ask(isolates, "GET", "blocks")).body.total, 0);
+  assert.equal((await ask(instances, "GET", "blocks")).body.total, 0);
 });
 
 Deno.test("a revocation is taken back on every instance, once", async () => {
-  await using isolates = await openIsolates({ count: 2 });
+  await using instances = await openInstances({ count: 2 });
   const token = await tokenOf("user");
   const status = async (of: number) => {
-    const response = await isolates.ask("/api/channels", {
+    const response = await instances.ask("/api/channels", {
       of,
       headers: { authorization: `Bearer ${token}` },
     });
     await response.body?.cancel();
     return response.status;
   };
-  await ask(isolates, "POST", "revocations", { user: "user" });
+  await ask(instances, "POST", "revocations", { user: "user" });
   await until(async () => await status(1) === 401, "it is revoked there too");
   assert.deepEqual(
-    await ask(isolates, "DELETE", "revocations/user/user"),
+    await ask(instances, "DELETE", "revocations/user/user"),
     { status: 200, body: { removed: true } },
   );
   assert.equal(await status(0), 200);
   await until(async () => await status(1) === 200, "it is restored there too");
   assert.deepEqual(
-    await ask(isolates, "DELETE", "revocations/user/user"),
+    await ask(instances, "DELETE", "revocations/user/user"),
     { status: 404, body: { removed: false } },
   );
   await refused(
-    ask(isolates, "DELETE", "revocations/role/user"),
+    ask(instances, "DELETE", "revocations/role/user"),
     "INVALID_PAYLOAD",
     /token or user/,
   );
-  const { body } = await ask(isolates, "GET", "events?orders=true");
+  const { body } = await ask(instances, "GET", "events?orders=true");
   assert(
     body.events.some((it: { detail?: string }) =>
       it.detail === "restore user user"
@@ -459,11 +459,11 @@ Deno.test("a revocation is taken back on every instance, once", async () => {
 });
 
 Deno.test("lists of operators are answered in pages", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   for (let i = 0; i < 5; i++) {
-    await ask(isolates, "POST", "blocks", { ip: `203.0.113.${i}` });
-    await ask(isolates, "POST", "revocations", { user: `user${i}` });
-    connect(isolates.all[0]!, `203.0.114.${i}`);
+    await ask(instances, "POST", "blocks", { ip: `203.0.113.${i}` });
+    await ask(instances, "POST", "revocations", { user: `user${i}` });
+    connect(instances.all[0]!, `203.0.114.${i}`);
   }
   const lists = [
     ["blocks", "203.0.113.3"],
@@ -472,7 +472,7 @@ Deno.test("lists of operators are answered in pages", async () => {
   ] as const;
   for (const [name, search] of lists) {
     const page = async (query: string) =>
-      (await ask(isolates, "GET", `${name}?${query}`)).body;
+      (await ask(instances, "GET", `${name}?${query}`)).body;
     const seen = new Set<string>();
     let after = "";
     for (const length of [2, 2, 1]) {
@@ -488,7 +488,7 @@ Deno.test("lists of operators are answered in pages", async () => {
     assert.deepEqual([found.matched, found[name].length], [1, 1]);
     for (const query of ["limit=0", "limit=1001", "after=x", "sort=colour"]) {
       await refused(
-        ask(isolates, "GET", `${name}?${query}`),
+        ask(instances, "GET", `${name}?${query}`),
         "INVALID_PAYLOAD",
       );
     }

@@ -15,9 +15,9 @@ import {
   connect,
   FakeConnection,
   IP,
-  openIsolates,
-} from "../system/isolates.ts";
-import type { Isolates } from "../system/isolates.ts";
+  openInstances,
+} from "../system/instances.ts";
+import type { Instances } from "../system/instances.ts";
 import { until } from "../until.ts";
 
 const VISITOR = { ip: IP, bucket: IP, isCrossSite: false };
@@ -42,13 +42,13 @@ function principal(role: Principal["identity"]["role"]): Principal {
 }
 
 async function statuses(
-  isolates: Isolates,
+  instances: Instances,
   times: number,
-  init: Parameters<Isolates["ask"]>[1] = {},
+  init: Parameters<Instances["ask"]>[1] = {},
 ): Promise<number[]> {
   const all: number[] = [];
   for (let i = 0; i < times; i++) {
-    const response = await isolates.ask("/api/channels", init);
+    const response = await instances.ask("/api/channels", init);
     await response.body?.cancel();
     all.push(response.status);
   }
@@ -56,13 +56,13 @@ async function statuses(
 }
 
 Deno.test("every answer tells how much of the budget is left", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "3", RATE_LIMIT_WINDOW_MS: "60000" },
     clock: new ManualClock(),
   });
   const left: (string | null)[] = [];
   for (let i = 0; i < 4; i++) {
-    const { headers } = await isolates.ask("/api/channels");
+    const { headers } = await instances.ask("/api/channels");
     assert.equal(headers.get("ratelimit-policy"), '"http";q=3;w=60');
     left.push(headers.get("ratelimit"));
   }
@@ -72,13 +72,13 @@ Deno.test("every answer tells how much of the budget is left", async () => {
 });
 
 Deno.test("a page that asks too much can read when to come back", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "1", RATE_LIMIT_WINDOW_MS: "60000" },
     clock: new ManualClock(),
   });
   const headers = { origin: "https://pages.example" };
-  await isolates.ask("/api/channels", { headers });
-  const response = await isolates.ask("/api/channels", { headers });
+  await instances.ask("/api/channels", { headers });
+  const response = await instances.ask("/api/channels", { headers });
   assert.equal(response.status, 429);
   const seen = response.headers;
   assert(Number(seen.get("retry-after")) >= 1);
@@ -97,11 +97,11 @@ Deno.test("a page that asks too much can read when to come back", async () => {
 });
 
 Deno.test("publishers and admins have no budget, and are told of none", async () => {
-  await using isolates = await openIsolates({ env: { RATE_LIMIT_MAX: "1" } });
+  await using instances = await openInstances({ env: { RATE_LIMIT_MAX: "1" } });
   for (const role of ["publisher", "admin"] as const) {
     const token = await tokenOf(role);
     for (let i = 0; i < 3; i++) {
-      const response = await isolates.ask("/api/channels", as(token));
+      const response = await instances.ask("/api/channels", as(token));
       await response.body?.cancel();
       assert.equal(response.status, 200);
       assert.equal(response.headers.get("ratelimit"), null);
@@ -109,34 +109,34 @@ Deno.test("publishers and admins have no budget, and are told of none", async ()
   }
 });
 
-Deno.test("two isolates admit at most the limit each before they know of each other, then none", async () => {
+Deno.test("two instances admit at most the limit each before they know of each other, then none", async () => {
   const LIMIT = 40;
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     count: 2,
     env: { RATE_LIMIT_MAX: String(LIMIT), RATE_LIMIT_WINDOW_MS: "3600000" },
   });
   const bursts = await Promise.all([
-    statuses(isolates, LIMIT + 5, { of: 0 }),
-    statuses(isolates, LIMIT + 5, { of: 1 }),
+    statuses(instances, LIMIT + 5, { of: 0 }),
+    statuses(instances, LIMIT + 5, { of: 1 }),
   ]);
   const admitted = bursts.flat().filter((status) => status === 200).length;
-  // A burst within the limit is never refused; n isolates overshoot by at
+  // A burst within the limit is never refused; n instances overshoot by at
   // most n - 1 times the limit.
   assert(admitted >= LIMIT, `${admitted}`);
   assert(admitted <= 2 * LIMIT, `${admitted}`);
-  for (const isolate of [0, 1]) {
-    assert.deepEqual(await statuses(isolates, 1, { of: isolate }), [429]);
+  for (const instance of [0, 1]) {
+    assert.deepEqual(await statuses(instances, 1, { of: instance }), [429]);
   }
 });
 
-Deno.test("an address that one isolate refuses is soon refused by the other", async () => {
-  await using isolates = await openIsolates({
+Deno.test("an address that one instance refuses is soon refused by the other", async () => {
+  await using instances = await openInstances({
     count: 2,
     env: { RATE_LIMIT_MAX: "20", RATE_LIMIT_WINDOW_MS: "3600000" },
   });
-  assert.equal((await statuses(isolates, 21)).at(-1), 429);
+  assert.equal((await statuses(instances, 21)).at(-1), 429);
   const refused = async () => {
-    const [status] = await statuses(isolates, 1, { of: 1 });
+    const [status] = await statuses(instances, 1, { of: 1 });
     return status === 429;
   };
   let admitted = 0;
@@ -148,17 +148,17 @@ Deno.test("an address that one isolate refuses is soon refused by the other", as
 });
 
 Deno.test("more bad tokens than are forgiven block an address, and say so", async () => {
-  await using isolates = await openIsolates({ clock: new ManualClock() });
-  const [service] = isolates.all;
+  await using instances = await openInstances({ clock: new ManualClock() });
+  const [service] = instances.all;
   const neighbour = connect(service!, IP);
   const other = connect(service!, "192.0.2.2");
   assert.deepEqual(
-    await statuses(isolates, MAX_VIOLATIONS, BAD),
+    await statuses(instances, MAX_VIOLATIONS, BAD),
     Array(MAX_VIOLATIONS).fill(401),
   );
-  assert.deepEqual(await statuses(isolates, 1), [200]);
-  assert.deepEqual(await statuses(isolates, 1, BAD), [401]);
-  const response = await isolates.ask("/api/channels");
+  assert.deepEqual(await statuses(instances, 1), [200]);
+  assert.deepEqual(await statuses(instances, 1, BAD), [401]);
+  const response = await instances.ask("/api/channels");
   assert.equal(response.status, 403);
   assert.equal(response.headers.get("retry-after"), "60");
   const { code, message } = await response.json();
@@ -169,17 +169,17 @@ Deno.test("more bad tokens than are forgiven block an address, and say so", asyn
   );
   assert.deepEqual(neighbour.ended, { code: "IP_BLOCKED", why: message });
   assert.equal(other.ended, undefined);
-  const page = await isolates.ask("/");
+  const page = await instances.ask("/");
   assert.equal(await codeOf(page), "IP_BLOCKED");
   for (const door of ["/health", "/ready"]) {
-    const open = await isolates.ask(door);
+    const open = await instances.ask(door);
     await open.body?.cancel();
     assert.equal(open.status, 200);
   }
 });
 
 Deno.test("an expired token, and a key server that is away, are nobody's violation", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     // Nothing listens there.
     env: { JWT_SECRET: "", JWKS_URL: "http://127.0.0.1:1/keys" },
   });
@@ -187,16 +187,16 @@ Deno.test("an expired token, and a key server that is away, are nobody's violati
   const header = btoa('{"alg":"RS256","kid":"1"}').replaceAll("=", "");
   const token = `${header}.e30.AAAA`;
   for (let i = 0; i <= MAX_VIOLATIONS; i++) {
-    const response = await isolates.ask("/api/channels", as(token));
+    const response = await instances.ask("/api/channels", as(token));
     assert.equal(response.status, 503);
     const { code, message, retryAfterMs } = await response.json();
     assert.equal(code, "STORE_UNAVAILABLE");
     assert.match(message, /key server does not answer/);
     assert(retryAfterMs > 0);
   }
-  const [service] = isolates.all;
+  const [service] = instances.all;
   assert.deepEqual(service!.blocks.list(), []);
-  const ready = await isolates.ask("/ready");
+  const ready = await instances.ask("/ready");
   assert.equal(ready.status, 200);
   const body = await ready.json();
   assert.equal(body.degraded, true);
@@ -205,7 +205,7 @@ Deno.test("an expired token, and a key server that is away, are nobody's violati
 
 Deno.test("an address is blocked for coming far too often, not for coming a little too often", async () => {
   const LIMIT = VIOLATIONS_PER_LIMIT;
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: {
       RATE_LIMIT_MAX: String(LIMIT),
       RATE_LIMIT_WINDOW_MS: "3600000",
@@ -213,13 +213,13 @@ Deno.test("an address is blocked for coming far too often, not for coming a litt
     clock: new ManualClock(),
   });
   // At this limit every refusal counts; beyond it, ever fewer do.
-  const seen = await statuses(isolates, LIMIT + MAX_VIOLATIONS + 2);
+  const seen = await statuses(instances, LIMIT + MAX_VIOLATIONS + 2);
   assert.deepEqual(seen, [
     ...Array(LIMIT).fill(200),
     ...Array(MAX_VIOLATIONS + 1).fill(429),
     403,
   ]);
-  await using large = await openIsolates({
+  await using large = await openInstances({
     env: { RATE_LIMIT_MAX: "100", RATE_LIMIT_WINDOW_MS: "3600000" },
     clock: new ManualClock(),
   });
@@ -230,32 +230,32 @@ Deno.test("an address is blocked for coming far too often, not for coming a litt
 });
 
 Deno.test("the machine's own addresses are never blocked by themselves, only by hand", async () => {
-  await using isolates = await openIsolates({ env: { RATE_LIMIT_MAX: "5" } });
+  await using instances = await openInstances({ env: { RATE_LIMIT_MAX: "5" } });
   for (const ip of ["127.0.0.1", "::1", "::ffff:127.0.0.1"]) {
-    const seen = await statuses(isolates, MAX_VIOLATIONS + 10, { ...BAD, ip });
+    const seen = await statuses(instances, MAX_VIOLATIONS + 10, { ...BAD, ip });
     assert(!seen.includes(403), ip);
   }
-  const [{ blocks }] = isolates.all as [typeof isolates.all[0]];
+  const [{ blocks }] = instances.all as [typeof instances.all[0]];
   assert.deepEqual(blocks.list(), []);
   await blocks.blockIP("127.0.0.1");
-  assert.deepEqual(await statuses(isolates, 1, { ip: "127.0.0.1" }), [403]);
+  assert.deepEqual(await statuses(instances, 1, { ip: "127.0.0.1" }), [403]);
 });
 
 Deno.test("a caller whose address cannot be read is refused on every door", async () => {
-  await using isolates = await openIsolates({ env: { RATE_LIMIT_MAX: "5" } });
+  await using instances = await openInstances({ env: { RATE_LIMIT_MAX: "5" } });
   for (const ip of ["0.0.0.0", "::", "not an address"]) {
-    const seen = await statuses(isolates, MAX_VIOLATIONS + 10, { ip });
+    const seen = await statuses(instances, MAX_VIOLATIONS + 10, { ip });
     assert.deepEqual([...new Set(seen)], [403], ip);
   }
-  const [{ blocks }] = isolates.all as [typeof isolates.all[0]];
+  const [{ blocks }] = instances.all as [typeof instances.all[0]];
   assert.deepEqual(blocks.list(), [], "nobody is blocked for it");
 });
 
-Deno.test("a block or a revocation reaches connections of another isolate", async () => {
-  await using isolates = await openIsolates({ count: 2 });
-  const [one, two] = isolates.all as [
-    typeof isolates.all[0],
-    typeof isolates.all[0],
+Deno.test("a block or a revocation reaches connections of another instance", async () => {
+  await using instances = await openInstances({ count: 2 });
+  const [one, two] = instances.all as [
+    typeof instances.all[0],
+    typeof instances.all[0],
   ];
   const [near, far, other] = [
     connect(one, IP),
@@ -277,12 +277,12 @@ Deno.test("a block or a revocation reaches connections of another isolate", asyn
 });
 
 Deno.test("caps are exact, however many come in one turn", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { MAX_CONNECTIONS: "7", MAX_CONNECTIONS_PER_IP: "5" },
   });
   const token = await tokenOf("user");
   const open = async (ip: string, headers = {}) => {
-    const response = await isolates.ask("/sse?channels=blocks", {
+    const response = await instances.ask("/sse?channels=blocks", {
       ip,
       headers,
     });
@@ -305,35 +305,35 @@ Deno.test("caps are exact, however many come in one turn", async () => {
   for (const { body, response } of [...crowd, ...others]) {
     if (!response.bodyUsed) await body.cancel();
   }
-  assert.equal(isolates.all[0]!.sessions.sockets, 0);
+  assert.equal(instances.all[0]!.sessions.sockets, 0);
 });
 
 Deno.test("a socket that its peer does not let go counts until it is gone", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { MAX_CONNECTIONS_PER_IP: "1" },
   });
-  const { sessions } = isolates.all[0]!;
+  const { sessions } = instances.all[0]!;
   const zombie = new FakeConnection();
   const release = sessions.add(zombie, { ip: IP, bucket: IP });
   zombie.disconnect("SLOW_CONSUMER");
   assert.equal(sessions.size, 0);
-  const refused = await isolates.ask("/sse?channels=blocks");
+  const refused = await instances.ask("/sse?channels=blocks");
   assert.equal(await codeOf(refused), "TOO_MANY_CONNECTIONS");
   release();
   release();
   assert.equal(sessions.sockets, 0);
-  const admitted = await isolates.ask("/sse?channels=blocks");
+  const admitted = await instances.ask("/sse?channels=blocks");
   assert.equal(admitted.status, 200);
   await admitted.body!.cancel();
 });
 
 Deno.test("one connection may send a burst, then so much a second; a batch costs what it holds", async () => {
   const clock = new ManualClock();
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     clock,
     env: { RATE_LIMIT_MAX: "1000" },
   });
-  const { gate } = isolates.all[0]!;
+  const { gate } = instances.all[0]!;
   const guard = gate.guard(VISITOR);
   const user = principal("user");
   for (let i = 0; i < CONNECTION_BURST - 100; i++) {
@@ -353,11 +353,11 @@ Deno.test("one connection may send a burst, then so much a second; a batch costs
 
 Deno.test("where an address may send more, each of its connections may", async () => {
   const clock = new ManualClock();
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     clock,
     env: { RATE_LIMIT_MAX: "12000" },
   });
-  const { gate } = isolates.all[0]!;
+  const { gate } = instances.all[0]!;
   const guard = gate.guard(VISITOR);
   // 12,000 x 20 messages a minute are 4,000 a second, 1,000 of them for one.
   assert.equal(guard.admit(principal("user"), 10 * CONNECTION_BURST), 0);
@@ -368,11 +368,11 @@ Deno.test("where an address may send more, each of its connections may", async (
 
 Deno.test("an address may send so many messages for each request, over all its connections", async () => {
   const LIMIT = 10;
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: String(LIMIT) },
     clock: new ManualClock(),
   });
-  const { gate } = isolates.all[0]!;
+  const { gate } = instances.all[0]!;
   const most = LIMIT * MESSAGES_PER_REQUEST;
   const guards = [1, 2].map(() => gate.guard(VISITOR));
   for (let i = 0; i < most; i++) {
@@ -388,7 +388,7 @@ Deno.test("an address may send so many messages for each request, over all its c
 });
 
 Deno.test("what a user publishes over HTTP counts as messages too", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "5", RATE_LIMIT_WINDOW_MS: "3600000" },
   });
   const messages = Array.from({ length: 60 }, (_, i) => ({
@@ -401,23 +401,23 @@ Deno.test("what a user publishes over HTTP counts as messages too", async () => 
     method: "POST",
     body: JSON.stringify({ messages }),
   };
-  assert.equal((await isolates.ask("/api/publish", init)).status, 200);
-  const refused = await isolates.ask("/api/publish", init);
+  assert.equal((await instances.ask("/api/publish", init)).status, 200);
+  const refused = await instances.ask("/api/publish", init);
   assert.match(refused.headers.get("ratelimit")!, /^"messages";r=40;/);
   assert.equal(await codeOf(refused), "RATE_LIMITED");
 });
 
 Deno.test("IPv6 neighbours in one /64 share a budget; a forged header changes nothing", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "2" },
     clock: new ManualClock(),
   });
   for (const ip of ["2001:db8::1", "2001:db8::ffff:2"]) {
-    assert.deepEqual(await statuses(isolates, 1, { ip }), [200]);
+    assert.deepEqual(await statuses(instances, 1, { ip }), [200]);
   }
-  assert.deepEqual(await statuses(isolates, 1, { ip: "2001:db8::3" }), [429]);
+  assert.deepEqual(await statuses(instances, 1, { ip: "2001:db8::3" }), [429]);
   assert.deepEqual(
-    await statuses(isolates, 1, { ip: "2001:db8:0:1::1" }),
+    await statuses(instances, 1, { ip: "2001:db8:0:1::1" }),
     [200],
   );
   const forged = (n: number) => ({
@@ -425,13 +425,13 @@ Deno.test("IPv6 neighbours in one /64 share a budget; a forged header changes no
   });
   const seen: number[] = [];
   for (let n = 0; n < 3; n++) {
-    seen.push(...await statuses(isolates, 1, forged(n)));
+    seen.push(...await statuses(instances, 1, forged(n)));
   }
   assert.deepEqual(seen, [200, 200, 429]);
 });
 
 Deno.test("behind a trusted proxy, each client is its own address", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "1", TRUSTED_PROXIES: "10.0.0.0/8" },
     clock: new ManualClock(),
   });
@@ -448,69 +448,69 @@ Deno.test("behind a trusted proxy, each client is its own address", async () => 
       "203.0.113.9, 198.51.100.1",
       "198.51.100.2, 10.9.9.9",
     ]
-  ) seen.push(...await statuses(isolates, 1, from(header)));
+  ) seen.push(...await statuses(instances, 1, from(header)));
   assert.deepEqual(seen, [200, 200, 429, 429]);
 });
 
 Deno.test("an open connection lives as long after its token's end as the token is accepted", async () => {
   const clock = new ManualClock();
-  await using isolates = await openIsolates({ clock });
+  await using instances = await openInstances({ clock });
   const now = () => clock.now();
   const token = await tokenOf("user", 60, now);
-  const response = await isolates.ask("/sse?channels=blocks", as(token));
+  const response = await instances.ask("/sse?channels=blocks", as(token));
   assert.equal(response.status, 200);
-  const { sessions } = isolates.all[0]!;
+  const { sessions } = instances.all[0]!;
   assert.equal(
     [...sessions][0]!.session.identity.expiresAt,
     new Date(clock.now() + 60_000).toISOString(),
   );
   clock.advance(60_000 + CLOCK_SKEW_MS - 1);
   assert.equal(sessions.size, 1);
-  assert.equal((await isolates.ask("/api/channels", as(token))).status, 200);
+  assert.equal((await instances.ask("/api/channels", as(token))).status, 200);
   clock.advance(1);
   assert.equal(sessions.size, 0);
-  const counts = await isolates.ask("/api/metrics?type=refusals");
+  const counts = await instances.ask("/api/metrics?type=refusals");
   assert.deepEqual(await counts.json(), { refusals: { TOKEN_EXPIRED: 1 } });
-  const late = await isolates.ask("/api/channels", as(token));
+  const late = await instances.ask("/api/channels", as(token));
   assert.equal(await codeOf(late), "TOKEN_EXPIRED");
   await response.body!.cancel();
 });
 
 Deno.test("without the store the guards hold with what they know, and say so", async () => {
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "3", RATE_LIMIT_WINDOW_MS: "3600000" },
   });
-  const { blocks } = isolates.all[0]!;
+  const { blocks } = instances.all[0]!;
   await blocks.blockIP("192.0.2.66");
-  isolates.store.isAway = true;
+  instances.store.isAway = true;
   await assert.rejects(blocks.blockIP("192.0.2.67"), /Holds on this instance/);
   for (const ip of ["192.0.2.66", "192.0.2.67"]) {
-    const refused = await isolates.ask("/api/metrics", { ip });
+    const refused = await instances.ask("/api/metrics", { ip });
     assert.equal(await codeOf(refused), "IP_BLOCKED");
   }
   const seen: number[] = [];
   for (let i = 0; i < 4; i++) {
-    const response = await isolates.ask("/api/metrics?type=uptime");
+    const response = await instances.ask("/api/metrics?type=uptime");
     await response.body?.cancel();
     seen.push(response.status);
   }
   assert.deepEqual(seen, [200, 200, 200, 429]);
-  const ready = await (await isolates.ask("/ready")).json();
+  const ready = await (await instances.ask("/ready")).json();
   assert.deepEqual([ready.degraded, ready.checks.guards.ok], [true, true]);
   assert.match(ready.checks.guards.detail, /blocks/);
-  isolates.store.isAway = false;
+  instances.store.isAway = false;
   await until(async () => {
-    const well = await (await isolates.ask("/ready")).json();
+    const well = await (await instances.ask("/ready")).json();
     assert.equal(well.ready, true);
     return !well.degraded;
   }, "all is well again");
 });
 
 Deno.test("answers make browsers do nothing but read them", async () => {
-  await using isolates = await openIsolates();
+  await using instances = await openInstances();
   const paths = ["/api/channels", "/health", "/nowhere", "/api/admin/blocks"];
   for (const path of paths) {
-    const { headers, body } = await isolates.ask(path);
+    const { headers, body } = await instances.ask(path);
     await body?.cancel();
     assert.equal(headers.get("x-content-type-options"), "nosniff", path);
     assert.match(headers.get("content-security-policy")!, /default-src 'none'/);
@@ -519,23 +519,23 @@ Deno.test("answers make browsers do nothing but read them", async () => {
 });
 
 Deno.test("events at the guards are counted in the measurements, by reason", async () => {
-  await using isolates = await openIsolates();
-  await statuses(isolates, 3, BAD);
-  const { security } = await (await isolates.ask("/api/metrics?type=security"))
+  await using instances = await openInstances();
+  await statuses(instances, 3, BAD);
+  const { security } = await (await instances.ask("/api/metrics?type=security"))
     .json();
   assert.deepEqual(security, {
     events: [{ kind: "auth_failed", reason: "UNAUTHENTICATED", count: 3 }],
     dropped: 0,
   });
-  const { refusals } = await (await isolates.ask("/api/metrics?type=refusals"))
+  const { refusals } = await (await instances.ask("/api/metrics?type=refusals"))
     .json();
   assert.equal(refusals.UNAUTHENTICATED, 3);
 });
 
 Deno.test("a gate that is closed hears of blocks no more", async () => {
-  await using isolates = await openIsolates();
-  const { gate, blocks } = isolates.all[0]!;
-  const client = connect(isolates.all[0]!, IP);
+  await using instances = await openInstances();
+  const { gate, blocks } = instances.all[0]!;
+  const client = connect(instances.all[0]!, IP);
   gate[Symbol.dispose]();
   await blocks.blockIP(IP);
   await settle();
@@ -544,7 +544,7 @@ Deno.test("a gate that is closed hears of blocks no more", async () => {
 
 Deno.test("what is read over HTTP is paid in messages, by all but the trusted", async () => {
   const clock = new ManualClock();
-  await using isolates = await openIsolates({
+  await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "20" },
     clock,
   });
@@ -556,7 +556,7 @@ Deno.test("what is read over HTTP is paid in messages, by all but the trusted", 
     payload: { event: "e", data },
   };
   for (let i = 0; i < 10; i++) {
-    const response = await isolates.ask("/api/publish", {
+    const response = await instances.ask("/api/publish", {
       method: "POST",
       ...publisher,
       body: JSON.stringify(message),
@@ -566,7 +566,7 @@ Deno.test("what is read over HTTP is paid in messages, by all but the trusted", 
   }
   const page = async (init: { headers?: Record<string, string> } = {}) => {
     const path = "/api/channels/room:a/history?limit=10";
-    const response = await isolates.ask(path, init);
+    const response = await instances.ask(path, init);
     const code = response.ok ? "read" : await codeOf(response.clone());
     await response.body?.cancel();
     return code;
@@ -574,7 +574,7 @@ Deno.test("what is read over HTTP is paid in messages, by all but the trusted", 
   assert.equal(await page(), "read");
   assert.equal(await page(publisher), "read");
   const user = as(await tokenOf("user", "1h", () => clock.now()));
-  const response = await isolates.ask("/api/publish", {
+  const response = await instances.ask("/api/publish", {
     method: "POST",
     ...user,
     body: JSON.stringify(message),
@@ -584,15 +584,15 @@ Deno.test("what is read over HTTP is paid in messages, by all but the trusted", 
   const left = 20 * MESSAGES_PER_REQUEST - price - 1;
   assert.match(response.headers.get("ratelimit")!, RegExp(`r=${left};`));
 
-  const { gate } = isolates.all[0]!;
+  const { gate } = instances.all[0]!;
   gate.guard(VISITOR).spend(principal("user"), left + 1);
   assert.equal(await page(), "RATE_LIMITED");
   assert.equal(await page(publisher), "read");
 });
 
 Deno.test("a connection pays for what was done, and waits when that is too much", async () => {
-  await using isolates = await openIsolates({ clock: new ManualClock() });
-  const { gate } = isolates.all[0]!;
+  await using instances = await openInstances({ clock: new ManualClock() });
+  const { gate } = instances.all[0]!;
   const guard = gate.guard(VISITOR);
   guard.spend(principal("anonymous"), CONNECTION_BURST + 100);
   assert.equal(guard.admit(principal("anonymous"), 0), 1_000);

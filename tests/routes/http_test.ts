@@ -16,7 +16,7 @@ import { readAssets } from "../../routes/pages.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
-import { openIsolates } from "../system/isolates.ts";
+import { openInstances } from "../system/instances.ts";
 import { MAX_VIOLATIONS } from "../../security/block_list.ts";
 
 const ASSET = {
@@ -486,14 +486,14 @@ Deno.test("a page of another site cannot get its visitor's address blocked", asy
     { "sec-fetch-site": "none" },
     { origin: "http://rt.example", host: "rt.example" },
   ];
-  await using isolates = await openIsolates({ env });
-  const [{ blocks }] = isolates.all as [(typeof isolates.all)[0]];
+  await using instances = await openInstances({ env });
+  const [{ blocks }] = instances.all as [(typeof instances.all)[0]];
   const isBlockedBy = async (
     headers: Record<string, string>,
     ip: string,
   ): Promise<boolean> => {
     for (let i = 0; i < MAX_VIOLATIONS + 15; i++) {
-      const response = await isolates.ask("/api/channels", { headers, ip });
+      const response = await instances.ask("/api/channels", { headers, ip });
       await response.body?.cancel();
     }
     return blocks.isBlocked(ip);
@@ -516,26 +516,26 @@ Deno.test("a page of another site cannot get its visitor's address blocked", asy
 });
 
 Deno.test("a publisher's or admin's token passes an automatic block, no other, and no block by hand", async () => {
-  await using isolates = await openIsolates();
-  const [{ blocks }] = isolates.all as [(typeof isolates.all)[0]];
+  await using instances = await openInstances();
+  const [{ blocks }] = instances.all as [(typeof instances.all)[0]];
   const ip = "192.0.2.7";
   const bad = { headers: { authorization: "Bearer a.b.c" }, ip };
-  const stays = await isolates.ask("/sse?channels=blocks", {
+  const stays = await instances.ask("/sse?channels=blocks", {
     headers: { authorization: `Bearer ${await tokenOf("publisher")}` },
     ip,
   });
   for (let i = 0; i <= MAX_VIOLATIONS; i++) {
-    await (await isolates.ask("/api/channels", bad)).body?.cancel();
+    await (await instances.ask("/api/channels", bad)).body?.cancel();
   }
   assert(blocks.isBlocked(ip));
-  const { sessions } = isolates.all[0]!;
+  const { sessions } = instances.all[0]!;
   assert.equal(sessions.size, 1, "a publisher's open connection stays");
   await stays.body!.cancel();
   const ask = async (path: string, token?: string, method = "GET") => {
     const headers: Record<string, string> = token === undefined
       ? {}
       : { authorization: `Bearer ${token}` };
-    const response = await isolates.ask(path, { headers, ip, method });
+    const response = await instances.ask(path, { headers, ip, method });
     await response.body?.cancel();
     return response.status;
   };

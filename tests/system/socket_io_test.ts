@@ -41,7 +41,7 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
-    await using server = await TestServer.start({ isolates: 2 });
+    await using server = await TestServer.start({ instances: 2 });
     const clients = await Promise.all(
       [["polling"], ["polling"], ["websocket"], ["polling", "websocket"]]
         .map((transports) => follow(server, transports)),

@@ -14,7 +14,7 @@ async function ask<T>(url: string): Promise<{ status: number; body: T }> {
 }
 
 Deno.test("a server that answers /ready once has all its instances listening and registered", async () => {
-  await using server = await TestServer.start({ isolates: 3 });
+  await using server = await TestServer.start({ instances: 3 });
   await server.stop("SIGKILL");
   // From the first answer on, whichever instance gives it.
   const starting = server.begin();

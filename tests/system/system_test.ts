@@ -29,7 +29,7 @@ import {
 
 /** Deploy kills a process that has not ended so long after the signal. */
 const KILLED_AFTER_MS = 5_000;
-/** How often chance may put all connections on one isolate. */
+/** How often chance may put all connections on one instance. */
 const TRIES = 200;
 
 const block = (height: number): AnyMessage =>
@@ -52,27 +52,27 @@ const unnamed = (height: number): AnyMessage => ({
 const blocks = (from: number, count: number): AnyMessage[] =>
   Array.from({ length: count }, (_, i) => block(from + i));
 
-/** The part of a server-made id that names the isolate which made it. */
-const isolateOf = (id: string): string => id.slice(10, 18);
+/** The part of a server-made id that names the instance which made it. */
+const instanceOf = (id: string): string => id.slice(10, 18);
 
-/** Opens sockets until every isolate has one. */
-async function onEachIsolate(
+/** Opens sockets until every instance has one. */
+async function onEachInstance(
   server: TestServer,
-  isolates: number,
+  instances: number,
 ): Promise<Peer[]> {
   const found = new Map<string, Peer>();
-  for (let i = 0; i < TRIES && found.size < isolates; i++) {
+  for (let i = 0; i < TRIES && found.size < instances; i++) {
     const peer = await Peer.open(server.socketUrl);
     const { payload } = await peer.next("connected");
-    const isolate = isolateOf(payload.sessionId);
-    if (found.has(isolate)) await peer[Symbol.asyncDispose]();
-    else found.set(isolate, peer);
+    const instance = instanceOf(payload.sessionId);
+    if (found.has(instance)) await peer[Symbol.asyncDispose]();
+    else found.set(instance, peer);
   }
-  assert.equal(found.size, isolates, "some isolate never took a socket");
+  assert.equal(found.size, instances, "some instance never took a socket");
   return [...found.values()];
 }
 
-/** Publishes one block after another, until both isolates took `least`. */
+/** Publishes one block after another, until both instances took `least`. */
 async function publishThroughBoth(
   server: TestServer,
   least: number,
@@ -82,7 +82,7 @@ async function publishThroughBoth(
   const taken = new Map<string, number>();
   const isFair = () => taken.size === 2 && Math.min(...taken.values()) >= least;
   for (let height = 1; !isFair() && height <= TRIES * least; height++) {
-    // A connection of its own for each lets chance choose the isolate.
+    // A connection of its own for each lets chance choose the instance.
     using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
     const response = await fetch(`${server.url}/api/publish`, {
       method: "POST",
@@ -94,8 +94,8 @@ async function publishThroughBoth(
     assert.equal(response.status, 200, JSON.stringify(body));
     const [place] = body.accepted as [Accepted];
     accepted.push(place);
-    const isolate = isolateOf(place.id);
-    taken.set(isolate, (taken.get(isolate) ?? 0) + 1);
+    const instance = instanceOf(place.id);
+    taken.set(instance, (taken.get(instance) ?? 0) + 1);
   }
   assert.ok(isFair(), `publishes went to ${JSON.stringify([...taken])}`);
   return accepted;
@@ -108,13 +108,13 @@ for (
     ["deno serve", "broadcast"],
   ] as const
 ) {
-  Deno.test(`two isolates of ${program} linked by ${LINK} deliver every event to everyone, once and in order`, async () => {
+  Deno.test(`two instances of ${program} linked by ${LINK} deliver every event to everyone, once and in order`, async () => {
     await using server = await TestServer.start({
-      isolates: 2,
+      instances: 2,
       program,
       settings: { LINK },
     });
-    const isolates = new Set<string>();
+    const instances = new Set<string>();
     const clients: SwarmClient[] = [];
     const join = (index: number) =>
       new SwarmClient(server.socketUrl, {
@@ -122,13 +122,15 @@ for (
         batch: index % 2 === 0,
         compress: compressionOf(index >> 1),
         onFrame({ type, payload }) {
-          if (type === "connected") isolates.add(isolateOf(payload.sessionId));
+          if (type === "connected") {
+            instances.add(instanceOf(payload.sessionId));
+          }
         },
       });
     try {
-      // Sockets that come at once may all go to the isolate that is awake.
-      while (clients.length < 16 || isolates.size < 2) {
-        assert.ok(clients.length < TRIES, "some isolate never took a socket");
+      // Sockets that come at once may all go to the instance that is awake.
+      while (clients.length < 16 || instances.size < 2) {
+        assert.ok(clients.length < TRIES, "some instance never took a socket");
         clients.push(...await swarm(1, () => join(clients.length)));
       }
       const accepted = await publishThroughBoth(server, 10);
@@ -373,7 +375,7 @@ Deno.test("batches of fifty are accepted side by side and delivered in order", a
   }
 });
 
-Deno.test("five hundred sockets on one isolate get twenty events a second without loss", async () => {
+Deno.test("five hundred sockets on one instance get twenty events a second without loss", async () => {
   await using server = await TestServer.start();
   const clients = await swarm(
     500,
@@ -477,10 +479,10 @@ Deno.test("a port that is taken is not shared", async () => {
 });
 
 Deno.test({
-  name: "connections are dealt out to isolates evenly",
+  name: "connections are dealt out to instances evenly",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    await using server = await TestServer.start({ isolates: 2 });
+    await using server = await TestServer.start({ instances: 2 });
     const peers = await Promise.all(
       Array.from({ length: 400 }, () => Peer.open(server.socketUrl)),
     );
@@ -488,8 +490,8 @@ Deno.test({
       const counts = new Map<string, number>();
       for (const peer of peers) {
         const { payload } = await peer.next("connected");
-        const isolate = isolateOf(payload.sessionId);
-        counts.set(isolate, (counts.get(isolate) ?? 0) + 1);
+        const instance = instanceOf(payload.sessionId);
+        counts.set(instance, (counts.get(instance) ?? 0) + 1);
       }
       // Fair coins give more than this once in a million runs.
       assert.ok(Math.max(...counts.values()) < 250, `${[...counts.values()]}`);
@@ -501,15 +503,15 @@ Deno.test({
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   for (
-    const [program, isolates] of [
+    const [program, instances] of [
       ["start.ts", 1],
       ["start.ts", 2],
       ["deno serve", 2],
     ] as const
   ) {
-    Deno.test(`${signal} lets clients of ${program} with ${isolates} isolate(s) go in good order, stalled ones too`, async () => {
-      await using server = await TestServer.start({ isolates, program });
-      const peers = await onEachIsolate(server, isolates);
+    Deno.test(`${signal} lets clients of ${program} with ${instances} instance(s) go in good order, stalled ones too`, async () => {
+      await using server = await TestServer.start({ instances, program });
+      const peers = await onEachInstance(server, instances);
       const stalled: StalledReader[] = [];
       try {
         for (let i = 0; i < 4; i++) {
@@ -637,8 +639,8 @@ Deno.test("an EventSource comes back with its last position, in a header or in t
   assert.equal((await wrong.json()).code, "INVALID_SUBSCRIPTION");
 });
 
-Deno.test("every isolate gives the same answers, and the same after a restart", async () => {
-  await using server = await TestServer.start({ isolates: 2 });
+Deno.test("every instance gives the same answers, and the same after a restart", async () => {
+  await using server = await TestServer.start({ instances: 2 });
   await server.publish(blocks(1, 30));
   await server.publish([
     buildValidatorEventMessage({
@@ -656,7 +658,7 @@ Deno.test("every isolate gives the same answers, and the same after a restart", 
     ["query", { channel: "blocks", limit: 4 }, "query_result"],
   ];
   const answers = async () => {
-    const peers = await onEachIsolate(server, 2);
+    const peers = await onEachInstance(server, 2);
     const all = await Promise.all(peers.map(async (peer) => {
       const told: unknown[] = [];
       for (const [type, payload, answer] of questions) {

@@ -1,5 +1,5 @@
 /**
- * Several isolates of the service on one store, in one process: every part
+ * Several instances of the service on one store, in one process: every part
  * real but the store, which a test can take away.
  *
  * @module
@@ -16,13 +16,13 @@ import { openStore } from "../../store/deno_kv.ts";
 export const IP = "192.0.2.1";
 
 /** What a test may choose. */
-export interface IsolatesOptions extends TestServiceOptions {
+export interface InstancesOptions extends TestServiceOptions {
   /** How many; one when absent. */
   readonly count?: number;
 }
 
-/** Isolates that a test owns. */
-export interface Isolates extends AsyncDisposable {
+/** Instances that a test owns. */
+export interface Instances extends AsyncDisposable {
   /** They. */
   readonly all: readonly Service[];
   /** Their store, to be taken away. */
@@ -36,10 +36,10 @@ export interface Isolates extends AsyncDisposable {
   ): Promise<Response>;
 }
 
-/** Starts isolates; the caller disposes them. */
-export async function openIsolates(
-  { count = 1, ...options }: IsolatesOptions = {},
-): Promise<Isolates> {
+/** Starts instances; the caller disposes them. */
+export async function openInstances(
+  { count = 1, ...options }: InstancesOptions = {},
+): Promise<Instances> {
   const kv = await openStore(":memory:");
   const store = flaky(kv);
   const bugs: unknown[] = [];
