@@ -7,6 +7,7 @@ import { build } from "../../client/build.ts";
 import { browserTest, withPage } from "./browser.ts";
 import { TestServer } from "../server.ts";
 import { txReceived } from "../transactions.ts";
+import { until } from "../until.ts";
 
 browserTest(
   "a page tracks a transaction, follows the chain and watches an address by verbs of its client",
@@ -45,13 +46,16 @@ browserTest(
         window.mine = await client.watch("transactions", { filter });
         mine.on("TX_RECEIVED", ({ payload }) => seen.push(payload.txId));
       })()`);
-      await page.waitForFunction(
-        `mine.status === "joined" &&
-          client.state.channels.blocks?.status === "joined"`,
+      const isSo = async (said: string) => await page.evaluate(said) === true;
+      await until(
+        () =>
+          isSo(`mine.status === "joined" &&
+            client.state.channels.blocks?.status === "joined"`),
+        "joined",
       );
       await server.publish([tx]);
       await server.publish([block(1), block(2)]);
-      await page.waitForFunction("seen.length === 3");
+      await until(() => isSo("seen.length === 3"), "all three");
       const seen = await page.evaluate("seen") as string[];
       assert.deepEqual(seen.toSorted(), ["b1", "t1", "unknown"]);
       assert.deepEqual(names.filter((it) => !loaded.includes(it)), []);
