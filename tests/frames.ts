@@ -1,5 +1,5 @@
 /**
- * What a frame from the server must look like, for whoever receives one.
+ * What a frame from the server must look like.
  *
  * @module
  */

@@ -421,7 +421,7 @@ Deno.test("the command refuses wrong arguments with a sentence and 2", async () 
   assert.match(err, /--clients.*whole number/);
 });
 
-Deno.test("somebody else's server is not measured without a token", async () => {
+Deno.test("a server that ran already is not measured without a token", async () => {
   const { code, err } = await bench("--url", "ws://127.0.0.1:1/ws");
   assert.equal(code, 2);
   assert.match(err, /BENCH_TOKEN/);

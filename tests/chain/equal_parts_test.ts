@@ -43,7 +43,7 @@ Deno.test("who holds no more than an equal part loses nothing, whatever others t
   );
 });
 
-Deno.test("so many publishers have a share of their own and no more", () => {
+Deno.test("a bounded number of publishers has a share of their own", () => {
   const shares = new EqualParts();
   for (let i = 1; i < MAX_SHARES; i++) {
     assert.equal(shares.take(`p${i}`, `n${i}`), `p${i}`);

@@ -83,7 +83,7 @@ Deno.test("a block that stands is not stored again: its publisher gets its first
   );
 });
 
-Deno.test("a block whose parent is unknown is marked, and its publisher is told what is missing until that is there", async () => {
+Deno.test("a block whose parent is unknown is marked, and its publisher receives what is missing until that is there", async () => {
   await using kv = await openStore(":memory:");
   const faults: ChainFault[] = [];
   const log = logOn(kv, { faults });
@@ -182,7 +182,7 @@ Deno.test("what is final is not reverted but reset, aloud, and final only rises"
   ]);
 });
 
-Deno.test("a revert pops the tip: those above come first, one that does not stand is not told", async () => {
+Deno.test("a revert pops the tip: those above come first, one that does not stand is not published", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   for (const h of [1, 2, 3, 4]) {
@@ -384,7 +384,7 @@ function folded(
   return stack;
 }
 
-Deno.test("two publishers on two instances of one store: the fold is a chain, and ends as the last told", async () => {
+Deno.test("two publishers on two instances of one store: the fold is a chain, and ends as the one published last", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.nat(1_000), { minLength: 1, maxLength: 20 }),
@@ -439,7 +439,7 @@ Deno.test("two publishers on two instances of one store: the fold is a chain, an
   );
 });
 
-Deno.test("whatever answers of the store are lost, the fold is a chain, and ends as the last told", async () => {
+Deno.test("whatever answers of the store are lost, the fold is a chain, and ends as the one published last", async () => {
   const fate = fc.constantFrom("ok", "ok", "lost", "failed", "locked" as const);
   await fc.assert(
     fc.asyncProperty(
@@ -485,7 +485,7 @@ Deno.test("whatever answers of the store are lost, the fold is a chain, and ends
   );
 });
 
-Deno.test("over HTTP and two instances, any tree in any order folds to the chain told last", async () => {
+Deno.test("over HTTP and two instances, any tree in any order folds to the chain published last", async () => {
   await using first = await openTestService();
   const bugs: unknown[] = [];
   await using second = serviceOn(first.kv, bugs, {});

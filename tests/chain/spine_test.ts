@@ -89,7 +89,7 @@ Deno.test("Spine names the heights that are missing, and heals when they come", 
   ]);
 });
 
-Deno.test("Spine walks back to a fork it was not told of", () => {
+Deno.test("Spine walks back to a fork that was not published", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, 6));
   // The fork is at 2; its publisher begins in the middle.
@@ -139,7 +139,7 @@ Deno.test("Spine does not judge a block without a parent's name", () => {
   );
 });
 
-Deno.test("Spine remembers so many blocks and no more", () => {
+Deno.test("Spine remembers a bounded number of blocks", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, TAIL_BLOCKS + 10));
   assert.equal(spine.tail.length, TAIL_BLOCKS);
@@ -147,7 +147,7 @@ Deno.test("Spine remembers so many blocks and no more", () => {
   assert.equal(spine.standing("a11")?.height, 11);
 });
 
-Deno.test("Spine remembers so many blocks that left and no more", () => {
+Deno.test("Spine remembers a bounded number of blocks that left", () => {
   const spine = new Spine();
   const side = (n: number) => block(`s${n}`, 2, "a1");
   published(spine, branch("a", 1, 1));
@@ -216,7 +216,7 @@ Deno.test("what was only tried on a Spine leaves no trace", () => {
   );
 });
 
-Deno.test("the fold of a Spine is the publisher's chain once that was told whole, whatever came before", () => {
+Deno.test("the fold of a Spine is the publisher's chain once that was published whole, whatever came before", () => {
   // A random tree, told in any order with holes; then its longest branch.
   const tree = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 40 });
   fc.assert(

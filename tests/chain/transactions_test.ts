@@ -190,7 +190,7 @@ Deno.test("chains do not judge each other's transactions", async () => {
   assert.deepEqual(await said(log), ["confirmed", "pending"]);
 });
 
-Deno.test("so many transactions are remembered and no more", () => {
+Deno.test("a bounded number of transactions is remembered", () => {
   const transactions = new Transactions();
   const status = { status: "pending", isUnsure: false };
   for (let i = 0; i <= MAX_TRANSACTIONS; i++) {

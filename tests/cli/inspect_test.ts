@@ -114,7 +114,7 @@ Deno.test("check finds a machine fit to serve, and names what is not", async () 
   }
 });
 
-Deno.test("check tells a taken port from the service, and sees alerts and a dead server", async () => {
+Deno.test("check distinguishes a taken port from the service, and sees alerts and a dead server", async () => {
   const listener = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     () => new Response("something else"),

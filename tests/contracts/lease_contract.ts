@@ -214,7 +214,7 @@ export function testLease(kind: LeaseKind): void {
     },
   );
 
-  Deno.test(`${kind.name} is never held twice, whoever is cut off, dies or joins, whatever the wall clocks do`, async () => {
+  Deno.test(`${kind.name} is never held twice, whichever instance is cut off, dies or joins, whatever the wall clocks do`, async () => {
     const step = fc.record({
       who: fc.nat(2),
       what: fc.constantFrom("cut", "mend", "leave", "join", "step"),

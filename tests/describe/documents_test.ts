@@ -50,7 +50,7 @@ Deno.test("the AsyncAPI document passes the parser without a word", async () => 
   assert.equal(document?.version(), "3.0.0");
 });
 
-Deno.test("the AsyncAPI parser would have told of a fault", async () => {
+Deno.test("the AsyncAPI parser would have reported a fault", async () => {
   const broken = asyncApi("api.example.com");
   const { subscribe } = broken["operations"] as Record<string, JsonObject>;
   subscribe!["messages"] = [{ $ref: "#/channels/socket/messages/nothing" }];
@@ -74,7 +74,7 @@ Deno.test("every example of a frame fits the JSON Schema beside it", () => {
   }
 });
 
-Deno.test("the AsyncAPI document tells of everything in the registries", () => {
+Deno.test("the AsyncAPI document describes everything in the registries", () => {
   const document = asyncApi("api.example.com");
   const messages = messagesOf(document);
   const operations = Object.keys(document["operations"] as JsonObject);

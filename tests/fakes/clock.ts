@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers";
 import { systemClock } from "../../platform/clock.ts";
 import type { Clock } from "../../platform/clock.ts";
 
-/** A clock that moves only when told to. */
+/** A clock that moves only when a test moves it. */
 export class ManualClock implements Clock {
   #now: number;
   /** What the wall clock was stepped by, in milliseconds. */

@@ -65,7 +65,7 @@ export class FakeLink implements Link {
     if (this.#open) this.#office.post(this, ++this.#number, events);
   }
 
-  /** Names who hears. */
+  /** Names the receiver. */
   receive(listener: (hint: Hint) => void): void {
     this.#listener = listener;
   }

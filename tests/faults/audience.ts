@@ -233,7 +233,7 @@ export class Audience implements AsyncDisposable {
       if (response.ok) return body.accepted[0];
       if (response.status !== 503) this.#faults.push(JSON.stringify(body));
     } catch {
-      // Nobody answers, or not in time.
+      // No answer, or not in time.
     }
     return undefined;
   }

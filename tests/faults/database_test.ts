@@ -20,7 +20,7 @@ const AWAY_MS = 2_000;
 const CYCLES = Number(Deno.env.get("FAULT_CYCLES") ?? 1);
 /** How long the network is cut. */
 const CUT_MS = Number(Deno.env.get("FAULT_CUT_MS") ?? 5_000);
-/** Whether somebody reads the figures. */
+/** Whether the figures are read. */
 const IS_BY_HAND = Deno.env.has("FAULT_CYCLES") || Deno.env.has("FAULT_CUT_MS");
 
 const [version] = await binaries();

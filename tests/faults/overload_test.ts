@@ -100,7 +100,7 @@ Deno.test("while the store is locked for five seconds publishers are refused, an
   assert.ok(crowd.clients.every(({ closes }) => closes.length === 0));
 });
 
-Deno.test("two hundred readers that stop reading cost little, disturb nobody, and resume where they stood", async () => {
+Deno.test("two hundred readers that stop reading cost little, disturb no others, and resume at their positions", async () => {
   await using server = await TestServer.start({
     settings: { RETENTION_EVENTS: "100000" },
   });

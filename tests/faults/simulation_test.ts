@@ -1,5 +1,5 @@
 import { simulate } from "../system/simulate.ts";
 
-Deno.test("every client holds exactly the log's events, or was told of the gap, for ten thousand seeds", async () => {
+Deno.test("every client holds exactly the log's events, or received the gap, for ten thousand seeds", async () => {
   await simulate(10_000);
 });

@@ -15,7 +15,7 @@ export class SseReader implements AsyncDisposable {
   readonly events: { epoch: string; seq: number; id: string }[] = [];
   /** Faults of the service as seen from here. */
   readonly faults: string[] = [];
-  /** Gaps that it was told of. */
+  /** Gaps that it received. */
   readonly gaps: unknown[] = [];
   readonly #url: string;
   readonly #channel: string;

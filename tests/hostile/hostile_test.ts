@@ -1,6 +1,6 @@
 /**
  * Clients that mean harm, against the real service: each is told so with the
- * right code, and the service goes on serving everybody else.
+ * right code, and the service goes on serving all other clients.
  */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
@@ -314,7 +314,7 @@ Deno.test("where a token is required, a silent socket is closed when its time is
   await known.ask("ping", {}, "pong");
 });
 
-Deno.test("frames of every wrong shape are refused, and cost nobody anything", async () => {
+Deno.test("frames of every wrong shape are refused, and cost other clients nothing", async () => {
   await using server = await TestServer.start();
   await using witness = await Witness.call(server);
   await using peer = await Peer.connect(server.socketUrl);
@@ -537,7 +537,7 @@ Deno.test("a storm of connects is limited, then blocked; forged headers do not h
   }
 });
 
-Deno.test("slow, half and broken handshakes, stalled readers and vanished peers keep nobody out", async () => {
+Deno.test("slow, half and broken handshakes, stalled readers and vanished peers keep no other client out", async () => {
   await using server = await TestServer.start();
   await using witness = await Witness.call(server);
   const before = await server.memory();

@@ -32,7 +32,7 @@ async function send(connection: Deno.Conn): Promise<void> {
   }
 }
 
-/** How a client without a token fares: whether it is let in. */
+/** Whether a client without a token is let in. */
 async function isAdmitted(server: TestServer): Promise<boolean> {
   const socket = new WebSocket(server.socketUrl);
   const isOpen = await new Promise<boolean>((resolve) => {

@@ -144,7 +144,7 @@ for (const [type, edge, sign] of EDGES) {
   });
 }
 
-Deno.test("isolate_lost is one alert each, and ends when it is heard of or forgotten", () => {
+Deno.test("isolate_lost is one alert each, and ends when it reports again or is forgotten", () => {
   const bench = new Bench();
   const raised = bench.see({ lostInstances: ["one", "two"] });
   assert.deepEqual(
@@ -164,7 +164,7 @@ Deno.test("isolate_lost is one alert each, and ends when it is heard of or forgo
   assert.equal(bench.see({ lostInstances: many }).length, MAX_SUBJECTS);
 });
 
-Deno.test("a measure that turns back in time raises nothing, and a wait begins anew", () => {
+Deno.test("a measure that turns back in time raises nothing, and a wait starts again", () => {
   const bench = new Bench();
   const bad = { deliveryMs: { value: SLOW_DELIVERY_MS + 1 } };
   bench.see(bad);
@@ -189,7 +189,7 @@ Deno.test("an alert is one although another instance becomes the worst", () => {
   assert.deepEqual([alert!.value, alert!.subject], [99_000, "b"]);
 });
 
-Deno.test("what is silenced is known but not told, until the silence ends", () => {
+Deno.test("what is silenced is known but not reported, until the silence ends", () => {
   const bench = new Bench();
   const bad = { failedConnections: { value: MAX_FAILED_CONNECTIONS + 1 } };
   bench.silenced.add("failed_connections");
@@ -212,7 +212,7 @@ Deno.test("what is silenced is known but not told, until the silence ends", () =
   assert.deepEqual(bench.see({}, END_AFTER_MS), [], "nobody heard it begin");
 });
 
-/** An instance as it tells of itself. */
+/** An instance as it reports itself. */
 function instance(id: string, options: Partial<Instance> = {}): Instance {
   const time = { avg: 1, min: 1, max: 1, p95: 1, p99: 1, total: 1 };
   return {
@@ -260,7 +260,7 @@ class CountingWebhook extends Webhook {
   }
 }
 
-/** Monitors of two instances on one store, and all that they tell. */
+/** Monitors of two instances on one store, and all that they report. */
 class Cluster implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly store = new MemoryKv(this.clock);
@@ -358,7 +358,7 @@ class Cluster implements AsyncDisposable {
   }
 }
 
-Deno.test("an alert is told once for all instances: as event, line and signed post", async () => {
+Deno.test("an alert is reported once for all instances: as event, line and signed post", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   assert.equal(cluster.monitors.filter((it) => it.isOnWatch).length, 1);
@@ -461,7 +461,7 @@ Deno.test("what happened in a minute is counted over instances, from the first l
   ]);
 });
 
-Deno.test("an instance that is heard of again did not do everything in a minute", async () => {
+Deno.test("an instance that reports again did not do everything in a minute", async () => {
   await using cluster = new Cluster();
   const failed = (failedConnections: number) => ({
     counts: { ...instance("").counts, failedConnections },
@@ -501,7 +501,7 @@ Deno.test("an instance that started since the last look is counted from its star
   assert.deepEqual(cluster.lines.map(([, { value }]) => value), [11]);
 });
 
-Deno.test("an instance is told of as lost only by who is sure, and stays lost meanwhile", async () => {
+Deno.test("an instance is reported as lost only by one that is sure, and stays lost meanwhile", async () => {
   await using cluster = new Cluster();
   const present = [instance("one")];
   const lost = [instance("two")];
@@ -527,7 +527,7 @@ Deno.test("an instance is told of as lost only by who is sure, and stays lost me
   assert.deepEqual(told(), ["alert two", "alert_ended two"]);
 });
 
-Deno.test("looks that the store held up tell of an alert once, and of its end", async () => {
+Deno.test("looks that the store held up report an alert once, and of its end", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -641,7 +641,7 @@ Deno.test("a store that can only be read is reported as one that is away", async
   ]);
 });
 
-Deno.test("a short pause of the store wakes nobody", async () => {
+Deno.test("a short pause of the store raises no alert", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   cluster.fate = { ...CALM, end: "failed" };

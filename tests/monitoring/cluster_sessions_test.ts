@@ -304,7 +304,7 @@ Deno.test("everyone may ask at once, and each gets a whole answer", async () => 
   }
 });
 
-Deno.test("a client is sent away wherever it is, and told why; the others stay", async () => {
+Deno.test("a client is disconnected wherever it is, with the reason; the others stay", async () => {
   await using cluster = await Cluster.open(2);
   const clients = [0, 1, 1, 1].map((at) => cluster.add(at));
   const [near, far, second, other] = clients;

@@ -57,7 +57,7 @@ const CASES: Readonly<
 };
 
 for (const [what, [state, detail, level, degraded]] of Object.entries(CASES)) {
-  Deno.test(`Database tells of ${what}, in the log only once`, async () => {
+  Deno.test(`Database reports ${what}, in the log only once`, async () => {
     const lines: unknown[] = [];
     const write = (level: string) => (event: string, about = {}) =>
       void lines.push([level, event, about]);
@@ -77,7 +77,7 @@ for (const [what, [state, detail, level, degraded]] of Object.entries(CASES)) {
   });
 }
 
-Deno.test("Database tells that it does not answer, and reads nothing old", async () => {
+Deno.test("Database reports that it does not answer, and reads nothing old", async () => {
   const states = [
     () => Promise.resolve(WELL),
     () => Promise.reject(new Error()),

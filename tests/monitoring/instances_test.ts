@@ -172,7 +172,7 @@ Deno.test("an instance is lost when its heartbeat stays unchanged, by the observ
 });
 
 for (const stepMs of [-3_600_000, 3_600_000]) {
-  Deno.test(`a step of the wall clock by ${stepMs} ms makes nobody lost`, async () => {
+  Deno.test(`a step of the wall clock by ${stepMs} ms makes no instance lost`, async () => {
     const clock = new ManualClock();
     const kv = new MemoryKv(clock).connect({ weather: () => CALM });
     await using bench = new Bench(kv, clock);
@@ -212,7 +212,7 @@ for (const end of ["failed", "hung"] as const) {
   Deno.test(
     `a store whose commits ${
       end === "hung" ? "hang" : "fail"
-    } makes nobody lost for sure, until it took beats for long enough`,
+    } makes no instance lost for sure, until it took beats for long enough`,
     async () => {
       const clock = new ManualClock();
       let fate: Fate = CALM;

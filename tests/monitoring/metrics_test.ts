@@ -48,7 +48,7 @@ Deno.test("no average or percentile is longer than the longest delivery", () => 
   assert.deepEqual([avg, p95, p99], [max, max, max]);
 });
 
-Deno.test("delivery times are told as spread, per interval and in all", () => {
+Deno.test("delivery times are reported as spread, per interval and in all", () => {
   const metrics = metricsOn();
   for (let ms = 1; ms <= 100; ms++) metrics.hub.delivered!(2, 10, ms);
   const { eventDeliveryTime: time } = metrics.report();
@@ -421,7 +421,7 @@ Deno.test("/api/metrics answers as JSON and as text, with its history", async ()
   });
 });
 
-Deno.test("subscribers of metrics hear of the cluster at every sample, once", async () => {
+Deno.test("subscribers of metrics receive the cluster's at every sample, once", async () => {
   const clock = new ManualClock();
   await using service = await openTestService({ clock });
   const sent: string[] = [];

@@ -23,7 +23,7 @@ export interface Mutation {
 export type Outcome =
   /** Its tests failed, as they have to. */
   | "killed"
-  /** Its tests passed: nobody notices this fault. */
+  /** Its tests passed: none notices this fault. */
   | "survived"
   /** The text is not in the file exactly once: the list is out of date. */
   | "not found";

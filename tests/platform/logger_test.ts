@@ -94,7 +94,7 @@ Deno.test("the next line of a hot event says how many were left out", () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("lines that nobody reads are not counted either", () => {
+Deno.test("lines that no sink reads are not counted either", () => {
   const { clock, logger, of } = keep("info");
   for (let i = 0; i < 2 * MAX_LINES_PER_SECOND; i++) logger.debug("hot", {});
   logger.info("hot", {});

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 const MODULE = new URL("../../platform/signals.ts", import.meta.url).href;
 
-/** A program that says which signals it hears, and ends with the third. */
+/** A program that prints the signals it receives, and ends with the third. */
 const PROGRAM = `
 import { onEndAsked } from ${JSON.stringify(MODULE)};
 onEndAsked((name) => console.log("end", name));
@@ -17,7 +17,7 @@ setInterval(() => {}, 1_000);
 console.log("ready");
 `;
 
-Deno.test("onEndAsked() hears the first signal once, in place of who listens later; other signals pass", async () => {
+Deno.test("onEndAsked() receives the first signal once, in place of later listeners; other signals pass", async () => {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-config", "--no-prompt", "-"],
     cwd: fileURLToPath(new URL(".", import.meta.url)),

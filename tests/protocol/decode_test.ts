@@ -407,7 +407,7 @@ Deno.test("the longest issue is exactly as long as the bound", () => {
   assert.equal(cut![0]!.message.length, MAX_ISSUE_LENGTH);
 });
 
-Deno.test("at most so many issues are named", () => {
+Deno.test("the number of issues named is bounded", () => {
   const transactions = (count: number) =>
     Array.from({ length: count }, () => ({ ...TRANSACTION, nonce: -1 }));
   const issuesOf = (count: number) =>
@@ -427,7 +427,7 @@ Deno.test("issues name the place and the fault", () => {
   assert.match(issues![0]!.message, /expected number/);
 });
 
-Deno.test("a frame may hold exactly so many bytes", () => {
+Deno.test("a frame is accepted up to exactly its bound in bytes", () => {
   for (const fill of ["a", "é", "€", "😀"]) {
     const bare = '{"type":"TEST","payload":{"a":""}}';
     const unit = new TextEncoder().encode(fill).byteLength;
@@ -520,7 +520,7 @@ Deno.test("numbers that a double would change are refused", () => {
   }
 });
 
-Deno.test("one subscribe names exactly so many channels", () => {
+Deno.test("one subscribe is accepted up to exactly its bound of channels", () => {
   const many = (count: number) =>
     subscribe(...Array.from({ length: count }, (_, i) => `room:${i}`));
   assert.equal(accepted(many(MAX_CHANNELS_PER_COMMAND)).kind, "command");
@@ -557,7 +557,7 @@ Deno.test("bounds of commands hold exactly", () => {
   assert.equal(refused(id(129)).code, "INVALID_MESSAGE");
 });
 
-Deno.test("a room's name has exactly so many characters", () => {
+Deno.test("a room's name is accepted up to exactly its bound", () => {
   const to = (length: number) => ({
     type: "ROOM_MESSAGE",
     channel: `room:${"r".repeat(length)}`,
@@ -570,7 +570,7 @@ Deno.test("a room's name has exactly so many characters", () => {
   assert(!ROOM_NAME.test("room:a\n"));
 });
 
-Deno.test("one frame carries exactly so many messages", () => {
+Deno.test("one frame is accepted up to exactly its bound of messages", () => {
   const updates = (count: number) => ({
     type: "BATCH_UPDATE",
     id: "b1",

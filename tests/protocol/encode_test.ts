@@ -59,7 +59,7 @@ Deno.test("an event parses back into what was said", () => {
   );
 });
 
-Deno.test("a payload with fields nobody knows comes out byte for byte", () => {
+Deno.test("a payload with unknown fields is encoded byte for byte", () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...EXAMPLES),

@@ -268,7 +268,7 @@ Deno.test("whatever the server says is in the protocol, with and without batches
   }
 });
 
-Deno.test("what became of a subscription is told channel by channel", async () => {
+Deno.test("the result of a subscription is reported channel by channel", async () => {
   await serve(async (client) => {
     const { payload } = await client.ask(
       subscribe("validator_updates", "metrics", "nope"),
@@ -342,7 +342,7 @@ Deno.test("a frame of 10,000 channels or of nonsense costs an error, not the con
   });
 });
 
-Deno.test("every refusal can be told as an error", () => {
+Deno.test("every refusal can be sent as an error", () => {
   for (const code of Object.keys(REFUSALS) as RefusalCode[]) {
     const refusal = new Refusal(code, undefined, {
       retryAfterMs: 1,

@@ -45,7 +45,7 @@ function fold(stack: string[], said: readonly Said[]): string[] {
   return stack;
 }
 
-/** What a client is told that begins after a block. */
+/** What a client receives that begins after a block. */
 async function after(service: TestService, blockId: string, height: number) {
   const { hub } = service;
   const peer = new FakePeer();

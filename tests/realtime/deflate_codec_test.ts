@@ -114,7 +114,7 @@ Deno.test("long texts are compressed without the dictionary, short ones with it"
   assert.throws(() => assert.equal(inflated(codec.event(event)), event.json));
 });
 
-Deno.test("an event is compressed once, whoever asks; its marks make it text", () => {
+Deno.test("an event is compressed once for all subscribers; its marks make it text", () => {
   const entry = entryOf("E", 1, textOf(500));
   const frame = codec.event(entry);
   assert.equal(codec.event(entry), frame);

@@ -21,7 +21,7 @@ import type { Fate } from "../fakes/kv.ts";
 /** What a platform gives from the signal to the kill, in milliseconds. */
 const KILLED_AFTER_MS = 4_000;
 
-/** A connection that keeps what it was told, and when. */
+/** A connection that keeps what it received, and when. */
 class FakeConnection implements Connection {
   readonly since = 0;
   readonly identity = {
@@ -112,7 +112,7 @@ Deno.test("an instance in service admits, and refuses from the moment it drains"
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("clients are told when to come back, served a little longer, then closed", async () => {
+Deno.test("clients receive when to come back, are served a little longer, then closed", async () => {
   const { clock, drain, connections, sessions } = bench({ clients: 100 });
   const began = clock.now();
   const done = drain.begin();
@@ -130,7 +130,7 @@ Deno.test("clients are told when to come back, served a little longer, then clos
   assert.equal(sessions.size, 0);
 });
 
-Deno.test("a connection that cannot be told or closed, or a broken log, spoils no other's end", async () => {
+Deno.test("a connection that cannot be notified or closed, or a broken log, spoils no other's end", async () => {
   const { clock, drain, connections, log, bugs } = bench({ clients: 3 });
   const [broken, ...others] = connections;
   broken!.isBroken = true;
@@ -147,7 +147,7 @@ Deno.test("a connection that cannot be told or closed, or a broken log, spoils n
   ]);
 });
 
-Deno.test("endAll() gives each part its time, whichever throws or rejects, and tells of those", async () => {
+Deno.test("endAll() gives each part its time, whichever throws or rejects, and reports those", async () => {
   const clock = new ManualClock();
   const failures: string[] = [];
   const ends: string[] = [];

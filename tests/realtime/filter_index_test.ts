@@ -23,7 +23,7 @@ const step = fc.oneof(
   fc.record({ tags: fields }),
 );
 
-Deno.test("FilterIndex finds whom a plain look at every filter finds, after any edits", () => {
+Deno.test("FilterIndex finds what a plain look at every filter finds, after any edits", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const index = new FilterIndex<{ name: number }>(FIELDS);

@@ -83,7 +83,7 @@ function bench({ ringEvents = 1_024 } = {}) {
 const by = (...addresses: string[]): Filter => [{ address: addresses }];
 const of = (...addresses: string[]): Tags => ({ address: addresses });
 
-/** Lets reads of the log and ticks go on for so many ticks. */
+/** Lets reads of the log and ticks go on for a number of ticks. */
 function settle(clock: ManualClock, ticks = 40): Promise<void> {
   return pass(clock, ticks * TICK_MS);
 }

@@ -119,7 +119,7 @@ Deno.test("query() says that there is more when its bytes end a page, either way
   assert.deepEqual([seqs(oldest), oldest.more], [[1, 2, 3], true]);
 });
 
-Deno.test("query() refuses strangers' channels, other epochs and what keeps nothing", async () => {
+Deno.test("query() refuses channels that a caller may not read, other epochs and what keeps nothing", async () => {
   await using kv = await openStore(":memory:");
   using at = instanceOn(kv);
   await at.publish(message("a", 1));
@@ -139,7 +139,7 @@ Deno.test("query() refuses strangers' channels, other epochs and what keeps noth
   assert.deepEqual(seqs(all), [1], "before the first event of any log");
 });
 
-Deno.test("latest() is right on every instance as soon as it hears, and after a restart", async () => {
+Deno.test("latest() is right on every instance as soon as a link reports, and after a restart", async () => {
   await using kv = await openStore(":memory:");
   using one = instanceOn(kv);
   using two = instanceOn(kv);

@@ -288,7 +288,7 @@ Deno.test("two who read the same page of the log share the reading", async () =>
   assert(reads < 50, `${reads}`);
 });
 
-Deno.test("a hub that is disposed asks and tells nothing any more", async () => {
+Deno.test("a hub that is disposed asks and reports nothing any more", async () => {
   const bench = new Bench();
   const hub = bench.instance();
   const reader = bench.client(hub);

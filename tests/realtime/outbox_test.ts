@@ -153,7 +153,7 @@ for (const batch of [false, true]) {
     assert.equal(clock.pending, 0, "nothing ticks for those who keep up");
   });
 
-  Deno.test(`what retention has taken is told once, exactly, ${how}`, async () => {
+  Deno.test(`what retention removed is reported once, exactly, ${how}`, async () => {
     const { outbox, stream, publish, peer, clock } = bench({
       seq: 100,
       oldest: 41,
@@ -269,7 +269,7 @@ Deno.test("a client that reads slowly but reads is not found too slow", async ()
   assert.equal(stalls(), 0);
 });
 
-Deno.test("a log that cannot be read makes nobody too slow, and is asked again", async () => {
+Deno.test("a log that cannot be read makes no client too slow, and is asked again", async () => {
   const { outbox, stream, peer, clock, stalls, log } = bench({ seq: 10 });
   log.failing = true;
   outbox.attach(stream, { epoch: "e", seq: 0 });
@@ -281,7 +281,7 @@ Deno.test("a log that cannot be read makes nobody too slow, and is asked again",
   assert.deepEqual(peer.seqs(), range(1, 10));
 });
 
-Deno.test("a new epoch is told, then its events come from the oldest kept", async () => {
+Deno.test("a new epoch is reported, then its events are sent from the oldest kept", async () => {
   const { outbox, stream, publish, peer, clock, log } = bench({ seq: 50 });
   outbox.attach(stream, { epoch: "e", seq: 50 });
   log.epoch = "f";
@@ -296,7 +296,7 @@ Deno.test("a new epoch is told, then its events come from the oldest kept", asyn
   assert(peer.seen.slice(1).every(({ epoch }) => epoch === "f"));
 });
 
-Deno.test("a subscriber of an unborn channel misses nothing, though the birth was not heard", async () => {
+Deno.test("a subscriber of an unborn channel misses nothing, though no link reported the birth", async () => {
   const { outbox, stream, peer, clock, log } = bench({ epoch: UNBORN_EPOCH });
   outbox.attach(stream, { epoch: UNBORN_EPOCH, seq: 0 });
   log.epoch = "e";

@@ -311,7 +311,7 @@ Deno.test("rights come before content, those of a frame's own turn", async () =>
   assert.equal(at.peer.of("published")[0]!.ref, "kept");
 });
 
-Deno.test("commands are answered in their order, and so many may wait", async () => {
+Deno.test("commands are answered in order, and a bounded number may wait", async () => {
   using at = bench();
   at.session.open();
   at.fate.now = { ...CALM, afterMs: 100 };
@@ -332,7 +332,7 @@ Deno.test("commands are answered in their order, and so many may wait", async ()
   assert.equal(at.peer.seen.at(-1)!.ref, "after");
 });
 
-Deno.test("so many publishes may wait for the store", async () => {
+Deno.test("a bounded number of publishes may wait for the store", async () => {
   using at = bench();
   at.session.open();
   at.fate.now = { ...CALM, end: "hung" };
@@ -348,7 +348,7 @@ Deno.test("so many publishes may wait for the store", async () => {
   assert.equal(said, MAX_PUBLISHES_IN_FLIGHT + 1, "each got its answer");
 });
 
-Deno.test("where clients must say who they are, strangers may only connect, and soon", async () => {
+Deno.test("where clients must authenticate, others may only connect, and soon", async () => {
   using at = bench({ requireAuth: true, as: "anonymous" });
   at.session.open();
   assert.deepEqual(at.peer.texts, []);
@@ -523,7 +523,7 @@ Deno.test("a client that stops reading is closed in time, is gone from every ind
   assert.equal(at.peer.texts.length, sent);
 });
 
-Deno.test("drain() and disconnect() tell the client when and why", async () => {
+Deno.test("drain() and disconnect() send the client when and why", async () => {
   using at = bench();
   at.session.open();
   await at.say({ type: "connect", payload: { batch: true } });
@@ -544,7 +544,7 @@ Deno.test("reject() says why, and ends", () => {
   assert.deepEqual(at.peer.of("connected"), []);
 });
 
-Deno.test("a session whose handshake is under way is told nothing, and closed as soon as it is over", () => {
+Deno.test("a session whose handshake is under way is sent nothing, and closed as soon as it is over", () => {
   for (const opens of [true, false]) {
     using b = bench();
     const { session, peer, ends } = b;

@@ -26,7 +26,7 @@ function streamAt(seq: number, epoch = "e"): Stream {
   });
 }
 
-/** A cursor that counts how often it was told to advance. */
+/** A cursor that counts how often it had to advance. */
 function cursorIn(stream: Stream): Cursor & { told: number } {
   const cursor = {
     seq: stream.seq,
@@ -84,7 +84,7 @@ Deno.test("a Stream is contiguous whatever the order, the doubles and the holes"
   ));
 });
 
-Deno.test("a Stream holds back so many and no more", () => {
+Deno.test("a Stream holds a bounded number back", () => {
   const stream = streamAt(0);
   for (let seq = 2; seq <= MAX_HELD + 2; seq++) {
     stream.offer(entryOf("e", seq, text(seq)));
@@ -93,7 +93,7 @@ Deno.test("a Stream holds back so many and no more", () => {
   assert.equal(stream.seq, MAX_HELD + 1, "one was too many");
 });
 
-Deno.test("a Stream keeps so many of the newest events", () => {
+Deno.test("a Stream keeps a bounded number of the newest events", () => {
   const stream = streamAt(10);
   assert.equal(stream.first, 11);
   for (let i = 1; i <= RING_EVENTS; i++) {
@@ -147,7 +147,7 @@ Deno.test("an unborn Stream is named by its first event, and only by that", () =
   assert.equal(old.epoch, "older", "has yet to be told");
 });
 
-Deno.test("flush() tells those who keep up, and bears one that leaves", () => {
+Deno.test("flush() advances the cursors that keep up, also while one leaves", () => {
   const stream = streamAt(0);
   const one = cursorIn(stream);
   const leaver = cursorIn(stream);
@@ -165,7 +165,7 @@ Deno.test("flush() tells those who keep up, and bears one that leaves", () => {
   assert.equal(stream.flush(), 0);
 });
 
-Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
+Deno.test("flush() serves a bounded number at a time, and each exactly once", () => {
   const stream = streamAt(0);
   const cursors = Array.from({ length: 5 }, () => cursorIn(stream));
   const told = () => cursors.map((cursor) => cursor.told);
@@ -184,7 +184,7 @@ Deno.test("flush() serves so many at a time, and nobody twice or never", () => {
   assert(!stream.isDue);
 });
 
-Deno.test("a leap in the midst of handing out begins anew", () => {
+Deno.test("a reset during delivery starts again", () => {
   const stream = streamAt(0);
   const [first] = [cursorIn(stream), cursorIn(stream)];
   stream.offer(entryOf("e", 1, text(1)));
@@ -243,7 +243,7 @@ Deno.test("a frame ends where history ends, and marks what is history", () => {
   );
 });
 
-Deno.test("a frame holds so many events and so much text", () => {
+Deno.test("a frame holds a bounded number of events and bounded text", () => {
   const many = streamAt(0);
   for (let seq = 1; seq <= FRAME_EVENTS + 1; seq++) {
     many.offer(entryOf("e", seq, text(seq)));
@@ -255,7 +255,7 @@ Deno.test("a frame holds so many events and so much text", () => {
   assert.equal(long.frameAfter(JSON_CODEC, 0, 0).seq, 2);
 });
 
-Deno.test("a Stream keeps so many joined frames", () => {
+Deno.test("a Stream keeps a bounded number of joined frames", () => {
   const stream = streamAt(0);
   for (let seq = 1; seq <= MAX_FRAMES + 2; seq++) {
     stream.offer(entryOf("e", seq, text(seq)));

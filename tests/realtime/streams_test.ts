@@ -45,7 +45,7 @@ Deno.test("a channel without retention is live only", async () => {
   }
 });
 
-Deno.test("an instance follows so many channels, forgets the idle for new ones, and refuses beyond", async () => {
+Deno.test("an instance follows a bounded number of channels, forgets the idle for new ones, and refuses beyond", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const open = (i: number) => hub.open(channelNamed(`room:${i}`)!);
@@ -68,7 +68,7 @@ Deno.test("an instance follows so many channels, forgets the idle for new ones, 
   assert(!hub.holds(streams[4]!));
 });
 
-Deno.test("one address opens so many rooms, and takes none from others", async () => {
+Deno.test("one address opens a bounded number of rooms, and takes none from others", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const open = (name: string, address: string) =>

@@ -37,7 +37,7 @@ Deno.test("a subscription begins where it says: live, last, after, and says so f
   }
 });
 
-Deno.test("what cannot be had is told with its reason and exact numbers", async () => {
+Deno.test("what cannot be replayed is reported with its reason and exact numbers", async () => {
   const bench = new Bench();
   bench.retention = { events: 30, ms: 3_600_000 };
   using hub = bench.instance();
@@ -209,7 +209,7 @@ Deno.test("a log that gets a new epoch under running instances is reported once,
   assert.deepEqual(back.peer.seqs(), [6]);
 });
 
-Deno.test("a client of a quiet channel is told of no gap that is none", async () => {
+Deno.test("a client of a quiet channel receives no gap that is none", async () => {
   const bench = new Bench();
   bench.retention = { events: 100, ms: 1_000 };
   using hub = bench.instance();
@@ -242,7 +242,7 @@ Deno.test("subscribing again moves the cursor, or leaves it where it was", async
   assert.equal(hub.subscribers("blocks"), 1);
 });
 
-Deno.test("aliases, strangers and the forbidden are answered by name", async () => {
+Deno.test("aliases, unknown and forbidden channels are answered by name", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const reader = bench.client(hub);
@@ -275,7 +275,7 @@ Deno.test("aliases, strangers and the forbidden are answered by name", async () 
   ]);
 });
 
-Deno.test("one connection follows so many channels and no more", async () => {
+Deno.test("one connection follows a bounded number of channels", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const reader = bench.client(hub);

@@ -311,7 +311,7 @@ Deno.test("a ping is answered with where quiet subscriptions are", async () => {
   end();
 });
 
-Deno.test("a connection holds so many filtered subscriptions and values, and no more", async () => {
+Deno.test("a connection holds a bounded number of filtered subscriptions and values", async () => {
   const { hub, subscribe, ask, connect, session, end } = bench();
   const { filters } = hub.outboxParts;
   const entry = (i: number, count: number) => ({
@@ -362,7 +362,7 @@ Deno.test("a connection holds so many filtered subscriptions and values, and no 
   end();
 });
 
-Deno.test("addresses and the instance hold so many values, and connections give back what they held", () => {
+Deno.test("addresses and the instance hold a bounded number of values, and connections give back what they held", () => {
   const budget = new FilterBudget({ address: 10, instance: 15 });
   const one = new FilterShare(budget, "a");
   const two = new FilterShare(budget, "a");

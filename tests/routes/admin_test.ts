@@ -141,7 +141,7 @@ Deno.test("an operator who blocks its own address can lift the block again", asy
   assert.deepEqual((await ask(instances, "GET", "blocks")).body.blocks, []);
 });
 
-Deno.test("a wrong request is told what is wrong with it", async () => {
+Deno.test("a wrong request is answered with what is wrong", async () => {
   await using instances = await openInstances();
   const post = (path: string, body: unknown) =>
     ask(instances, "POST", path, body);
@@ -384,7 +384,7 @@ Deno.test("orders that are not understood, or of others, are on record as refuse
   );
 });
 
-Deno.test("an order is shown whom it would reach, itself too, before it is given", async () => {
+Deno.test("an order shows the sessions it would reach, the operator's too, before it is given", async () => {
   await using instances = await openInstances({
     count: 2,
     env: { ALLOWED_IPS: "198.51.100.0/24" },

@@ -152,7 +152,7 @@ Deno.test("wait answers once the state is reached, or at the timeout", async () 
   await bad.body?.cancel();
 });
 
-Deno.test("one address waits for so many transactions and no more", async () => {
+Deno.test("one address waits for a bounded number of transactions", async () => {
   await using service = await openTestService();
   const { tracks } = service.session;
   const options = {

@@ -55,7 +55,7 @@ async function statuses(
   return all;
 }
 
-Deno.test("every answer tells how much of the budget is left", async () => {
+Deno.test("every answer names how much of the budget is left", async () => {
   await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "3", RATE_LIMIT_WINDOW_MS: "60000" },
     clock: new ManualClock(),
@@ -96,7 +96,7 @@ Deno.test("a page that asks too much can read when to come back", async () => {
   assert(body.retryAfterMs > 0);
 });
 
-Deno.test("publishers and admins have no budget, and are told of none", async () => {
+Deno.test("publishers and admins have no budget, and their answers name none", async () => {
   await using instances = await openInstances({ env: { RATE_LIMIT_MAX: "1" } });
   for (const role of ["publisher", "admin"] as const) {
     const token = await tokenOf(role);
@@ -178,7 +178,7 @@ Deno.test("more bad tokens than are forgiven block an address, and say so", asyn
   }
 });
 
-Deno.test("an expired token, and a key server that is away, are nobody's violation", async () => {
+Deno.test("an expired token, and a key server that is away, count as no violation", async () => {
   await using instances = await openInstances({
     // Nothing listens there.
     env: { JWT_SECRET: "", JWKS_URL: "http://127.0.0.1:1/keys" },
@@ -532,7 +532,7 @@ Deno.test("events at the guards are counted in the measurements, by reason", asy
   assert.equal(refusals.UNAUTHENTICATED, 3);
 });
 
-Deno.test("a gate that is closed hears of blocks no more", async () => {
+Deno.test("a gate that is closed receives blocks no more", async () => {
   await using instances = await openInstances();
   const { gate, blocks } = instances.all[0]!;
   const client = connect(instances.all[0]!, IP);

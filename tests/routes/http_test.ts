@@ -118,7 +118,7 @@ Deno.test("HEAD answers as GET does, its length too, and opens nothing", async (
   assert.deepEqual(service.bugs, []);
 });
 
-Deno.test("OPTIONS and other methods open nothing on any route, and are told what there is", async () => {
+Deno.test("OPTIONS and other methods open nothing on any route, and are answered with what there is", async () => {
   await using service = await openTestService({ assets: ASSETS });
   const headers = { authorization: `Bearer ${await tokenOf("admin")}` };
   const others = ["PUT", "PATCH", "PROPFIND"];
@@ -185,7 +185,7 @@ Deno.test("unknown and repeated arguments are refused on every route that is des
   await page.body!.cancel();
 });
 
-Deno.test("a socket is told of an argument that it does not take", async () => {
+Deno.test("a socket is refused with an argument that it does not take", async () => {
   await using server = await serve();
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws?chanels=a`);
   const messages: string[] = [];

@@ -231,7 +231,7 @@ Deno.test("a body that is no message is refused", async () => {
   assert.deepEqual(service.bugs, []);
 });
 
-Deno.test("a body may hold exactly so many bytes", async () => {
+Deno.test("a body is accepted up to exactly its bound in bytes", async () => {
   await using service = await openTestService();
   const token = await tokenOf("publisher");
   const body = (bytes: number) => {
@@ -384,7 +384,7 @@ Deno.test("history needs the right to read", async () => {
   assert.equal((await ask("dag")).status, 200);
 });
 
-Deno.test("the catalogue tells where every channel's log ends", async () => {
+Deno.test("the catalogue names where every channel's log ends", async () => {
   await using service = await openTestService();
   await accepted(await publish(service, block(1), await tokenOf("publisher")));
   const { channels } = await (await service.request("/api/channels")).json();
@@ -481,7 +481,7 @@ Deno.test("a service that drains accepts no connection, answers requests to the 
   assert.equal((await ready.json()).checks.service.detail, "draining");
 });
 
-Deno.test("a lost store is told, without its details", async () => {
+Deno.test("a lost store is reported, without its details", async () => {
   await using service = await openTestService();
   const { getMany } = service.kv;
   service.kv.getMany = () => Promise.reject(new Error("the innermost secret"));
@@ -491,7 +491,7 @@ Deno.test("a lost store is told, without its details", async () => {
   assert(!message.includes("secret"));
 });
 
-Deno.test("a bug is reported, and its caller told nothing of it", async () => {
+Deno.test("a bug is reported, and its caller learns nothing of it", async () => {
   await using service = await openTestService();
   service.hub.publish = () => Promise.reject(new TypeError("innermost secret"));
   const { message } = await refusedWith(
@@ -502,7 +502,7 @@ Deno.test("a bug is reported, and its caller told nothing of it", async () => {
   assert.match(JSON.stringify(service.bugs), /TypeError: innermost secret/);
 });
 
-Deno.test("strangers are limited by address, publishers are not", async () => {
+Deno.test("callers without a token are limited by address, publishers are not", async () => {
   await using service = await openTestService({ env: { RATE_LIMIT_MAX: "3" } });
   for (let i = 0; i < 3; i++) {
     assert.equal((await service.request("/api/channels")).status, 200);
@@ -560,7 +560,7 @@ Deno.test("pages of other origins may not connect where origins are named", asyn
   assert.equal(await allowed("https://evil.example"), null);
 });
 
-Deno.test("where a token is required, strangers learn nothing", async () => {
+Deno.test("where a token is required, callers without one learn nothing", async () => {
   await using service = await openTestService({
     env: { REQUIRE_AUTH: "true" },
   });
@@ -824,7 +824,7 @@ Deno.test("a service without built files says how to build them", async () => {
   assert.match(await response.text(), /deno task build/);
 });
 
-Deno.test("measurements are told over HTTP", async () => {
+Deno.test("measurements are served over HTTP", async () => {
   await using service = await openTestService();
   const response = await service.request("/api/metrics");
   const report = await response.json();

@@ -57,7 +57,7 @@ Deno.test("a longer answer arrives whole, in pieces, and is held until it is rea
   }
 });
 
-Deno.test("an address may leave so many bytes unread, and others are served", async () => {
+Deno.test("an address may leave a bounded number of bytes unread, and others are served", async () => {
   const { unread, ask } = open();
   const half = MAX_UNREAD_BYTES_PER_ADDRESS / 2;
   const held = [await ask(half), await ask(half)];

@@ -19,7 +19,7 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** Block lists of so many instances over one store, with one clock. */
+/** Block lists of several instances over one store, with one clock. */
 async function setup(
   options: Partial<BlockListOptions> = {},
   instances = 1,
@@ -161,7 +161,7 @@ Deno.test("what cannot be blocked is refused with the reason", async () => {
   );
 });
 
-Deno.test("nobody on the allow-list is blocked, by whatever means", async () => {
+Deno.test("no address on the allow-list is blocked, by any means", async () => {
   await using all = await setup({ allow: ["10.1.2.3", "2001:db8::/64"] });
   await all.list.blockIP("10.0.0.0/8");
   assert.equal(all.list.isBlocked("10.1.2.3"), false);
@@ -223,7 +223,7 @@ Deno.test("blocks outlive the instance that made them", async () => {
   await later[Symbol.asyncDispose]();
 });
 
-Deno.test("listeners hear of a block here at once, and no more once disposed", async () => {
+Deno.test("listeners receive a block here at once, and no more once disposed", async () => {
   await using all = await setup();
   const heard: string[] = [];
   const listening = all.list.onBlocked((blocks) => {
@@ -237,7 +237,7 @@ Deno.test("listeners hear of a block here at once, and no more once disposed", a
   assert.deepEqual(heard, ["203.0.113.7"]);
 });
 
-Deno.test("while KV is away known blocks hold, and a new one holds here until it can be told", async () => {
+Deno.test("while KV is away known blocks hold, and a new one holds here until it can be shared", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
   await one.blockIP("203.0.113.7");
@@ -262,7 +262,7 @@ Deno.test("while KV is away known blocks hold, and a new one holds here until it
   await until(() => two.state === "ok", "KV is back", all.clock);
 });
 
-Deno.test("an unblocking while KV is away is told when it is back", async () => {
+Deno.test("an unblocking while KV is away is shared when it is back", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
   await one.blockIP("203.0.113.7");

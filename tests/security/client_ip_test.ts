@@ -98,7 +98,7 @@ Deno.test("a proxy that is neither address nor CIDR is named at the start", () =
   }
 });
 
-Deno.test("whatever the header, the answer is an address, and never a stranger's word", () => {
+Deno.test("whatever the header, the answer is an address, and never what a caller claims", () => {
   const hop = fc.oneof(
     fc.ipV4(),
     fc.ipV6(),

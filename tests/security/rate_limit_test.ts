@@ -84,7 +84,7 @@ Deno.test("a window admits its limit, then says when to come back", async () => 
   assert(limit.take("a") > 0);
 });
 
-Deno.test("waiting as long as told is always enough, and never a millisecond too long", async () => {
+Deno.test("waiting as long as answered is always enough, and never a millisecond too long", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 20 }),
@@ -255,7 +255,7 @@ Deno.test("an idle limit notices by itself that KV is back", async () => {
   await until(() => all.limit.state === "ok", "KV is back");
 });
 
-Deno.test("a KV that never answers stops nobody for longer than 2 s", async () => {
+Deno.test("a KV that never answers stops no caller for longer than 2 s", async () => {
   await using all = await setup({ limit: 100 });
   all.store.isStuck = true;
   assert.equal(drain(all.limit), 25);
@@ -270,7 +270,7 @@ Deno.test("a KV that never answers stops nobody for longer than 2 s", async () =
   await until(() => all.store.operations > 0, "the fold fails");
 });
 
-Deno.test("beyond the bound on callers, newcomers share budgets, and nobody gets in uncounted", async () => {
+Deno.test("beyond the bound on callers, newcomers share budgets, and none enters uncounted", async () => {
   await using all = await setup({ limit: 5, maxBuckets: 100 });
   const { limit } = all;
   for (let i = 0; i < 100; i++) assert.equal(limit.take(`old ${i}`), 0);

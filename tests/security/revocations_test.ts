@@ -18,7 +18,7 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** The revocations of so many instances over one store, with one clock. */
+/** The revocations of several instances over one store, with one clock. */
 async function setup(
   options: Partial<RevocationsOptions> = {},
   instances = 1,
@@ -132,7 +132,7 @@ Deno.test("a revocation reaches the other instance through the watch, with time 
   assert.deepEqual(heard, [revocation]);
 });
 
-Deno.test("while KV is away what is known holds, and what is new is told when it is back", async () => {
+Deno.test("while KV is away what is known holds, and what is new is shared when it is back", async () => {
   await using s = await setup({}, 2);
   await s.one.revokeToken("t1");
   await until(() => s.two.isRevoked(s.grant()), "the other knows");

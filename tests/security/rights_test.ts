@@ -49,7 +49,7 @@ Deno.test("each role includes the ones before it", () => {
   );
 });
 
-Deno.test("strangers read what is public and publish nothing", () => {
+Deno.test("callers without a token read what is public and publish nothing", () => {
   for (const each of [...fixedChannels(), channel("room:lobby")]) {
     assert.equal(
       mayRead(ANONYMOUS, each),
@@ -190,7 +190,7 @@ function codeOf(work: () => void): string | undefined {
   }
 }
 
-Deno.test("a row lets in whom it names, with a token where one is required", () => {
+Deno.test("a row admits the roles that it names, with a token where one is required", () => {
   for (const name of Object.keys(RIGHTS) as RightName[]) {
     const right: Right = RIGHTS[name];
     for (const requireAuth of [false, true]) {

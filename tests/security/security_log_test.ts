@@ -17,7 +17,7 @@ import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
 
-/** The logs of so many instances over one store, with one clock. */
+/** The logs of several instances over one store, with one clock. */
 async function setup(
   options: Partial<SecurityLogOptions> = {},
   instances = 1,
@@ -120,7 +120,7 @@ Deno.test("no flood of events pushes out an operator's order, nor keeps one from
   assert.equal(s.log.dropped, MAX_WAITING_EVENTS, "events only");
 });
 
-Deno.test("orders are kept for a year, other events for a month, whoever made them", async () => {
+Deno.test("orders are kept for a year, other events for a month, of every author", async () => {
   await using s = await setup();
   s.log.record({ kind: "blocked", reason: "loud", by: AUTOMATIC });
   s.log.record({ kind: "refused", reason: "FORBIDDEN", user: "mallory" });

@@ -111,7 +111,7 @@ Deno.test("secrets rotate: the first signs, all verify, an unknown one does not"
   );
 });
 
-Deno.test("a token without a role is a user's; one without sub or exp is nobody's", async () => {
+Deno.test("a token without a role is a user's; one without sub or exp is refused", async () => {
   const tokens = createTokens({ secrets: [NEW], clock });
   assert.equal((await tokens.verify(await sign(good))).role, "user");
   await assert.rejects(

@@ -67,13 +67,13 @@ Deno.test("the log is text in dev, JSON elsewhere, unless set", () => {
   assert.match(fault({ LOG_FORMAT: "xml" }), /LOG_FORMAT must be json or text/);
 });
 
-Deno.test("dev needs nothing, and runs the simulator unless told otherwise", () => {
+Deno.test("dev needs nothing, and runs the simulator by default", () => {
   assert.equal(read({}, true).SOURCE, "simulator");
   assert.equal(read({ SOURCE: "none" }, true).SOURCE, "none");
   assert.deepEqual(read({}, true).JWT_SECRET, []);
 });
 
-Deno.test("several secrets are told apart, up to a bound", () => {
+Deno.test("several secrets are accepted, up to a bound", () => {
   const other = "t".repeat(32);
   assert.deepEqual(read({ JWT_SECRET: `${SECRET} , ${other}` }).JWT_SECRET, [
     SECRET,
@@ -142,7 +142,7 @@ Deno.test("numbers are taken up to their bounds", () => {
   }
 });
 
-Deno.test("all faults are told at once", () => {
+Deno.test("all faults are reported at once", () => {
   const message = fault({ PORT: "x", LINK: "y", LOG_LEVEL: "z" });
   for (const name of ["PORT", "LINK", "LOG_LEVEL"]) {
     assert(message.includes(name));

@@ -122,7 +122,7 @@ Deno.test("evmSource() ends with the node's own truth on each channel alone, wha
   );
 });
 
-Deno.test("evmSource() begins a long chain near its head, or where it is told", async () => {
+Deno.test("evmSource() begins a long chain near its head, or where the option names", async () => {
   for (const from of [undefined, 0, 1, 90]) {
     const node = new ScriptedNode();
     const store = new MemoryPublisher();
@@ -351,7 +351,7 @@ Deno.test("evmSource() waits for receipts that come a little later than their bl
   assertTruth(node, store);
 });
 
-Deno.test("evmSource() counts blocks to finality where it is told to", async () => {
+Deno.test("evmSource() counts blocks to finality where the option asks for it", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
@@ -408,7 +408,7 @@ Deno.test("evmSource() waits for a node that is behind, and believes one that st
   assertTruth(node, store);
 });
 
-Deno.test("evmSource() tells a node 3 behind every other call from one that fails", async () => {
+Deno.test("evmSource() distinguishes a node 3 behind every other call from one that fails", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
@@ -605,7 +605,7 @@ Deno.test("evmSource() publishes blocks with odd fields, without them and marked
   );
 });
 
-Deno.test("evmSource() takes a node for lost that answers nothing, and stops at once when told", async () => {
+Deno.test("evmSource() takes a node for lost that answers nothing, and stops at once when asked", async () => {
   for (
     const method of [
       "eth_chainId",

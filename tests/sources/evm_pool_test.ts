@@ -70,7 +70,7 @@ Deno.test("Pool asks about every transaction in turn, and about those that are g
   assert.ok(!pool.due(at(2 * later), 9).includes(tx(3).hash));
 });
 
-Deno.test("Pool asks about so many that are gone, and no more", () => {
+Deno.test("Pool asks about a bounded number that are gone", () => {
   const pool = new Pool(new Messages("evm:1"));
   for (let made = 1; made <= MAX_GONE + 1; made++) {
     pool.add(tx(made), at());

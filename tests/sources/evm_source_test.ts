@@ -568,7 +568,7 @@ anvilTest("evmSource() follows a node that offers only the least", async () => {
   );
 });
 
-Deno.test("evmSource() keeps trying a node that is not there, and stops when told", async () => {
+Deno.test("evmSource() keeps trying a node that is not there, and stops when asked", async () => {
   const publisher = new MemoryPublisher();
   {
     await using source = follow({ url: "ws://127.0.0.1:9" }, publisher);

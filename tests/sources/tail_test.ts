@@ -60,7 +60,7 @@ Deno.test("Tail begins again with a block that does not fit, and extends downwar
   assert.equal(tail.tip, undefined);
 });
 
-Deno.test("Tail remembers so many blocks and reverts, and no more", () => {
+Deno.test("Tail remembers a bounded number of blocks and reverts", () => {
   const tail = new Tail();
   for (let height = 1; height <= MAX_TAIL_BLOCKS + 1; height++) {
     tail.add(block(height));

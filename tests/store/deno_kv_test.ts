@@ -95,7 +95,7 @@ for (const [name, call] of Object.entries(CALLS)) {
     assert.equal(clock.pending, 0);
   });
 
-  Deno.test(`a store's ${name} tells a locked file from other errors`, async () => {
+  Deno.test(`a store's ${name} distinguishes a locked file from other errors`, async () => {
     for (const message of ["database is locked", "disk I/O error"]) {
       const broken = kvThat(() => Promise.reject(new TypeError(message)));
       const open = () => Promise.resolve(broken);

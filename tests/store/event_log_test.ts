@@ -111,7 +111,7 @@ Deno.test("Log.append() accepts nothing that KV would refuse for its size", asyn
   }
 });
 
-Deno.test("Log.append() tells one id of two publishers apart in one commit", async () => {
+Deno.test("Log.append() distinguishes one id of two publishers in one commit", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const of = (subject: string, payloadText: string) =>
@@ -260,7 +260,7 @@ for (
   });
 }
 
-Deno.test("a publisher may begin so many rooms, and use those it began", async () => {
+Deno.test("a publisher may begin a bounded number of rooms, and use those it began", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const publisher = { subject: "alice", maxRooms: 3 };
@@ -592,7 +592,7 @@ Deno.test("retention by age ends events, never the numbering", async () => {
   assert.deepEqual([next!.epoch, next!.seq], [old!.epoch, 2]);
 });
 
-Deno.test("a log begun anew shows nothing of the old one, though its rows were left", async () => {
+Deno.test("a new log shows nothing of the old one, though its rows were left", async () => {
   await using kv = await openStore(":memory:");
   await logOn(kv).append(Array.from({ length: 20 }, (_, i) => draft(i)));
   await kv.atomic().delete(["head", "blocks"]).commit();

@@ -36,7 +36,7 @@ function draft(mark: number | string, pad = "", keys: string[] = []): Draft {
   };
 }
 
-/** A log of so many rows of two events each, of which some are damaged. */
+/** A log of rows of two events each, of which some are damaged. */
 async function damaged(
   rows: number,
   damagedRows: readonly number[],

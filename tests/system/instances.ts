@@ -96,7 +96,7 @@ export class FakeConnection implements Connection {
     this.#onEnd();
   }
 
-  /** Names who hears of the end. */
+  /** Names the listener to the end. */
   onEnd(listener: () => void): void {
     this.#onEnd = listener;
   }

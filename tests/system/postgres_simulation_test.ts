@@ -6,7 +6,7 @@ import { simulate } from "./simulate.ts";
 const RUNS = 40;
 
 for (const { name } of versions) {
-  Deno.test(`every client holds exactly the log's events, or was told of the gap, on PostgreSQL ${name}`, async () => {
+  Deno.test(`every client holds exactly the log's events, or received the gap, on PostgreSQL ${name}`, async () => {
     await simulate(RUNS, async () => {
       const stores = await openTogether(name, 2);
       let kv: MirroredKv | undefined;

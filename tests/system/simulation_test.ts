@@ -1,5 +1,5 @@
 import { simulate } from "./simulate.ts";
 
-Deno.test("[N2] every client holds exactly the log's events, or was told of the gap, whatever happens", async () => {
+Deno.test("[N2] every client holds exactly the log's events, or received the gap, whatever happens", async () => {
   await simulate(1_000);
 });

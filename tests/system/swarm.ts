@@ -107,7 +107,7 @@ export class SwarmClient implements AsyncDisposable {
   readonly received: Map<string, Received>;
   /** Faults of the server as seen from here; empty when it kept its word. */
   readonly faults: string[] = [];
-  /** Gaps the server told of. */
+  /** Gaps that the server reported. */
   readonly gaps: ReplyPayload<"gap">[] = [];
   /** Codes with which connections ended. */
   readonly closes: number[] = [];
@@ -378,7 +378,7 @@ export async function caughtUp(
   }
 }
 
-/** One socket used by hand: says what it is told, keeps what it hears. */
+/** One socket used by hand: sends what it is given, keeps what it receives. */
 export class Peer implements AsyncDisposable {
   /** Every frame that came, oldest first. */
   readonly frames: Frame[] = [];

@@ -689,7 +689,7 @@ Deno.test("every instance gives the same answers, and the same after a restart",
   assert.deepEqual(await answers(), before);
 });
 
-Deno.test("hostile frames are refused and harm nobody else", async () => {
+Deno.test("hostile frames are refused and harm no other client", async () => {
   await using server = await TestServer.start();
   const clients = await swarm(
     5,
