@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Logger } from "../platform/logger.ts";
 import { StoreUnusable } from "../store/store.ts";
 import { SILENT_LINK_MS, STALE_HEAD_MS } from "./alerts.ts";
 import { stillMs } from "./freshness.ts";
@@ -45,6 +46,8 @@ export interface ReadinessParts {
   readonly isKeyServerAway: () => boolean;
   /** Whether the instance is draining. */
   readonly isDraining: () => boolean;
+  /** Notes when the store stops working, and when it works again. */
+  readonly logger: Pick<Logger, "warn" | "info">;
 }
 
 /** Judges whether the instance is ready for clients. */
@@ -52,6 +55,7 @@ export class Readiness {
   readonly #parts: ReadinessParts;
   #isListening = false;
   #wasReady = false;
+  #wasStoreUsable = true;
 
   /** Not ready before {@link listening}. */
   constructor(parts: ReadinessParts) {
@@ -90,11 +94,17 @@ export class Readiness {
   async #store(): Promise<Condition> {
     try {
       await this.#parts.probe();
+      if (!this.#wasStoreUsable) this.#parts.logger.info("store_usable", {});
+      this.#wasStoreUsable = true;
       return { ok: true, detail: "the log answers" };
     } catch (error) {
       const detail = error instanceof StoreUnusable
         ? error.message
         : "the log cannot be used";
+      if (this.#wasStoreUsable) {
+        this.#parts.logger.warn("store_unusable", { detail });
+      }
+      this.#wasStoreUsable = false;
       return { ok: false, detail };
     }
   }

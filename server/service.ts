@@ -237,6 +237,7 @@ export function createService(options: ServiceOptions): Service {
     guards: { blocks, revocations, securityLog, ...limits },
     isKeyServerAway: () => tokens.keyServer === "away",
     isDraining: () => drain.isDraining,
+    logger,
   });
   const vitals: Vitals = new Vitals({
     clock,

@@ -740,6 +740,7 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
       const { code, out } = await kaldrix(["check", "--url", server.url]);
       assert.equal(code, 1);
       assert.match(out, /^failed +store /m);
+      await until(() => /store_unusable/.test(server.log), "the log says it");
       await Deno.rename(`${server.kvPath}.gone`, server.kvPath);
       await top.waitFor({ state: "detached" });
     });

@@ -26,6 +26,7 @@ const WELL: ReadinessParts = {
   guards: { blocks: { state: "ok" } },
   isKeyServerAway: () => false,
   isDraining: () => false,
+  logger: { warn() {}, info() {} },
 };
 
 function headOf(head: Head | undefined): Pick<ReadinessParts, "freshness"> {
@@ -103,6 +104,27 @@ for (const [what, [parts, name, detail, how]] of Object.entries(CASES)) {
     assert(isReady(others), "nothing else is concerned");
   });
 }
+
+Deno.test("the log notes once that the store stopped working, and once that it works", async () => {
+  const noted: unknown[] = [];
+  let isAway = false;
+  const readiness = new Readiness({
+    ...WELL,
+    probe: () => isAway ? Promise.reject(new Error()) : Promise.resolve(),
+    logger: {
+      warn: (event, fields) => noted.push([event, fields]),
+      info: (event) => noted.push([event]),
+    },
+  });
+  for (const away of [false, true, true, false, false]) {
+    isAway = away;
+    await readiness.check();
+  }
+  assert.deepEqual(noted, [
+    ["store_unusable", { detail: "the log cannot be used" }],
+    ["store_usable"],
+  ]);
+});
 
 Deno.test("an instance is not ready before all of its process listen", async () => {
   const readiness = new Readiness(WELL);
