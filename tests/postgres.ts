@@ -18,9 +18,12 @@ const COPY = join(
 );
 /** Folders in which Debian puts PostgreSQL. */
 const INSTALLED = "/usr/lib/postgresql";
-/** PostgreSQL does not run as root: then it runs as nobody. */
+/**
+ * PostgreSQL does not run as root: then it runs as the user `nobody`, and in a
+ * folder open to that user, which a checkout of root's may not be.
+ */
 export const NOBODY = Deno.build.os !== "windows" && Deno.uid() === 0
-  ? { uid: 65_534, gid: 65_534 }
+  ? { uid: 65_534, gid: 65_534, cwd: "/" }
   : {};
 /** Settings that every test server has. */
 const CONF = [
