@@ -66,7 +66,7 @@ const GUARDS: readonly Mutation[] = [
     file: "protocol/decode.ts",
     find: "if (rights) permitted(frame, rights, ref);\n  sound(frame);",
     replace: "sound(frame);\n  if (rights) permitted(frame, rights, ref);",
-    tests: ["tests/protocol/decode_test.ts"],
+    tests: ["tests/protocol/frame_rights_test.ts"],
   },
   {
     fault: "what a room's message carries is walked again",
