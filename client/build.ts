@@ -43,6 +43,7 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
   { entry: "inflate.ts", name: "inflate.js" },
   { entry: "sending.ts", name: "sending.js", external: ["./failure.ts"] },
+  { entry: "shared.ts", name: "shared.js" },
   { entry: "fallback.ts", name: "fallback.js", external: ["./failure.ts"] },
   { entry: "dev.ts", name: "dev.js", external: ["./client.ts"] },
   {
@@ -91,6 +92,7 @@ const LAZY = [
   "track",
   "chain",
   "watch",
+  "shared",
 ] as const;
 /** What pages load later, too. */
 const LAZIEST = ["inflate", "uplot"] as const;

@@ -216,6 +216,10 @@ export function connect(url?: string, options: Options = {}): Client {
     watch: sender("watch"),
   } as Client;
 
+  if (options.shared) {
+    parts.sharing = import("./shared.ts").then((it) => it.share(parts))
+      .catch(() => {});
+  }
   if (options.compress) {
     import("./inflate.ts").then((it) => it.inflate(parts)).catch(() => {});
   }

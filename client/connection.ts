@@ -96,6 +96,7 @@ export function connectionOf(
   ): Promise<void> {
     const mine = parts.turn;
     try {
+      if (parts.sharing) await parts.sharing;
       const source = auth?.token;
       const fresh = await (typeof source === "function" ? source() : source);
       if (mine === parts.turn) use(fresh);

@@ -26,6 +26,7 @@ const OPTIONS: Record<keyof Options, true> = {
   auth: true,
   batch: true,
   compress: true,
+  shared: true,
   offlineQueue: true,
   client: true,
   onError: true,

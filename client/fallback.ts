@@ -32,6 +32,8 @@ interface Memory {
   backMs: number;
   /** When it last fell back, on the monotonic clock. */
   fellAt: number;
+  /** What dialled before. */
+  before?: Parts["dial"];
   /** Whether streams are held back, too. */
   isPolling: boolean;
 }
@@ -55,7 +57,7 @@ export async function failing(parts: Parts, link: Failing): Promise<void> {
   memories.set(parts, memory);
   const { core, options } = parts;
   // What takes the place of sockets does not work, either.
-  if (parts.dial) return goBack(parts);
+  if (core.transport !== "websocket") return goBack(parts, memory);
   const now = monotonic();
   if (now - memory.askedAt < PROBE_EVERY_MS) return;
   memory.askedAt = now;
@@ -71,6 +73,7 @@ export async function failing(parts: Parts, link: Failing): Promise<void> {
     if (now - memory.fellAt > 2 * MAX_BACK_MS) memory.backMs = BACK_MS;
     memory.fellAt = now;
     core.transport = memory.isPolling ? "polling" : "sse";
+    memory.before = parts.dial;
     parts.dial = () => dial(parts, link, memory);
   }
   link.redial();
@@ -90,8 +93,8 @@ function explain(parts: Parts, link: Failing, failure: Failure): void {
 }
 
 /** Takes sockets again. */
-function goBack(parts: Parts): void {
-  parts.dial = undefined;
+function goBack(parts: Parts, { before }: Memory): void {
+  parts.dial = before;
   parts.core.transport = "websocket";
   changed(parts);
 }
@@ -118,7 +121,7 @@ function dial(parts: Parts, link: Failing, memory: Memory): WebSocket {
     const passes = await doesPass(parts, ended.signal);
     if (ended.signal.aborted) return;
     if (!passes) return tryLater();
-    goBack(parts);
+    goBack(parts, memory);
     link.redial();
   };
   ended.signal.addEventListener("abort", () => clearTimeout(timer));

@@ -12,6 +12,7 @@ import { HttpStreams } from "./http_streams.ts";
 import type { Holding } from "./http_streams.ts";
 import { HttpTracks } from "./http_tracks.ts";
 import { DEFAULT_MESSAGE_BYTES } from "./limits.ts";
+import { claimsOf } from "./user.ts";
 
 /** How often the client above asks for a sign of life. */
 const HEARTBEAT_MS = 25_000;
@@ -208,15 +209,5 @@ export class HttpSocket {
     if (this.#ended.signal.aborted) return;
     this.close();
     this.onclose?.({ code, reason });
-  }
-}
-
-/** Claims of a token, unchecked: the service checks it with every request. */
-function claimsOf(token?: string): { sub?: string; role?: string } {
-  try {
-    const claims = token!.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
-    return JSON.parse(atob(claims));
-  } catch {
-    return {};
   }
 }

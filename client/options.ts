@@ -56,6 +56,15 @@ export interface Options {
    */
   readonly compress?: boolean;
   /**
+   * Whether all tabs of this origin that ask for it share one socket to the
+   * same address as the same user, up to 16: should the tab that holds it be
+   * closed, frozen or crash, another takes its place. Loads `shared.js` beside
+   * the client's own file. Needs what only secure pages and `localhost` have
+   * (Web Locks); without it, and where sockets do not pass, each tab has its own
+   * connection. `compress` has no effect then. Default `false`.
+   */
+  readonly shared?: boolean;
+  /**
    * What happens to messages and requests made while not connected: up to
    * `max` wait for the connection, or all are refused with `OFFLINE`.
    * Default `{ max: 100 }`.

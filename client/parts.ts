@@ -113,6 +113,8 @@ export interface Parts extends Timed, Holder {
   readonly channels: Map<string, Cursor>;
   /** The present socket, from dialling to losing it. */
   socket?: WebSocket | undefined;
+  /** Loads what shares a socket with other tabs, if asked for. */
+  sharing?: Promise<void>;
   /** Dials what takes the place of sockets. */
   dial?: (() => WebSocket) | undefined;
   /** Why no connection comes about, once that is known. */
