@@ -140,37 +140,48 @@ Deno.test("what is built", async (t) => {
       assert.equal(new TextDecoder().decode(stdout), "closed\n");
     });
 
-    await t.step("connects though what inflates cannot be loaded", async () => {
-      await using server = Deno.serve(
-        { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-        (request) => {
-          const { socket, response } = Deno.upgradeWebSocket(request);
-          socket.onmessage = ({ data }) => socket.send(data);
-          return response;
-        },
-      );
-      await Deno.remove(new URL("package/inflate.js", dist));
-      await Deno.writeTextFile(
-        new URL("use.ts", dist),
-        `import { connect } from "./package/client.js";
+    await t.step(
+      "connects though what inflates and what shares cannot be loaded",
+      async () => {
+        await using server = Deno.serve(
+          { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+          (request) => {
+            const { socket, response } = Deno.upgradeWebSocket(request);
+            socket.onmessage = ({ data }) => socket.send(data);
+            return response;
+          },
+        );
+        for (const lost of ["inflate", "shared"]) {
+          await Deno.remove(new URL(`package/${lost}.js`, dist));
+        }
+        await Deno.writeTextFile(
+          new URL("use.ts", dist),
+          `import { connect } from "./package/client.js";
         const url = "ws://127.0.0.1:${server.addr.port}/ws";
-        const client = connect(url, { compress: true });
+        const client = connect(url, { compress: true, shared: true });
         client.onFrame(({ direction, frame }) => {
           if (direction !== "in") return;
           console.log(JSON.stringify(frame.payload));
           client.disconnect();
         });`,
-      );
-      const { success, stdout, stderr } = await new Deno.Command(
-        Deno.execPath(),
-        {
-          args: ["run", "--no-check", "--allow-net", "--allow-read", "use.ts"],
-          cwd: directory,
-        },
-      ).output();
-      assert.ok(success, new TextDecoder().decode(stderr));
-      assert.equal(new TextDecoder().decode(stdout), '{"batch":true}\n');
-    });
+        );
+        const { success, stdout, stderr } = await new Deno.Command(
+          Deno.execPath(),
+          {
+            args: [
+              "run",
+              "--no-check",
+              "--allow-net",
+              "--allow-read",
+              "use.ts",
+            ],
+            cwd: directory,
+          },
+        ).output();
+        assert.ok(success, new TextDecoder().decode(stderr));
+        assert.equal(new TextDecoder().decode(stdout), '{"batch":true}\n');
+      },
+    );
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
