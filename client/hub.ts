@@ -77,7 +77,7 @@ export class Hub {
   #serial = 0;
   #welcome: Frame;
   #welcomedAt = 0;
-  /** The token that the server was given last. */
+  /** The token that the server accepted last. */
   #token: string | undefined;
   #isOpen = false;
   #isOver = false;
@@ -148,8 +148,10 @@ export class Hub {
         tab.answer({ ...answer, payload: { ...answer.payload, as } });
       });
     } else {
-      if (type === "refresh") this.#token = payload.token;
-      this.#ask(frame, (_, answer) => tab.deliver(answer), text);
+      this.#ask(frame, (answer, its) => {
+        if (answer.type === "refreshed") this.#token = payload.token;
+        tab.deliver(its);
+      }, text);
     }
   }
 
@@ -202,7 +204,7 @@ export class Hub {
     const token = connect.payload.auth?.token;
     if (!token || token === this.#token) return this.#enter(id, connect);
     this.#command("refresh", { token }, (answer) => {
-      if (answer.type !== "error") {
+      if (answer.type === "refreshed") {
         this.#token = token;
         this.#enter(id, connect);
       } else if (answer.payload.code === "FORBIDDEN") {

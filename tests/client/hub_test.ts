@@ -267,3 +267,25 @@ Deno.test("a refused token leaves its tab out, and the next in line connects", (
   assert.equal(framesOf("fourth")[0].ref, "c-fourth");
   assert.equal(ofType("connect").length, 2);
 });
+
+Deno.test("only a token that the server accepted lets a tab in without asking", () => {
+  const { join, socket, answer, ofType, send, framesOf } = setup();
+  join("t0", "first");
+  socket.onopen();
+  answer("connect", "connected", {
+    serverTime: "2026-01-01T00:00:00.000Z",
+    limits: { maxCommandsInFlight: 64 },
+  });
+  join("t1", "first");
+  assert.equal(framesOf("t1")[0].type, "connected");
+  for (const reply of ["error", "refreshed"]) {
+    send("t0", "refresh", `r-${reply}`, { token: "next" });
+    answer("refresh", reply, { role: "user" });
+    const asked = ofType("refresh").length;
+    join(reply, "next");
+    const isAsked = ofType("refresh").length > asked;
+    assert.equal(isAsked, reply === "error");
+    assert.equal(framesOf(reply).length, isAsked ? 0 : 1);
+  }
+  assert.equal(framesOf("refreshed")[0].payload.identity.role, "user");
+});
