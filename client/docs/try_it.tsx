@@ -8,7 +8,7 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import { Component, createRef } from "preact";
-import type { ComponentChildren, VNode } from "preact";
+import type { VNode } from "preact";
 import { fieldsOf } from "../admin/form.ts";
 import { connect } from "../client.ts";
 import { Held } from "../page/held.tsx";
@@ -16,25 +16,19 @@ import { Panel } from "../page/panels.tsx";
 import { counted, integer } from "../page/words.ts";
 import type { Client, Outgoing, Requests } from "../types.ts";
 import { watch } from "../watch.ts";
-import type { Filter, Watch } from "../watch.ts";
+import type { Filter } from "../watch.ts";
 import { FrameList, Frames, MAX_FRAMES } from "./frames.tsx";
 import { nameOf, objectIn, wayOf } from "./trials.ts";
-import type { Trial, Trials, Way } from "./trials.ts";
+import type { Trials, Way } from "./trials.ts";
+import {
+  SubscribeForm,
+  Subscriptions,
+  TrialForm,
+  WatchForm,
+  WAYS,
+} from "./try_forms.tsx";
+import type { Followed } from "./try_forms.tsx";
 import type { Entry } from "./model.ts";
-
-/** What a form is called. */
-const WAYS: Readonly<Record<Way, string>> = {
-  subscribe: "Subscribe",
-  publish: "Publish",
-  request: "Request",
-  watch: "Watch",
-};
-
-/** A filtered subscription. */
-interface Followed {
-  readonly channel: string;
-  readonly watch: Watch;
-}
 
 interface TryState {
   readonly way: Way;
@@ -148,7 +142,11 @@ export class TryIt extends Component<TryProps, TryState> {
             >
               {outcome.text}
             </p>
-            {this.#subscriptions()}
+            <Subscriptions
+              channels={this.#client?.state.channels ?? {}}
+              followed={this.#followed}
+              leave={(name) => this.#unsubscribe(name)}
+            />
           </Panel>
           <Panel
             name="passed"
@@ -234,142 +232,27 @@ export class TryIt extends Component<TryProps, TryState> {
 
   #form(way: Way): VNode {
     const { trials } = this.props;
-    if (way === "subscribe") return this.#subscribeForm();
-    if (way === "watch") return this.#watchForm();
-    const { chosen, written } = this.state;
-    const name = chosen[way];
-    const { text = "" } = trials[way].find((it) => it.name === name) ?? {};
-    return (
-      <form key={way} class="trial" onSubmit={this.#send}>
-        <label for="try-name">{way === "publish" ? "Message" : "Verb"}</label>
-        <select
-          id="try-name"
-          value={name}
-          onChange={({ currentTarget: { value } }) =>
-            this.setState({ chosen: { ...chosen, [way]: value } })}
-        >
-          {trials[way].map((it: Trial) => (
-            <option key={it.name} value={it.name}>{it.name}</option>
-          ))}
-        </select>
-        <label for="try-text">
-          {way === "publish" ? "What is sent, as JSON" : "Payload, as JSON"}
-        </label>
-        <textarea
-          id="try-text"
-          class="mono"
-          rows={12}
-          spellcheck={false}
-          value={written[name] ?? text}
-          onInput={({ currentTarget: { value } }) =>
-            this.setState({ written: { ...written, [name]: value } })}
-        />
-        <button type="submit">{WAYS[way]}</button>
-      </form>
-    );
-  }
-
-  #subscribeForm(): VNode {
-    return (
-      <form key="subscribe" class="trial" onSubmit={this.#subscribe}>
-        <label for="try-channel">Channel</label>
-        <input
-          id="try-channel"
-          name="channel"
-          list="try-channels"
-          required
-          defaultValue="blocks"
-          autoComplete="off"
-          spellcheck={false}
-        />
-        <datalist id="try-channels">
-          {this.props.trials.channels.map((name) => (
-            <option key={name} value={name} />
-          ))}
-        </datalist>
-        <label for="try-last">Newest events to begin with</label>
-        <input
-          id="try-last"
-          name="last"
-          type="number"
-          min={0}
-          max={1000}
-          defaultValue="3"
-        />
-        <label for="try-filter">Filter, as JSON; none for all events</label>
-        <textarea
-          id="try-filter"
-          name="filter"
-          class="mono"
-          rows={4}
-          spellcheck={false}
-          placeholder='{ "address": ["0x123"] }'
-        />
-        <button type="submit">Subscribe</button>
-      </form>
-    );
-  }
-
-  #watchForm(): VNode {
-    const names = [...this.#followed.keys()];
-    if (names.length === 0) {
+    if (way === "subscribe") {
       return (
-        <p class="empty">
-          Watching edits the filter of a subscription: subscribe with a filter
-          first.
-        </p>
+        <SubscribeForm channels={trials.channels} onSubmit={this.#subscribe} />
       );
     }
+    if (way === "watch") {
+      return <WatchForm followed={this.#followed} onSubmit={this.#edit} />;
+    }
+    const { chosen, written } = this.state;
     return (
-      <form key="watch" class="trial" onSubmit={this.#edit}>
-        <label for="try-as">Filtered subscription</label>
-        <select id="try-as" name="as">
-          {names.map((name) => (
-            <option key={name} value={name}>
-              {name} of {this.#followed.get(name)!.channel}
-            </option>
-          ))}
-        </select>
-        <label for="try-field">Field; where the filter has several</label>
-        <input id="try-field" name="field" placeholder="address" />
-        <label for="try-add">Values to add, with commas between them</label>
-        <input id="try-add" name="added" placeholder="0x456, 0x789" />
-        <label for="try-remove">Values to remove</label>
-        {/* A field called remove would hide the form's own method. */}
-        <input id="try-remove" name="removed" />
-        <button type="submit">Watch</button>
-      </form>
-    );
-  }
-
-  #subscriptions(): ComponentChildren {
-    const plain = Object.entries(this.#client?.state.channels ?? {}).map((
-      [name, { status, code }],
-    ) => ({ name, what: name, status, code }));
-    const filtered = [...this.#followed].map(([name, { channel, watch }]) => ({
-      name,
-      what: `${name} of ${channel}, filtered`,
-      status: watch.status,
-      code: watch.code,
-    }));
-    const all = [...plain, ...filtered];
-    if (all.length === 0) return null;
-    return (
-      <ul class="subscriptions" aria-label="Subscriptions">
-        {all.map(({ name, what, status, code }) => (
-          <li key={name}>
-            <span class="mono">{what}</span>
-            <span class={`chip ${status}`}>{code ?? status}</span>
-            <button
-              type="button"
-              aria-label={`Unsubscribe ${name}`}
-              onClick={() => this.#unsubscribe(name)}
-            >
-              Unsubscribe
-            </button>
-          </li>
-        ))}
-      </ul>
+      <TrialForm
+        key={way}
+        way={way}
+        trials={trials[way]}
+        name={chosen[way]}
+        written={written}
+        choose={(name) => this.setState({ chosen: { ...chosen, [way]: name } })}
+        write={(name, text) =>
+          this.setState({ written: { ...written, [name]: text } })}
+        onSubmit={this.#send}
+      />
     );
   }
 
