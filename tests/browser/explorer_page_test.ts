@@ -268,6 +268,7 @@ function blockOf(
   height: number,
   transactions: readonly PayloadOf<"TX_RECEIVED">[] = [],
   id = `b${height}`,
+  previousHash = `b${height - 1}`,
 ): AnyMessage[] {
   const place = { blockId: id, blockHeight: height };
   const held = transactions.map((it, index) => ({ ...it, ...place, index }));
@@ -278,7 +279,7 @@ function blockOf(
         chain: CHAIN,
         blockId: id,
         height,
-        previousHash: `b${height - 1}`,
+        previousHash,
         validator: "validator-7",
         size: 4_321,
         gasUsed: 21_000,
@@ -390,7 +391,7 @@ browserTest("the explorer, in Chromium", async (t) => {
         await page.getByText("The block that held it left the chain").waitFor();
         await server.publish([
           ...blockOf(4, [confirmed("tx-2")], "b4x"),
-          ...blockOf(5, [], "b5"),
+          ...blockOf(5, [], "b5", "b4x"),
         ]);
         await chipIs(page, "confirmed");
         const steps = page.locator(".happened li");
