@@ -30,7 +30,7 @@ export const LAZY = [
   "shared",
 ] as const;
 /** What pages load later, too. */
-const LAZIEST = ["inflate", "uplot"] as const;
+const LAZIEST = ["inflate", "shared", "uplot"] as const;
 
 /** The program that the package brings, below the repository's root. */
 export const PROGRAM = { name: "kaldrix", entry: "cli/packaged.ts" } as const;
