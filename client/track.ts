@@ -6,15 +6,12 @@
  * @module
  */
 import { arrivals } from "./arrivals.ts";
+import { asking } from "./asking.ts";
 import { RequestError } from "./failure.ts";
-import { isLasting } from "./lasting.ts";
-import type { Client, ClientState, Failure } from "./types.ts";
+import type { Client, ClientState } from "./types.ts";
 import type { Goal, TrackedState, TrackOptions } from "./following.ts";
 
 export type * from "./types.ts";
-
-/** Wait before a question that failed is asked again, in milliseconds. */
-const RETRY_MS = 1_000;
 
 /** Goals, each reached by those after it. */
 const GOALS: readonly string[] = ["included", "confirmed", "final"];
@@ -52,25 +49,13 @@ export async function* track(
   all.set(txId, goals);
   goals.push(until);
   let session: string | null = null;
-  let retry: ReturnType<typeof setTimeout> | undefined;
   let last: string | undefined;
 
-  /** The answer arrives as a frame. A connection has one track a transaction. */
-  function ask(): void {
-    clearTimeout(retry);
+  // The answer arrives as a frame. A connection has one track a transaction.
+  const { ask, stop } = asking(() => {
     const goal = GOALS.findLast((each) => goals.includes(each as Goal));
-    request("track", { txId, until: goal }, { offlineQueue: "refuse" })
-      .catch(refuse);
-  }
-
-  function refuse(failure: Failure): void {
-    // The next connection asks again.
-    if (failure.code === "CONNECTION_LOST" || failure.code === "OFFLINE") {
-      return;
-    }
-    if (isLasting(failure)) fail(failure);
-    else retry = setTimeout(ask, failure.retryAfterMs ?? RETRY_MS);
-  }
+    return request("track", { txId, until: goal }, { offlineQueue: "refuse" });
+  }, fail);
 
   function changed(state: ClientState): void {
     const { isConnected, sessionId, status, connectionError } = state;
@@ -107,7 +92,7 @@ export async function* track(
   try {
     yield* take(signal);
   } finally {
-    clearTimeout(retry);
+    stop(true);
     undoFrames();
     undoState();
     goals.splice(goals.indexOf(until), 1);

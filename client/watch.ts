@@ -6,18 +6,19 @@
  *
  * @module
  */
+import { asking } from "./asking.ts";
 import { deferred } from "./deferred.ts";
-import { isLasting } from "./lasting.ts";
+import { endOf } from "./ending.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Filter, Watch, WatchOptions } from "./following.ts";
-import type { Client, Failure, Gap, Position } from "./types.ts";
+import type { ChannelState, Client, Failure, Gap, Position } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 export type * from "./types.ts";
 
-/** Wait before a subscription that failed is tried again, in milliseconds. */
-const RETRY_MS = 1_000;
+/** Of a channel about which only the connection can say that it ended. */
+const ALIVE = { status: "joined" } as ChannelState;
 
 /** A frame as it is parsed. */
 interface Frame {
@@ -70,39 +71,37 @@ export function watch(
   let code: Watch["code"];
   let session: string | null = null;
   let isAsking = false;
-  let retry: ReturnType<typeof setTimeout> | undefined;
   let joined = deferred<void>();
 
   const send = (verb: string, payload: object) =>
     request(verb, payload, { offlineQueue: "refuse" });
 
   /** Subscribes from the position; the answer arrives as a frame. */
-  function ask(): void {
-    clearTimeout(retry);
-    isAsking = true;
-    const begin = position ? { after: position } : { last };
-    send("subscribe", { channels: [{ channel, as, filter, ...begin }] })
-      .catch(refuse);
-  }
-
-  function refuse(failure: Failure): void {
-    if (failure.code === "CONNECTION_LOST" || failure.code === "OFFLINE") {
-      return;
-    }
-    if (isLasting(failure)) {
+  const { ask, refuse, stop } = asking(
+    () => {
+      isAsking = true;
+      const begin = position ? { after: position } : { last };
+      return send("subscribe", {
+        channels: [{ channel, as, filter, ...begin }],
+      });
+    },
+    (failure) => {
       isAsking = false;
       status = "rejected";
       code = failure.code;
       joined.reject(failure);
-    } else retry = setTimeout(ask, failure.retryAfterMs ?? RETRY_MS);
-  }
+    },
+  );
 
   function changed(): void {
     const { isConnected, sessionId } = client.state;
     if (!isConnected) {
       session = null;
-      clearTimeout(retry);
-      if (status !== "joining") joined = deferred<void>();
+      isAsking = false;
+      stop();
+      const end = endOf(client, ALIVE);
+      if (end) joined.reject(end);
+      if (end || status !== "joining") joined = deferred<void>();
       status = "joining";
     } else if (session !== sessionId) {
       session = sessionId;
@@ -215,14 +214,17 @@ export function watch(
     onGap: (listener) => add(gaps, listener),
     onProgress: (listener) => add(moves, listener),
     async edit(edit) {
+      const end = endOf(client, ALIVE);
+      if (end) throw end;
       await joined.promise;
       return await send("watch", { as, ...edit }) as ReplyPayload<"watched">;
     },
     close() {
-      clearTimeout(retry);
+      stop(true);
       undoFrames();
       undoState();
-      if (status === "joined") {
+      // What is asked for is left as well, once it is joined.
+      if (isAsking || status === "joined") {
         send("unsubscribe", { channels: [as] }).catch(() => {});
       }
       status = "rejected";

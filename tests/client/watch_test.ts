@@ -186,7 +186,8 @@ class Scripted {
   }
 }
 
-Deno.test("a hole in the chain of prev is asked for again, and no progress passes it", async () => {
+/** A client whose server is the test. */
+async function dialled(): Promise<{ client: Client; server: Scripted }> {
   const client = connect("ws://example.test", {
     WebSocket: Scripted as never,
   });
@@ -208,6 +209,37 @@ Deno.test("a hole in the chain of prev is asked for again, and no progress passe
   // What sends is loaded with the first request.
   const signal = AbortSignal.abort();
   await assert.rejects(client.request("ping", {}, { signal }));
+  return { client, server };
+}
+
+Deno.test("a watch of a client that ended asks no more, and its edits say so", async () => {
+  const { client, server } = await dialled();
+  const list = watch(client, "transactions", { filter: { from: "0xa" } });
+  await until(() => server.subscriptions().length === 1, "asked");
+  const waiting = list.edit({ add: ["0xb"] });
+  client.disconnect();
+  await assert.rejects(waiting, { code: "CLOSED" });
+  await assert.rejects(list.edit({ add: ["0xb"] }), { code: "CLOSED" });
+});
+
+Deno.test("a watch closed before its answer leaves, and its refusal is not followed", async () => {
+  const { client, server } = await dialled();
+  const list = watch(client, "transactions", {
+    filter: { from: "0xa" },
+    as: "mine",
+  });
+  await until(() => server.subscriptions().length === 1, "asked");
+  const { id } = server.sent.at(-1)!;
+  list.close();
+  await until(() => server.sent.at(-1)!.type === "unsubscribe", "left");
+  assert.deepEqual(server.sent.at(-1)!.payload, { channels: ["mine"] });
+  server.say("error", { payload: { code: "BUSY", message: "" }, ref: id });
+  // A refusal that was followed would leave a timer behind.
+  client.disconnect();
+});
+
+Deno.test("a hole in the chain of prev is asked for again, and no progress passes it", async () => {
+  const { client, server } = await dialled();
   const list = watch(client, "transactions", {
     filter: { from: "0xa" },
     as: "mine",
