@@ -18,6 +18,9 @@ export interface Sent {
   readonly payload: any;
 }
 
+/** A message of an own type that carries a number. */
+export const rate = (n: number) => ({ type: "TEST", payload: { n } }) as const;
+
 /** The server's end of a socket that the client opened. */
 export class Peer {
   onopen: (() => void) | null = null;
