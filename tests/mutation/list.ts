@@ -73,7 +73,7 @@ const GUARDS: readonly Mutation[] = [
     file: "protocol/messages.ts",
     find: "const AnyData = z.unknown() as z.ZodType<z.core.util.JSONType>;",
     replace: "const AnyData = z.json();",
-    tests: ["tests/protocol/decode_test.ts"],
+    tests: ["tests/protocol/decode_messages_test.ts"],
   },
   {
     fault: "a connection's frames are read by rights of another time",
