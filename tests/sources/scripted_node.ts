@@ -434,3 +434,12 @@ export class ScriptedNode {
     }
   }
 }
+
+/** Some of a node's pool, in the order in which it can be mined. */
+export function chosen(
+  node: ScriptedNode,
+  count: number,
+): ScriptedTransaction[] {
+  return [...node.pool.values()].sort((a, b) => a.nonce - b.nonce)
+    .slice(0, count + 1);
+}
