@@ -12,7 +12,7 @@ import { endOf } from "./ending.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Filter, Watch, WatchOptions } from "./following.ts";
-import type { ChannelState, Client, Failure, Gap, Position } from "./types.ts";
+import type { ChannelState, Client, Gap, Position } from "./types.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 export type * from "./types.ts";
