@@ -30,6 +30,15 @@ export interface Made {
   readonly gzipped: number;
 }
 
+/**
+ * Receives how far a build is.
+ *
+ * @param done steps that are done, from 1.
+ * @param all how many steps there are.
+ * @param step what was made last.
+ */
+export type OnProgress = (done: number, all: number, step: string) => void;
+
 const BUNDLES: readonly Bundle[] = [
   { entry: "client.ts", name: "client.js" },
   { entry: "inflate.ts", name: "inflate.js" },
@@ -75,6 +84,9 @@ const BUNDLES: readonly Bundle[] = [
   { entry: "admin/admin.tsx", name: "admin.js", isWhole: true },
 ];
 
+/** Each bundle, the program, the types, and all of it compressed. */
+const STEPS = BUNDLES.length + 3;
+
 /** What modules of the package import, and users do not. */
 const BESIDE = ["connections"] as const;
 
@@ -116,11 +128,13 @@ const here = new URL("./", import.meta.url);
  * Builds into a directory, made when missing.
  *
  * @param dist where to; its files of the same names are replaced.
+ * @param onProgress receives each step that is done.
  * @returns what was made, the package's copies left out.
  * @throws {Error} a bundle does not build, with the output of the bundler.
  */
 export async function build(
   dist: URL = new URL("dist/", here),
+  onProgress: OnProgress = () => {},
 ): Promise<Made[]> {
   // What an earlier layout left behind would be published.
   const folder = new URL("package/", dist);
@@ -134,10 +148,13 @@ export async function build(
     );
 
   const bundles = new Map<string, Bundled>();
+  let done = 0;
+  const step = (name: string) => onProgress(++done, STEPS, name);
   const addBundle = async (each: Bundle) => {
     const made = await bundled(each);
     bundles.set(each.name, made);
     add(each.name, made.code);
+    step(each.name);
   };
   // The first alone: Deno fetches its bundler then, and several at a time would
   // fetch it over each other.
@@ -146,7 +163,10 @@ export async function build(
   const types = new Map<string, string>();
   let program = "";
   await Promise.all([
-    programText().then((code) => program = code),
+    programText().then((code) => {
+      program = code;
+      step(PROGRAM.name);
+    }),
     ...rest.map(addBundle),
     ...FONTS.map(async ([from, name]) =>
       add(name, await Deno.readFile(packaged(from, `files/${name}`)))
@@ -177,6 +197,7 @@ export async function build(
         types.set(name, text);
         add(`${name}.d.ts`, text);
       }
+      step("types");
     })(),
   ]);
 
@@ -218,6 +239,7 @@ export async function build(
       new URL("package/LICENSE", dist),
     ),
   ]);
+  step("compressed files");
   return [...files].map(measure);
 }
 
@@ -298,15 +320,18 @@ interface Stamp {
  * Builds, unless what is there was made from the same sources.
  *
  * @param dist as for {@link build}.
+ * @param onProgress as for {@link build}; nothing when it is all there.
  * @returns what was made; nothing when it was all there.
  * @throws {Error} as {@link build}.
  */
 export async function buildIfStale(
   dist: URL = new URL("dist/", here),
+  onProgress?: OnProgress,
 ): Promise<Made[] | undefined> {
   const source = await fingerprint();
   if (await isThere(source, dist)) return undefined;
-  const made = await build(dist);
+  onProgress?.(0, STEPS, "the first time, Deno's bundler is fetched");
+  const made = await build(dist, onProgress);
   const stamp: Stamp = { source, names: made.map(({ name }) => name) };
   await Deno.writeTextFile(new URL(STAMP, dist), JSON.stringify(stamp));
   return made;
@@ -374,8 +399,18 @@ export function report(made: readonly Made[]): string {
     ).join("\n");
 }
 
+/** Shows progress on standard error: on a terminal, on one line. */
+function show(done: number, all: number, step: string): void {
+  const line = `Building: ${done} of ${all} (${step})`;
+  const isLast = done === all;
+  const text = Deno.stderr.isTerminal()
+    ? `\r\x1b[K${isLast ? "" : line}`
+    : `${line}\n`;
+  Deno.stderr.writeSync(new TextEncoder().encode(text));
+}
+
 if (import.meta.main) {
-  const made = await buildIfStale();
+  const made = await buildIfStale(undefined, show);
   const versions =
     `styles of uPlot ${uplot.version}, fonts Geist ${geist.version}, Geist Mono ${geistMono.version}`;
   const summary = made

@@ -46,8 +46,8 @@ const secret = settings.JWT_SECRET[0] ??
   crypto.randomUUID() + crypto.randomUUID();
 let isEnding = false;
 
-print("Building the client and the pages ...");
 if (await build() !== 0) Deno.exit(1);
+print("Starting the service ...");
 let child = serve();
 onEndAsked((signal) => {
   isEnding = true;
@@ -57,7 +57,7 @@ onEndAsked((signal) => {
 await announce();
 await restartOnChange();
 
-/** Builds what browsers load. */
+/** Builds what browsers load, and shows how far that is. */
 async function build(): Promise<number> {
   const { code } = await deno([...RUN, "-P=build", "client/build.ts"], {
     stdout: "null",

@@ -25,8 +25,22 @@ Deno.test("what is built", async (t) => {
   const dist = pathToFileURL(`${directory}/`);
   const read = (name: string) => Deno.readTextFile(new URL(name, dist));
   try {
-    const made = await buildIfStale(dist);
+    const steps: (readonly [number, number, string])[] = [];
+    const made = await buildIfStale(dist, (...step) => steps.push(step));
     assert.ok(made);
+
+    await t.step("is reported step by step, from the first", async () => {
+      const all = steps.length - 1;
+      assert.deepEqual(
+        steps.map(([done, of]) => [done, of]),
+        steps.map((_, i) => [i, all]),
+      );
+      const named = steps.map(([, , name]) => name);
+      for (const each of ["client.js", "admin.js", "kaldrix", "types"]) {
+        assert.ok(named.includes(each), each);
+      }
+      await buildIfStale(dist, (done) => assert.fail(`built again: ${done}`));
+    });
 
     await t.step("is not built again while all of it is there", async () => {
       assert.equal(await buildIfStale(dist), undefined);

@@ -179,6 +179,11 @@ Deno.test("deno task dev prints where to look, tokens that are accepted and a co
       assert(text.includes(`${base}${path}\n`));
     }
     assert(!text.includes("Warning"), text);
+    assert(
+      text.startsWith("Starting the service ...\n") ||
+        text.startsWith("Building: 0 of "),
+      text,
+    );
     const [, admin] = /\/admin#token=(\S+)/.exec(text)!;
     const [, publisher] = /Token of a publisher[^\n]*\n(\S+)\n/.exec(text)!;
     const seen = await fetch(`${base}/api/admin/blocks`, {
