@@ -33,8 +33,11 @@ export interface Hole {
   readonly to: number;
 }
 
-/** Whether a block stands; `unknown`: nothing that is remembered says so. */
-export type Standing = "stands" | "gone" | "unknown";
+/**
+ * Whether a block stands; `old`: it is older than what is remembered, which
+ * holds nothing against it; `unknown`: nothing that is remembered says so.
+ */
+export type Standing = "stands" | "gone" | "old" | "unknown";
 
 /** What has to happen for a block to join. */
 export type Verdict<B extends Block = Block> =
@@ -159,8 +162,9 @@ export class Spine<B extends Block = Block> {
   }
 
   /**
-   * Whether a block stands. One that is older than what is remembered was not
-   * reverted; of one that is higher than the tip may not have been published.
+   * Whether a block stands. One that is older than what is remembered may have
+   * been voided by a reset that is forgotten; one that is higher than the tip
+   * may not have been published.
    *
    * @param blockId its name.
    * @param height its height; absent where its publisher does not say.
@@ -172,7 +176,7 @@ export class Spine<B extends Block = Block> {
     const [oldest] = this.#tail;
     if (!oldest || height < oldest.height) {
       if (height > this.#voidAbove) return "gone";
-      return oldest ? "stands" : "unknown";
+      return oldest ? "old" : "unknown";
     }
     const isTaken = this.#tail.some((block) => block.height === height);
     return isTaken ? "gone" : "unknown";

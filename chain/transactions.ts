@@ -75,7 +75,8 @@ export function judgeStatus(
   if (!isHeld(next)) return judgePool(before, payload, standing);
   const isNamed = before.blockId !== undefined && next.blockId !== undefined;
   if (isNamed && before.blockId !== next.blockId) {
-    return standing() === "stands" ? "contradicts" : "leaves";
+    const stands = standing();
+    return stands === "stands" || stands === "old" ? "contradicts" : "leaves";
   }
   if (before.status === next.status) {
     const isMore = before.blockId === undefined ||
@@ -103,6 +104,7 @@ function judgePool(
   if (blockId === undefined) return "contradicts";
   const verdicts: Record<Standing, StatusVerdict> = {
     stands: "late",
+    old: "late",
     gone: "leaves",
     unknown: "contradicts",
   };

@@ -7,7 +7,8 @@
 import { chainOf, transactionIds } from "../chain/chain_events.ts";
 import type { Payload } from "../chain/chain_events.ts";
 import type { Chains } from "../chain/ingest.ts";
-import { stateOf } from "../chain/transaction_state.ts";
+import { wasReplaced } from "../chain/replaced.ts";
+import { lookedUpState } from "../chain/transaction_state.ts";
 import type { Channel } from "../protocol/channels.ts";
 import type { CommandPayload } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
@@ -120,14 +121,22 @@ export class Explorer {
       reader.read(length);
       return {
         address: query.address,
-        transactions: frames.map((frame) => {
-          const event = JSON.parse(frame) as Data & Record<string, unknown>;
-          const txId = event.payload["txId"] as string;
-          return { ...stateOf(txId, event.payload, this.#chains), event };
-        }),
+        transactions: await Promise.all(
+          frames.map((frame) => this.#transaction(frame)),
+        ),
         next: next ? `${next.epoch}:${next.seq}` : null,
       };
     });
+  }
+
+  async #transaction(
+    frame: string,
+  ): Promise<AddressPage["transactions"][number]> {
+    const event = JSON.parse(frame) as Data & Record<string, unknown>;
+    const { payload } = event;
+    const txId = payload["txId"] as string;
+    const [chains, log] = [this.#chains, this.#hub];
+    return { ...await lookedUpState(txId, payload, chains, log), event };
   }
 
   /** Follows the chains to their present ends. */
@@ -170,7 +179,7 @@ export class Explorer {
     reader.read(length);
     return {
       block,
-      ...this.#standing(event),
+      ...await this.#standing(event),
       event: event as Record<string, unknown> | null,
       total: ids.length,
       transactions,
@@ -179,15 +188,18 @@ export class Explorer {
     };
   }
 
-  #standing(
+  async #standing(
     event: Data | null,
-  ): Pick<ReplyPayload<"block_response">, "status" | "finality"> {
+  ): Promise<Pick<ReplyPayload<"block_response">, "status" | "finality">> {
     if (!event) return { status: "unknown", finality: "none" };
-    const chain = this.#chains.find(chainOf(event.payload));
+    const name = chainOf(event.payload);
+    const chain = this.#chains.find(name);
     const blockId = event.payload["blockId"] as string;
     const height = event.payload["height"] as number;
+    const block = { chain: name, blockId, height };
     const isGone = event.type === "BLOCK_REVERTED" ||
-      chain?.spine.standingOf(blockId, height) === "gone";
+      chain?.spine.standingOf(blockId, height) === "gone" ||
+      await wasReplaced(block, this.#chains, this.#hub);
     if (isGone) return { status: "reverted", finality: "none" };
     if (!chain || height > chain.safe && height > chain.spine.final) {
       return { status: "standing", finality: "none" };

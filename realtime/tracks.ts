@@ -5,7 +5,8 @@
  * @module
  */
 import type { Chains } from "../chain/ingest.ts";
-import { stateOf } from "../chain/transaction_state.ts";
+import { holderOf, wasReplaced } from "../chain/replaced.ts";
+import { lookedUpState, stateOf } from "../chain/transaction_state.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Channel } from "../protocol/channels.ts";
 import { Refusal } from "../protocol/refusals.ts";
@@ -46,6 +47,8 @@ export interface TrackOptions {
 /** One transaction being tracked. */
 interface Track extends TrackOptions {
   payload: Readonly<Record<string, unknown>> | undefined;
+  /** Whether its block was replaced, as far as a look at it showed. */
+  isReplaced: boolean;
   last: TrackedState | undefined;
   timer: Disposable | undefined;
 }
@@ -94,7 +97,8 @@ export class Tracks {
     const event = await this.#newest(txId);
     await this.#follow();
     const payload = event?.["payload"] as Track["payload"];
-    return { state: stateOf(txId, payload, this.#parts.chains), event };
+    const { chains, hub } = this.#parts;
+    return { state: await lookedUpState(txId, payload, chains, hub), event };
   }
 
   /**
@@ -113,7 +117,7 @@ export class Tracks {
       const event = await this.#newest(options.txId);
       await this.#follow();
       // An event that arrived meanwhile is newer than what was read.
-      track.payload ??= event?.["payload"] as Track["payload"];
+      if (!track.payload) await this.#read(track, event);
     } catch (error) {
       this.#remove(track);
       throw error;
@@ -143,6 +147,7 @@ export class Tracks {
     const track: Track = {
       ...options,
       payload: undefined,
+      isReplaced: false,
       last: undefined,
       timer: undefined,
     };
@@ -174,6 +179,22 @@ export class Tracks {
     return text === undefined ? null : JSON.parse(text);
   }
 
+  /** Takes over what was read, unless newer arrives meanwhile. */
+  async #read(
+    track: Track,
+    event: Readonly<Record<string, unknown>> | null,
+  ): Promise<void> {
+    const { chains, hub } = this.#parts;
+    const payload = event?.["payload"] as Track["payload"];
+    const before = track.payload;
+    const holder = holderOf(payload);
+    const isReplaced = holder !== undefined &&
+      await wasReplaced(holder, chains, hub);
+    if (track.payload !== before) return;
+    track.payload = payload;
+    track.isReplaced = isReplaced;
+  }
+
   /** Follows the chain to its present end. */
   async #follow(): Promise<void> {
     const { hub, chains } = this.#parts;
@@ -203,7 +224,10 @@ export class Tracks {
     const tracks = txId === undefined ? undefined : this.#tracks.get(txId);
     if (!tracks) return;
     const { payload } = JSON.parse(json);
-    for (const track of tracks) track.payload = payload;
+    for (const track of tracks) {
+      track.payload = payload;
+      track.isReplaced = false;
+    }
     this.#lookAgain();
   }
 
@@ -222,9 +246,7 @@ export class Tracks {
         const missed = this.#isMissed ? [...this.#tracks] : [];
         for (const [txId, tracks] of missed) {
           const event = await this.#newest(txId);
-          for (const track of tracks) {
-            track.payload = event?.["payload"] as Track["payload"];
-          }
+          for (const track of tracks) await this.#read(track, event);
         }
         this.#isMissed = false;
       } catch {
@@ -250,8 +272,11 @@ export class Tracks {
     track.moved(state);
   }
 
-  #judge({ txId, payload, until }: Track): TrackedState {
-    const state = stateOf(txId, payload, this.#parts.chains);
+  #judge(track: Track): TrackedState {
+    const { txId, payload, until, isReplaced } = track;
+    const state = stateOf(txId, payload, this.#parts.chains, isReplaced);
+    // Holds once the chain's memory has forgotten its block.
+    track.isReplaced = state.state === "reverted";
     return reaches(state.state, until) ? { ...state, end: true } : state;
   }
 }

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ChainIngest } from "../../chain/ingest.ts";
-import { stateOf } from "../../chain/transaction_state.ts";
+import { MAX_FOLLOWED_EVENTS } from "../../chain/log_follower.ts";
+import { TAIL_BLOCKS } from "../../chain/spine.ts";
+import { lookedUpState, stateOf } from "../../chain/transaction_state.ts";
 import type { TransactionState } from "../../protocol/states.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Draft, EventLog } from "../../store/event_log.ts";
 import { txReceived } from "../transactions.ts";
-import { draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
+import { block, draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
 import type { Fields } from "./chain_log.ts";
 
 /** Transactions that are told of. */
@@ -172,4 +174,66 @@ Deno.test("a block that was not published yet does not make its transaction reve
   const { newest } = await foldOf(log);
   const { state } = stateOf("x", newest.get("x"), log.ingest);
   assert.equal(state, "included");
+});
+
+Deno.test("what a reset voided stays void, however many blocks follow and whoever looks", async () => {
+  await using kv = await openStore(":memory:");
+  const log = logOn(kv);
+  const named = (name: string, height: number) => ({
+    blockId: `${name}${height}`,
+    height,
+  });
+  const branch = (name: string, from: number, to: number, parent: string) =>
+    Array.from({ length: to - from + 1 }, (_, i) => {
+      const previous = i === 0 ? parent : `${name}${from + i - 1}`;
+      return newBlock(`${name}${from + i}`, from + i, previous);
+    });
+  const publish = async (drafts: readonly Draft[]) => {
+    for (let i = 0; i < drafts.length; i += 50) {
+      await log.append(drafts.slice(i, i + 50));
+    }
+  };
+  await publish([newBlock("a0", 0), ...branch("a", 1, 20, "a0")]);
+  await publish([
+    tx("x", "confirmed", named("a", 3)),
+    tx("y", "confirmed", named("a", 12)),
+  ]);
+  await publish([reset(named("a", 10))]);
+  const { newest } = await foldOf(log);
+  // Another chain at the same height says nothing of this one.
+  await publish([
+    draft("NEW_BLOCK", { ...block("other", 3, "o"), chain: "b" }),
+    ...branch("c", 11, 11 + MAX_FOLLOWED_EVENTS, "a10"),
+    final(named("c", 2_000)),
+  ]);
+  const [head] = await log.heads(["blocks"]);
+  const fresh = new ChainIngest({ check: "mark" });
+  await fresh.follow("blocks", head!, log);
+  assert.equal(fresh.find("")!.spine.standingOf("a12", 12), "old");
+  for (const chains of [log.ingest, fresh]) {
+    const look = async (txId: string) =>
+      (await lookedUpState(txId, newest.get(txId), chains, log)).state;
+    assert.equal(await look("x"), "final");
+    assert.equal(await look("y"), "reverted");
+  }
+});
+
+Deno.test("a block of old that names no parent replaces none of its height", async () => {
+  await using kv = await openStore(":memory:");
+  const log = logOn(kv);
+  const at = (name: string, height: number) => newBlock(name, height);
+  await log.append([at("a1", 1), at("b1", 1)]);
+  await log.append([tx("x", "confirmed", { blockId: "a1", height: 1 })]);
+  for (let i = 2; i < TAIL_BLOCKS + 4; i += 50) {
+    const heights = Array.from({ length: 50 }, (_, n) => i + n);
+    await log.append(heights.map((height) => at(`n${height}`, height)));
+  }
+  const { newest } = await foldOf(log);
+  const [head] = await log.heads(["blocks"]);
+  await log.ingest.follow("blocks", head!, log);
+  assert.equal(log.ingest.find("")!.spine.standingOf("a1", 1), "old");
+  const state = () => lookedUpState("x", newest.get("x"), log.ingest, log);
+  assert.equal((await state()).state, "confirmed");
+  await log.append([reverted({ blockId: "a1", height: 1 })]);
+  assert.equal((await state()).state, "reverted");
 });

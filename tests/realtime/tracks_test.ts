@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { TAIL_BLOCKS } from "../../chain/spine.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import type { TrackedState } from "../../protocol/states.ts";
 import { TRACK_MS } from "../../realtime/tracks.ts";
@@ -110,6 +111,45 @@ Deno.test("a track says every move, there and back, and ends where it was asked 
     ]);
     // Nothing is followed for nobody.
     assert.equal(size(), 0);
+  });
+});
+
+Deno.test("a track of what a reset voided stays reverted when the chain's memory has forgotten it", async () => {
+  await bench("final", async ({ publish, states, reach }) => {
+    /** Blocks of a branch, and no transaction in them. */
+    const branch = async (name: string, from: number, parent: string) => {
+      const blocks = Array.from({ length: TAIL_BLOCKS + 5 }, (_, i) => {
+        const previousHash = i === 0 ? parent : `${name}${from + i - 1}`;
+        const height = from + i;
+        const blockId = `${name}${height}`;
+        const payload = { blockId, height, previousHash, timestamp };
+        return { type: "NEW_BLOCK", payload } as const;
+      });
+      for (let i = 0; i < blocks.length; i += 100) {
+        await publish(...blocks.slice(i, i + 100));
+      }
+    };
+    await branch("a", 1, "a0");
+    await publish(tx("confirmed", { blockId: "a3", blockHeight: 3 }));
+    await reach(1);
+    const keeps = { blockId: "a2", height: 2 };
+    for (const channel of ["blocks", "transactions"]) {
+      const payload = { keeps, timestamp };
+      await publish({ type: "CHAIN_RESET", channel, payload });
+    }
+    await reach(2);
+    await branch("b", 3, "a2");
+    await publish({
+      type: "FINALITY",
+      payload: { level: "final", blockId: "b9", height: 9, timestamp },
+    });
+    await publish(tx("dropped"));
+    await reach(3);
+    assert.deepEqual(states.map(({ state }) => state), [
+      "confirmed",
+      "reverted",
+      "dropped",
+    ]);
   });
 });
 
