@@ -11,6 +11,8 @@ import type { Chains } from "./ingest.ts";
 /** Reads the newest event about something. */
 export interface LatestSource {
   /**
+   * Reads the newest event about one thing.
+   *
    * @param key as in `EventLog.latest`.
    * @returns its frame; nothing when none is known.
    */
