@@ -105,7 +105,7 @@ function open(
   // The types of the client do not know of `max_pipeline`.
   options: { prepare: boolean; max: number; max_pipeline?: number },
 ): Sql {
-  return postgres(url, {
+  const settings = {
     ...options,
     // Arrays are passed as text: their types need not be known.
     fetch_types: false,
@@ -113,14 +113,17 @@ function open(
     connect_timeout: CONNECT_TIMEOUT_S,
     // A connection serves until it breaks.
     max_lifetime: null,
-    // A standby must not be taken for the primary; with one host there is no
-    // choice, and a pooler in front of it may not know the question.
-    ...(hostsOf(url) > 1 ? { target_session_attrs: "primary" as const } : {}),
     backoff: (tries: number) =>
       systemRandom() *
       Math.min(RECONNECT.cap, RECONNECT.base * 2 ** Math.min(tries, 10)),
     connection: { application_name: "kaldrix" },
-  });
+  };
+  const sql = postgres(url, settings);
+  // The address, or the environment, names them; nothing has connected yet.
+  if (sql.options.host.length === 1) return sql;
+  // A standby must not be taken for the primary; with one host there is no
+  // choice, and a pooler in front of it may not know the question.
+  return postgres(url, { ...settings, target_session_attrs: "primary" });
 }
 
 /** How long what is under way may take when connections are closed. */
@@ -139,11 +142,6 @@ export async function disconnect(
     Object.values(pools).map((sql) => sql.end({ timeout })),
   );
   await within(clock, 2 * CLOSE_MS, "The database", ended).catch(() => {});
-}
-
-function hostsOf(url: string): number {
-  const authority = url.replace(/^[a-z]+:(\/\/)?/, "").split(/[/?]/)[0]!;
-  return authority.split("@").at(-1)!.split(",").length;
 }
 
 /**

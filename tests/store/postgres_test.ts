@@ -3,7 +3,7 @@ import { pause } from "../../platform/pause.ts";
 import { type Clock, systemClock } from "../../platform/clock.ts";
 import { TimedOut } from "../../platform/deadline.ts";
 import { openPostgres } from "../../store/postgres.ts";
-import { NewerStore } from "../../store/postgres_connection.ts";
+import { connect, NewerStore } from "../../store/postgres_connection.ts";
 import { MIGRATIONS } from "../../store/postgres_schema.ts";
 import {
   SWEEP_AGAIN_MS,
@@ -22,6 +22,28 @@ Deno.test({
   name: "PostgreSQL comes with npm on this platform, or is installed",
   ignore: versions.length > 0,
   fn: () => {},
+});
+
+Deno.test("of several hosts PostgreSQL's primary is asked for, whoever names them", () => {
+  // Nothing connects before something is asked.
+  const asksFor = (url: string) => {
+    const { reads, commits } = connect(url, true);
+    const asked = reads.options.target_session_attrs;
+    assert.equal(commits.options.target_session_attrs, asked);
+    return asked;
+  };
+  assert.equal(asksFor("postgres://u@a,b:5433/d"), "primary");
+  assert.equal(asksFor("postgres://u@a/d"), undefined);
+  const before = Deno.env.get("PGHOST");
+  try {
+    Deno.env.set("PGHOST", "a,b");
+    assert.equal(asksFor("postgres:"), "primary");
+    Deno.env.set("PGHOST", "a");
+    assert.equal(asksFor("postgres:"), undefined);
+  } finally {
+    if (before === undefined) Deno.env.delete("PGHOST");
+    else Deno.env.set("PGHOST", before);
+  }
 });
 
 for (const version of versions) {
