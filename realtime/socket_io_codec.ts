@@ -97,7 +97,7 @@ export class SocketIoCodec implements Codec {
     if (!this.#hasOffset) return eventOf(entry, marks);
     const isFiltered = marks?.prev !== undefined;
     if (epoch !== undefined && seq !== undefined && !isFiltered) {
-      this.#cursor.move(channel, { epoch, seq });
+      this.#cursor.move(channel, epoch, seq);
     }
     if (!this.#cursor.isCommon || marks) {
       return eventOf(entry, marks, this.#cursor);
@@ -144,7 +144,7 @@ export class SocketIoCodec implements Codec {
   ): ClientFrame {
     if (data === RESUME) return this.#resuming();
     if (typeof data !== "string") throw binary();
-    requireLength(data, maxBytes);
+    addressed(this.glance(data), () => requireLength(data, maxBytes));
     const packet = parsePacket(data);
     if (!packet) throw garbage("This is no packet of Socket.IO");
     if (packet.kind === "connect" && packet.namespace !== "/") {
@@ -184,7 +184,7 @@ export class SocketIoCodec implements Codec {
       client,
       ...(token === undefined || token === null ? {} : { auth: { token } }),
     };
-    const frame = addressed(
+    const frame = framed(
       TO_CONNECT,
       () => interpret({ type: "connect", payload }, maxBytes),
     );
@@ -292,7 +292,7 @@ export class SocketIoCodec implements Codec {
       const { channel, as, epoch, to, reason } = payload;
       // The log ends before an unknown position.
       if (as !== undefined || reason === "position_unknown") return;
-      this.#cursor.move(channel, { epoch, seq: to });
+      this.#cursor.move(channel, epoch, to);
     }
   }
 }
@@ -313,16 +313,17 @@ function frameOf(
   maxBytes: number,
   rights: FrameRights | undefined,
 ): ClientFrame {
-  const [arg] = args;
+  const [arg, ...more] = args;
   const value = typeof name === "string" ? valueOf(name, arg) : undefined;
   const own = isFields(value) && isId(value.id) ? value.id : undefined;
   const to = addressOf(ack, own);
-  if (args.length > 1) {
+  // Wrappers pass on an ack or options that they were not given, as null.
+  if (more.some((it) => it !== null)) {
     throw new Refusal("INVALID_MESSAGE", "An event takes one argument", {
       ref: to,
     });
   }
-  return addressed(to, () => interpret(value, maxBytes, rights));
+  return framed(to, () => interpret(value, maxBytes, rights));
 }
 
 function valueOf(name: string, arg: unknown): unknown {
@@ -375,12 +376,17 @@ function addressOf(
 }
 
 /** Addresses the answer to a frame, or its refusal, to `to`. */
-function addressed(
+function framed(
   to: Address | undefined,
   read: () => ClientFrame,
 ): ClientFrame {
+  return { ...addressed(to, read), id: to };
+}
+
+/** Addresses a refusal to `to`. */
+function addressed<T>(to: Address | undefined, read: () => T): T {
   try {
-    return { ...read(), id: to };
+    return read();
   } catch (error) {
     const { code, message, issues, cause } = Refusal.of(error);
     throw new Refusal(code, message, {

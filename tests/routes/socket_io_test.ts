@@ -232,6 +232,10 @@ clientTest(
       channels: ["blocks"],
     });
 
+    // Wrappers pass on what they were not given.
+    const spare = await socket.emitWithAck("subscribe", "dag", null, undefined);
+    assert.equal(spare.payload.channels[0].channel, "dag");
+
     // An application's own event reaches a room, the sender too.
     const other = bench.client();
     await other.emitWithAck("subscribe", "room:lobby");
@@ -254,6 +258,25 @@ clientTest(
     for (const name of ["ROOM_MESSAGE", "message"]) {
       const sent = await socket.emitWithAck(name, whole);
       assert.equal(sent.type, "published", name);
+    }
+    assert.deepEqual(bench.bugs, []);
+  },
+);
+
+clientTest(
+  "all that is emitted in one turn arrives, whatever the way",
+  async () => {
+    await using bench = await SocketIoBench.open();
+    const auth = { token: await tokenOf("publisher") };
+    for (const transports of Object.values(TRANSPORTS)) {
+      const socket = bench.client({ transports: [...transports], auth });
+      await once(socket, "connect");
+      const echoes: number[] = [];
+      socket.on("TEST", ({ payload }: Any) => echoes.push(payload.n));
+      for (const n of range(1, 4_000)) socket.emit("TEST", { n });
+      await until(() => echoes.length >= 4_000);
+      assert.deepEqual(echoes, range(1, 4_000));
+      assert(socket.connected);
     }
     assert.deepEqual(bench.bugs, []);
   },
@@ -285,6 +308,9 @@ clientTest(
     const ack = await socket.emitWithAck("subscribe", { channels: [] });
     assert.equal(ack.type, "error");
     assert.equal(ack.payload.code, "INVALID_SUBSCRIPTION");
+    const long = { text: "x".repeat(70_000) };
+    const tooLong = await socket.emitWithAck("TEST", long);
+    assert.equal(tooLong.payload.code, "MESSAGE_TOO_LARGE");
     const binary = await socket.emitWithAck("TEST", new Uint8Array([1]));
     assert.equal(binary.payload.code, "INVALID_MESSAGE");
     assert.match(binary.payload.message, /Binary/);
