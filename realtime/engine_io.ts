@@ -8,7 +8,7 @@
 import { decodePacket } from "engine.io-parser";
 import type { Packet } from "engine.io-parser";
 import type { Clock } from "../platform/clock.ts";
-import { Refusal } from "../protocol/refusals.ts";
+import { FINAL_CLOSE, Refusal } from "../protocol/refusals.ts";
 import type { Frame } from "./codec.ts";
 import { HEARTBEAT_MS } from "./session.ts";
 import type { Socket } from "./session.ts";
@@ -26,8 +26,11 @@ export const LINGER_MS = 10_000;
 export const PROBE_DEADLINE_MS = 10_000;
 /** Most WebSockets that may try to replace polling, one after the other. */
 export const MAX_PROBES = 4;
-/** Most packets of one polled body. */
-export const MAX_PACKETS = 256;
+/**
+ * Most packets of one polled body: more than a client's shortest events fill one
+ * with, whose answers still fit into `MAX_REPLY_BACKLOG_BYTES`.
+ */
+export const MAX_PACKETS = 4_096;
 
 /** Separates packets of one body; JSON text never holds it. */
 export const SEPARATOR = "\x1e";
@@ -61,6 +64,8 @@ export interface EngineOptions {
   readonly maxPayload: number;
   /** The client's WebSocket; it polls when absent. */
   readonly socket?: Socket;
+  /** Packets that precede a final close, after which clients stay away. */
+  readonly farewell?: string;
 }
 
 /** A poll that waits for packets. */
@@ -92,11 +97,12 @@ export class EngineConnection implements Socket {
   #timer: Disposable | undefined;
   #leaving: Disposable | undefined;
   readonly #maxPayload: number;
+  readonly #farewell: string;
 
   /** Waits for {@link open}. */
   constructor(
     clock: Pick<Clock, "after" | "soon">,
-    { sid, maxPayload, socket }: EngineOptions,
+    { sid, maxPayload, socket, farewell = "" }: EngineOptions,
     listener: EngineListener,
   ) {
     this.sid = sid;
@@ -104,6 +110,7 @@ export class EngineConnection implements Socket {
     this.#socket = socket;
     this.#listener = listener;
     this.#maxPayload = maxPayload;
+    this.#farewell = farewell;
   }
 
   /** Opens: the first packet holds its intervals and limits. */
@@ -149,6 +156,7 @@ export class EngineConnection implements Socket {
 
   /** Ends the connection once the client has what was sent. */
   close(code?: number, reason?: string): void {
+    if (code !== undefined && code >= FINAL_CLOSE) this.send(this.#farewell);
     if (this.#state !== "open") return;
     this.#state = "closing";
     this.#leaving?.[Symbol.dispose]();

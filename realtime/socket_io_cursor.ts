@@ -28,32 +28,46 @@ export interface OffsetEntry {
 /** One channel as `name=epoch:seq`. */
 const ENTRY = /^([\w.:-]{1,128})=(?:([\w.-]{1,64}):(\d{1,15}))?$/;
 
+/** How far a client came in one channel: what {@link Position} names, moving. */
+interface Mark {
+  epoch: string;
+  seq: number;
+}
+
 /** Where one client stands. */
 export class SocketIoCursor {
-  readonly #entries = new Map<string, string>();
+  /** By channel; nothing for those that keep nothing. */
+  readonly #entries = new Map<string, Mark | undefined>();
   /** Names of filtered subscriptions. */
   readonly #filtered = new Set<string>();
+  #isCommon = false;
 
   /** Whether its offset is that of all who follow nothing but one channel. */
   get isCommon(): boolean {
-    return this.#entries.size === 1 && this.#filtered.size === 0;
+    return this.#isCommon;
   }
 
   /** Adds channels from where they begin. */
   begin(channels: ReplyPayload<"subscribed">["channels"]): void {
     for (const { channel, as = channel, epoch, seq, filtered } of channels) {
       this.leave([as]);
+      const isKept = epoch !== null && seq !== null;
       if (filtered) this.#filtered.add(as);
-      else if (epoch === null || seq === null) {
-        this.#entries.set(channel, `${channel}=`);
-      } else this.#entries.set(channel, `${channel}=${epoch}:${seq}`);
+      else this.#entries.set(channel, isKept ? { epoch, seq } : undefined);
     }
+    this.#count();
   }
 
   /** Moves to a new position in a channel, if it follows that unfiltered. */
-  move(channel: string, { epoch, seq }: Position): void {
-    if (!this.#entries.has(channel)) return;
-    this.#entries.set(channel, `${channel}=${epoch}:${seq}`);
+  move(channel: string, epoch: string, seq: number): void {
+    // Once an event and client: nothing is allocated.
+    const mark = this.#entries.get(channel);
+    if (mark) {
+      mark.epoch = epoch;
+      mark.seq = seq;
+    } else if (this.#entries.has(channel)) {
+      this.#entries.set(channel, { epoch, seq });
+    }
   }
 
   /** Forgets subscriptions. */
@@ -62,16 +76,22 @@ export class SocketIoCursor {
       this.#entries.delete(name);
       this.#filtered.delete(name);
     }
+    this.#count();
   }
 
   /** All positions as text that needs no escaping in JSON. */
   offset(): string {
     if (this.#filtered.size > 0) return NO_OFFSET;
     let text = "";
-    for (const entry of this.#entries.values()) {
-      text += text === "" ? entry : `,${entry}`;
+    for (const [channel, mark] of this.#entries) {
+      if (text !== "") text += ",";
+      text += mark ? `${channel}=${mark.epoch}:${mark.seq}` : `${channel}=`;
     }
     return text.length > MAX_OFFSET_LENGTH ? NO_OFFSET : text;
+  }
+
+  #count(): void {
+    this.#isCommon = this.#entries.size === 1 && this.#filtered.size === 0;
   }
 }
 

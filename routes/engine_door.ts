@@ -5,7 +5,7 @@
  * @see {@link https://socket.io/docs/v4/engine-io-protocol/}
  */
 import type { Context } from "hono";
-import { FINAL_CLOSE, Refusal } from "../protocol/refusals.ts";
+import { Refusal } from "../protocol/refusals.ts";
 import { EngineConnection } from "../realtime/engine_io.ts";
 import type {
   EngineRequest,
@@ -174,6 +174,7 @@ export class EngineDoor {
     const engine = new EngineConnection(parts.clock, {
       sid: engines.newSid(),
       maxPayload: parts.maxMessageBytes,
+      farewell: DISCONNECT,
       ...(socket ? { socket } : {}),
     }, {
       message(data) {
@@ -195,7 +196,7 @@ export class EngineDoor {
       resume: () => session.receive(RESUME),
     });
     const guard = gate.guard(visitor);
-    const session = new Session(socketOf(engine), parts, {
+    const session = new Session(engine, parts, {
       principal,
       guard,
       codec,
@@ -237,20 +238,6 @@ export class EngineDoor {
     await this.#parts.gate.request(c, "greet");
     return error;
   }
-}
-
-/** A final close is preceded by DISCONNECT, after which clients do not reconnect. */
-function socketOf(engine: EngineConnection): Socket {
-  return {
-    get bufferedAmount() {
-      return engine.bufferedAmount;
-    },
-    send: (frame) => engine.send(frame),
-    close(code, reason) {
-      if (code !== undefined && code >= FINAL_CLOSE) engine.send(DISCONNECT);
-      engine.close(code, reason);
-    },
-  };
 }
 
 function listen(

@@ -164,7 +164,7 @@ Deno.test("a client with a filter has no offset until it leaves that", () => {
   cursor.leave(["mine"]);
   assert.equal(cursor.offset(), "blocks=e:7");
   cursor.begin([{ ...at, filtered: { values: 1 } }]);
-  cursor.move("blocks", { epoch: "e", seq: 9 });
+  cursor.move("blocks", "e", 9);
   assert.equal(cursor.offset(), NO_OFFSET);
   cursor.begin([at]);
   assert.equal(cursor.offset(), "blocks=e:7");
