@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import type { Draft } from "./event_log.ts";
 import { idKeyBytes } from "./id_memory.ts";
 import { PART_BYTES, ROW_HEAD_BYTES, tagsText } from "./rows.ts";
@@ -29,8 +30,6 @@ const KEY_BYTES = 40;
 /** Bytes of UTF-8 in one UTF-16 unit, at most. */
 const UNIT_BYTES = 3;
 
-const encoder = new TextEncoder();
-
 /** What events take of a commit. */
 export interface CommitSize {
   /** Keys and values, in bytes. */
@@ -52,8 +51,8 @@ export function sizeOf(drafts: readonly Draft[]): CommitSize {
   for (const draft of drafts) {
     const { channel, payloadText, tags, keys, id } = draft;
     channels.add(channel);
-    const size = encoder.encode(payloadText).byteLength +
-      encoder.encode(tagsText(tags)).byteLength +
+    const size = Buffer.byteLength(payloadText) +
+      Buffer.byteLength(tagsText(tags)) +
       ENVELOPE_BYTES + ROW_HEAD_BYTES;
     const rows = Math.floor(size / PART_BYTES) + (id === undefined ? 1 : 2);
     mutations += rows + keys.length;
@@ -61,7 +60,7 @@ export function sizeOf(drafts: readonly Draft[]): CommitSize {
     keyBytes += (rows + 1) * (channel.length + KEY_BYTES) + idKeyBytes(draft);
     if (keys.length > 0 && size < PART_BYTES) bytes += size;
     for (const key of keys) {
-      keyBytes += encoder.encode(key).byteLength + KEY_BYTES;
+      keyBytes += Buffer.byteLength(key) + KEY_BYTES;
       // The lasting key is stored under each of the others.
       bytes += keys[0]!.length * UNIT_BYTES;
     }

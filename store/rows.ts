@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { encodeEvent, eventHead } from "../protocol/encode.ts";
 import { tagsOf } from "../protocol/messages.ts";
@@ -43,7 +44,6 @@ export const ROW_HEAD_BYTES = EPOCH_AT + 64;
 
 /** Separates lines; JSON text never holds it. */
 const LINE_FEED = 10;
-const NEW_LINE = Uint8Array.of(LINE_FEED);
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -83,10 +83,10 @@ export function tagsText(tags: Tags): string {
 }
 
 /** Writes an event as a line. JSON text never holds a tab. */
-export function lineOf(entry: LoggedEntry): Uint8Array {
+export function lineOf(entry: LoggedEntry): string {
   const { type, at, tags, json } = entry;
   const tail = json.slice(eventHead(type, entry).length);
-  return encoder.encode(`${type}\t${at}\t${tagsText(tags)}\t${tail}`);
+  return `${type}\t${at}\t${tagsText(tags)}\t${tail}`;
 }
 
 /**
@@ -141,10 +141,13 @@ export function packed(
 ): { rows: Row[]; bytes: number } {
   const rows: Row[] = [];
   let bytes = offset;
-  let lines: Uint8Array[] = [];
+  let lines: string[] = [];
   let length = 0;
   const close = (last: LoggedEntry) => {
-    const row = { seq: last.seq, bytes: rowOf(lines, last.epoch, bytes) };
+    const row = {
+      seq: last.seq,
+      bytes: rowOf(lines, length - 1, last.epoch, bytes),
+    };
     rows.push(row);
     bytes += row.bytes.byteLength + ROW_OVERHEAD_BYTES;
     lines = [];
@@ -152,7 +155,7 @@ export function packed(
   };
   for (const [i, entry] of entries.entries()) {
     const line = lineOf(entry);
-    const size = line.byteLength + 1;
+    const size = Buffer.byteLength(line) + 1;
     const full = length + size > ROW_BYTES || lines.length === ROW_EVENTS;
     if (full && lines.length > 0) close(entries[i - 1]!);
     lines.push(line);
@@ -163,23 +166,23 @@ export function packed(
   return { rows, bytes };
 }
 
+/** `length` of the lines is in bytes, with what separates them. */
 function rowOf(
-  lines: readonly Uint8Array[],
+  lines: readonly string[],
+  length: number,
   epochText: string,
   offset: number,
 ): Uint8Array {
   const epoch = encoder.encode(epochText);
-  const head = new Uint8Array(EPOCH_AT + epoch.byteLength);
-  const view = new DataView(head.buffer);
+  const linesAt = EPOCH_AT + epoch.byteLength;
+  const row = new Uint8Array(linesAt + length);
+  const view = new DataView(row.buffer);
   view.setUint8(0, VERSION);
   view.setFloat64(OFFSET_AT, offset);
   view.setUint8(EPOCH_LENGTH_AT, epoch.byteLength);
-  head.set(epoch, EPOCH_AT);
-  const row = concatenated([
-    head,
-    ...lines.flatMap((line, i) => i === 0 ? [line] : [NEW_LINE, line]),
-  ]);
-  new DataView(row.buffer).setUint32(SUM_AT, crc32(row.subarray(OFFSET_AT)));
+  row.set(epoch, EPOCH_AT);
+  encoder.encodeInto(lines.join("\n"), row.subarray(linesAt));
+  view.setUint32(SUM_AT, crc32(row.subarray(OFFSET_AT)));
   return row;
 }
 

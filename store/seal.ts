@@ -8,15 +8,17 @@ import { crc32 } from "node:zlib";
 /** Bytes in front of the text. */
 export const SEAL_BYTES = 4;
 
+/** Becomes the checksum: one character is one byte here. */
+const ROOM = "\0".repeat(SEAL_BYTES);
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The text in UTF-8 behind its checksum. */
 export function seal(text: string): Uint8Array {
-  const body = encoder.encode(text);
-  const bytes = new Uint8Array(SEAL_BYTES + body.byteLength);
-  new DataView(bytes.buffer).setUint32(0, crc32(body));
-  bytes.set(body, SEAL_BYTES);
+  const bytes = encoder.encode(ROOM + text);
+  const sum = crc32(bytes.subarray(SEAL_BYTES));
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, sum);
   return bytes;
 }
 

@@ -52,6 +52,27 @@ async function persistent<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The same store; its writes wait for those of others at the same file. */
+function patient(store: Store): Store {
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === "set") {
+        return (...args: Parameters<Store["set"]>) =>
+          persistent(() => target.set(...args));
+      }
+      if (name === "atomic") {
+        return () => {
+          const commit = target.atomic();
+          const once = commit.commit.bind(commit);
+          return Object.assign(commit, { commit: () => persistent(once) });
+        };
+      }
+      const member = Reflect.get(target, name, target);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+}
+
 /** Runs the contract on one kind of store. */
 export function testStore(kind: StoreKind): void {
   const test = (
@@ -60,7 +81,7 @@ export function testStore(kind: StoreKind): void {
   ) => {
     Deno.test(`${kind.name} ${name}`, async () => {
       await using opened = await kind.open();
-      await body(opened.store, opened.other);
+      await body(patient(opened.store), patient(opened.other));
     });
   };
 
