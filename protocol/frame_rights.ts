@@ -49,8 +49,10 @@ export function requireRights(
   }
   if (type === "TEST") return rights.requireVerb("test");
   rights.requireVerb("publish");
-  const messages = type === "BATCH_UPDATE" ? updatesOf(frame) : [frame];
-  requirePublishing(messages.slice(0, maxMessages), rights);
+  const messages = type === "BATCH_UPDATE"
+    ? updatesOf(frame).slice(0, maxMessages)
+    : [frame];
+  requirePublishing(messages, rights);
 }
 
 /**

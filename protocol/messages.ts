@@ -642,6 +642,35 @@ export function keysOf(
   );
 }
 
+/** A payload field that tags are made of, taken apart once. */
+interface TagPath {
+  /** Names, from the outermost. */
+  readonly steps: readonly string[];
+  /** The field that says how much of it was left out. */
+  readonly omitted: string;
+  /** What `missing` holds when it is not known. */
+  readonly sources: readonly string[];
+}
+
+const TAG_PATHS = new Map(
+  (Object.keys(MESSAGES) as MessageType[]).map((type) => {
+    const { tags = {} } = MESSAGES[type] as MessageKind;
+    const fields = Object.entries(tags).map(([field, { of, isAddress }]) => ({
+      field,
+      isAddress: isAddress ?? false,
+      paths: of.map(tagPath),
+    }));
+    return [type, fields];
+  }),
+);
+
+function tagPath(path: string): TagPath {
+  const steps = path.split(".");
+  const [field] = steps as [string];
+  const sources = [field, ...SOURCES_OF_TAGS];
+  return { steps, omitted: `${field}Omitted`, sources };
+}
+
 /**
  * What an event can be filtered by.
  *
@@ -656,12 +685,10 @@ export function tagsOf(
   payload: Readonly<Record<string, unknown>>,
 ): Tags {
   const tags: Record<string, readonly string[]> = {};
-  const { tags: kinds = {} } = MESSAGES[type] as MessageKind;
-  for (const field in kinds) {
-    const { of, isAddress } = kinds[field]!;
+  for (const { field, isAddress, paths } of TAG_PATHS.get(type)!) {
     const values = new Set<string>();
-    for (const path of of) {
-      addTags(values, valueAt(payload, path), isAddress);
+    for (const path of paths) {
+      addTags(values, payload, path.steps, 0, isAddress);
       if (isPartial(payload, path)) tags[PARTIAL_TAG] = [];
     }
     if (values.size > MAX_TAG_VALUES) tags[PARTIAL_TAG] = [];
@@ -673,29 +700,25 @@ export function tagsOf(
 /** Whether a payload says that it does not hold all that a path leads to. */
 function isPartial(
   payload: Readonly<Record<string, unknown>>,
-  path: string,
+  { omitted, sources }: TagPath,
 ): boolean {
-  const [field] = path.split(".", 1);
-  const { missing, [`${field}Omitted`]: omitted } = payload;
-  return omitted !== undefined ||
-    Array.isArray(missing) &&
-      [field, ...SOURCES_OF_TAGS].some((it) => missing.includes(it));
+  const { missing } = payload;
+  return payload[omitted] !== undefined ||
+    Array.isArray(missing) && sources.some((it) => missing.includes(it));
 }
 
-/** What a dotted path leads to; a list of it where the path crosses a list. */
-function valueAt(value: unknown, path: string): unknown {
-  const dot = path.indexOf(".");
-  const inside = Object(value)[dot < 0 ? path : path.slice(0, dot)];
-  if (dot < 0 || inside === undefined) return inside;
-  const rest = path.slice(dot + 1);
-  return Array.isArray(inside)
-    ? inside.map((each) => valueAt(each, rest))
-    : valueAt(inside, rest);
-}
-
-function addTags(values: Set<string>, value: unknown, isAddress = false): void {
+/** Adds what steps lead to from a value; each of a list is followed. */
+function addTags(
+  values: Set<string>,
+  value: unknown,
+  steps: readonly string[],
+  at: number,
+  isAddress: boolean,
+): void {
   if (Array.isArray(value)) {
-    for (const item of value) addTags(values, item, isAddress);
+    for (const item of value) addTags(values, item, steps, at, isAddress);
+  } else if (at < steps.length) {
+    addTags(values, Object(value)[steps[at]!], steps, at + 1, isAddress);
   } else if (typeof value === "string" || typeof value === "number") {
     const text = isAddress ? `${value}`.toLowerCase() : `${value}`;
     if (text.length > MAX_TAG_LENGTH || values.size > MAX_TAG_VALUES) return;

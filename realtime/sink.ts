@@ -16,6 +16,8 @@ export const HIGH_WATER_BYTES = 256 * 1024;
 export interface Peer {
   /** Bytes accepted but not yet handed to the network. */
   readonly bufferedAmount: number;
+  /** Whether it is at least so much; absent where asking costs nothing. */
+  holds?(bytes: number): boolean;
   /** Sends one frame; does nothing once closed. */
   send(frame: Frame): void;
 }
@@ -54,7 +56,8 @@ export class Sink {
 
   /** Whether the socket takes no more events now. */
   get isFull(): boolean {
-    return this.#peer.bufferedAmount >= HIGH_WATER_BYTES;
+    return this.#peer.holds?.(HIGH_WATER_BYTES) ??
+      this.#peer.bufferedAmount >= HIGH_WATER_BYTES;
   }
 
   /** Sends a reply, joined with others of the turn if allowed. */

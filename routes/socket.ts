@@ -7,6 +7,7 @@ import type { Context, Hono } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import { CODECS } from "../realtime/codecs.ts";
 import type { Codecs } from "../realtime/codecs.ts";
+import { CountingSocket } from "../realtime/counting_socket.ts";
 import { HEARTBEAT_MS, Session } from "../realtime/session.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import type { Sessions } from "../realtime/sessions.ts";
@@ -88,7 +89,11 @@ function upgrade(
   const codec = codecs.get(protocol ?? "") ?? [...codecs.values()][0]!;
   const { socket, response } = handshake(c, protocol);
   const guard = gate.guard(visitor);
-  const session = new Session(socket, parts, { principal, guard, codec });
+  const session = new Session(new CountingSocket(socket), parts, {
+    principal,
+    guard,
+    codec,
+  });
   const release = sessions.add(session, visitor);
   // A peer that resets the connection during the handshake causes no event.
   const deadline = parts.clock.after(OPEN_DEADLINE_MS, () => {
