@@ -24,6 +24,9 @@ const flags = [
   // Without a warning for every set of rights in the configuration.
   "-q",
   "-P=serve",
+  // In MiB. V8 begins with one, and copies what a burst of connections leaves
+  // alive again and again until it has grown: a quarter of what they cost.
+  "--v8-flags=--min-semi-space-size=16",
   ...rights,
   ...Deno.args,
 ];
