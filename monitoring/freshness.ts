@@ -29,6 +29,12 @@ export interface Head {
    * monotonic clock: what wrong wall clocks cannot hide.
    */
   readonly unchangedMs: number;
+  /**
+   * Milliseconds since the last look that did not find the block, by the same
+   * monotonic clock: it is no older, whatever wall clocks say. Infinite when it
+   * was there at the first look.
+   */
+  readonly atMostMs: number;
 }
 
 /** What {@link Freshness} needs. */
@@ -46,6 +52,8 @@ export class Freshness {
   readonly #options: FreshnessOptions;
   /** The newest block at the last look, or the start when there was none. */
   #seen: Seen;
+  /** When the last look was that succeeded, on the monotonic clock. */
+  #lookedAt = -Infinity;
 
   /** Without any block, the age counts from here. */
   constructor(options: FreshnessOptions) {
@@ -55,6 +63,7 @@ export class Freshness {
       position: "",
       ageMs: 0,
       since: clock.monotonic(),
+      absentAt: -Infinity,
       isExpected: options.isExpected,
     };
   }
@@ -67,6 +76,7 @@ export class Freshness {
    */
   async look(): Promise<Head | undefined> {
     const { hub, clock, isExpected } = this.#options;
+    const began = clock.monotonic();
     const [head] = await hub.heads([HEAD_CHANNEL]);
     const position = `${head!.epoch}:${head!.seq}`;
     if (head!.seq > 0 && position !== this.#seen.position) {
@@ -83,19 +93,26 @@ export class Freshness {
           position,
           ageMs: clock.now() - last.at,
           since: clock.monotonic(),
+          absentAt: this.#lookedAt,
           isExpected: isExpected || newest.length >= CHAIN_BLOCKS,
         };
       }
     }
+    this.#lookedAt = began;
     return this.head;
   }
 
   /** The newest block as of the last look, its age as of now. */
   get head(): Head | undefined {
-    const { ageMs, since, isExpected } = this.#seen;
+    const { ageMs, since, absentAt, isExpected } = this.#seen;
     if (!isExpected) return undefined;
-    const unchangedMs = this.#options.clock.monotonic() - since;
-    return { ageMs: ageMs + unchangedMs, unchangedMs };
+    const now = this.#options.clock.monotonic();
+    const unchangedMs = now - since;
+    return {
+      ageMs: ageMs + unchangedMs,
+      unchangedMs,
+      atMostMs: now - absentAt,
+    };
   }
 }
 
@@ -107,11 +124,24 @@ interface Seen {
   readonly ageMs: number;
   /** When that look was, on the monotonic clock. */
   readonly since: number;
+  /** When the last look was that did not find it, on the same clock. */
+  readonly absentAt: number;
   /** Whether more blocks are expected. */
   readonly isExpected: boolean;
 }
 
-/** How long the chain has stood still: the worse of the two measures. */
-export function stillMs({ ageMs, unchangedMs }: Head): number {
-  return Math.max(ageMs, unchangedMs);
+/**
+ * How long the chain has stood still, in milliseconds: the age of its newest
+ * block as far as this instance's own clock can confirm it.
+ */
+export function stillMs({ ageMs, unchangedMs, atMostMs }: Head): number {
+  return Math.max(Math.min(ageMs, atMostMs), unchangedMs);
+}
+
+/**
+ * Whether the age by wall clocks cannot be true: the block is from the future,
+ * or was not there yet when it should have been, by more than a second.
+ */
+export function clocksDiffer({ ageMs, atMostMs }: Head): boolean {
+  return ageMs < -500 || ageMs > atMostMs + 1_000;
 }

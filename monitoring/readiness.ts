@@ -6,7 +6,7 @@
 import type { Logger } from "../platform/logger.ts";
 import { StoreUnusable } from "../store/store.ts";
 import { SILENT_LINK_MS, STALE_HEAD_MS } from "./alerts.ts";
-import { stillMs } from "./freshness.ts";
+import { clocksDiffer, stillMs } from "./freshness.ts";
 import type { Freshness } from "./freshness.ts";
 
 /** How one part that serving depends on is. */
@@ -117,7 +117,7 @@ export class Readiness {
     const degraded = stillMs(head) > STALE_HEAD_MS;
     const seconds = (ms: number) => Math.round(ms / 1_000);
     const { ageMs, unchangedMs } = head;
-    const detail = seconds(ageMs) < 0
+    const detail = clocksDiffer(head)
       ? `newest block ${
         seconds(ageMs)
       } s ago by its own timestamp: clocks differ; unchanged for ${

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   CHAIN_BLOCKS,
+  clocksDiffer,
   Freshness,
   stillMs,
 } from "../../monitoring/freshness.ts";
@@ -53,13 +54,18 @@ Deno.test("the age grows between looks, and a block that is known is not read ag
   const blocks = new Blocks();
   const freshness = blocks.follow(true);
   blocks.clock.advance(3_000);
-  assert.deepEqual(freshness.head, { ageMs: 3_000, unchangedMs: 3_000 });
+  assert.deepEqual(freshness.head, {
+    ageMs: 3_000,
+    unchangedMs: 3_000,
+    atMostMs: Infinity,
+  });
   blocks.accept(1_000);
   await freshness.look();
   blocks.clock.advance(2_000);
   assert.deepEqual(await freshness.look(), {
     ageMs: 3_000,
     unchangedMs: 2_000,
+    atMostMs: Infinity,
   });
   assert.equal(blocks.reads, 1);
 });
@@ -80,9 +86,20 @@ for (const stepMs of [-3_600_000, 3_600_000]) {
     const foreign = (await freshness.look())!;
     assert.equal(foreign.ageMs, -stepMs, "shown as what it is");
     assert.equal(foreign.unchangedMs, 0);
+    assert.equal(foreign.atMostMs, 0);
+    assert.equal(stillMs(foreign), 0, "it was not there at the last look");
+    assert(clocksDiffer(foreign));
     blocks.clock.advance(90_000);
     const still = (await freshness.look())!;
     assert.equal(still.unchangedMs, 90_000);
-    assert(stillMs(still) >= 90_000);
+    assert.equal(stillMs(still), 90_000);
   });
 }
+
+Deno.test("a block that was there at the start is as old as it says", async () => {
+  const blocks = new Blocks();
+  blocks.accept(3_600_000);
+  const head = (await blocks.follow(true).look())!;
+  assert.equal(stillMs(head), 3_600_000);
+  assert(!clocksDiffer(head));
+});

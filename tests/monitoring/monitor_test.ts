@@ -141,7 +141,9 @@ class Cluster implements AsyncDisposable {
         look: () => {
           const ageMs = this.headAgeMs;
           return this.#stored(
-            ageMs === undefined ? undefined : { ageMs, unchangedMs: 0 },
+            ageMs === undefined
+              ? undefined
+              : { ageMs, unchangedMs: 0, atMostMs: Infinity },
           );
         },
       },

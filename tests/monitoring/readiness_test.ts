@@ -59,13 +59,27 @@ const CASES: Readonly<
     "poor",
   ],
   "a chain that stands still": [
-    headOf({ ageMs: STALE_HEAD_MS + 1, unchangedMs: 0 }),
+    headOf({
+      ageMs: STALE_HEAD_MS + 1,
+      unchangedMs: 0,
+      atMostMs: Infinity,
+    }),
     "source",
     /newest block 60 s ago/,
     "poor",
   ],
+  "a chain that moves, told by a clock that is behind": [
+    headOf({ ageMs: 3_600_000, unchangedMs: 0, atMostMs: 1_000 }),
+    "source",
+    /newest block 3600 s ago by its own timestamp: clocks differ/,
+    "ok",
+  ],
   "a chain that stands still, by a clock that is ahead": [
-    headOf({ ageMs: -3_600_000, unchangedMs: STALE_HEAD_MS + 1 }),
+    headOf({
+      ageMs: -3_600_000,
+      unchangedMs: STALE_HEAD_MS + 1,
+      atMostMs: Infinity,
+    }),
     "source",
     /newest block -3600 s ago.*unchanged for 60 s/,
     "poor",
@@ -166,7 +180,7 @@ Deno.test("Vitals read what is of now, and keep the last alerts without the stor
   assert.equal(read("kaldrix_alerts_firing").length, all.length + 1);
 
   readiness.listening();
-  freshness.head = { ageMs: -2_500, unchangedMs: 0 };
+  freshness.head = { ageMs: -2_500, unchangedMs: 0, atMostMs: Infinity };
   await vitals.refresh();
   assert.deepEqual(read("kaldrix_ready"), [[undefined, 1]]);
   assert.deepEqual(read("kaldrix_head_age_seconds"), [[undefined, -2.5]]);
