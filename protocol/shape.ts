@@ -51,10 +51,35 @@ export class Shape<Value = unknown> {
 }
 
 function named({ issues }: z.ZodError, most: number): Issue[] {
-  return issues.slice(0, most).map(({ path, message }) => ({
-    path: path.join("."),
-    message,
-  }));
+  return issues.flatMap((issue) => inside(issue)).slice(0, most);
+}
+
+/**
+ * What an issue comes down to. Of a union that is what is wrong by the
+ * alternative that was meant: one of the kind that the value is, with the
+ * fewest issues.
+ */
+function inside(
+  issue: z.core.$ZodIssue,
+  above: readonly PropertyKey[] = [],
+): Issue[] {
+  const path = [...above, ...issue.path];
+  const alternatives = issue.code === "invalid_union" ? issue.errors : [];
+  const meant = alternatives.filter((found) => !found.some(isOfAnotherKind))
+    .toSorted((a, b) => a.length - b.length)[0];
+  if (meant) return meant.flatMap((found) => inside(found, path));
+  const kinds = alternatives.flat().filter((found) =>
+    found.code === "invalid_type"
+  ).map(({ expected }) => expected);
+  const message = kinds.length === 0
+    ? issue.message
+    : `Invalid input: expected ${[...new Set(kinds)].join(" or ")}`;
+  return [{ path: path.join("."), message }];
+}
+
+/** Whether the value as a whole is of a type that an alternative is not for. */
+function isOfAnotherKind({ code, path }: z.core.$ZodIssue): boolean {
+  return code === "invalid_type" && path.length === 0;
 }
 
 /** A copy in which lists and objects hold few enough to name all issues. */

@@ -71,3 +71,38 @@ Deno.test("an object of thousands of unknown fields costs a refusal of a few", (
   assert.deepEqual(issuesOf(shape, fields).map(({ path }) => path), ["k3"]);
   assert(looks <= 200, `looked at ${looks} fields`);
 });
+
+Deno.test("what is wrong by the alternative that was meant is named", () => {
+  const position = z.union([
+    z.strictObject({ epoch: z.string(), seq: z.int().min(0) }),
+    z.strictObject({ height: z.int(), blockId: z.string() }),
+  ]);
+  const values = z.union([z.string(), z.array(z.string()).max(3)]);
+  const shape = new Shape(z.array(z.union([
+    z.string(),
+    z.strictObject({
+      channel: z.string(),
+      after: position.optional(),
+      filter: z.record(z.string(), values).optional(),
+    }),
+  ])));
+  const said = (value: unknown) =>
+    issuesOf(shape, [value]).map(({ path, message }) => `${path}: ${message}`);
+  const channel = "blocks";
+  assert.deepEqual(said({ channel, after: { epoch: "e", seq: 1.5 } }), [
+    "0.after.seq: Invalid input: expected int, received number",
+  ]);
+  assert.deepEqual(said({ channel, after: { seq: 1 } }), [
+    "0.after.epoch: Invalid input: expected string, received undefined",
+  ]);
+  assert.deepEqual(said({ channel, after: 5 }), [
+    "0.after: Invalid input: expected object",
+  ]);
+  assert.deepEqual(said({ channel, filter: { to: [1] } }), [
+    "0.filter.to.0: Invalid input: expected string, received number",
+  ]);
+  assert.deepEqual(said({ channel, filter: { to: ["", "", "", ""] } }), [
+    "0.filter.to: Too big: expected array to have <=3 items",
+  ]);
+  assert.deepEqual(said(5), ["0: Invalid input: expected string or object"]);
+});
