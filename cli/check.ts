@@ -217,11 +217,12 @@ async function portFindings({ HOST, PORT }: Settings): Promise<Finding[]> {
 /** How a running service is. */
 async function serviceFindings(remote: Remote): Promise<Finding[]> {
   const name = "reachable";
+  const noService = `${remote.base} answers, but is no KALDRIX service`;
   try {
     const response = await remote.ask("/health");
     const { status, version } = await response.json();
     if (status !== "ok" || typeof version !== "string") {
-      return [{ name, state: "failed", detail: "another program answers" }];
+      return [{ name, state: "failed", detail: noService }];
     }
     const skewMs = Date.parse(response.headers.get("date") ?? "") - clock.now();
     return [
@@ -232,7 +233,7 @@ async function serviceFindings(remote: Remote): Promise<Finding[]> {
     ];
   } catch (error) {
     const isJson = !(error instanceof SyntaxError);
-    const detail = isJson ? messageOf(error) : "another program answers";
+    const detail = isJson ? messageOf(error) : noService;
     return [{ name, state: "failed", detail }];
   }
 }

@@ -9,6 +9,7 @@ import { MAX_BATCH_MESSAGES } from "../client/limits.ts";
 import { RequestError } from "../client/client.ts";
 import { systemClock as clock } from "../platform/clock.ts";
 import { pause } from "../platform/pause.ts";
+import { MESSAGES } from "../protocol/messages.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { failureOf, reaching, Remote } from "./remote.ts";
 import {
@@ -24,6 +25,13 @@ import {
 export const MAX_LINE = 2 ** 20;
 /** Shortest wait between two updates of the progress, in milliseconds. */
 const PROGRESS_MS = 200;
+
+/** All types that can be published, below the width of a terminal. */
+const TYPES = Object.keys(MESSAGES).join(", ").match(/.{1,72}(?:, |$)/g)!
+  .map((line) => line.trimEnd()).join("\n  ");
+
+/** Where a message stands in its frame; what follows is of the message. */
+const UPDATE = /^payload\.updates\.(\d+)\.?/;
 
 /** What the command line says. */
 interface Flags {
@@ -57,6 +65,8 @@ export function publishCommand(program: Command): void {
 A line holds {"type", "payload"} and, where needed, "channel" and "id". Lines
 are published in order. The first that is refused ends the command; it names
 the line, and nothing after that line's batch is published.
+
+Types: ${TYPES}
 
 Examples:
   kaldrix publish ROOM_MESSAGE '{"event":"hello"}' --channel room:lobby
@@ -96,7 +106,7 @@ async function publish(
       if (!json) print(placeOf(accepted[0]!));
     } else await publishLines(client, file ?? "-", report);
   } catch (error) {
-    throw failureOf(error);
+    throw failureOf(error, (path) => path.replace(UPDATE, ""));
   } finally {
     client.disconnect();
   }
@@ -116,17 +126,22 @@ async function publishLines(
   let count = 0;
   let shownAt = since;
   for await (const batch of batches(linesOf(await open(file)))) {
-    const messages = batch.map(({ number, text }) =>
-      parsed(text, `line ${number}`) as unknown as Outgoing
-    );
     try {
+      const messages = batch.map(({ number, text }) =>
+        parsed(text, `line ${number}`) as unknown as Outgoing
+      );
       report((await sent(client, messages)).accepted);
     } catch (error) {
-      const failure = failureOf(error);
+      const failure = failureOf(
+        error,
+        (path) =>
+          path.replace(UPDATE, (_, at) => `line ${batch[at]!.number}: `),
+      );
       if (!(failure instanceof Failed)) throw error;
-      const [first, last] = [batch[0]!.number, batch.at(-1)!.number];
       throw new Failed(
-        `lines ${first} to ${last}: ${failure.message}\n${count} lines before are published`,
+        `${failure.message}\nNothing from line ${
+          batch[0]!.number
+        } on is published; ${count} lines before it are`,
       );
     }
     count += batch.length;
@@ -218,8 +233,12 @@ async function* textOf(
   bytes: ReadableStream<Uint8Array>,
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder();
-  for await (const chunk of bytes) {
-    yield decoder.decode(chunk, { stream: true });
+  try {
+    for await (const chunk of bytes) {
+      yield decoder.decode(chunk, { stream: true });
+    }
+  } catch (error) {
+    throw new Failed(`the lines cannot be read: ${(error as Error).message}`);
   }
 }
 

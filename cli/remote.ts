@@ -9,7 +9,8 @@ import type { Client, Failure, Options } from "../client/client.ts";
 import { systemClock } from "../platform/clock.ts";
 import { TimedOut, within } from "../platform/deadline.ts";
 import { SERVICE_VERSION } from "../platform/version.ts";
-import { Failed, Misused } from "./terminal.ts";
+import { type RefusalCode, REFUSALS } from "../protocol/refusals.ts";
+import { Failed, Misused, progress } from "./terminal.ts";
 
 /** Longest wait for an answer over HTTP, in milliseconds. */
 const ANSWER_MS = 10_000;
@@ -46,7 +47,7 @@ export class Remote {
     const parsed = URL.parse(url);
     if (!parsed || !/^(https?|wss?):$/.test(parsed.protocol)) {
       throw new Misused(
-        "--url must be an address that begins with http:// or https://",
+        "--url must be an address that begins with http:// or https://, as http://localhost:3000",
       );
     }
     this.base = url.replace(/^ws/, "http").replace(/\/(ws\/?)?$/, "");
@@ -60,13 +61,18 @@ export class Remote {
    * @throws {Failed} the service cannot be reached.
    */
   async ask(path: string): Promise<Response> {
+    progress(`waiting for ${this.base} ...`);
     try {
       return await fetch(this.base + path, {
         signal: AbortSignal.timeout(ANSWER_MS),
         headers: this.#token ? { authorization: `Bearer ${this.#token}` } : {},
       });
     } catch (error) {
-      throw new Failed(`${this.base} cannot be reached: ${rootOf(error)}`);
+      throw new Failed(
+        `${this.base} cannot be reached: ${reasonOf(rootOf(error))}`,
+      );
+    } finally {
+      progress("");
     }
   }
 
@@ -89,9 +95,7 @@ export class Remote {
     }
     if (response.ok) return body;
     const { code = response.status, message = "" } = body ?? {};
-    const isRight = response.status === 401 || response.status === 403;
-    const hint = isRight ? ". KALDRIX_TOKEN has to hold a token for this" : "";
-    throw new Failed(`${code} ${message}${hint}`);
+    throw new Failed(`${code} ${message}${hintAt(code)}`);
   }
 
   /** Connects over a WebSocket, and stays connected. */
@@ -121,6 +125,7 @@ export class Remote {
    * @throws {Failed} it does not.
    */
   async connected(options: Options = {}): Promise<Client> {
+    progress(`connecting to ${this.base} ...`);
     const client = this.connect(options);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const stop = client.onState(({ isConnected, connectionError }) => {
@@ -132,54 +137,95 @@ export class Remote {
       return client;
     } catch (error) {
       client.disconnect();
-      if (error instanceof TimedOut) throw new Failed(error.message);
-      throw error;
+      if (!(error instanceof TimedOut)) throw error;
+      throw new Failed(`${this.base} cannot be reached: ${SILENT}`);
     } finally {
       stop();
+      progress("");
     }
   }
 
   /** Why there is no connection, for a person. */
   why({ code, message }: Failure): string {
-    if (code !== "CONNECTION_LOST" && code !== "CONNECT_FAILED") {
-      return `${this.base} refuses: ${code}${
-        message === code ? "" : ` ${message}`
-      }`;
+    if (code === "DRAINING") return `${this.base} restarts`;
+    if (isRefusal(code)) {
+      // A close has room for the code alone.
+      const isBare = message === code || message.startsWith("Closed ");
+      const text = isBare ? REFUSALS[code].text : message;
+      return `${this.base} refuses: ${code} ${text}${hintAt(code)}`;
     }
-    const reason = this.#reason;
+    const reason = code === "TIMEOUT" ? SILENT : this.#reason;
     return reason === undefined
       ? `${this.base} ended the connection (${message})`
       : `${this.base} cannot be reached: ${reason}`;
   }
 }
 
-/** The failure that a refused request is, with what exactly was wrong. */
-export function failureOf(error: unknown): unknown {
+/**
+ * The failure that a refused request is, with what exactly was wrong.
+ *
+ * @param error what the request threw.
+ * @param placeOf names a path into the frame as the user knows it.
+ * @returns the error itself where it is no refusal.
+ */
+export function failureOf(
+  error: unknown,
+  placeOf: (path: string) => string,
+): unknown {
   if (!(error instanceof RequestError)) return error;
   const { code, message, issues = [] } = error;
-  const details = issues.map((it) => `\n  ${it.path}: ${it.message}`).join("");
-  return new Failed(
-    `${code}${message === code ? "" : `: ${message}`}${details}`,
-  );
+  const details = issues
+    .filter((it) => it.message !== message)
+    .map((it) => `\n  ${placeOf(it.path)}: ${it.message}`);
+  const text = message === code ? "" : `: ${message}`;
+  return new Failed(`${code}${text}${hintAt(code)}${details.join("")}`);
 }
 
-/** Deno's message of a failed socket, without the words that say nothing. */
+function isRefusal(code: string): code is RefusalCode {
+  return Object.hasOwn(REFUSALS, code);
+}
+
+/** What to do about a refusal, where it is a matter of the token. */
+function hintAt(code: string | number): string {
+  if (code === "TOKEN_EXPIRED") return ". KALDRIX_TOKEN has to hold a new one";
+  return code === "UNAUTHENTICATED" || code === "FORBIDDEN"
+    ? ". KALDRIX_TOKEN has to hold a token for this"
+    : "";
+}
+
+const SILENT = "it does not answer";
+
+/** Messages of Deno and Node, and what they mean for a person. */
+const MEANINGS: readonly (readonly [RegExp, string])[] = [
+  [/refused|ECONNREFUSED|tcp connect error/, "nothing listens there"],
+  [/dns error|ENOTFOUND|EAI_AGAIN/, "no host has that name"],
+  [
+    /InvalidContentType|wrong version number/,
+    "it does not speak TLS; try http:// in place of https://",
+  ],
+  [
+    /(?:status code|server response): 50[234]$/,
+    "it takes no connections at the moment",
+  ],
+  [
+    /(?:status code|server response): (\d+)$/,
+    "it answers $1 in place of a socket; is this a KALDRIX service?",
+  ],
+  [/timed out|due to timeout|operation canceled/, SILENT],
+];
+
+/** Why a request or a socket failed, for a person. */
 function reasonOf(message: string): string {
-  return message.replace(/^.*failed to connect to WebSocket: /, "")
-    .replace(
-      /^Invalid status code: (\d+)$/,
-      "it answers $1 in place of a socket",
-    )
-    .replace("tcp connect error", "nothing listens there");
+  for (const [pattern, meaning] of MEANINGS) {
+    const found = pattern.exec(message);
+    if (found) return meaning.replace("$1", found[1] ?? "");
+  }
+  return message;
 }
 
-/** Why a request failed, without the words that say nothing. */
+/** The message of what failed first. */
 function rootOf(error: unknown): string {
   let root = error;
   while (root instanceof Error && root.cause) root = root.cause;
-  const message = root instanceof Error ? root.message : String(root);
-  if (/Connection refused|actively refused|ECONNREFUSED/.test(message)) {
-    return "nothing listens there";
-  }
-  return message.replace(/^.*client error \(Connect\): /, "");
+  return root instanceof Error ? root.message : String(root);
 }

@@ -14,12 +14,23 @@ import { systemClock as clock } from "../platform/clock.ts";
 import { onEndAsked } from "../platform/signals.ts";
 import { lineOf, type Received } from "./line.ts";
 import { reaching, Remote } from "./remote.ts";
-import { Failed, Misused, note, print, printable, width } from "./terminal.ts";
+import {
+  Failed,
+  hint,
+  Misused,
+  note,
+  print,
+  printable,
+  progress,
+  width,
+} from "./terminal.ts";
 
 /** How often the same reason is repeated while the service is away, in milliseconds. */
 const REPEAT_MS = 30_000;
 /** Written as the service's own ids are: `epoch:seq`. */
 const POSITION = /^([^:]{1,64}):(\d{1,15})$/;
+/** Where a subscription stands in its frame. */
+const SUBSCRIPTION = /^payload\.channels\.\d+\./;
 
 /** What the command line says. */
 interface Flags {
@@ -92,8 +103,7 @@ async function tail(channels: readonly string[], flags: Flags): Promise<void> {
     note(`${channel}: events ${which} are lost (${reason})`);
   };
   client.onGap(lost);
-  client.onFrame(closing);
-  client.onState(reporter(remote, reject));
+  client.onState(reporter(remote, channels, reject));
   const from = {
     ...(last === undefined ? {} : { last }),
     ...(after ? { after } : {}),
@@ -132,7 +142,9 @@ function refusals(
     const payload = frame["payload"] as Refused | undefined;
     if (frame["type"] === "error" && frame["ref"] !== undefined) {
       const [issue] = payload?.issues ?? [];
-      const why = issue ? `${issue.path} ${issue.message}` : payload?.message;
+      const why = issue
+        ? `${issue.path.replace(SUBSCRIPTION, "")}: ${issue.message}`
+        : payload?.message;
       fail(new Failed(printable(`${payload?.code}: ${why}`)));
     }
     if (frame["type"] !== "subscribed") return;
@@ -159,48 +171,62 @@ interface Refused {
   }[];
 }
 
-/** Reports that the service is about to restart. */
-function closing({ direction, frame }: TappedFrame): void {
-  if (direction === "in" && frame["type"] === "closing") {
-    note("the service restarts; continuing when it is back");
-  }
-}
-
 /**
  * Reports what became of the connection and the channels.
  *
+ * @param asked the channels, as they were typed.
  * @param fail receives the reason when nothing more can arrive.
  */
 function reporter(
   remote: Remote,
+  asked: readonly string[],
   fail: (error: Error) => void,
 ): (state: ClientState) => void {
+  const { base } = remote;
+  let wasConnected = false;
   let isLost = false;
+  let isRestarting = false;
   let reason = "";
   let reportedAt = -Infinity;
   const refused = new Set<string>();
-  return ({ status, isConnected, connectionError, channels }) => {
+  progress(`connecting to ${base} ...`);
+  return ({ status, isConnected, connectionError, channels, ...state }) => {
+    const all = Object.entries(channels);
     if (isConnected) {
-      if (isLost) note(`${remote.base}: connected again`);
-      isLost = false;
+      // A service that restarts answers requests, but lets nothing be followed.
+      if (all.some(([, { status }]) => status === "joining")) return;
+      progress("");
+      if (isLost) note(`${base}: connected again`);
+      else if (!wasConnected) hint(`following ${asked.join(", ")} at ${base}`);
+      wasConnected = true;
+      isLost = isRestarting = false;
     } else if (connectionError) {
+      progress("");
       const why = remote.why(connectionError);
       if (status === "closed") return fail(new Failed(why));
       if (status !== "reconnecting") return;
-      const isNews = !isLost || why !== reason;
-      isLost = true;
-      reason = why;
       const now = clock.monotonic();
-      if (!isNews && now - reportedAt < REPEAT_MS) return;
+      // What a restart looks like from outside is no news after its notice.
+      const isKnown = isLost && (why === reason || isRestarting);
+      if (isKnown && now - reportedAt < REPEAT_MS) return;
+      isLost = true;
+      isRestarting = connectionError.code === "DRAINING";
+      reason = why;
       reportedAt = now;
-      note(printable(`${why}; trying again`));
+      const inMs = (state.nextRetryAt ?? 0) - clock.now();
+      const next = isRestarting && inMs > 0
+        ? `connecting again in ${(inMs / 1_000).toFixed(1)} s`
+        : "trying again";
+      note(printable(`${why}; ${next}`));
     }
-    const all = Object.entries(channels);
     for (const [name, { status, code, alias }] of all) {
       if (status !== "rejected") refused.delete(name);
       else if (!refused.has(name)) {
         refused.add(name);
-        note(printable(`${alias ?? name}: refused (${code})`));
+        const help = code === "UNKNOWN_CHANNEL"
+          ? "; kaldrix inspect channels lists them, rooms are room:<name>"
+          : "";
+        note(printable(`${alias ?? name}: refused (${code})${help}`));
       }
     }
     if (all.length > 0 && all.length === refused.size) {

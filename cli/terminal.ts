@@ -46,6 +46,11 @@ export function note(line: string): void {
   write(Deno.stderr, `${line}\n`);
 }
 
+/** Writes a line as {@link note} does, where a person reads it. */
+export function hint(line: string): void {
+  if (Deno.stderr.isTerminal()) note(line);
+}
+
 /**
  * Shows how far the work is, on one line that each call replaces. Writes
  * nothing where standard error is no terminal.
@@ -111,7 +116,7 @@ export function programOf(name: string): Command {
     // Asking about colours would take rights that some commands do not have.
     getOutHasColors: () => false,
     getErrHasColors: () => false,
-  });
+  }).showHelpAfterError("--help lists what there is.");
 }
 
 /** Prints why a command ended. */

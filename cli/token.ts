@@ -11,9 +11,11 @@ import { secretIn } from "../security/secret_file.ts";
 import {
   createTokens,
   generateWebSocketToken,
+  isWeak,
   secretsOf,
+  STRONG_SECRET_BYTES,
 } from "../security/tokens.ts";
-import { FAILED, Failed, print, programOf, run } from "./terminal.ts";
+import { FAILED, Failed, note, print, programOf, run } from "./terminal.ts";
 
 /** What the command line says about a token to make. */
 interface Wanted {
@@ -68,6 +70,11 @@ function making(command: Command): Command {
 
 function make(wanted: Wanted): Promise<string> {
   const [secret] = secrets();
+  if (isWeak(secret!)) {
+    note(
+      `JWT_SECRET is shorter than ${STRONG_SECRET_BYTES} bytes: only deno task dev takes such a secret`,
+    );
+  }
   const { user, role, read, publish, expires } = wanted;
   return generateWebSocketToken(
     { userId: user, role, read, publish },

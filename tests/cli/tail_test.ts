@@ -71,7 +71,7 @@ Deno.test("tail writes a line an event, names a dead server and continues after 
     [
       ["tail", "nope"],
       1,
-      /nope: refused \(UNKNOWN_CHANNEL\)\nerror: no channel/,
+      /nope: refused \(UNKNOWN_CHANNEL\); .*\nerror: no channel/,
     ],
     [["tail", "--last", "1001"], 2, /expected a number from 0 to 1000/],
     [["tail", "--last", "1", "--after", "e:1"], 2, /not with --last/],
@@ -89,6 +89,35 @@ Deno.test("tail writes a line an event, names a dead server and continues after 
   });
   assert.equal(refused.code, 1);
   assert.match(refused.err, /UNAUTHENTICATED/);
+});
+
+Deno.test("tail names a restart in one sentence with the time to come back, and goes on after it", async () => {
+  await using server = await TestServer.start();
+  const env = { KALDRIX_URL: server.url };
+  await server.publish([message("a")]);
+  const args = ["tail", "room:lobby", "--last", "1"];
+  await using process = spawn([...args, "--count", "2"], { env });
+  await using other = spawn([...args, "--no-retry"], { env });
+  const [{ texts, done }, ended] = [collect(process), collect(other)];
+  await until(
+    () => [texts, ended.texts].every(({ out }) => /event=a/.test(out)),
+    "the first event",
+  );
+
+  await server.stop("SIGTERM");
+  await ended.done;
+  assert.equal((await other.status).code, 1);
+  assert.equal(ended.texts.err, `error: ${server.url} restarts\n`);
+  await until(() => texts.err.includes("\n"), "a notice");
+  await server.begin();
+  await until(() => texts.err.includes("connected again"), "a connection");
+  await server.publish([message("b")]);
+  assert.equal((await process.status).code, 0);
+  await done;
+  assert.match(
+    texts.err,
+    /^\S+ restarts; connecting again in \d+\.\d s\n\S+: connected again\n$/,
+  );
 });
 
 Deno.test("tail follows only what matches a filter", async () => {
@@ -110,7 +139,7 @@ Deno.test("tail follows only what matches a filter", async () => {
     { env },
   );
   assert.equal(unknown.code, 1);
-  assert.match(unknown.err, /^error: INVALID_\w+: .*colour/m);
+  assert.match(unknown.err, /^error: INVALID_\w+: filter\.colour: /m);
   const malformed = await kaldrix(["tail", "--filter", "{"], { env });
   assert.deepEqual([malformed.code, malformed.out], [2, ""]);
 });
@@ -206,12 +235,23 @@ Deno.test("publish sends one message, lines in order, and names the line that is
     input: `${JSON.stringify(message("x"))}\nnot JSON`,
   });
   assert.equal(bad.code, 1);
-  assert.match(bad.err, /line 2 is not JSON/);
+  assert.match(
+    bad.err,
+    /^error: line 2 is not JSON\nNothing from line \d on is published; \d lines before it are$/m,
+  );
+  const refused = await kaldrix(["publish"], {
+    env,
+    input: [message("x"), { ...message("y"), payload: { evnt: "y" } }]
+      .map((it) => JSON.stringify(it)).join("\n"),
+  });
+  assert.match(refused.err, /^ {2}line 2: payload\.event: /m);
   const cases: [string[], number, RegExp][] = [
     [["publish", "NOPE"], 1, /^error: UNKNOWN_TYPE/],
     [["publish", "TEST", "[]"], 1, /the payload is not a JSON object/],
     [["publish", "TEST", "--file", "x"], 2, /not both/],
     [["publish", "--file", "/none"], 1, /\/none cannot be read/],
+    [["publish", "--file", "/"], 1, /^error: the lines cannot be read: /],
+    [["publish", "ROOM_MESSAGE", "{}"], 1, /^error: .*\n {2}payload\.event: /],
   ];
   for (const [args, code, text] of cases) {
     const ended = await kaldrix(args, { env });
