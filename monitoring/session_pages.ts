@@ -5,7 +5,8 @@
  * @module
  */
 import type { Identity } from "../protocol/replies.ts";
-import { NetworkMap, parseAddress, parseNetwork } from "../security/address.ts";
+import { NetworkMap, parseAddress } from "../security/address.ts";
+import { callerNetwork } from "../security/client_ip.ts";
 import type { Listed, Sessions } from "../realtime/sessions.ts";
 import { pageOf } from "./paging.ts";
 import type { PageRange, Place } from "./paging.ts";
@@ -151,7 +152,7 @@ export function reachOf(target: Target): (who: Reached) => boolean {
   if ("tokenId" in target) {
     return ({ tokenId }) => tokenId === target.tokenId;
   }
-  const network = parseNetwork(target.ip.trim());
+  const network = callerNetwork(target.ip.trim());
   if (!network) return () => false;
   const reached = new NetworkMap<true>();
   reached.set(network, true);

@@ -37,7 +37,9 @@ export interface AdminParts {
 const text = z.string().min(1).max(200);
 /** Which address to block. */
 const BlockRequest = z.strictObject({
-  ip: z.string().min(1).max(64).describe("An address, or a network as CIDR"),
+  ip: z.string().min(1).max(64).describe(
+    "An address (IPv6: its /64), or a network as CIDR",
+  ),
   reason: text.optional().describe("Why, for people"),
   forMs: z.int().positive().optional()
     .describe("How long, in milliseconds; a day when absent"),

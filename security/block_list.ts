@@ -7,7 +7,7 @@
 import { Refusal } from "../protocol/refusals.ts";
 import { NetworkMap, parseAddress, parseNetwork } from "./address.ts";
 import type { Network } from "./address.ts";
-import { bucketOf } from "./client_ip.ts";
+import { bucketOf, callerNetwork } from "./client_ip.ts";
 import type { Change, SharedSet } from "../store/shared_set.ts";
 import { StoredSet } from "../store/stored_set.ts";
 import { RateLimit } from "./rate_limit.ts";
@@ -142,7 +142,8 @@ export class BlockList {
   /**
    * Blocks an address or a network; again replaces reason and end.
    *
-   * @param ip an address or a CIDR, IPv4 or IPv6.
+   * @param ip an address or a CIDR, IPv4 or IPv6: as {@link callerNetwork} reads
+   * it, an IPv6 address stands for its /64.
    * @param options why, how long, who.
    * @returns the block, once every instance can know of it.
    * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither, too wide, or
@@ -187,18 +188,19 @@ export class BlockList {
    * Ends a block, and forgets how often the address was blocked before.
    *
    * @param ip as it was blocked: a block of a network is not lifted for one
-   * of its addresses.
+   * of its addresses, but for a /64 of IPv6.
    * @returns whether it was blocked.
    * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither address nor CIDR;
    * `STORE_UNAVAILABLE` when it is lifted on this instance only, until KV is
    * back.
    */
   async unblockIP(ip: string): Promise<boolean> {
-    const { text } = networkOf(ip);
-    const block = this.#set.get(text);
-    if (!block) return false;
-    const wasBlocked = this.#holds(block);
-    await this.#set.delete(text);
+    const blocks = [networkOf(ip), networkOf(ip, callerNetwork)]
+      .map(({ text }) => this.#set.get(text)).filter((block) =>
+        block !== undefined
+      );
+    const wasBlocked = blocks.some((block) => this.#holds(block));
+    await Promise.all(blocks.map(({ ip }) => this.#set.delete(ip)));
     return wasBlocked;
   }
 
@@ -300,7 +302,7 @@ export class BlockList {
     if (!this.#allowed.holding(network).next().done) {
       throw new Refusal("FORBIDDEN", "Address is on the allow-list");
     }
-    return network;
+    return networkOf(ip, callerNetwork);
   }
 
   #holds({ until }: Block): boolean {
@@ -333,8 +335,8 @@ export class BlockList {
   }
 }
 
-function networkOf(ip: string): Network {
-  const network = parseNetwork(ip.trim());
+function networkOf(ip: string, read = parseNetwork): Network {
+  const network = read(ip.trim());
   if (!network) throw invalid("ip", "is neither an address nor a CIDR");
   return network;
 }

@@ -93,6 +93,19 @@ export function bucketOf(ip: string): string {
 }
 
 /**
+ * The addresses of the caller whom an operator names.
+ *
+ * @param text an address or a CIDR. An IPv6 address stands for its /64, of which
+ * its caller owns every address; with `/128` for itself alone.
+ * @returns nothing when it is neither.
+ */
+export function callerNetwork(text: string): Network | undefined {
+  const named = parseNetwork(text);
+  if (!named || named.bytes.length === 4 || text.includes("/")) return named;
+  return widened(named, IPV6_BUCKET_PREFIX);
+}
+
+/**
  * Which buckets probably belong to one party: an IPv6 site owns a /48, which
  * holds 65,536 buckets.
  *

@@ -404,6 +404,9 @@ Deno.test("an order shows the sessions it would reach, the operator's too, befor
   assert.deepEqual(await effect(`ip=${BAD_IP}`), reached(5, false));
   assert.deepEqual(await effect("ip=203.0.112.0/23"), reached(5, false));
   assert.deepEqual(await effect(`ip=${IP}`), reached(1, true));
+  connect(instances.all[1]!, "2001:db8:1:2::5");
+  assert.deepEqual(await effect("ip=2001:db8:1:2::9"), reached(1, false));
+  assert.deepEqual(await effect("ip=2001:db8:1:2::9/128"), reached(0, false));
   assert.deepEqual(await effect("user=admin"), reached(0, true));
   assert.deepEqual(await effect("user=mallory"), reached(0, false));
   assert.deepEqual(await effect("tokenId=none"), reached(0, false));

@@ -124,6 +124,23 @@ Deno.test("networks, IPv6 and mapped addresses are one thing in all spellings", 
   assert.equal(list.isBlocked("198.51.100.200"), false);
 });
 
+Deno.test("an IPv6 address is blocked with its /64, and alone when named with /128", async () => {
+  await using all = await setup();
+  const { list } = all;
+  const block = await list.blockIP("2001:db8:1:2::1");
+  assert.equal(block.ip, "2001:db8:1:2::/64");
+  assert.equal(list.isBlocked("2001:db8:1:2:ffff::9"), true);
+  assert.equal(list.isBlocked("2001:db8:1:3::1"), false);
+  assert.equal(await list.unblockIP("2001:db8:1:2::77"), true);
+  assert.equal(list.isBlocked("2001:db8:1:2::1"), false);
+
+  const one = await list.blockIP("2001:db8:1:2::1/128");
+  assert.equal(list.isBlocked("2001:db8:1:2::1"), true);
+  assert.equal(list.isBlocked("2001:db8:1:2::2"), false);
+  assert.equal(await list.unblockIP(one.ip), true);
+  assert.equal(list.isBlocked("2001:db8:1:2::1"), false);
+});
+
 Deno.test("of several blocks on an address the one that ends last speaks", async () => {
   await using all = await setup();
   await all.list.blockIP("203.0.113.7", { forMs: 1_000, reason: "short" });
