@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { either } from "./either.ts";
 import { RequestError } from "./failure.ts";
 import type { Failure } from "./types.ts";
 
@@ -15,21 +16,25 @@ export const PROBE_TIMEOUT_MS = 5_000;
  *
  * @param address `ws:` or `wss:`.
  * @param wasThere whether a socket opened there before: then its scheme is right.
+ * @param over ends the probes: the answer is not needed any more.
  * @returns why no socket opens there; nothing when the service answers, so that
  * something between must hold sockets back.
  */
 export async function diagnose(
   address: string,
   wasThere = false,
+  over: AbortSignal = new AbortController().signal,
 ): Promise<Failure | undefined> {
   const url = address.replace(/^ws/, "http");
   // Pages of other origins may read this one, and browsers do not report it.
-  const beside = await probe(new URL("api/channels", url).href);
+  const beside = await probe(new URL("api/channels", url).href, over);
   const { channels, code: refused } = jsonIn(beside?.text ?? "");
   const isService = channels || refused === "UNAUTHENTICATED";
   if (isService && /\/(ws)?\/?$/.test(new URL(url).pathname)) return;
-  const { status, text, retryAfterMs } = await probe(url) ?? {};
-  if (status === undefined) return await unreachable(address, url, wasThere);
+  const { status, text, retryAfterMs } = await probe(url, over) ?? {};
+  if (status === undefined) {
+    return await unreachable(address, url, wasThere, over);
+  }
   const said = jsonIn(text!);
   const fail = (code: Failure["code"], message: string) =>
     new RequestError(code, { message: `${address}: ${message}`, retryAfterMs });
@@ -60,17 +65,18 @@ async function unreachable(
   address: string,
   url: string,
   wasThere: boolean,
+  over: AbortSignal,
 ): Promise<Failure> {
   const other = url.startsWith("https:")
     ? url.replace("https:", "http:")
     : url.replace("http:", "https:");
-  if (await isThere(url)) {
+  if (await isThere(url, over)) {
     return new RequestError("NO_ANSWER", {
       message:
         `${address}: what is there does not answer pages of ${globalThis.location?.origin}; does the service allow that origin?`,
     });
   }
-  if (!wasThere && await isThere(other)) {
+  if (!wasThere && await isThere(other, over)) {
     const [wrong, right] = url.startsWith("https:")
       ? ["wss", "ws"]
       : ["ws", "wss"];
@@ -92,37 +98,50 @@ interface Answer {
   readonly retryAfterMs?: number | undefined;
 }
 
-async function probe(url: string): Promise<Answer | undefined> {
-  try {
-    const response = await fetch(url, limited());
+function probe(url: string, over: AbortSignal): Promise<Answer | undefined> {
+  return fetched(url, {}, over, async (response) => {
     const seconds = Number(response.headers.get("retry-after") ?? NaN);
     return {
       status: response.status,
       text: await response.text(),
       retryAfterMs: seconds >= 0 ? seconds * 1_000 : undefined,
     };
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 /** Whether anything answers, also what a page of another origin may not read. */
-async function isThere(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { ...limited(), mode: "no-cors" });
-    await response.body?.cancel();
+async function isThere(url: string, over: AbortSignal): Promise<boolean> {
+  const found = await fetched(url, { mode: "no-cors" }, over, async (it) => {
+    await it.body?.cancel();
     return true;
-  } catch {
-    return false;
-  }
+  });
+  return found ?? false;
 }
 
-function limited(): RequestInit {
-  return {
-    cache: "no-store",
-    headers: { accept: "application/json" },
-    signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-  };
+/** Reads an answer; nothing when there is none. */
+async function fetched<Read>(
+  url: string,
+  init: RequestInit,
+  over: AbortSignal,
+  read: (response: Response) => Promise<Read>,
+): Promise<Read | undefined> {
+  const ended = either(over);
+  const timer = setTimeout(() => ended.abort(), PROBE_TIMEOUT_MS);
+  try {
+    return await read(
+      await fetch(url, {
+        ...init,
+        cache: "no-store",
+        headers: { accept: "application/json" },
+        signal: ended.signal,
+      }),
+    );
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    ended.abort();
+  }
 }
 
 /** What the answers that are looked for have in common. */

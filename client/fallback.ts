@@ -7,6 +7,7 @@
  */
 import { diagnose } from "./diagnosis.ts";
 import { isLasting } from "./lasting.ts";
+import { add } from "./listeners.ts";
 import { HttpSocket } from "./http_socket.ts";
 import { changed } from "./parts.ts";
 import type { Failing, Parts } from "./parts.ts";
@@ -58,25 +59,38 @@ export async function failing(parts: Parts, link: Failing): Promise<void> {
   const { core, options } = parts;
   // What takes the place of sockets does not work, either.
   if (core.transport !== "websocket") return goBack(parts, memory);
-  const now = monotonic();
-  if (now - memory.askedAt < PROBE_EVERY_MS) return;
-  memory.askedAt = now;
-  const failure = await diagnose(parts.address, !!core.sessionId);
   const isOver = () => parts.welcome || !core.connectionError;
-  if (isOver()) return;
-  if (failure) return explain(parts, link, failure);
-  if (options.fallback === false || core.status === "closed") return;
-  // A service that stood still for a moment is there again.
-  const passes = await doesPass(parts, new AbortController().signal);
-  if (isOver()) return;
-  if (!passes) {
-    if (now - memory.fellAt > 2 * MAX_BACK_MS) memory.backMs = BACK_MS;
-    memory.fellAt = now;
-    core.transport = memory.isPolling ? "polling" : "sse";
-    memory.before = parts.dial;
-    parts.dial = () => dial(parts, link, memory);
+  const now = monotonic();
+  if (isOver() || now - memory.askedAt < PROBE_EVERY_MS) return;
+  memory.askedAt = now;
+  const over = new AbortController();
+  const { signal } = over;
+  // It connected, or was disconnected: the answer is not needed any more.
+  const undo = add(parts.onState, () => isOver() && over.abort());
+  try {
+    const wasThere = !!core.sessionId;
+    const failure = await diagnose(parts.address, wasThere, signal);
+    if (signal.aborted) return;
+    if (failure) return explain(parts, link, failure);
+    if (options.fallback === false || core.status === "closed") return;
+    // A service that stood still for a moment is there again.
+    const passes = await doesPass(parts, signal);
+    if (signal.aborted) return;
+    if (!passes) fallBack(parts, link, memory);
+    link.redial();
+  } finally {
+    undo();
   }
-  link.redial();
+}
+
+/** Takes the doors over HTTP in place of sockets. */
+function fallBack(parts: Parts, link: Failing, memory: Memory): void {
+  const now = monotonic();
+  if (now - memory.fellAt > 2 * MAX_BACK_MS) memory.backMs = BACK_MS;
+  memory.fellAt = now;
+  parts.core.transport = memory.isPolling ? "polling" : "sse";
+  memory.before = parts.dial;
+  parts.dial = () => dial(parts, link, memory);
 }
 
 /** Shows the reason; ends the connection if it lasts. */

@@ -9,6 +9,7 @@
 import { asking } from "./asking.ts";
 import { deferred } from "./deferred.ts";
 import { endOf } from "./ending.ts";
+import { RequestError } from "./failure.ts";
 import { add, caller } from "./listeners.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Filter, Watch, WatchOptions } from "./following.ts";
@@ -19,6 +20,8 @@ export type * from "./types.ts";
 
 /** Of a channel about which only the connection can say that it ended. */
 const ALIVE = { status: "joined" } as ChannelState;
+
+const closed = () => new RequestError("CLOSED");
 
 /** A frame as it is parsed. */
 interface Frame {
@@ -71,6 +74,7 @@ export function watch(
   let code: Watch["code"];
   let session: string | null = null;
   let isAsking = false;
+  let isClosed = false;
   let joined = deferred<void>();
 
   const send = (verb: string, payload: object) =>
@@ -214,12 +218,14 @@ export function watch(
     onGap: (listener) => add(gaps, listener),
     onProgress: (listener) => add(moves, listener),
     async edit(edit) {
-      const end = endOf(client, ALIVE);
+      const end = isClosed ? closed() : endOf(client, ALIVE);
       if (end) throw end;
       await joined.promise;
       return await send("watch", { as, ...edit }) as ReplyPayload<"watched">;
     },
     close() {
+      isClosed = true;
+      joined.reject(closed());
       stop(true);
       undoFrames();
       undoState();

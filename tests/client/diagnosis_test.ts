@@ -147,3 +147,48 @@ Deno.test("where the service answers there is no reason but the sockets", async 
   assert.equal(await diagnose(`${base}/ws`), undefined);
   assert.equal((await diagnose(`${base}/nowhere`))!.code, "NOT_FOUND");
 });
+
+for (const held of ["the first question", "a socket that is tried"] as const) {
+  Deno.test(`a client that is disconnected looks no more why it did not connect, though ${held} is not answered`, async () => {
+    const isHeld = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<Response>();
+    const sockets: WebSocket[] = [];
+    class Kept extends WebSocket {
+      constructor(url: string) {
+        super(url);
+        sockets.push(this);
+      }
+    }
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const { fetch } = globalThis;
+    globalThis.fetch = (input, init) => {
+      signals.push(init?.signal);
+      return fetch(input, init);
+    };
+    await using server = serve(async (request) => {
+      const isUpgrade = request.headers.has("upgrade");
+      if (isUpgrade && sockets.length === 1) {
+        return new Response(null, { status: 503 });
+      }
+      if (!isUpgrade && held !== "the first question") {
+        return Response.json({ channels: [] });
+      }
+      isHeld.resolve();
+      return (await answer.promise).clone();
+    });
+    try {
+      const address = `ws://127.0.0.1:${server.addr.port}/ws`;
+      const client = connect(address, { WebSocket: Kept });
+      await isHeld.promise;
+      client.disconnect();
+      assert.deepEqual(signals.map((it) => it?.aborted), [true]);
+      for (const { readyState } of sockets) {
+        assert(readyState >= WebSocket.CLOSING, `${readyState}`);
+      }
+      assert.equal(client.state.connectionError, null);
+    } finally {
+      globalThis.fetch = fetch;
+      answer.resolve(new Response(null, { status: 503 }));
+    }
+  });
+}

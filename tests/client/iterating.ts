@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
-import type { Client } from "../../client/client.ts";
+import type { Client, Options } from "../../client/client.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -21,6 +21,8 @@ export interface Bench extends AsyncDisposable {
   readonly service: TestService;
   /** Publishes messages, together. */
   publish(...messages: AnyMessage[]): Promise<unknown>;
+  /** A client that begins to connect. */
+  start(options?: Options): Client;
   /** A client that is connected. */
   client(): Promise<Client>;
   /** Cuts the sockets of all clients. */
@@ -45,15 +47,21 @@ export async function openBench(): Promise<Bench> {
       sockets.add(this);
     }
   }
+  const start = (options?: Options): Client => {
+    const made = connect(`ws://127.0.0.1:${listener.addr.port}/ws`, {
+      WebSocket: Cut,
+      reconnectInterval: 20,
+      ...options,
+    });
+    clients.push(made);
+    return made;
+  };
   return {
     service,
     publish: (...messages) => service.publisher.publish(messages),
+    start,
     async client() {
-      const made = connect(`ws://127.0.0.1:${listener.addr.port}/ws`, {
-        WebSocket: Cut,
-        reconnectInterval: 20,
-      });
-      clients.push(made);
+      const made = start();
       await made.ready();
       return made;
     },

@@ -222,7 +222,7 @@ Deno.test("a watch of a client that ended asks no more, and its edits say so", a
   await assert.rejects(list.edit({ add: ["0xb"] }), { code: "CLOSED" });
 });
 
-Deno.test("a watch closed before its answer leaves, and its refusal is not followed", async () => {
+Deno.test("a watch closed before its answer leaves, its edits say so, and its refusal is not followed", async () => {
   const { client, server } = await dialled();
   const list = watch(client, "transactions", {
     filter: { from: "0xa" },
@@ -230,7 +230,10 @@ Deno.test("a watch closed before its answer leaves, and its refusal is not follo
   });
   await until(() => server.subscriptions().length === 1, "asked");
   const { id } = server.sent.at(-1)!;
+  const waits = list.edit({ add: ["0xb"] });
   list.close();
+  await assert.rejects(waits, { code: "CLOSED" });
+  await assert.rejects(list.edit({ add: ["0xb"] }), { code: "CLOSED" });
   await until(() => server.sent.at(-1)!.type === "unsubscribe", "left");
   assert.deepEqual(server.sent.at(-1)!.payload, { channels: ["mine"] });
   server.say("error", { payload: { code: "BUSY", message: "" }, ref: id });
