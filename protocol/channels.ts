@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Refusal } from "./refusals.ts";
 
 /** What a caller may be, each including the ones before it. */
 export const ROLES = ["anonymous", "user", "publisher", "admin"] as const;
@@ -128,6 +129,23 @@ const fixed = new Map<string, Channel>(
 export function channelNamed(name: string): Channel | undefined {
   return fixed.get(name) ??
     (ROOM_NAME.test(name) ? { name, kind: "room" } : undefined);
+}
+
+/**
+ * The refusal of a name that is no channel's.
+ *
+ * @param name as a client wrote it; the answer has its beginning.
+ * @param ref the `id` of the frame refused, when it could be read.
+ */
+export function unknownChannel(name: string, ref?: string): Refusal {
+  const names = fixedChannels().map(({ name }) => name).join(", ");
+  return new Refusal(
+    "UNKNOWN_CHANNEL",
+    `Channel ${
+      JSON.stringify(name.slice(0, 64))
+    } is not known: there are ${names} and room:<name>`,
+    { ref },
+  );
 }
 
 /** The channels that always exist, rooms left out. */

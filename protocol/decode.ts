@@ -6,7 +6,7 @@
  */
 import { MAX_BATCH_MESSAGES } from "./batch.ts";
 import { z } from "zod";
-import { channelNamed } from "./channels.ts";
+import { channelNamed, unknownChannel } from "./channels.ts";
 import type { Channel } from "./channels.ts";
 import { BARE_COMMANDS, COMMANDS } from "./commands.ts";
 import type { CommandPayload, CommandType } from "./commands.ts";
@@ -246,7 +246,10 @@ function parse(data: unknown, maxBytes: number): unknown {
   try {
     value = JSON.parse(data);
   } catch (cause) {
-    throw new Refusal("INVALID_JSON", undefined, { cause });
+    const { message } = cause as SyntaxError;
+    throw new Refusal("INVALID_JSON", `Frame is not JSON: ${message}`, {
+      cause,
+    });
   }
   return value;
 }
@@ -299,7 +302,7 @@ function envelope(value: unknown): Envelope {
   }
   throw new Refusal(
     "UNKNOWN_TYPE",
-    `Message type ${JSON.stringify(cut(type))} is not known`,
+    `Message type ${JSON.stringify(cut(type))} is not known: /docs lists all`,
     { ref: refOf(value) },
   );
 }
@@ -370,13 +373,7 @@ function destination(
   if (name === undefined && kind !== "room") return { name: kind, kind };
   const channel = name === undefined ? undefined : channelNamed(name);
   if (channel && isCarriedBy(type, channel.kind)) return channel;
-  if (name !== undefined && !channel) {
-    throw new Refusal(
-      "UNKNOWN_CHANNEL",
-      `Channel ${JSON.stringify(cut(name))} is not known`,
-      { ref },
-    );
-  }
+  if (name !== undefined && !channel) throw unknownChannel(name, ref);
   const wanted = kind === "room" ? "room:<name>" : kind;
   throw new Refusal("INVALID_MESSAGE", `${type} goes to ${wanted}`, {
     ref,

@@ -3,9 +3,12 @@
  *
  * @module
  */
-import { channelNamed, CHANNELS } from "../protocol/channels.ts";
+import {
+  channelNamed,
+  CHANNELS,
+  unknownChannel,
+} from "../protocol/channels.ts";
 import type { Channel } from "../protocol/channels.ts";
-import { Refusal } from "../protocol/refusals.ts";
 
 /** Whether the channel's events are numbered and kept. */
 export function isLogged(channel: Channel): boolean {
@@ -21,8 +24,5 @@ export function isLogged(channel: Channel): boolean {
 export function requireChannel(name: string): Channel {
   const channel = channelNamed(name);
   if (channel) return channel;
-  throw new Refusal(
-    "UNKNOWN_CHANNEL",
-    `Channel ${JSON.stringify(name.slice(0, 80))} is not known`,
-  );
+  throw unknownChannel(name);
 }

@@ -402,7 +402,10 @@ const CLAIM_FAULTS: Record<string, string> = {
 /** jose's errors carry the claims, so they are never kept as the cause. */
 function refusalOf(error: unknown): unknown {
   if (error instanceof errors.JWTExpired) {
-    return new Refusal("TOKEN_EXPIRED", "Token has expired (exp)");
+    return new Refusal(
+      "TOKEN_EXPIRED",
+      "Token has expired (exp): send a new one",
+    );
   }
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.reason === "missing") {

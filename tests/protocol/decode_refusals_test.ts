@@ -30,6 +30,8 @@ Deno.test("a refusal quotes no more than a little of what was sent", () => {
         payload: { event: "e" },
       },
       { type: "ping", [long]: 1 },
+      `{"type":"${long}`,
+      `{"type":"ping"} ${long}`,
       {
         type: "connect",
         payload: { auth: { token: "t", headers: { [long]: "x" } } },
@@ -43,6 +45,21 @@ Deno.test("a refusal quotes no more than a little of what was sent", () => {
       assert(issue.message.length <= MAX_ISSUE_LENGTH);
     }
   }
+});
+
+Deno.test("a refusal names what there is instead", () => {
+  const named = (frame: unknown) => refused(frame).message;
+  const payload = { event: "e" };
+  assert.match(
+    named({ type: "ROOM_MESSAGE", channel: "nope", payload }),
+    /^Channel "nope" is not known: there are blocks, .* and room:<name>$/,
+  );
+  assert.match(
+    named({ type: "NOPE" }),
+    /"NOPE" is not known: \/docs lists all$/,
+  );
+  assert.match(named("{'type':1}"), /^Frame is not JSON: .*position 1/);
+  assert.match(named(""), /^Frame is not JSON: Unexpected end/);
 });
 
 Deno.test("the longest issue is exactly as long as the bound", () => {
