@@ -14,6 +14,17 @@ const MAX_ISSUES = 8;
 /** Longest name of an argument that a refusal repeats, in characters. */
 const MAX_NAME_LENGTH = 64;
 
+/** How a frame in a body is refused, whatever its type. */
+export const FRAME_REFUSALS = [
+  "INVALID_JSON",
+  "INVALID_MESSAGE",
+  "UNKNOWN_TYPE",
+  "INVALID_PAYLOAD",
+  "UNKNOWN_CHANNEL",
+  "UNSUPPORTED_VERSION",
+  "MESSAGE_TOO_LARGE",
+] as const satisfies readonly RefusalCode[];
+
 /** `epoch:seq`, or a bare number. */
 const POSITION = /^(?:([0-9A-Za-z]{1,64}):)?(\d{1,15})$/;
 

@@ -15,6 +15,7 @@ import type { Hub } from "../realtime/hub.ts";
 import { publisherOf } from "../security/principal.ts";
 import { requirePublishing } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
+import { FRAME_REFUSALS } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -61,15 +62,9 @@ export function publishRoutes(
         schema: REPLIES.published,
       }],
       refuses: [
-        "INVALID_JSON",
-        "INVALID_MESSAGE",
-        "UNKNOWN_TYPE",
-        "INVALID_PAYLOAD",
-        "UNKNOWN_CHANNEL",
-        "UNSUPPORTED_VERSION",
+        ...FRAME_REFUSALS,
         "UNAUTHENTICATED",
         "FORBIDDEN",
-        "MESSAGE_TOO_LARGE",
         "ID_CONFLICT",
         "PARENT_UNKNOWN",
         "STATUS_CONFLICT",

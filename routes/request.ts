@@ -24,6 +24,7 @@ import type { QuestionType } from "../realtime/questions.ts";
 import type { SessionParts } from "../realtime/session.ts";
 import { rightsOf } from "../security/rights.ts";
 import type { Gate } from "./gate.ts";
+import { FRAME_REFUSALS } from "./input.ts";
 import { route } from "./route.ts";
 import type { Route } from "./route.ts";
 
@@ -70,14 +71,8 @@ export function requestRoutes({ gate, session }: RequestParts): Route[] {
         schema: answerSchema(),
       }],
       refuses: [
-        "INVALID_JSON",
-        "INVALID_MESSAGE",
-        "UNKNOWN_TYPE",
-        "INVALID_PAYLOAD",
-        "UNKNOWN_CHANNEL",
-        "UNSUPPORTED_VERSION",
+        ...FRAME_REFUSALS,
         "FORBIDDEN",
-        "MESSAGE_TOO_LARGE",
         "STORE_UNAVAILABLE",
       ],
     }),
