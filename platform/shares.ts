@@ -4,6 +4,8 @@
  * @module
  */
 
+import { Holdings } from "./holdings.ts";
+
 /** How much may be held, in whatever is counted. */
 export interface SharesBounds {
   /** By one caller. */
@@ -22,8 +24,7 @@ export type Excess = "each" | "all";
  */
 export class Shares {
   readonly #bounds: SharesBounds;
-  readonly #byName = new Map<string, number>();
-  #held = 0;
+  readonly #holdings = new Holdings();
 
   /** Nothing is held yet. */
   constructor(bounds: SharesBounds) {
@@ -32,7 +33,7 @@ export class Shares {
 
   /** What all hold together. */
   get held(): number {
-    return this.#held;
+    return this.#holdings.total;
   }
 
   /**
@@ -44,10 +45,10 @@ export class Shares {
    */
   excess(name: string, amount: number): Excess | undefined {
     const { each, all } = this.#bounds;
-    const own = this.#byName.get(name) ?? 0;
+    const own = this.#holdings.of(name);
     if (own + amount > each) return "each";
     const most = own > 0 ? all / 2 : all;
-    return this.#held + amount > most ? "all" : undefined;
+    return this.held + amount > most ? "all" : undefined;
   }
 
   /**
@@ -56,9 +57,6 @@ export class Shares {
    * @param amount how much more; below 0 when so much is given back.
    */
   hold(name: string, amount: number): void {
-    this.#held += amount;
-    const own = (this.#byName.get(name) ?? 0) + amount;
-    if (own === 0) this.#byName.delete(name);
-    else this.#byName.set(name, own);
+    this.#holdings.add(name, amount);
   }
 }

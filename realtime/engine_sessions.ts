@@ -6,6 +6,7 @@
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
+import { Shares } from "../platform/shares.ts";
 import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { EngineConnection } from "./engine_io.ts";
@@ -80,7 +81,10 @@ export class EngineSessions implements Disposable {
   readonly #parts: EngineSessionsParts;
   readonly #connections = new Map<string, EngineConnection>();
   readonly #forwards = new Map<number, Forward>();
-  readonly #byAddress = new Map<string, number>();
+  readonly #shares = new Shares({
+    each: MAX_FORWARDS_PER_ADDRESS,
+    all: MAX_FORWARDS,
+  });
   #channel: BroadcastChannel | undefined;
   #number = 0;
   #open = true;
@@ -140,12 +144,16 @@ export class EngineSessions implements Disposable {
     if (owner === undefined || owner === instance || instances < 2) {
       throw unknown();
     }
-    this.#requireRoom(address);
-    this.#count(address, 1);
+    if (this.#shares.excess(address, 1)) {
+      throw new Refusal("RATE_LIMITED", "Too many polls land elsewhere", {
+        retryAfterMs: RETRY_MS,
+      });
+    }
+    this.#shares.hold(address, 1);
     try {
       return await this.#forward(owner, sid, request, signal);
     } finally {
-      this.#count(address, -1);
+      this.#shares.hold(address, -1);
     }
   }
 
@@ -244,21 +252,6 @@ export class EngineSessions implements Disposable {
   #post(post: Unsent): void {
     if (!this.#open) return;
     this.#channel?.postMessage({ ...post, from: this.#parts.instance });
-  }
-
-  #requireRoom(address: string): void {
-    const own = this.#byAddress.get(address) ?? 0;
-    const isFull = this.#forwards.size >= MAX_FORWARDS;
-    if (!isFull && own < MAX_FORWARDS_PER_ADDRESS) return;
-    throw new Refusal("RATE_LIMITED", "Too many polls land elsewhere", {
-      retryAfterMs: RETRY_MS,
-    });
-  }
-
-  #count(address: string, by: number): void {
-    const own = (this.#byAddress.get(address) ?? 0) + by;
-    if (own === 0) this.#byAddress.delete(address);
-    else this.#byAddress.set(address, own);
   }
 }
 

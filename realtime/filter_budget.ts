@@ -5,6 +5,8 @@
  * @module
  */
 
+import { Holdings } from "../platform/holdings.ts";
+
 /** Most filtered subscriptions of one connection. */
 export const MAX_FILTERED_SUBSCRIPTIONS = 16;
 /** Most filter values of one connection. */
@@ -25,8 +27,7 @@ export interface FilterBounds {
 /** Counts the filter values of one instance. */
 export class FilterBudget {
   readonly #bounds: Required<FilterBounds>;
-  readonly #addresses = new Map<string, number>();
-  #total = 0;
+  readonly #addresses = new Holdings();
 
   /** Nothing is held yet. */
   constructor(
@@ -38,12 +39,12 @@ export class FilterBudget {
 
   /** Values held by all connections. */
   get total(): number {
-    return this.#total;
+    return this.#addresses.total;
   }
 
   /** Values held by the connections of one address. */
   of(address: string): number {
-    return this.#addresses.get(address) ?? 0;
+    return this.#addresses.of(address);
   }
 
   /**
@@ -54,12 +55,10 @@ export class FilterBudget {
    */
   change(address: string, by: number): boolean {
     const held = this.of(address) + by;
-    const total = this.#total + by;
+    const total = this.total + by;
     const { address: each, instance } = this.#bounds;
     if (by > 0 && (held > each || total > instance)) return false;
-    this.#total = total;
-    if (held > 0) this.#addresses.set(address, held);
-    else this.#addresses.delete(address);
+    this.#addresses.add(address, by);
     return true;
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Holdings } from "../platform/holdings.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { Identity } from "../protocol/replies.ts";
 
@@ -61,8 +62,7 @@ export interface Origin {
 export class Sessions {
   readonly #observer: SessionsObserver;
   readonly #listed = new Map<string, Listed>();
-  readonly #sockets = new Map<string, number>();
-  #held = 0;
+  readonly #sockets = new Holdings();
   #total = 0;
 
   /** Empty; `observer` is called when connections begin and end. */
@@ -92,7 +92,7 @@ export class Sessions {
 
   /** Sockets held by all together, counted as {@link socketsOf} does. */
   get sockets(): number {
-    return this.#held;
+    return this.#sockets.total;
   }
 
   /**
@@ -100,7 +100,7 @@ export class Sessions {
    * whose peer has not: they still cost memory.
    */
   socketsOf(bucket: string): number {
-    return this.#sockets.get(bucket) ?? 0;
+    return this.#sockets.of(bucket);
   }
 
   /**
@@ -111,8 +111,7 @@ export class Sessions {
   add(session: Connection, { ip, bucket }: Origin): () => void {
     const listed = { session, ip };
     this.#listed.set(session.id, listed);
-    this.#sockets.set(bucket, this.socketsOf(bucket) + 1);
-    this.#held++;
+    this.#sockets.add(bucket, 1);
     this.#total++;
     session.onEnd((why) => {
       this.#listed.delete(session.id);
@@ -121,7 +120,7 @@ export class Sessions {
     this.#observer.opened?.(listed);
     let held = true;
     return () => {
-      if (held) this.#release(bucket);
+      if (held) this.#sockets.add(bucket, -1);
       held = false;
     };
   }
@@ -144,12 +143,5 @@ export class Sessions {
       ended++;
     }
     return ended;
-  }
-
-  #release(bucket: string): void {
-    this.#held--;
-    const left = this.socketsOf(bucket) - 1;
-    if (left > 0) this.#sockets.set(bucket, left);
-    else this.#sockets.delete(bucket);
   }
 }

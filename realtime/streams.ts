@@ -7,6 +7,7 @@ import type { Channel } from "../protocol/channels.ts";
 import type { FrameOptions } from "../protocol/encode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Clock } from "../platform/clock.ts";
+import { Holdings } from "../platform/holdings.ts";
 import type { Entry } from "../store/entry.ts";
 import type { Head } from "../store/event_log.ts";
 import { isLogged } from "./channel.ts";
@@ -81,7 +82,7 @@ export class Streams {
   /** For which address a room was opened, until its stream is closed. */
   readonly #openedFor = new Map<string, string>();
   /** How many that are, by address. */
-  readonly #shares = new Map<string, number>();
+  readonly #shares = new Holdings();
   #sweptAt = -Infinity;
   #reportedAt = -Infinity;
 
@@ -190,7 +191,7 @@ export class Streams {
       if (free <= 0) {
         return `This server follows ${MAX_STREAMS} channels already`;
       }
-      const share = address === undefined ? 0 : this.#shares.get(address) ?? 0;
+      const share = address === undefined ? 0 : this.#shares.of(address);
       if (share * FREE_PART < free) return undefined;
       return `One address may open ${share} rooms while ${free} are free`;
     };
@@ -216,16 +217,14 @@ export class Streams {
 
   #share(name: string, address: string): void {
     this.#openedFor.set(name, address);
-    this.#shares.set(address, (this.#shares.get(address) ?? 0) + 1);
+    this.#shares.add(address, 1);
   }
 
   #unshare(name: string): void {
     const address = this.#openedFor.get(name);
     if (address === undefined) return;
     this.#openedFor.delete(name);
-    const left = this.#shares.get(address)! - 1;
-    if (left > 0) this.#shares.set(address, left);
-    else this.#shares.delete(address);
+    this.#shares.add(address, -1);
   }
 
   async #begin(

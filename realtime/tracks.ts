@@ -8,6 +8,7 @@ import type { Chains } from "../chain/ingest.ts";
 import { holderOf, wasReplaced } from "../chain/replaced.ts";
 import { lookedUpState, stateOf } from "../chain/transaction_state.ts";
 import type { Clock } from "../platform/clock.ts";
+import { Holdings } from "../platform/holdings.ts";
 import type { Channel } from "../protocol/channels.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import { reaches } from "../protocol/states.ts";
@@ -67,9 +68,8 @@ export interface TracksParts {
 export class Tracks {
   readonly #parts: TracksParts;
   readonly #tracks = new Map<string, Set<Track>>();
-  readonly #shares = new Map<string, number>();
+  readonly #shares = new Holdings();
   readonly #followers: Follower[] = [];
-  #size = 0;
   #looking: Promise<void> | undefined;
   #isDue = false;
   /** Whether events were missed: newest ones have to be read. */
@@ -82,7 +82,7 @@ export class Tracks {
 
   /** How many are tracked. */
   get size(): number {
-    return this.#size;
+    return this.#shares.total;
   }
 
   /**
@@ -136,12 +136,12 @@ export class Tracks {
 
   #add(options: TrackOptions): Track {
     const { txId, address } = options;
-    const share = this.#shares.get(address) ?? 0;
-    if (this.#size >= MAX_TRACKS || share >= MAX_TRACKS_PER_ADDRESS) {
+    const isFull = this.size >= MAX_TRACKS;
+    if (isFull || this.#shares.of(address) >= MAX_TRACKS_PER_ADDRESS) {
       throw new Refusal(
         "TOO_MANY_SUBSCRIPTIONS",
         `One address may track ${MAX_TRACKS_PER_ADDRESS} transactions, all together ${MAX_TRACKS}`,
-        this.#size < MAX_TRACKS ? {} : { retryAfterMs: FULL_RETRY_MS },
+        isFull ? { retryAfterMs: FULL_RETRY_MS } : {},
       );
     }
     const track: Track = {
@@ -154,8 +154,7 @@ export class Tracks {
     const same = this.#tracks.get(txId);
     if (same) same.add(track);
     else this.#tracks.set(txId, new Set([track]));
-    this.#shares.set(address, share + 1);
-    this.#size++;
+    this.#shares.add(address, 1);
     return track;
   }
 
@@ -165,10 +164,8 @@ export class Tracks {
     if (!same?.delete(track)) return;
     timer?.[Symbol.dispose]();
     if (same.size === 0) this.#tracks.delete(txId);
-    const share = this.#shares.get(address)! - 1;
-    if (share > 0) this.#shares.set(address, share);
-    else this.#shares.delete(address);
-    if (--this.#size > 0) return;
+    this.#shares.add(address, -1);
+    if (this.size > 0) return;
     for (const follower of this.#followers.splice(0)) follower.leave();
   }
 
@@ -239,7 +236,7 @@ export class Tracks {
   }
 
   async #look(): Promise<void> {
-    while (this.#isDue && this.#size > 0) {
+    while (this.#isDue && this.size > 0) {
       this.#isDue = false;
       try {
         await this.#follow();

@@ -151,10 +151,16 @@ Deno.test("what is forwarded is bounded, with a share for each address", async (
   };
   fill("a", MAX_FORWARDS_PER_ADDRESS);
   await assert.rejects(ask("a"), { code: "RATE_LIMITED" });
-  for (let n = 1; n < MAX_FORWARDS / MAX_FORWARDS_PER_ADDRESS; n++) {
+  // Half is anybody's, the rest for addresses that forward nothing.
+  const half = MAX_FORWARDS / 2;
+  fill("b", 1);
+  for (let n = 2; n < half / MAX_FORWARDS_PER_ADDRESS; n++) {
     fill(`b${n}`, MAX_FORWARDS_PER_ADDRESS);
   }
-  await assert.rejects(ask("c"), { code: "RATE_LIMITED" });
+  fill("c", MAX_FORWARDS_PER_ADDRESS - 1);
+  await assert.rejects(ask("b"), { code: "RATE_LIMITED" });
+  for (let n = 0; n < half; n++) fill(`d${n}`, 1);
+  await assert.rejects(ask("e"), { code: "RATE_LIMITED" });
   group.clock.advance(TAKEN_MS);
   await Promise.all(pending);
   const again = ask("a");
