@@ -5,6 +5,8 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { systemClock } from "../../platform/clock.ts";
+import { pause } from "../../platform/pause.ts";
 import { isBusy } from "../../store/store.ts";
 import type {
   Found,
@@ -23,10 +25,42 @@ export interface StoreKind {
    *
    * @returns `store`, `other`: a second connection to the same data.
    */
-  open(): Promise<{ store: Store; other: Store } & AsyncDisposable>;
-  /** Moves time on until what expires within `ms` is expired. */
-  pass(ms: number): Promise<void>;
+  open(): Promise<Connections>;
+  /** Moves time on until what expires within `ms` is expired; waits when absent. */
+  pass?(ms: number): Promise<void>;
 }
+
+/** Two connections to one place. */
+export interface Connections extends AsyncDisposable {
+  /** One. */
+  readonly store: Store;
+  /** The other. */
+  readonly other: Store;
+}
+
+/**
+ * Connects twice.
+ *
+ * @param open connects.
+ * @param remove clears the place up, once both are closed.
+ */
+export async function connectTwice(
+  open: () => Promise<Store>,
+  remove: () => PromiseLike<void>,
+): Promise<Connections> {
+  const [store, other] = [await open(), await open()];
+  return {
+    store,
+    other,
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      await other.close();
+      await remove();
+    },
+  };
+}
+
+const wait = (ms: number) => pause(systemClock, ms);
 
 async function keysOf(
   store: Store,
@@ -302,13 +336,13 @@ export function testStore(kind: StoreKind): void {
     await store.set(["c"], 3, { expireIn: 100 });
     await store.set(["d"], 4);
     assert.equal((await store.get(["a"])).value, 1);
-    await kind.pass(200);
+    await (kind.pass ?? wait)(200);
     assert.equal((await store.get(["a"])).value, 1);
     assert.equal((await store.get(["b"])).value, 2);
     assert.equal((await store.get(["d"])).value, 4);
     // A write without an end takes the end away.
     await store.set(["c"], 5);
-    await kind.pass(200);
+    await (kind.pass ?? wait)(200);
     assert.equal((await store.get(["c"])).value, 5);
   });
 

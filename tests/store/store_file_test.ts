@@ -13,7 +13,8 @@ import type { Disk } from "../../store/store_file.ts";
 import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { WriteProbe } from "../../store/write_probe.ts";
-import { testStore } from "../contracts/store_contract.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { connectTwice, testStore } from "../contracts/store_contract.ts";
 import { ManualClock } from "../fakes/clock.ts";
 
 /** A folder of the tests, gone when disposed. */
@@ -62,28 +63,12 @@ testStore({
   name: "a store in a guarded file",
   async open() {
     const directory = await folder();
-    const open = () =>
-      openStoreAt(`${directory.path}/kv`, {
-        clock: { after: setTimer, monotonic: () => performance.now() },
-      });
-    const [store, other] = [await open(), await open()];
-    return {
-      store,
-      other,
-      async [Symbol.asyncDispose]() {
-        await store.close();
-        await other.close();
-        await directory[Symbol.asyncDispose]();
-      },
-    };
+    return await connectTwice(
+      () => openStoreAt(`${directory.path}/kv`, { clock: systemClock }),
+      () => directory[Symbol.asyncDispose](),
+    );
   },
-  pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 });
-
-function setTimer(ms: number, work: () => void): Disposable {
-  const timer = setTimeout(work, ms);
-  return { [Symbol.dispose]: () => clearTimeout(timer) };
-}
 
 Deno.test("a place that cannot hold a store is refused with the reason", async () => {
   await using directory = await folder();

@@ -2,12 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openStore } from "../../store/deno_kv.ts";
-import { testStore } from "../contracts/store_contract.ts";
+import { connectTwice, testStore } from "../contracts/store_contract.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
-
-const sleep = (ms: number) =>
-  new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 testStore({
   name: "Deno KV in memory",
@@ -20,26 +17,17 @@ testStore({
       [Symbol.asyncDispose]: () => store.close(),
     };
   },
-  pass: sleep,
 });
 
 testStore({
   name: "Deno KV in a file",
   async open() {
     const directory = await Deno.makeTempDir();
-    const store = await openStore(`${directory}/kv`);
-    const other = await openStore(`${directory}/kv`);
-    return {
-      store,
-      other,
-      async [Symbol.asyncDispose]() {
-        await store.close();
-        await other.close();
-        await Deno.remove(directory, { recursive: true });
-      },
-    };
+    return await connectTwice(
+      () => openStore(`${directory}/kv`),
+      () => Deno.remove(directory, { recursive: true }),
+    );
   },
-  pass: sleep,
 });
 
 const clock = new ManualClock();

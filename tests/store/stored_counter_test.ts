@@ -8,37 +8,21 @@ import {
   COUNTER_WINDOW_MS,
   testSharedCounter,
 } from "../contracts/shared_counter_contract.ts";
-import { FlakyStores } from "../fakes/security.ts";
-import { runsOn, STORES } from "./stores.ts";
+import { openFlaky, runsOn, STORES } from "./stores.ts";
 
 for (const [name, open] of Object.entries(STORES)) {
   testSharedCounter({
     name: `StoredCounter on ${name}`,
     ...runsOn(name),
-    async open() {
-      const { clock, connect, ...opened } = await open();
-      const stores = new FlakyStores();
-      return {
-        clock,
-        get isAway() {
-          return stores.isAway;
-        },
-        set isAway(value) {
-          stores.isAway = value;
-        },
-        join() {
-          return new StoredCounter({
-            kv: stores.add(connect()),
-            clock,
-            name: "test",
-            windowMs: COUNTER_WINDOW_MS,
-            maxUnshared: COUNTER_MAX_UNSHARED,
-            shareMs: COUNTER_SHARE_MS,
-          });
-        },
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      };
-    },
+    open: () =>
+      openFlaky(open, (parts) =>
+        new StoredCounter({
+          ...parts,
+          name: "test",
+          windowMs: COUNTER_WINDOW_MS,
+          maxUnshared: COUNTER_MAX_UNSHARED,
+          shareMs: COUNTER_SHARE_MS,
+        })),
   });
 }
 

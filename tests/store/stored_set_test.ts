@@ -5,37 +5,24 @@ import type { Item } from "../contracts/shared_set_contract.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Weather } from "../fakes/kv.ts";
-import { FlakyStores } from "../fakes/security.ts";
 import { until } from "../until.ts";
-import { runsOn, STORES } from "./stores.ts";
+import { openFlaky, runsOn, STORES } from "./stores.ts";
 
 for (const [name, open] of Object.entries(STORES)) {
   testSharedSet({
     name: `StoredSet on ${name}`,
     ...runsOn(name),
-    async open() {
-      const { clock, connect, ...opened } = await open();
-      const stores = new FlakyStores();
-      return {
-        clock,
-        get isAway() {
-          return stores.isAway;
-        },
-        set isAway(value) {
-          stores.isAway = value;
-        },
-        join(onChange = () => {}) {
-          return new StoredSet<Item>({
-            kv: stores.add(connect()),
-            clock,
+    open: () =>
+      openFlaky(
+        open,
+        (parts, onChange: () => void = () => {}) =>
+          new StoredSet<Item>({
+            ...parts,
             name: "item",
             maxEntries: MAX_ITEMS,
             endOf: ({ until }) => until,
-          }, onChange);
-        },
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      };
-    },
+          }, onChange),
+      ),
   });
 }
 

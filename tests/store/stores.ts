@@ -10,6 +10,7 @@ import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
+import { FlakyStores } from "../fakes/security.ts";
 import { openTogether, versions } from "./databases.ts";
 
 /** An empty store, and a clock that stands at the beginning of an hour. */
@@ -55,6 +56,33 @@ export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
     });
   },
 };
+
+/** Where members of one store join, which a test can take away from all. */
+export async function openFlaky<Arguments extends unknown[], Member>(
+  open: () => Promise<OpenedStore>,
+  member: (
+    parts: { readonly kv: Store; readonly clock: ManualClock },
+    ...more: Arguments
+  ) => Member,
+): Promise<
+  & { readonly clock: ManualClock; isAway: boolean }
+  & { join(...more: Arguments): Member }
+  & AsyncDisposable
+> {
+  const { clock, connect, ...opened } = await open();
+  const stores = new FlakyStores();
+  return {
+    clock,
+    get isAway() {
+      return stores.isAway;
+    },
+    set isAway(value) {
+      stores.isAway = value;
+    },
+    join: (...more) => member({ kv: stores.add(connect()), clock }, ...more),
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}
 
 /** How many random histories are tried: opening a database takes long. */
 export function runsOn(name: string): { readonly runs?: number } {
