@@ -4,7 +4,14 @@
  *
  * @module
  */
-import type { AnyMessage } from "../protocol/messages.ts";
+import fc from "fast-check";
+import type { PayloadOf } from "../protocol/messages.ts";
+
+/** What {@link txReceived} makes. */
+interface TxReceived {
+  readonly type: "TX_RECEIVED";
+  readonly payload: PayloadOf<"TX_RECEIVED">;
+}
 
 /**
  * A `TX_RECEIVED`.
@@ -14,10 +21,8 @@ import type { AnyMessage } from "../protocol/messages.ts";
 export function txReceived(
   fields:
     & { readonly txId: string; readonly status: string }
-    & Readonly<
-      Record<string, unknown>
-    >,
-): AnyMessage {
+    & Readonly<Record<string, unknown>>,
+): TxReceived {
   const payload = {
     from: "f",
     to: "t",
@@ -28,5 +33,30 @@ export function txReceived(
     timestamp: "2026-01-01T00:00:00.000Z",
     ...fields,
   };
-  return { type: "TX_RECEIVED", payload } as AnyMessage;
+  return { type: "TX_RECEIVED", payload } as TxReceived;
+}
+
+/** What random publishers report: a status, or `back` after a reorganisation. */
+export const anyReport = fc.constantFrom(
+  "pending",
+  "confirmed",
+  "confirmed",
+  "failed",
+  "dropped",
+  "back",
+);
+
+/**
+ * The fields of such a report.
+ *
+ * @param blockId the block that holds the transaction, if one does.
+ */
+export function reported(
+  report: string,
+  blockId: string | undefined,
+  blockHeight: number,
+): { readonly status: string } & Readonly<Record<string, unknown>> {
+  if (report === "back") return { status: "pending", cause: "reorg" };
+  const isHeld = blockId && (report === "confirmed" || report === "failed");
+  return { status: report, ...(isHeld ? { blockId, blockHeight } : {}) };
 }

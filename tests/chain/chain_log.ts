@@ -13,6 +13,7 @@ import { systemClock } from "../../platform/clock.ts";
 import type { Draft, EventLog } from "../../store/event_log.ts";
 import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
+import { txReceived } from "../transactions.ts";
 
 /** A payload. */
 export type Fields = Record<string, unknown>;
@@ -37,6 +38,16 @@ export function draft(
     keys: keysOf(type, payload),
     ...more,
   };
+}
+
+/** A publisher's report of a transaction. */
+export function transaction(
+  txId: string,
+  status: string,
+  more: Fields = {},
+): Draft {
+  const { payload } = txReceived({ txId, status, timestamp: WHEN, ...more });
+  return draft("TX_RECEIVED", { ...payload });
 }
 
 /** The payload of a block. */

@@ -8,7 +8,15 @@ import { openStore } from "../../store/deno_kv.ts";
 import type { EventLog } from "../../store/event_log.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import { openTestService, serviceOn, tokenOf } from "../test_service.ts";
-import { block, draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
+import {
+  block,
+  draft,
+  events,
+  logOn,
+  newBlock,
+  transaction,
+  WHEN,
+} from "./chain_log.ts";
 import type { Fields } from "./chain_log.ts";
 
 /** What the channel says, a word an event. */
@@ -203,16 +211,7 @@ Deno.test("[T3] [L1] transactions of blocks that the service reverts are pending
     { asset: "erc20", token: "c", from: "f", to: "r", amount: "5" },
   ];
   const tx = (txId: string, status: string, blockId?: string) =>
-    draft("TX_RECEIVED", {
-      txId,
-      from: "f",
-      to: "t",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 1,
-      status,
-      timestamp: WHEN,
+    transaction(txId, status, {
       ...(blockId ? { blockId, blockHeight: 2, index: 0, fee: "3" } : {}),
       ...(status === "confirmed" ? { transfers } : {}),
     });

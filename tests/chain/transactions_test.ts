@@ -5,22 +5,20 @@ import type { ChainFault } from "../../chain/trial.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Draft, EventLog } from "../../store/event_log.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
-import { block, draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
+import {
+  block,
+  draft,
+  events,
+  logOn,
+  newBlock,
+  transaction,
+  WHEN,
+} from "./chain_log.ts";
 import type { Fields } from "./chain_log.ts";
+import { anyReport, reported } from "../transactions.ts";
 
 function tx(status: string, more: Fields = {}): Draft {
-  return draft("TX_RECEIVED", {
-    txId: "x",
-    from: "f",
-    to: "t",
-    amount: "1",
-    gasPrice: "1",
-    gasLimit: 1,
-    nonce: 1,
-    status,
-    timestamp: WHEN,
-    ...more,
-  });
+  return transaction("x", status, more);
 }
 
 function held(status: string, blockId: string, blockHeight: number): Draft {
@@ -232,14 +230,7 @@ Deno.test("whatever two publishers say of transactions, on two instances of one 
   const step = fc.record({
     who: fc.nat(1),
     txId: fc.constantFrom("x", "y", "z"),
-    status: fc.constantFrom(
-      "pending",
-      "confirmed",
-      "confirmed",
-      "failed",
-      "dropped",
-      "back",
-    ),
+    report: anyReport,
     blockId: fc.constantFrom(undefined, "a", "b"),
     together: fc.boolean(),
   });
@@ -248,17 +239,9 @@ Deno.test("whatever two publishers say of transactions, on two instances of one 
       await using kv = await openStore(":memory:");
       const logs = [logOn(kv), logOn(kv)];
       const pending: Promise<unknown>[] = [];
-      for (const { who, txId, status, blockId, together } of steps) {
-        const isBack = status === "back";
-        const isIn = !isBack && blockId &&
-          (status === "confirmed" || status === "failed");
-        pending.push(logs[who]!.append([
-          tx(isBack ? "pending" : status, {
-            txId,
-            ...(isBack ? { cause: "reorg" } : {}),
-            ...(isIn ? { blockId, blockHeight: 2 } : {}),
-          }),
-        ]));
+      for (const { who, txId, report, blockId, together } of steps) {
+        const { status, ...more } = reported(report, blockId, 2);
+        pending.push(logs[who]!.append([tx(status, { txId, ...more })]));
         if (!together) await Promise.all(pending.splice(0));
       }
       await Promise.all(pending);

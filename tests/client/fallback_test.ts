@@ -12,6 +12,7 @@ import { openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
 import { Proxy } from "./proxy.ts";
 import type { ProxyOptions } from "./proxy.ts";
+import { txReceived } from "../transactions.ts";
 
 /** A service on a port behind a proxy, with a publisher that goes past it. */
 async function setup(options: ProxyOptions) {
@@ -222,20 +223,7 @@ Deno.test("filters work over streams, and a token is renewed there", async () =>
   mine.on("TX_RECEIVED", ({ payload }) => seen.push(payload.txId));
   await until(() => mine.status === "joined", "joined");
   const send = (txId: string, from: string) =>
-    page.sendMessage({
-      type: "TX_RECEIVED",
-      payload: {
-        txId,
-        from,
-        to: "0xf",
-        amount: "1",
-        gasPrice: "1",
-        gasLimit: 1,
-        nonce: 0,
-        status: "pending",
-        timestamp: "2025-08-07T10:00:00Z",
-      },
-    });
+    page.sendMessage(txReceived({ txId, from, status: "pending" }));
   await send("t1", "0xa");
   await send("t2", "0xb");
   page.setToken(await tokenOf("publisher"));
@@ -246,25 +234,6 @@ Deno.test("filters work over streams, and a token is renewed there", async () =>
   await blocks(0);
   assert.deepEqual(service.bugs, []);
 });
-
-/** A transaction, as its publisher sends it. */
-function transaction(txId: string, from: string, more: object = {}) {
-  return {
-    type: "TX_RECEIVED" as const,
-    payload: {
-      txId,
-      from,
-      to: "0xf",
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 0,
-      status: "pending" as const,
-      timestamp: "2025-08-07T10:00:00Z",
-      ...more,
-    },
-  };
-}
 
 Deno.test("filters have the same bounds over streams", () => {
   assert.equal(edits.MAX_FILTER_VALUES, MAX_FILTER_VALUES);
@@ -279,7 +248,7 @@ Deno.test("a filter is edited over streams, and what the new values missed comes
     host,
   );
   const send = (txId: string, from: string) =>
-    publisher.sendMessage(transaction(txId, from));
+    publisher.sendMessage(txReceived({ txId, from, status: "pending" }));
   const { accepted: [start] } = await send("t0", "0xb");
   await send("t1", "0xb");
   const page = client();
@@ -331,7 +300,9 @@ for (const buffers of [false, true]) {
       { auth: { token: await tokenOf("publisher") } },
       host,
     );
-    await publisher.sendMessage(transaction("x", "0xa"));
+    await publisher.sendMessage(
+      txReceived({ txId: "x", from: "0xa", status: "pending" }),
+    );
     const page = client();
     page.joinChannel("blocks");
     const states: string[] = [];
@@ -351,7 +322,9 @@ for (const buffers of [false, true]) {
       },
     });
     await publisher.sendMessage(
-      transaction("x", "0xa", {
+      txReceived({
+        txId: "x",
+        from: "0xa",
         status: "confirmed",
         blockId: "b1",
         blockHeight: 1,

@@ -9,6 +9,7 @@ import { watch } from "../../client/watch.ts";
 import type { Watch, WatchOptions } from "../../client/watch.ts";
 import { openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
+import { txReceived } from "../transactions.ts";
 
 /** A service behind a port, a publisher, and clients that end with the test. */
 async function setup() {
@@ -35,20 +36,9 @@ async function setup() {
     /** Publishes one transaction after the other. */
     async transfers(...senders: string[]) {
       for (const from of senders) {
-        await publisher.sendMessage({
-          type: "TX_RECEIVED",
-          payload: {
-            txId: `t${serial++}`,
-            from,
-            to: "0xf",
-            amount: "1",
-            gasPrice: "1",
-            gasLimit: 1,
-            nonce: 0,
-            status: "pending",
-            timestamp: "2025-08-07T10:00:00Z",
-          },
-        });
+        await publisher.sendMessage(
+          txReceived({ txId: `t${serial++}`, from, status: "pending" }),
+        );
       }
     },
     async [Symbol.asyncDispose]() {

@@ -19,6 +19,7 @@ import { ManualClock, pass } from "../fakes/clock.ts";
 import { checkServerFrame } from "../frames.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { txReceived } from "../transactions.ts";
 
 type Frame = {
   type: string;
@@ -200,16 +201,7 @@ Deno.test("whatever the server says is in the protocol, with and without batches
         [{ type: "block", payload: { block: "1" } }, "block_response"],
         [{ type: "track", payload: { txId: "x" } }, "tracked"],
         [
-          builders.buildTxReceivedMessage({
-            txId: "x",
-            from: "f",
-            to: "t",
-            amount: "1",
-            gasPrice: "1",
-            gasLimit: 1,
-            nonce: 1,
-            status: "pending",
-          }),
+          txReceived({ txId: "x", status: "pending" }),
           "published",
         ],
         [builders.buildMetricsUpdateMessage({}), "published"],

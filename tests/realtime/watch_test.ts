@@ -23,6 +23,7 @@ import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import { FakePeer } from "../fakes/peer.ts";
 import type { Seen } from "../fakes/peer.ts";
+import { txReceived } from "../transactions.ts";
 
 /** A publisher's session on a service of its own. */
 function bench({ ringEvents = 1_024 } = {}) {
@@ -90,17 +91,10 @@ function bench({ ringEvents = 1_024 } = {}) {
   const subscribe = (...channels: unknown[]) => ask("subscribe", { channels });
   let n = 0;
   const transfer = async (from: string, to = "0xf") => {
-    const answer = await ask("TX_RECEIVED", {
-      txId: `t${n++}`,
-      from,
-      to,
-      amount: "1",
-      gasPrice: "1",
-      gasLimit: 1,
-      nonce: 0,
-      status: "pending",
-      timestamp: "2025-08-07T10:00:00Z",
-    });
+    const answer = await ask(
+      "TX_RECEIVED",
+      txReceived({ txId: `t${n++}`, from, to, status: "pending" }).payload,
+    );
     assert.equal(answer.type, "published", JSON.stringify(answer));
   };
   const end = () => {

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
+import { anyReport, reported, txReceived } from "../transactions.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const timestamp = "2026-01-01T00:00:00.000Z";
@@ -136,14 +137,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       txId: fc.constantFrom("x", "y"),
-      status: fc.constantFrom(
-        "pending",
-        "confirmed",
-        "confirmed",
-        "failed",
-        "dropped",
-        "back",
-      ),
+      status: anyReport,
       // Some are never published.
       blockId: fc.constantFrom(undefined, "p", "q", "b0", "b1"),
     }),
@@ -194,21 +188,8 @@ async function play(
       });
     } else if ("status" in each) {
       const { txId, status, blockId } = each;
-      const isBack = status === "back";
-      await publish("TX_RECEIVED", {
-        txId,
-        from: "f",
-        to: "t",
-        amount: "1",
-        gasPrice: "1",
-        gasLimit: 1,
-        nonce: 1,
-        status: isBack ? "pending" : status,
-        ...(isBack ? { cause: "reorg" } : {}),
-        ...(blockId && (status === "confirmed" || status === "failed")
-          ? { blockId, blockHeight: 5 }
-          : {}),
-      });
+      const { payload } = txReceived({ txId, ...reported(status, blockId, 5) });
+      await publish("TX_RECEIVED", { ...payload });
     } else if (blocks.length === 0) continue;
     else if ("again" in each) {
       await publish("NEW_BLOCK", {
