@@ -9,6 +9,7 @@ import type { AnyMessage } from "../protocol/messages.ts";
 import type { Accepted } from "../protocol/replies.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { FILE_SETTING_NAMES, SETTING_NAMES } from "../server/settings.ts";
+import { until } from "./until.ts";
 
 /** Where the service's files are. */
 const ROOT = new URL("../", import.meta.url);
@@ -372,5 +373,18 @@ function freePort(): number {
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     }
+  }
+}
+
+/** Waits until `/ready` of each service reports `detail` of its database. */
+export async function databaseSays(
+  services: readonly TestServer[],
+  detail: RegExp,
+): Promise<void> {
+  for (const service of services) {
+    await until(async () => {
+      const { checks } = await service.json("/ready");
+      return detail.test(checks.database?.detail ?? "");
+    }, `/ready says ${detail}`);
   }
 }

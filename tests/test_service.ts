@@ -121,3 +121,11 @@ export async function openTestService(
     },
   };
 }
+
+/** Serves on a port of its own; the caller closes it. */
+export function listen({ app }: Service): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request, info) => app.fetch(request, info),
+  );
+}

@@ -29,6 +29,7 @@ import {
   MAX_KNOWN_TOKENS,
 } from "../../security/tokens.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { FREE } from "../fakes/peer.ts";
 
 /** Longest frame accepted here, in bytes. */
 const MAX_BYTES = 65_536;
@@ -152,12 +153,7 @@ const machine = {
 
 /** An outbox to a socket that takes everything at once. */
 function outboxTo(send: () => void): Outbox {
-  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, {
-    address: "10.0.0.1",
-    stalled: () => {},
-    charge: () => 0,
-    read: () => {},
-  });
+  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, FREE);
 }
 
 /** Sockets that take everything at once. */

@@ -10,7 +10,7 @@ import { browserTest, SERVER_LOST, withPage } from "./browser.ts";
 import type { Stage, StageOptions } from "./browser.ts";
 import { readAssets } from "../../routes/pages.ts";
 import { CLOCK_SKEW_MS } from "../../security/tokens.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import { pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
@@ -317,10 +317,7 @@ browserTest(
       env: { REQUIRE_AUTH: "true" },
       assets: await readAssets(new URL("../../client/dist/", import.meta.url)),
     });
-    await using listener = Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen() {} },
-      service.app.fetch,
-    );
+    await using listener = listen(service);
     const { port } = listener.addr;
     const server = {
       url: `http://127.0.0.1:${port}`,

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
 import type { Client, Options } from "../../client/client.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
-import { openTestService, SECRET } from "../test_service.ts";
+import { listen, openTestService, SECRET } from "../test_service.ts";
 import { until } from "../until.ts";
 
 let serial = 0;
@@ -21,10 +21,7 @@ const tokenFor = (userId: string) =>
 async function setup(env: Readonly<Record<string, string>> = {}) {
   const stack = new AsyncDisposableStack();
   const service = stack.use(await openTestService({ env }));
-  const listener = stack.use(Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  ));
+  const listener = stack.use(listen(service));
   const clients: Client[] = [];
   return {
     service,

@@ -8,7 +8,7 @@ import type { Client, Gap, Options } from "../../client/client.ts";
 import * as edits from "../../client/http_edit.ts";
 import { MAX_FILTER_VALUES } from "../../protocol/filters.ts";
 import { MAX_TAG_LENGTH } from "../../protocol/messages.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
 import { Proxy } from "./proxy.ts";
 import type { ProxyOptions } from "./proxy.ts";
@@ -18,10 +18,7 @@ import { txReceived } from "../transactions.ts";
 async function setup(options: ProxyOptions) {
   const stack = new AsyncDisposableStack();
   const service = stack.use(await openTestService());
-  const listener = stack.use(Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  ));
+  const listener = stack.use(listen(service));
   const host = `127.0.0.1:${listener.addr.port}`;
   const proxy = stack.use(new Proxy(`http://${host}`, options));
   const clients: Client[] = [];

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
 import type { Client, Options } from "../../client/client.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
-import { openTestService } from "../test_service.ts";
+import { listen, openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
 import { txReceived } from "../transactions.ts";
@@ -35,10 +35,7 @@ export async function openBench(): Promise<Bench> {
   const service = stack.use(
     await openTestService({ env: { RATE_LIMIT_MAX: "1000000" } }),
   );
-  const listener = stack.use(Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  ));
+  const listener = stack.use(listen(service));
   const clients: Client[] = [];
   const sockets = new Set<WebSocket>();
   class Cut extends WebSocket {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "../../client/client.ts";
 import type { Client, Options } from "../../client/client.ts";
 import { MAX_TABS } from "../../client/hub.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import { txReceived } from "../transactions.ts";
 import { until } from "../until.ts";
 import { Proxy } from "./proxy.ts";
@@ -18,10 +18,7 @@ async function setup(options: ProxyOptions = {}) {
   const service = stack.use(
     await openTestService({ env: { RATE_LIMIT_MAX: "1000000" } }),
   );
-  const listener = stack.use(Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  ));
+  const listener = stack.use(listen(service));
   const proxy = stack.use(
     new Proxy(`http://127.0.0.1:${listener.addr.port}`, options),
   );

@@ -7,7 +7,7 @@ import { connect } from "../../client/client.ts";
 import type { Client, Options } from "../../client/client.ts";
 import { watch } from "../../client/watch.ts";
 import type { Watch, WatchOptions } from "../../client/watch.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import { until } from "../until.ts";
 import { txReceived } from "../transactions.ts";
 
@@ -15,10 +15,7 @@ import { txReceived } from "../transactions.ts";
 async function setup() {
   const stack = new AsyncDisposableStack();
   const service = stack.use(await openTestService());
-  const listener = stack.use(Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    service.app.fetch,
-  ));
+  const listener = stack.use(listen(service));
   const clients: Client[] = [];
   const client = async (options: Options = {}) => {
     const url = `ws://127.0.0.1:${listener.addr.port}/ws`;

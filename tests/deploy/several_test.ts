@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { Audience } from "../faults/audience.ts";
 import { binaries, freePort } from "../postgres.ts";
-import { TestServer } from "../server.ts";
+import { databaseSays, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
 const SCRIPT = new URL("../../deploy/database.sh", import.meta.url).pathname;
@@ -151,18 +151,6 @@ class Databases implements AsyncDisposable {
       await process.status;
     }
     await Deno.remove(this.#folder, { recursive: true });
-  }
-}
-
-async function databaseSays(
-  services: readonly TestServer[],
-  detail: RegExp,
-): Promise<void> {
-  for (const service of services) {
-    await until(async () => {
-      const { checks } = await service.json("/ready");
-      return detail.test(checks.database?.detail ?? "");
-    }, `/ready says ${detail}`);
   }
 }
 

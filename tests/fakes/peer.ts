@@ -4,7 +4,16 @@
  * @module
  */
 import type { Frame } from "../../realtime/codec.ts";
+import type { OutboxOwner } from "../../realtime/outbox.ts";
 import type { Socket } from "../../realtime/session.ts";
+
+/** Owns an outbox that nothing is charged for. */
+export const FREE: OutboxOwner = {
+  address: "10.0.0.1",
+  stalled: () => {},
+  charge: () => 0,
+  read: () => {},
+};
 
 /** A frame as a test looks at it. */
 export interface Seen {

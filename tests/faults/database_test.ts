@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { binaries, TestPostgres } from "../postgres.ts";
-import { pause, TestServer } from "../server.ts";
+import { databaseSays, pause, TestServer } from "../server.ts";
 import { until } from "../until.ts";
 import { Audience } from "./audience.ts";
 import { BlackHole } from "./black_hole.ts";
@@ -42,18 +42,6 @@ interface Fault {
   /** Whether services reach the database through a network of their own. */
   readonly isCut?: boolean;
   happen(scene: Scene, cycle: number): Promise<void>;
-}
-
-async function databaseSays(
-  services: readonly TestServer[],
-  detail: RegExp,
-): Promise<void> {
-  for (const service of services) {
-    await until(async () => {
-      const { checks } = await service.json("/ready");
-      return detail.test(checks.database?.detail);
-    }, `/ready says ${detail}`);
-  }
 }
 
 const FAULTS: Readonly<Record<string, Fault>> = {

@@ -6,7 +6,7 @@ import { Outbox } from "../../realtime/outbox.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { located } from "../../realtime/block_cursor.ts";
 import { subscribe } from "../../realtime/subscribe.ts";
-import { FakePeer } from "../fakes/peer.ts";
+import { FakePeer, FREE } from "../fakes/peer.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
@@ -49,12 +49,7 @@ function fold(stack: string[], said: readonly Said[]): string[] {
 async function after(service: TestService, blockId: string, height: number) {
   const { hub } = service;
   const peer = new FakePeer();
-  const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, {
-    address: "10.0.0.1",
-    stalled: () => {},
-    charge: () => 0,
-    read: () => {},
-  });
+  const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, FREE);
   const answers: { recovered: boolean; reason?: string | undefined }[] = [];
   const requests = await located([
     { channel: "blocks", after: { blockId, height } },

@@ -11,6 +11,7 @@ import { Stream } from "../../realtime/stream.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { inflated } from "../inflate.ts";
+import { FREE } from "../fakes/peer.ts";
 
 const CHANNELS = ["blocks", "dag", "room:a"];
 const PAD = "what compresses well ".repeat(20);
@@ -39,7 +40,7 @@ function bench() {
       readPage: () => Promise.resolve({ entries: [], unreadable: [] }),
       readOldest: () => Promise.resolve(1),
     },
-    { address: "10.0.0.1", stalled() {}, charge: () => 0, read() {} },
+    FREE,
   );
   outbox.batch = true;
   for (const stream of streams) {

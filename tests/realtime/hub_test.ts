@@ -11,7 +11,7 @@ import { ManualClock, pass } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import type { Letter } from "../fakes/link.ts";
-import { FakePeer } from "../fakes/peer.ts";
+import { FakePeer, FREE } from "../fakes/peer.ts";
 import {
   Bench,
   block,
@@ -336,12 +336,7 @@ Deno.test("a huge channel is served in slices, and lets a small one pass", async
   const small = await hub.open(blocks);
   const follower = (stream: typeof huge) => {
     const peer = new FakePeer();
-    const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, {
-      address: "10.0.0.1",
-      stalled: () => {},
-      charge: () => 0,
-      read: () => {},
-    });
+    const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, FREE);
     outbox.attach(stream, stream);
     return peer;
   };

@@ -9,7 +9,7 @@ import {
   readSnapshots,
   SNAPSHOT_FRAME_EVENTS,
 } from "../../realtime/snapshots.ts";
-import { openTestService, serviceOn } from "../test_service.ts";
+import { listen, openTestService, serviceOn } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
 import { txReceived } from "../transactions.ts";
@@ -97,10 +97,7 @@ Deno.test("over a socket a snapshot comes after the answer, and what it does not
     env: { RATE_LIMIT_MAX: "1000000" },
   });
   await service.publisher.publish([node("a", "ONLINE")]);
-  const listener = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    service.app.fetch,
-  );
+  const listener = listen(service);
   const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/ws`);
   const closed = Promise.withResolvers<void>();
   socket.onclose = () => closed.resolve();

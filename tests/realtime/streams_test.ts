@@ -9,6 +9,7 @@ import {
 } from "../../realtime/streams.ts";
 import { pass } from "../fakes/clock.ts";
 import { Bench, blocks, metrics, range, Reader, update } from "./hub_bench.ts";
+import type { Cursor } from "../../realtime/cursor.ts";
 
 for (const channel of [blocks, metrics]) {
   Deno.test(`${channel.name} is forgotten when idle, and can be opened again`, async () => {
@@ -28,6 +29,15 @@ for (const channel of [blocks, metrics]) {
     assert(hub.holds(again));
   });
 }
+
+/** A cursor that stays where it is. */
+const idle = (): Cursor => ({
+  seq: 0,
+  epoch: "0",
+  replayUntil: 0,
+  behind: false,
+  advance: () => {},
+});
 
 Deno.test("a channel without retention is live only", async () => {
   const bench = new Bench();
@@ -49,13 +59,7 @@ Deno.test("an instance follows a bounded number of channels, forgets the idle fo
   const bench = new Bench();
   using hub = bench.instance();
   const open = (i: number) => hub.open(channelNamed(`room:${i}`)!);
-  const cursor = {
-    seq: 0,
-    epoch: "0",
-    replayUntil: 0,
-    behind: false,
-    advance: () => {},
-  };
+  const cursor = idle();
   const streams = await Promise.all(range(1, MAX_STREAMS).map(open));
   for (const { cursors } of streams) cursors.add(cursor);
   const refused = { code: "TOO_MANY_SUBSCRIPTIONS" };
@@ -75,13 +79,7 @@ Deno.test("one address opens a bounded number of rooms, and takes none from othe
     hub.open(channelNamed(name)!, address);
   const own = range(1, MAX_STREAMS_PER_ADDRESS).map((i) => `room:${i}`);
   const streams = await Promise.all(own.map((name) => open(name, "a")));
-  const cursor = {
-    seq: 0,
-    epoch: "0",
-    replayUntil: 0,
-    behind: false,
-    advance: () => {},
-  };
+  const cursor = idle();
   for (const { cursors } of streams) cursors.add(cursor);
   const refused = await open("room:more", "a").catch((error) => error);
   assert.equal(refused.code, "TOO_MANY_SUBSCRIPTIONS");
@@ -125,13 +123,7 @@ Deno.test("many addresses together leave space for one that comes later", async 
   });
   const open = (name: string, address: string) =>
     hub.open(channelNamed(name)!, address).then(({ cursors }) => {
-      cursors.add({
-        seq: 0,
-        epoch: "0",
-        replayUntil: 0,
-        behind: false,
-        advance: () => {},
-      });
+      cursors.add(idle());
     });
   /** Opens rooms for an address until it is refused. */
   const fill = async (address: string) => {

@@ -3,9 +3,8 @@
  */
 import assert from "node:assert/strict";
 import { dictionary } from "../../describe/dictionary.ts";
-import type { Env } from "../../routes/http.ts";
 import { inflated } from "../inflate.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 
 // deno-lint-ignore no-explicit-any -- tests look wherever they like.
@@ -62,11 +61,8 @@ class RawClient {
 }
 
 /** Serves on a port. */
-function listen(service: TestService) {
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    (request, info) => service.app.fetch(request, info as Env["Bindings"]),
-  );
+function serve(service: TestService) {
+  const server = listen(service);
   return {
     url: `http://127.0.0.1:${server.addr.port}`,
     async connect(): Promise<RawClient> {
@@ -96,7 +92,7 @@ const isBinary = (frame: string | ArrayBuffer) => typeof frame !== "string";
 
 Deno.test("a client that asks for compression reads events with the dictionary that is served", async () => {
   await using service = await openTestService();
-  await using server = listen(service);
+  await using server = serve(service);
   const compressed = await server.connect();
   const plain = await server.connect();
   const { payload } = await compressed.ask("connect", { compress: "deflate" });
@@ -146,7 +142,7 @@ Deno.test("a client that asks for compression reads events with the dictionary t
 
 Deno.test("compression ends with a connect that does not ask for it", async () => {
   await using service = await openTestService();
-  await using server = listen(service);
+  await using server = serve(service);
   const client = await server.connect();
   const first = await client.ask("connect", { compress: "deflate-plain" });
   assert.deepEqual(first.payload.compress, {
@@ -168,7 +164,7 @@ Deno.test("compression ends with a connect that does not ask for it", async () =
 
 Deno.test("what a client sends is not inflated, and unknown compressions are refused", async () => {
   await using service = await openTestService();
-  await using server = listen(service);
+  await using server = serve(service);
   const client = await server.connect();
   const refusal = await client.ask("connect", { compress: "gzip" });
   assert.equal(refusal.payload.code, "INVALID_PAYLOAD");
@@ -284,7 +280,7 @@ for (const [language, program] of Object.entries(PROGRAMS)) {
 
 async function readsFrames(language: string, program: Program): Promise<void> {
   await using service = await openTestService();
-  await using server = listen(service);
+  await using server = serve(service);
   const client = await server.connect();
   const { payload } = await client.ask("connect", {
     compress: "deflate",

@@ -13,7 +13,7 @@ import { Gzip } from "../../routes/gzip.ts";
 import { Unread } from "../../routes/unread.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { readAssets } from "../../routes/pages.ts";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
 import { openInstances } from "../system/instances.ts";
@@ -32,10 +32,7 @@ const ASSETS = new Map(
 /** The service on a port. */
 async function serve() {
   const service = await openTestService({ assets: ASSETS });
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    (request, info) => service.app.fetch(request, info as Env["Bindings"]),
-  );
+  const server = listen(service);
   const { port } = server.addr;
   return {
     service,

@@ -7,8 +7,7 @@ import type { JsonObject } from "../../describe/json_schema.ts";
 import { COMMANDS } from "../../protocol/commands.ts";
 import { RIGHTS, VERB_RIGHTS } from "../../security/rights.ts";
 import { generateWebSocketToken } from "../../security/tokens.ts";
-import type { Env } from "../../routes/http.ts";
-import { openTestService, SECRET, tokenOf } from "../test_service.ts";
+import { listen, openTestService, SECRET, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 
 const ASSET = {
@@ -210,10 +209,7 @@ async function withSocket(
   ) => Promise<void>,
 ): Promise<void> {
   await using service = await openTestService({ env });
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    (request, info) => service.app.fetch(request, info as Env["Bindings"]),
-  );
+  await using server = listen(service);
   const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/ws`);
   const waiting = new Map<string, (frame: never) => void>();
   const opened = Promise.withResolvers<unknown>();

@@ -14,7 +14,7 @@ import { Outbox } from "../../realtime/outbox.ts";
 import { ITSELF } from "../../realtime/publisher.ts";
 import { subscribe } from "../../realtime/subscribe.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
-import { FakePeer } from "../fakes/peer.ts";
+import { FakePeer, FREE } from "../fakes/peer.ts";
 import { MemoryPublisher } from "../fakes/publisher.ts";
 import { openTestService } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
@@ -63,12 +63,7 @@ async function receive(
   },
 ): Promise<number[]> {
   const peer = new FakePeer();
-  const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, {
-    address: "10.0.0.1",
-    stalled: () => {},
-    charge: () => 0,
-    read: () => {},
-  });
+  const outbox = new Outbox(peer, JSON_CODEC, hub.outboxParts, FREE);
   await subscribe([{ channel, after, ...(filter ? { filter } : {}) }], {
     hub,
     outbox,

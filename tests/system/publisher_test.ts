@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { openTestService, tokenOf } from "../test_service.ts";
+import { listen, openTestService, tokenOf } from "../test_service.ts";
 import type { TestService } from "../test_service.ts";
 import { until } from "../until.ts";
 
@@ -88,10 +88,7 @@ Deno.test("the example publisher feeds a chain with holes, forks and restarts, a
     env: { RATE_LIMIT_MAX: "1000000000" },
   });
   await using node = new Node();
-  const listener = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    service.app.fetch,
-  );
+  const listener = listen(service);
   const token = await tokenOf("publisher");
   const start = () =>
     new Deno.Command(Deno.execPath(), {
