@@ -37,7 +37,7 @@ export const LATE_MS = 20;
 /** Most processes of subscribers unless a number is given. */
 const MAX_LOADERS = 8;
 
-/** How far a run has come. */
+/** How far a run has got. */
 export interface Progress {
   /** What is being done. */
   readonly phase: string;

@@ -69,7 +69,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const roomOf = (channel: number) => `room:cost-${channel}`;
 
-/** Opens sockets that follow their rooms and count what comes. */
+/** Opens sockets that follow their rooms and count what arrives. */
 async function open(
   url: string,
   { connections, channels, followed }: Shape,

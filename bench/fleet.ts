@@ -45,7 +45,7 @@ export class Loader<
   /**
    * Waits for a message of one kind.
    *
-   * @param other receives those that come before it.
+   * @param other receives those before it.
    * @throws {Error} when the process ends first.
    */
   async receive<Kind extends Message["kind"]>(

@@ -28,7 +28,7 @@ export interface StressStep {
   readonly broadcastsPerSecond: number;
   readonly eventsPerSecond: number;
   readonly p99: number;
-  /** Events that did not come. */
+  /** Events that did not arrive. */
   readonly missing: number;
   readonly holds: boolean;
   /** Whether the load processes, not the server, were at their end. */

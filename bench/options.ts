@@ -80,7 +80,7 @@ export class UsageError extends Error {
   /** What the process should end with: 2, or 0 after `--help`. */
   readonly exitCode: number;
 
-  /** Says what is wrong. */
+  /** What is wrong. */
   constructor(message: string, exitCode: number) {
     super(message);
     this.exitCode = exitCode;

@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Says what is due. */
+/** Decides what is due. */
 export class Pacer {
   readonly #startAt: number;
   readonly #endAt: number;

@@ -22,7 +22,7 @@ export interface Place {
   count: number;
 }
 
-/** Counts what comes, over all clients of one process. */
+/** Counts what arrives, over all clients of one process. */
 export class Receipts {
   /** From when an event was due until it came. */
   readonly events: Times = new Times();

@@ -1,6 +1,6 @@
 /**
- * What the messages of `blocks` say of a chain, read from their payloads, and
- * the messages by which the service takes back what was said.
+ * What the messages of `blocks` report of a chain, read from their payloads, and
+ * the messages by which the service takes back what was published.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export type Place = Head & { readonly id: string };
 export interface ChainBlock extends Block {
   /** Where its event stands; set once that is known. */
   place?: Place | undefined;
-  /** Whether it says that it holds transactions. */
+  /** Whether it names transactions. */
   readonly isFull: boolean;
 }
 

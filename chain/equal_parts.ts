@@ -1,7 +1,7 @@
 /**
  * What is forgotten first where publishers share a bounded memory: the oldest
- * of whoever holds most. Who holds no more than an equal part loses nothing,
- * however much others publish.
+ * of the one that holds most. A publisher with no more than an equal part loses
+ * nothing, however much others publish.
  *
  * @module
  */
@@ -68,7 +68,7 @@ export class EqualParts {
 }
 
 /**
- * Whose share an event takes. The log does not say who published what: what
+ * Whose share an event takes. The log does not record who published what: what
  * another instance accepted counts for its chain.
  *
  * @param subject of its publisher, where that is known.

@@ -17,11 +17,11 @@ const PAGE_EVENTS = 256;
 /** Bytes read at once. */
 const PAGE_BYTES = 1024 * 1024;
 
-/** Folds what a channel's events say. */
+/** Folds a channel's events. */
 export interface Fold {
   /** The next event. */
   readonly add: (entry: LoggedEntry) => void;
-  /** What was folded does not lead to what comes. */
+  /** What was folded does not lead to the next event. */
   readonly clear: () => void;
   /** All up to the present was folded: a chance to forget. */
   readonly done: () => void;
@@ -73,7 +73,7 @@ export class LogFollower {
   /**
    * What led from one head to the next was folded already.
    *
-   * @returns `false` when that is not what comes next.
+   * @returns `false` when that is not the next event.
    */
   advance(before: Head, after: Head): boolean {
     if (!this.has(before) || this.#at!.seq > before.seq) return false;

@@ -43,7 +43,7 @@ export interface ChainRehearsalOptions extends RehearsalOptions {
   /**
    * The commit took effect.
    *
-   * @returns whether what it moved of a channel is what comes next.
+   * @returns whether what it moved of a channel is the next event.
    */
   readonly settled: (channel: string, move: HeadMove) => boolean;
 }

@@ -17,7 +17,7 @@ export interface Block {
   readonly blockId: string;
   /** What a child calls its parent: its `hash`, else its `blockId`. */
   readonly key: string;
-  /** Its parent's key; absent where the publisher does not say. */
+  /** Its parent's key; absent where the publisher does not name it. */
   readonly previous?: string | undefined;
   /** Blocks above genesis. */
   readonly height: number;
@@ -35,7 +35,7 @@ export interface Hole {
 
 /**
  * Whether a block stands; `old`: it is older than what is remembered, which
- * holds nothing against it; `unknown`: nothing that is remembered says so.
+ * holds nothing against it; `unknown`: nothing that is remembered decides it.
  */
 export type Standing = "stands" | "gone" | "old" | "unknown";
 
@@ -65,8 +65,8 @@ export interface Reset {
 }
 
 /**
- * Folds what `blocks` says of one chain. It publishes nothing: {@link judge}
- * says what is right, and the fold moves only by what was really published.
+ * Folds what `blocks` reports of one chain. It publishes nothing: {@link judge}
+ * decides what is right, and the fold moves only by what was really published.
  */
 export class Spine<B extends Block = Block> {
   /** Standing blocks, oldest first. */
@@ -111,7 +111,7 @@ export class Spine<B extends Block = Block> {
   }
 
   /**
-   * Says what has to be published before `block`.
+   * Decides what has to be published before `block`.
    *
    * @param block what a publisher wants to add.
    */
@@ -167,7 +167,7 @@ export class Spine<B extends Block = Block> {
    * may not have been published.
    *
    * @param blockId its name.
-   * @param height its height; absent where its publisher does not say.
+   * @param height its height; absent where its publisher does not name it.
    */
   standingOf(blockId: string, height: number | undefined): Standing {
     if (this.named(blockId)) return "stands";

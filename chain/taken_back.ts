@@ -1,6 +1,6 @@
 /**
  * What blocks take along that are about to be reverted, read from the log: the
- * transactions that the block lists and whose newest event says that it holds
+ * transactions that the block lists and whose newest event reports that it holds
  * them, and whether any of them wrote contract events.
  *
  * @module

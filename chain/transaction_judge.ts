@@ -72,7 +72,7 @@ export class TransactionJudge {
         step: this.store(fresh, payload),
       };
     }
-    if (verdict !== "told" && isRefused) {
+    if (verdict !== "known" && isRefused) {
       return new Refusal(
         "STATUS_CONFLICT",
         `Transaction ${JSON.stringify(txId)} is ${status}, which ${
@@ -103,7 +103,7 @@ export class TransactionJudge {
     };
   }
 
-  /** Stores an event of the channel, and folds what it says. */
+  /** Stores an event of the channel, and folds it. */
   store(draft: Draft, payload: Payload): Step {
     const { trial, transactions } = this.#options;
     const chain = chainOf(payload);
@@ -136,7 +136,7 @@ export class TransactionJudge {
   }
 }
 
-/** The height up to which a `CHAIN_RESET` keeps what was said; -1: nothing. */
+/** The height up to which a `CHAIN_RESET` keeps what was published; -1: nothing. */
 export function keptHeight({ keeps }: Payload): number {
   return (keeps as { height: number } | null)?.height ?? -1;
 }

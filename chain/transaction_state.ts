@@ -1,5 +1,5 @@
 /**
- * How far a transaction has come: what its newest event says, seen on the
+ * How far a transaction has come: what its newest event reports, seen on the
  * chain as it stands.
  *
  * @module
@@ -63,7 +63,7 @@ export function stateOf(
   const height = blockHeight as number | undefined;
   const holder = holderOf(payload);
   const state = heldState(chain, holder, isReplaced);
-  // Its take-back may follow, and says no more.
+  // Its take-back may follow, and adds nothing.
   if (state === "reverted") return { txId, state };
   return {
     txId,

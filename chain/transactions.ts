@@ -19,7 +19,7 @@ export const MAX_TRANSACTIONS = 20_000;
 export interface Status {
   /** As in `TX_RECEIVED`. */
   readonly status: string;
-  /** The block that holds it, where its publisher says so. */
+  /** The block that holds it, where its publisher names it. */
   readonly blockId?: string | undefined;
   /** That block's height. */
   readonly height?: number | undefined;
@@ -29,7 +29,7 @@ export interface Status {
   place?: Place | undefined;
 }
 
-/** The status that a `TX_RECEIVED` says. */
+/** The status that a `TX_RECEIVED` reports. */
 export function statusOf(payload: Payload): Status {
   const { status, blockId, blockHeight, missing } = payload;
   return {
@@ -50,7 +50,7 @@ export type StatusVerdict =
   /** It may follow. */
   | "follows"
   /** It was published before: what stands is not stored again. */
-  | "told"
+  | "known"
   /** News of the pool, about a transaction that a standing block holds. */
   | "late"
   /** It follows once the transaction has left the block that held it. */
@@ -63,7 +63,7 @@ export type StatusVerdict =
  *
  * @param before the newest one.
  * @param payload of the next `TX_RECEIVED`.
- * @param standing says whether the block of `before` stands.
+ * @param standing answers whether the block of `before` stands.
  */
 export function judgeStatus(
   before: Status | undefined,
@@ -81,7 +81,7 @@ export function judgeStatus(
   if (before.status === next.status) {
     const isMore = before.blockId === undefined ||
       (before.isUnsure && !next.isUnsure);
-    return isMore ? "follows" : "told";
+    return isMore ? "follows" : "known";
   }
   if (before.isUnsure) return "follows";
   const isGone = before.blockId !== undefined && !isNamed &&
@@ -99,7 +99,7 @@ function judgePool(
     const from = (left as { blockId?: string } | undefined)?.blockId;
     const isOther = from !== undefined && blockId !== undefined &&
       from !== blockId;
-    return isOther ? "told" : "follows";
+    return isOther ? "known" : "follows";
   }
   if (blockId === undefined) return "contradicts";
   const verdicts: Record<Standing, StatusVerdict> = {

@@ -9,7 +9,7 @@ import type { HeadMove, RehearsalOptions, Step } from "../store/ingest.ts";
 import type { Payload } from "./chain_events.ts";
 import type { UndoLog } from "./undo_log.ts";
 
-/** What was found wrong with a chain that a publisher says. */
+/** What was found wrong with a chain that a publisher reports. */
 export type ChainFault =
   /** Blocks are missing before one, or what was final is reverted. */
   | {

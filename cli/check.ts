@@ -32,7 +32,7 @@ interface Finding {
   readonly detail: string;
 }
 
-/** What the command line says. */
+/** What the command line asks for. */
 interface Flags {
   readonly url?: string;
   readonly dev?: true;

@@ -58,7 +58,7 @@ interface Room {
   readonly lag: number;
 }
 
-/** What the command line says. */
+/** What the command line asks for. */
 interface Flags {
   readonly url: string;
   readonly json?: true;

@@ -23,7 +23,7 @@ const ELSEWHERE = {
   smoke: "look at a deployed service",
 } as const;
 
-/** Adds the commands of {@link ELSEWHERE}, which say where they are. */
+/** Adds the commands of {@link ELSEWHERE}, which print where they are. */
 function elsewhere(program: Command): void {
   for (const [name, description] of Object.entries(ELSEWHERE)) {
     program.command(name)

@@ -33,7 +33,7 @@ const TYPES = Object.keys(MESSAGES).join(", ").match(/.{1,72}(?:, |$)/g)!
 /** Where a message stands in its frame; what follows is of the message. */
 const UPDATE = /^payload\.updates\.(\d+)\.?/;
 
-/** What the command line says. */
+/** What the command line asks for. */
 interface Flags {
   readonly url: string;
   readonly channel?: string;

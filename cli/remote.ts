@@ -19,7 +19,7 @@ const ANSWER_MS = 10_000;
 export const TOKEN_HELP =
   "\nKALDRIX_TOKEN in the environment holds the token, if one is needed.";
 
-/** The option that says where the service is. */
+/** The option that names where the service is. */
 export function urlOption(): Option {
   return new Option("--url <url>", "where the service is")
     .env("KALDRIX_URL").default("http://localhost:3000");

@@ -87,7 +87,7 @@ function fileOfStore(): string {
   );
 }
 
-/** Does the work and prints what was done. @throws {Failed} says why not. */
+/** Does the work and prints what was done. @throws {Failed} with the reason. */
 async function report(work: () => Promise<string>): Promise<void> {
   try {
     print(await work());

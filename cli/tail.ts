@@ -32,7 +32,7 @@ const POSITION = /^([^:]{1,64}):(\d{1,15})$/;
 /** Where a subscription stands in its frame. */
 const SUBSCRIPTION = /^payload\.channels\.\d+\./;
 
-/** What the command line says. */
+/** What the command line asks for. */
 interface Flags {
   readonly url: string;
   readonly last?: number;

@@ -17,7 +17,7 @@ import {
 } from "../security/tokens.ts";
 import { FAILED, Failed, note, print, programOf, run } from "./terminal.ts";
 
-/** What the command line says about a token to make. */
+/** What the command line asks of a token to make. */
 interface Wanted {
   readonly user: string;
   readonly role: Role;

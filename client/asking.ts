@@ -26,7 +26,7 @@ export interface Asking {
  * Makes one.
  *
  * @param send asks.
- * @param fail is told of a refusal that another try would receive again.
+ * @param fail receives a refusal that another try would receive again.
  */
 export function asking(
   send: () => Promise<unknown>,

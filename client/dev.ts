@@ -184,7 +184,7 @@ class Looked<T> extends Promise<T> {
   }
 }
 
-/** The same promise; warns when it is refused and nobody looks. */
+/** The same promise; warns when it is refused and nothing awaits it. */
 function awaited<T>(verb: string, answer: Promise<T>): Promise<T> {
   const looked = new Looked<T>((resolve) => resolve(answer));
   answer.catch(({ code, message }: Failure) => {

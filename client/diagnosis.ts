@@ -1,5 +1,5 @@
 /**
- * Why a socket does not open: the browser tells a page nothing but 1006, so the
+ * Why a socket does not open: the browser shows a page nothing but 1006, so the
  * same address is asked over HTTP.
  *
  * @module

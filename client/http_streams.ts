@@ -28,7 +28,7 @@ export const MAX_FILTERED = 3;
 export interface Holding {
   /** Whether they were held back before. */
   readonly isPolling: boolean;
-  /** Called when they are, so that events come in pages. */
+  /** Called when they are, so that events are read in pages. */
   polling(): void;
 }
 
@@ -50,7 +50,7 @@ export class HttpStreams {
   /**
    * Follows nothing yet.
    *
-   * @param reader gets what comes.
+   * @param reader gets what arrives.
    * @param holding whether streams are held back.
    * @param ended ends all of them.
    */

@@ -35,7 +35,7 @@ export class HttpTracks {
   /**
    * Tracks nothing yet.
    *
-   * @param reader gets what comes.
+   * @param reader gets what arrives.
    * @param ended ends all tracks.
    */
   constructor(reader: HttpReader, ended: AbortSignal) {

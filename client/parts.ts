@@ -117,7 +117,7 @@ export interface Parts extends Timed, Holder {
   sharing?: Promise<void>;
   /** Dials what takes the place of sockets. */
   dial?: (() => WebSocket) | undefined;
-  /** Why no connection comes about, once that is known. */
+  /** Why no connection opens, once that is known. */
   reason?: Failure | undefined;
   /** Grows when a socket is given up: what began in an earlier turn is void. */
   turn: number;

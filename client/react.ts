@@ -84,7 +84,7 @@ export interface WebSocketHook<Selected = ClientState> extends
  * @param select what the component needs of the state: it renders only when
  * that changes, or a field of it. Default: the whole state.
  *
- * @example Renders when the connection comes and goes, and never else
+ * @example Renders when the connection opens and closes, and never else
  * ```tsx ignore
  * const { state: isConnected } = useWebSocket({}, (state) => state.isConnected);
  * ```

@@ -18,7 +18,7 @@ import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
 export type * from "./types.ts";
 
-/** Of a channel about which only the connection can say that it ended. */
+/** Of a channel whose end only the connection can report. */
 const ALIVE = { status: "joined" } as ChannelState;
 
 const closed = () => new RequestError("CLOSED");

@@ -14,7 +14,7 @@ import type { ReplyType } from "../protocol/replies.ts";
 import { pascal } from "./json_schema.ts";
 
 /** What the field `type` is for. */
-export const TYPE = "Tells frames apart.";
+export const TYPE = "Distinguishes frames.";
 /** What the field `payload` is. */
 export const PAYLOAD = "The content, by type.";
 const REF = "The `id` of the frame that this answers.";
@@ -40,7 +40,7 @@ export function commandFrame(type: CommandType): z.ZodType {
   });
 }
 
-/** What the server says besides events. */
+/** What the server sends besides events. */
 export function replyFrame(type: ReplyType): z.ZodType {
   return z.strictObject({
     type: z.literal(type).describe(TYPE),

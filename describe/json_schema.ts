@@ -61,7 +61,7 @@ export class Schemas {
       target: this.#dialect,
       unrepresentable: "any",
       override: ({ jsonSchema }) => {
-        // The format says the same.
+        // The format means the same.
         if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
       },
     }) as JsonObject;

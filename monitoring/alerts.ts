@@ -178,7 +178,7 @@ export function rules({ memoryBytes }: RuleOptions): Rule[] {
       SILENT_LINK_MS,
       (signs) => [signs.linkSilentMs],
       (value) =>
-        `An instance has not heard its link for ${
+        `An instance has received nothing over its link for ${
           seconds(value)
         }; events reach it late`,
       AT_ONCE,
@@ -220,7 +220,10 @@ export interface Alert {
   readonly threshold: number;
   /** When it was raised, in epoch milliseconds. */
   readonly startedAt: number;
-  /** Whether it was reported; not while an operator silences its rule. */
+  /**
+   * Whether it was reported; not while an operator silences its rule. Stored
+   * under this name.
+   */
   readonly told: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Reports what publishers say wrongly of a chain: in the log, and on `alerts`.
+ * Reports what publishers report wrongly of a chain: in the log, and on `alerts`.
  *
  * @module
  */

@@ -70,7 +70,7 @@ export class Metrics {
   readonly #deliveriesByKind = new Tally<string>();
   readonly #repairedByKind = new Tally<string>();
   readonly #posted = new Tally<LinkName>();
-  readonly #heard = new Tally<LinkName>();
+  readonly #linked = new Tally<LinkName>();
   readonly #incomplete = new Tally<LinkName>();
   readonly #linkFailures = new Tally<LinkName>();
   readonly #traffic = new Traffic();
@@ -139,8 +139,8 @@ export class Metrics {
   /** Observes the links. */
   readonly link: LinkObserver = {
     posted: (link) => this.#posted.add(link),
-    heard: (link, incomplete) => {
-      this.#heard.add(link);
+    received: (link, incomplete) => {
+      this.#linked.add(link);
       if (incomplete) this.#incomplete.add(link);
     },
     rang: (ms) => {
@@ -227,7 +227,7 @@ export class Metrics {
         "channel",
       ),
       ...this.#posted.readings("kaldrix_link_posts_total", "link"),
-      ...this.#heard.readings("kaldrix_link_heard_total", "link"),
+      ...this.#linked.readings("kaldrix_link_heard_total", "link"),
       ...this.#incomplete.readings("kaldrix_link_incomplete_total", "link"),
       ...this.#linkFailures.readings("kaldrix_link_failures_total", "link"),
       this.#doorbellSpread.reading("kaldrix_doorbell_seconds"),

@@ -4,5 +4,5 @@
  * @module
  */
 
-/** Semantic version; CHANGELOG.md says what is in it. */
+/** Semantic version; CHANGELOG.md lists what is in it. */
 export const SERVICE_VERSION = "1.0.0";

@@ -147,7 +147,7 @@ export interface Heights {
  * ```
  */
 export class Refusal extends Error {
-  /** Lets a log tell refusals from bugs. */
+  /** Distinguishes refusals from bugs in a log. */
   override readonly name = "Refusal";
   /** The stable name of the reason. */
   readonly code: RefusalCode;
@@ -165,7 +165,7 @@ export class Refusal extends Error {
    *
    * @param code which refusal.
    * @param detail what was wrong this time; the kind's own text when omitted.
-   * @param options issues, the frame answered, when to come back, the cause.
+   * @param options issues, the frame answered, when to retry, the cause.
    */
   constructor(
     code: RefusalCode,

@@ -9,7 +9,7 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { LoggedEntry } from "../store/entry.ts";
 import type { Hub } from "./hub.ts";
 
-/** Most events read for one question; the answer says where to go on. */
+/** Most events read for one question; the answer names where to go on. */
 export const MAX_SEARCHED_EVENTS = 2_048;
 /** The same in UTF-16 units of their frames, but never less than one page. */
 export const MAX_SEARCHED_LENGTH = 4 * 1024 * 1024;

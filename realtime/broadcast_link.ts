@@ -81,7 +81,7 @@ export class BroadcastLink implements Link {
       this.#numbers.delete(from);
     }
     const incomplete = data.number !== before + 1;
-    this.#observer.heard?.("broadcast", incomplete);
+    this.#observer.received?.("broadcast", incomplete);
     this.#listener({ events: data.events, incomplete });
   }
 }

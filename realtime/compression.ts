@@ -19,7 +19,7 @@ export type CompressionName = NonNullable<
 export interface Compression {
   /** Writes its frames. */
   readonly codec: Codec;
-  /** What `connected` says of it. */
+  /** What `connected` reports of it. */
   readonly terms: NonNullable<ReplyPayload<"connected">["compress"]>;
 }
 

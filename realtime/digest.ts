@@ -10,7 +10,7 @@ const ALPHABET =
 const VALUES = new Map([...ALPHABET].map((digit, value) => [digit, value]));
 /** Length of a digest: 24 bits. */
 const DIGEST_LENGTH = 4;
-/** Bits of a number in one digit; the sixth says that more follow. */
+/** Bits of a number in one digit; the sixth marks that more follow. */
 const DIGIT_BITS = 5;
 const MORE = 1 << DIGIT_BITS;
 

@@ -24,10 +24,10 @@ export class DoorbellLink implements Link {
   readonly #clock: Clock;
   readonly #observer: LinkObserver;
   readonly #ringer: Ringer;
-  /** A ring that has not come back yet. */
+  /** A ring that has not returned yet. */
   #sent: { at: number; versionstamp: string } | undefined;
   /** When a ring arrived, on the monotonic clock. */
-  #heardAt: number;
+  #rangAt: number;
   #listener: (hint: Hint) => void = () => {};
   #reader:
     | ReadableStreamDefaultReader<Found<bigint>[]>
@@ -55,7 +55,7 @@ export class DoorbellLink implements Link {
     this.#clock = clock;
     this.#observer = observer;
     this.#ringer = new Ringer(clock, pacing, () => this.#ring());
-    this.#heardAt = clock.monotonic();
+    this.#rangAt = clock.monotonic();
     this.#watch();
   }
 
@@ -64,7 +64,7 @@ export class DoorbellLink implements Link {
    * since this began. While nothing is published, only {@link test} rings.
    */
   get silentMs(): number {
-    return this.#clock.monotonic() - this.#heardAt;
+    return this.#clock.monotonic() - this.#rangAt;
   }
 
   /** Rings if nothing arrived for `ms` milliseconds, to test the way. */
@@ -125,7 +125,7 @@ export class DoorbellLink implements Link {
   }
 
   #arrived(versionstamp: string | null): void {
-    this.#heardAt = this.#clock.monotonic();
+    this.#rangAt = this.#clock.monotonic();
     const sent = this.#sent;
     if (!sent || versionstamp === null || versionstamp < sent.versionstamp) {
       return;
@@ -140,7 +140,7 @@ export class DoorbellLink implements Link {
     const before = this.#others;
     this.#others = others;
     if (before !== undefined && others !== before) {
-      this.#observer.heard?.("doorbell", false);
+      this.#observer.received?.("doorbell", false);
       this.#listener({ events: [], incomplete: true });
     }
   }

@@ -78,7 +78,7 @@ export class Drain {
   }
 
   /**
-   * Asks every client to come back later, finishes the commit in flight, and
+   * Asks every client to reconnect later, finishes the commit in flight, and
    * closes all sockets with 1012. Takes at most {@link GRACE_MS} +
    * {@link SETTLE_MS} + {@link CLOSE_MS}.
    *

@@ -122,7 +122,7 @@ export class Feed {
     const { stream } = to;
     const { channel, epoch } = stream;
     if (!stream.logged) {
-      // Live only: what was missed is gone, as `subscribed` said.
+      // Live only: what was missed is gone, as `subscribed` reported.
       to.epoch = epoch;
       to.seq = Math.max(to.seq, stream.first - 1);
       return 0;

@@ -15,7 +15,7 @@ export interface LinkObserver {
   /** Events were posted, or the bell was rung. */
   posted?(link: LinkName): void;
   /** Something arrived; `incomplete` when something before it was lost. */
-  heard?(link: LinkName, incomplete: boolean): void;
+  received?(link: LinkName, incomplete: boolean): void;
   /** A ring of this instance's own came back through the store. */
   rang?(ms: number): void;
   /** The store could not be rung or watched. */
@@ -32,7 +32,7 @@ export interface ChannelHead extends Head {
 export interface Hint {
   /** Events just committed; none when only the bell rang. */
   readonly events: readonly Entry[];
-  /** Where channels end now, as far as the sender says so. */
+  /** Where channels end now, as far as the sender knows. */
   readonly heads?: readonly ChannelHead[];
   /** Whether something was, or may have been, left out: read the log. */
   readonly incomplete: boolean;

@@ -202,7 +202,7 @@ export class LocalLink implements Link {
     }
     this.#note(name);
     if (kind === "create" || this.#reaches(name)) return;
-    observer?.heard?.("local", false);
+    observer?.received?.("local", false);
     this.#listener({ events: [], incomplete: true });
   }
 

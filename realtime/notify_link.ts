@@ -38,7 +38,7 @@ export class NotifyLink implements Link {
    * What a commit of this instance announces.
    *
    * @param heads where its channels end then.
-   * @param maxBytes longest text; without room for all, it only says that
+   * @param maxBytes longest text; without room for all, it only reports that
    * there is something to read.
    */
   announcement(heads: ReadonlyMap<string, Head>, maxBytes: number): string {
@@ -71,7 +71,7 @@ export class NotifyLink implements Link {
     const heads = lines.flatMap(headIn);
     // Nothing named, or another version wrote it: look everywhere.
     const incomplete = heads.length === 0 || heads.length < lines.length;
-    this.#observer.heard?.("notify", incomplete);
+    this.#observer.received?.("notify", incomplete);
     this.#listener({ events: [], heads, incomplete });
   }
 }

@@ -19,7 +19,7 @@ export const POLL_MS = 1_000;
  * took: polling takes one part in 21 of the time at most.
  */
 const POLL_REST = 20;
-/** The same when a link said that something is new: one part in 4. */
+/** The same when a link reported that something is new: one part in 4. */
 const RING_REST = 3;
 /** Longest rest, however slow the log is, in milliseconds. */
 export const MAX_REST_MS = 5_000;
@@ -57,7 +57,7 @@ export class Repair implements Disposable {
   /** No comparison before this, on the monotonic clock. */
   #restUntil = 0;
   #isChecking = false;
-  /** Whether a link said that something is new during a comparison. */
+  /** Whether a link reported that something is new during a comparison. */
   #hasRung = false;
   #open = true;
 

@@ -156,7 +156,7 @@ export class Session implements Connection {
     return this.#principal.identity;
   }
 
-  /** Name and version of the client program, as it said itself. */
+  /** Name and version of the client program, as it named itself. */
   get client(): string | undefined {
     return this.#client;
   }
@@ -184,7 +184,7 @@ export class Session implements Connection {
   /**
    * The socket is open: greets, unless the client must authenticate first.
    *
-   * @param awaitsConnect whether it must say `connect` in any case, as clients
+   * @param awaitsConnect whether it must send `connect` in any case, as clients
    * of other protocols do.
    */
   open({ awaitsConnect = false } = {}): void {
@@ -232,7 +232,7 @@ export class Session implements Connection {
     }
   }
 
-  /** Asks the client to come back later, elsewhere. */
+  /** Asks the client to reconnect later, elsewhere. */
   drain(retryInMs: number): void {
     this.#reply("draining", { retryInMs });
   }
@@ -324,7 +324,7 @@ export class Session implements Connection {
 
   /**
    * A client that must authenticate, and cannot through no fault of its own,
-   * is closed to come back, rather than closed for good at the deadline.
+   * is closed to reconnect, rather than closed for good at the deadline.
    */
   async #authenticate(
     token: string,

@@ -15,7 +15,7 @@ export interface Connection {
   readonly since: number;
   /** Who the client is. */
   readonly identity: Identity;
-  /** Name and version of the client program, as it said itself. */
+  /** Name and version of the client program, as it named itself. */
   readonly client: string | undefined;
   /** Its channels, with its position in each and how far it is behind. */
   readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
@@ -23,7 +23,7 @@ export interface Connection {
   readonly tokenId?: string | undefined;
   /** Whether its token was revoked since. */
   readonly isRevoked: boolean;
-  /** Asks the client to come back in `retryInMs` milliseconds. */
+  /** Asks the client to reconnect in `retryInMs` milliseconds. */
   drain(retryInMs: number): void;
   /** Sends `why`, if given, and ends the connection with the code's close. */
   disconnect(code: RefusalCode, why?: string): void;
@@ -42,7 +42,7 @@ export interface SessionsObserver {
   closed?(listed: Listed, why: RefusalCode | number | undefined): void;
 }
 
-/** A connection, and where it comes from. */
+/** A connection, and its origin. */
 export interface Listed {
   /** The client. */
   readonly session: Connection;
@@ -50,7 +50,7 @@ export interface Listed {
   readonly ip: string;
 }
 
-/** Where a connection comes from. */
+/** The origin of a connection. */
 export interface Origin {
   /** Its address. */
   readonly ip: string;

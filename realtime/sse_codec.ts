@@ -13,7 +13,7 @@ import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 import type { SseCursor } from "./sse_cursor.ts";
 
-/** Replies that carry an `id`, since they say where the stream stands. */
+/** Replies that carry an `id`, since they name where the stream stands. */
 const WITH_ID: ReadonlySet<string> = new Set(["subscribed", "gap", "progress"]);
 
 /** Writes one connection's frames as Server-Sent Events. */

@@ -142,7 +142,7 @@ export class SseSession implements Connection {
     });
   }
 
-  /** Asks the client to come back later. */
+  /** Asks the client to reconnect later. */
   drain(retryInMs: number): void {
     this.#reply("draining", { retryInMs });
   }

@@ -66,7 +66,7 @@ interface Round {
 
 /** A block whose events are all up to a number of the stream. */
 export interface CompleteBlock {
-  /** Number of the event that says so. */
+  /** Number of the event that reports it. */
   readonly seq: number;
   /** Blocks above genesis. */
   readonly height: number;
@@ -87,7 +87,7 @@ export class Stream {
   readonly cursors: Set<Cursor> = new Set();
   /** Its subscribers to events that match a filter. */
   readonly filtered: FilteredCursors;
-  /** Whether its events say which blocks are complete. */
+  /** Whether its events name the blocks that are complete. */
   readonly #hasBlocks: boolean;
   readonly #envelope: () => FrameOptions;
   readonly #capacity: number;

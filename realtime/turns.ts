@@ -48,7 +48,7 @@ export class Turns {
     try {
       return await work();
     } finally {
-      // A turn is handed on, so that none who comes now overtakes.
+      // A turn is handed on, so that none that begins now overtakes.
       const next = this.#waiting.shift();
       if (next) next.begin();
       else this.#running--;

@@ -252,7 +252,7 @@ export class Gate implements Disposable {
     };
   }
 
-  /** Where a request comes from. */
+  /** The origin of a request. */
   visitorOf(c: Context<Env>): Visitor {
     const known = c.get("visitor");
     if (known) return known;

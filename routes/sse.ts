@@ -58,7 +58,7 @@ const Query = z.object({
     example: "transactions,logs",
   }),
   last: wholeNumber(0, MAX_HISTORY_LIMIT).optional().meta({
-    description: "Begin with the last so many events of each",
+    description: "How many of the last events of each to begin with",
     example: 5,
   }),
   filter: z.string().optional().meta({

@@ -275,7 +275,7 @@ export class BlockList {
   }
 
   /**
-   * Registers for blocks that come into force, here or on another instance, so
+   * Registers for blocks that take effect, here or on another instance, so
    * that open sockets can be closed.
    *
    * @param listener receives the new blocks; must not throw.

@@ -8,7 +8,7 @@
 export interface BudgetOptions {
   /** How much may be spent at once, from a full budget; at least 1. */
   readonly burst: number;
-  /** How much comes back in a second; above 0. */
+  /** How much is given back in a second; above 0. */
   readonly perSecond: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;

@@ -13,7 +13,7 @@ import type { Grant, Tokens } from "./tokens.ts";
 /**
  * The caller that holds `grant`.
  *
- * @param grant what a verified token says.
+ * @param grant what a verified token grants.
  * @param revocations asked whether the token is revoked, now and later.
  */
 export function principalOf(

@@ -17,7 +17,7 @@ import { groupOf } from "./client_ip.ts";
 const MIN_UNSHARED = 10;
 /** Which part of the limit one instance may admit before it has asked the others. */
 const UNSHARED_PART = 4;
-/** When to come back after that: about the time of one question to the store. */
+/** When to retry after that: about the time of one question to the store. */
 const SHARE_RETRY_MS = 50;
 
 /** What a limit is made of. */

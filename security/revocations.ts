@@ -151,7 +151,7 @@ export class Revocations {
   /**
    * Whether the token behind a grant is revoked, at once.
    *
-   * @param grant what its token says.
+   * @param grant what its token grants.
    */
   isRevoked(grant: Grant): boolean {
     const { user, tokenId, issuedAt = 0 } = grant;

@@ -233,7 +233,7 @@ export function reaches(role: Role, least: Role): boolean {
  * Whether the holder of `grant` may subscribe to `channel` and read its
  * history.
  *
- * @param grant what the caller's token says.
+ * @param grant what the caller's token grants.
  * @param channel one that exists.
  */
 export function mayRead(grant: Grant, channel: Channel): boolean {
@@ -244,7 +244,7 @@ export function mayRead(grant: Grant, channel: Channel): boolean {
 /**
  * Whether the holder of `grant` may publish to `channel`.
  *
- * @param grant what the caller's token says.
+ * @param grant what the caller's token grants.
  * @param channel one that exists.
  */
 export function mayPublish(grant: Grant, channel: Channel): boolean {

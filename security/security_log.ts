@@ -17,7 +17,7 @@ export const MAX_SECURITY_EVENTS = 10_000;
 /** How long an event is kept at most, in milliseconds. */
 export const SECURITY_EVENT_LIFE_MS = 30 * 24 * 3_600_000;
 /**
- * Most orders kept: so many that they are kept by time, unless an operator's
+ * Most orders kept: enough to keep them by time, unless an operator's
  * token is misused.
  */
 export const MAX_ORDERS = 100_000;

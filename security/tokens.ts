@@ -71,7 +71,7 @@ export const ANONYMOUS: Grant = Object.freeze({
   isAuthenticated: false,
 });
 
-/** Where trust comes from. */
+/** What is trusted. */
 export interface TokensOptions {
   /** Secrets for HS256; all verify, so that they can be rotated. */
   readonly secrets?: readonly string[];
@@ -88,7 +88,7 @@ export interface TokensOptions {
 /** Verifies tokens. */
 export interface Tokens {
   /**
-   * Finds out who a token speaks for.
+   * Finds out whom a token identifies.
    *
    * @param token the compact form, without `Bearer`.
    * @returns what its holder may do.

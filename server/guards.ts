@@ -1,5 +1,5 @@
 /**
- * The guards of one instance: who may come in, and how much each may do.
+ * The guards of one instance: who may connect, and how much each may do.
  *
  * @module
  */

@@ -265,7 +265,7 @@ function ownOf(past: Past, tag: string): OwnPast {
     [payload.level, payload.height] as const
   );
   return {
-    // A block that was reverted never comes back in this chain.
+    // A block that was reverted never returns in this chain.
     blocks: own(past.blocks, "NEW_BLOCK").filter(({ payload }) =>
       !reverted.has(payload.blockId)
     ),

@@ -1,6 +1,6 @@
 /**
  * The messages of an EVM chain. An `id` names the occurrence: the same block or
- * status, when it comes back after a revert, has another one.
+ * status, when it returns after a revert, has another one.
  *
  * A block is a node of the DAG, its parent the edge. `blockId`, `hash` and the
  * DAG's `nodeId` are the block's hash, heights its number, amounts decimal

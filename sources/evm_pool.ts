@@ -35,7 +35,7 @@ interface Entry {
   misses: number;
 }
 
-/** A replaced or dropped transaction, which may come back. */
+/** A replaced or dropped transaction, which may return. */
 interface Gone {
   readonly leftAt: number;
   checkedAt: number;

@@ -50,7 +50,7 @@ export interface ChainPublisher extends Disposable {
    * @returns when all are accepted, or were logged as never acceptable.
    * @throws when aborted, when the token does not allow to publish, or when
    * the service refuses a block because others are missing (`code` is
-   * `PARENT_UNKNOWN`, `missing` says which) and `fill` does not have them.
+   * `PARENT_UNKNOWN`, `missing` names which) and `fill` does not have them.
    */
   send(messages: readonly AnyMessage[], signal?: AbortSignal): Promise<void>;
 }

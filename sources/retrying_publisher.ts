@@ -106,7 +106,7 @@ export class RetryingPublisher {
   readonly #random: Random;
   readonly #maxBytes: number;
   readonly #fill: Fill | undefined;
-  /** Tells the ids of what is published again from all before. */
+  /** Distinguishes the ids of what is published again from all before. */
   readonly #tag: string;
   #fills = 0;
   /** The hole that could not be filled: it is not asked for again. */
@@ -241,7 +241,7 @@ export class RetryingPublisher {
   }
 
   /**
-   * What the service says of each, as far as it was accepted; it ends at the
+   * What the service reports of each, as far as it was accepted; it ends at the
    * first that is refused because others are missing.
    */
   async #sendOnce(
@@ -306,7 +306,7 @@ export class RetryingPublisher {
     return undefined;
   }
 
-  /** What the service says of each; nothing of those it never accepts. */
+  /** What the service reports of each; nothing of those it never accepts. */
   async #publish(
     batch: readonly AnyMessage[],
     signal: AbortSignal,
@@ -387,14 +387,14 @@ function isParent(blocks: readonly AnyMessage[], child: AnyMessage): boolean {
   return child.payload.previousHash === (hash ?? blockId);
 }
 
-/** The height before a block, where the service does not say what is missing. */
+/** The height before a block, where the service does not name what is missing. */
 function before({ payload }: AnyMessage): Heights {
   const { height = 0 } = payload as { height?: number };
   const at = Math.max(0, height - 1);
   return { from: at, to: at };
 }
 
-/** The error that says which blocks are missing. */
+/** The error that names the blocks that are missing. */
 function lacking(
   { chain, from, to }: Partial<Wanted>,
   cause: Refusal,

@@ -19,7 +19,7 @@ export interface PageOptions {
   readonly before?: AnyEvent | undefined;
 }
 
-/** What a service says of a message that it keeps. */
+/** What a service reports of a message that it keeps. */
 export interface Kept {
   /** Heights before a block that are to be published too. */
   readonly missing?: Heights | undefined;
@@ -31,8 +31,8 @@ export interface Publisher {
    * Publishes messages, in order; resolves when every one of them is kept.
    *
    * @param messages 1 to 100.
-   * @returns what the service says of each, in the same order; nothing when it
-   * says nothing.
+   * @returns what the service reports of each, in the same order; nothing when it
+   * reports nothing.
    * @throws {Refusal} when the service refuses; other errors when it cannot be
    * reached.
    */

@@ -55,7 +55,7 @@ export class CommitQueue {
   /**
    * Empty.
    *
-   * @param retryAfterMs when a publisher that found it full may come back.
+   * @param retryAfterMs when a publisher that found it full may retry.
    */
   constructor(retryAfterMs: number) {
     this.#retryAfterMs = retryAfterMs;

@@ -27,7 +27,7 @@ export const LATE_MS = 60_000;
 /** Where the store's half is. */
 const MARK_KEY: Key = ["witness"];
 
-/** How far the store is known to have come. */
+/** How far the store is known to have got. */
 interface Mark {
   /** When it was written, in epoch milliseconds. */
   readonly at: number;

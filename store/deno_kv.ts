@@ -1,5 +1,5 @@
 /**
- * The store in Deno KV: a file, memory, or a service that speaks KV Connect.
+ * The store in Deno KV: a file, memory, or a service with KV Connect.
  *
  * @module
  */
@@ -172,7 +172,7 @@ function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
   return { ...entry, value: plain } as Found<Value>;
 }
 
-/** SQLite says so of a file's structure, the driver of a cell's content. */
+/** SQLite reports it of a file's structure, the driver of a cell's content. */
 function isDamage(error: unknown): boolean {
   return error instanceof Error &&
     /malformed|Invalid column type/.test(error.message);

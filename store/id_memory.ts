@@ -38,7 +38,7 @@ export function idKeyBytes({ publisher, id = "" }: Draft): number {
   return 3 * (publisher?.subject.length ?? 0) + id.length;
 }
 
-/** What tells two messages under one `id` apart. */
+/** What distinguishes two messages under one `id`. */
 export function digestOf({ type, payloadText }: Draft): string {
   return `${type}.${payloadText.length}.${crc32(payloadText)}`;
 }

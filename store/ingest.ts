@@ -1,6 +1,6 @@
 /**
  * The seam between the log and what its events mean: before a request enters
- * the log it is judged by what the log says already, in the log's own order.
+ * the log it is judged by what the log holds already, in the log's own order.
  * `chain/ingest.ts` judges blocks, transactions and nodes of the DAG.
  *
  * @module

@@ -38,7 +38,7 @@ const EVENT_BYTES = 100;
 export interface LogBudgetOptions {
   /** Where the log is stored. */
   readonly store: Store;
-  /** Paces retries, and says what is idle. */
+  /** Paces retries, and decides what is idle. */
   readonly clock: Pick<Clock, "after" | "now">;
   /** Uniform in [0, 1), for jitter. */
   readonly random: Random;

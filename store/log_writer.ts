@@ -73,7 +73,7 @@ export interface LogWriterOptions {
    * or where the store has no announcements.
    */
   readonly announcement?: Announcement | undefined;
-  /** Judges what enters the log by what it says; nothing does when absent. */
+  /** Judges what enters the log by its content; nothing does when absent. */
   readonly ingest?: Ingest | undefined;
   /** Reads the log for that. */
   readonly source: LogSource;

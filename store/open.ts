@@ -39,7 +39,7 @@ export function bellsOf(address: string | undefined): string | undefined {
 }
 
 /**
- * The file beside the store that says how far it came; see `continuity.ts`.
+ * The file beside the store that records how far it got; see `continuity.ts`.
  *
  * @param address as `KV_PATH` has it.
  * @returns nothing when the store is no file at a known place.
@@ -65,7 +65,7 @@ export function witnessAt(address: string | undefined): Witness {
  * @param address as `KV_PATH` has it.
  * @param options how to look at it.
  * @returns nothing when the store is no file at a known place.
- * @throws {PlaceError} says what is wrong with the place.
+ * @throws {PlaceError} with what is wrong with the place.
  */
 export async function placeAt(
   address: string | undefined,

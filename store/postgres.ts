@@ -81,7 +81,7 @@ export interface PostgresOptions {
  * @param options time, and which tables.
  * @throws {NewerStore} when the tables are of a later version.
  * @throws {TimedOut} when no database answers in time.
- * @throws whatever the database says.
+ * @throws what the database answers.
  */
 export async function openPostgres(
   url: string,

@@ -75,7 +75,7 @@ export const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
 export const DAMAGED: ReadonlySet<unknown> = new Set(["XX001", "XX002"]);
 /** The tables were made by a later version of this program. */
 export class NewerStore extends Error {
-  /** Lets the start tell it from bugs. */
+  /** Distinguishes it from bugs at startup. */
   override readonly name = "NewerStore";
 
   /** Names both versions. @param version of the tables, counted from 1. */

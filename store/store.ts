@@ -237,10 +237,10 @@ export interface Store extends AsyncDisposable {
 
 /** Another writer was faster: nothing was done, and the next try may pass. */
 export class StoreBusy extends Error {
-  /** Lets a log line say what kind of error it is. */
+  /** Names the kind of error in a log line. */
   override readonly name = "StoreBusy";
 
-  /** Keeps the cause. @param cause what the store said. */
+  /** Keeps the cause. @param cause what the store answered. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
@@ -248,10 +248,10 @@ export class StoreBusy extends Error {
 
 /** What is stored cannot be read where it was asked for: trying again is vain. */
 export class StoreDamaged extends Error {
-  /** Lets a log line say what kind of error it is. */
+  /** Names the kind of error in a log line. */
   override readonly name = "StoreDamaged";
 
-  /** Keeps the cause. @param cause what the store said. */
+  /** Keeps the cause. @param cause what the store answered. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
@@ -259,14 +259,14 @@ export class StoreDamaged extends Error {
 
 /**
  * The store must not be written to now: nothing was done, and the next try will
- * not pass either. The message says why, and may be shown to anybody.
+ * not pass either. The message gives the reason, and may be shown to any client.
  */
 export class StoreUnusable extends Error {
-  /** Lets a log line say what kind of error it is. */
+  /** Names the kind of error in a log line. */
   override readonly name = "StoreUnusable";
 }
 
-/** Whether an error of a store says that nothing was done and to try again. */
+/** Whether an error of a store means that nothing was done and another try may succeed. */
 export function isBusy(error: unknown): boolean {
   return error instanceof StoreBusy;
 }

@@ -230,7 +230,7 @@ export class TestPostgres implements AsyncDisposable {
       join(this.folder, "data"),
       join(other.folder, "data"),
     ]);
-    // What it was told when it was primary holds no longer.
+    // Its settings as primary hold no longer.
     await Deno.writeTextFile(
       join(other.folder, "data/postgresql.auto.conf"),
       "",
@@ -256,7 +256,7 @@ export class TestPostgres implements AsyncDisposable {
     await this.query("select pg_reload_conf()");
   }
 
-  /** Makes a standby the primary; nobody replicates from it yet. */
+  /** Makes a standby the primary; none replicates from it yet. */
   async promote(): Promise<void> {
     await this.query("select pg_promote(true)");
     await this.query("alter system set synchronous_standby_names = ''");

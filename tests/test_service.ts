@@ -59,7 +59,7 @@ export function tokenOf(
  * Builds the service on a store, in one instance.
  *
  * @param kv stays the caller's to close.
- * @param bugs is told of bugs; of other things nobody is.
+ * @param bugs receives bugs; other reports are dropped.
  */
 export function serviceOn(
   kv: Store,

@@ -67,7 +67,7 @@ const MARK = '"eventAt":';
 const MARK_LENGTH = 20;
 /** Handshakes open at a time. */
 const CONNECTING = 128;
-/** How long to wait for what has not come when a run is over. */
+/** How long to wait for what has not arrived when a run is over. */
 const DRAIN_MS = 1_500;
 /** How often what is due is looked for. */
 const TICK_MS = 1;

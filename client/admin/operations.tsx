@@ -129,7 +129,7 @@ export class Operations extends Component<
   #ask = (order: Order, onDone?: () => void): void =>
     this.setState({ order: { order, onDone }, shown: undefined });
 
-  /** Says that an order was carried out, and shows what it changed. */
+  /** Reports that an order was carried out, and shows what it changed. */
   #done = async ({ done }: Order): Promise<void> => {
     this.state.order?.onDone?.();
     this.setState({ notice: done, order: undefined });

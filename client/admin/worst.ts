@@ -42,7 +42,7 @@ export function isStale({ view, fault, ageMs }: Known): boolean {
 /**
  * All that is wrong.
  *
- * @returns the worst first; one that says that all is well when nothing is.
+ * @returns the worst first; a note that all is well when nothing is.
  */
 export function findings(known: Known): readonly Finding[] {
   const { view, ageMs } = known;

@@ -28,7 +28,7 @@ export const PAST = 1_000;
 export const MAX_ROWS = 200;
 /** Most older transactions shown, loaded page by page. */
 export const MAX_OLDER = 1_000;
-/** Newest blocks that say what is final. */
+/** Newest blocks that show what is final. */
 const BLOCKS = 40;
 
 interface AddressState {
@@ -159,7 +159,7 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
     );
   }
 
-  /** Leads further back, or says that there is no more. */
+  /** Leads further back, or shows that there is no more. */
   #foot(): VNode {
     const { next, isLooking, fault } = this.state;
     if (fault !== undefined) return <p class="sub foot">{fault}</p>;

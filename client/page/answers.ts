@@ -33,7 +33,7 @@ export interface AddressAnswer {
 
 /** No answer, or a refusal. The message is for people. */
 export class AnswerError extends Error {
-  /** Tells it from others. */
+  /** Distinguishes it from others. */
   override readonly name = "AnswerError";
   /** Milliseconds after which asking again makes sense; absent when unknown. */
   readonly retryAfterMs: number | undefined;

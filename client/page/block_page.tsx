@@ -253,7 +253,7 @@ export class BlockPage extends Component<SubjectProps, BlockState> {
     return (
       <Notice>
         {isAhead
-          ? `The chain has not come so far. Block ${
+          ? `The chain has not got so far. Block ${
             integer(Number(id))
           } is shown here once it is made.`
           : "No block of this name is kept by the service."}

@@ -250,7 +250,7 @@ function notes({ state, ok, replacedBy }: TransactionAnswer): VNode | null {
   if (state === "dropped") {
     return (
       <Notice>
-        It is no longer in the pool, as far as is known. It may come back.
+        It is no longer in the pool, as far as is known. It may return.
       </Notice>
     );
   }

@@ -50,7 +50,7 @@ Deno.test("a node whose parents are unknown is marked, and its publisher learns 
     undefined,
     undefined,
   ]);
-  // The mark is the service's own to make, and names only so many.
+  // The mark is the service's own to make, and names a bounded number.
   const most = Array.from(
     { length: MAX_MISSING_PARENTS + 1 },
     (_, i) => `p${i}`,

@@ -223,7 +223,7 @@ Deno.test("[T3] [L1] transactions of blocks that the service reverts are pending
     }),
     tx("x", "confirmed", "a2"),
     tx("y", "failed", "a2"),
-    // Told again meanwhile, as part of another block.
+    // Reported again meanwhile, as part of another block.
     tx("z", "confirmed", "elsewhere"),
   ]);
   await log.append([newBlock("b2", 2, "a1")]);
@@ -540,9 +540,9 @@ Deno.test("over HTTP and two instances, any tree in any order folds to the chain
     { numRuns: 12 },
   );
   assert.deepEqual([...bugs, ...first.bugs], []);
-  const [told] = await publish(0, [{
+  const [answer] = await publish(0, [{
     ...block("far", 900, "x"),
     chain: "run0",
   }]);
-  assert.equal((told!["missing"] as { to: number }).to, 899);
+  assert.equal((answer!["missing"] as { to: number }).to, 899);
 });

@@ -23,19 +23,19 @@ function branch(name: string, from: number, to: number, on?: string): Block[] {
 function publish(spine: Spine, block: Block): string[] {
   const verdict = spine.judge(block);
   if (verdict.kind === "stands") return [`= ${verdict.block.key}`];
-  const told: string[] = [];
+  const reported: string[] = [];
   for (const { blockId } of verdict.reverts) {
     spine.revert(blockId);
-    told.push(`- ${blockId}`);
+    reported.push(`- ${blockId}`);
   }
   if (verdict.reset) {
     spine.reset(verdict.reset.keeps);
-    told.push(`! ${verdict.reset.keeps?.blockId} ${verdict.reset.reason}`);
+    reported.push(`! ${verdict.reset.keeps?.blockId} ${verdict.reset.reason}`);
   }
   spine.add(block);
   const { gapBefore } = verdict;
   const gap = gapBefore ? ` (${gapBefore.from}..${gapBefore.to})` : "";
-  return [...told, `+ ${block.key}${gap}`];
+  return [...reported, `+ ${block.key}${gap}`];
 }
 
 function published(spine: Spine, blocks: readonly Block[]): string[] {
@@ -217,7 +217,7 @@ Deno.test("what was only tried on a Spine leaves no trace", () => {
 });
 
 Deno.test("the fold of a Spine is the publisher's chain once that was published whole, whatever came before", () => {
-  // A random tree, told in any order with holes; then its longest branch.
+  // A random tree, published in any order with holes; then its longest branch.
   const tree = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 40 });
   fc.assert(
     fc.property(tree, fc.array(fc.nat(1_000), { maxLength: 80 }), (

@@ -11,7 +11,7 @@ import { txReceived } from "../transactions.ts";
 import { block, draft, events, logOn, newBlock, WHEN } from "./chain_log.ts";
 import type { Fields } from "./chain_log.ts";
 
-/** Transactions that are told of. */
+/** Transactions that are reported. */
 const TRANSACTIONS = ["x", "y", "z"];
 
 /** Newest payload of each transaction. */
@@ -49,14 +49,14 @@ function reset(keeps: Fields | null): Draft {
 async function foldOf(log: EventLog) {
   let chain: Fields[] = [];
   let final = -1;
-  const told = new Map<string, Fields>();
+  const reported = new Map<string, Fields>();
   for (const { type, payload } of await events(log)) {
     const at = chain.findLastIndex((it) =>
       it["blockId"] === payload["blockId"]
     );
     if (type === "NEW_BLOCK") {
       if (at < 0) chain.push(payload);
-      told.set(payload["blockId"] as string, payload);
+      reported.set(payload["blockId"] as string, payload);
     }
     if (type === "BLOCK_REVERTED" && at >= 0) chain = chain.slice(0, at);
     if (type === "FINALITY") final = Math.max(final, Number(payload["height"]));
@@ -72,7 +72,7 @@ async function foldOf(log: EventLog) {
   for (const { type, payload } of await events(log, "transactions")) {
     if (type === "TX_RECEIVED") newest.set(payload["txId"] as string, payload);
   }
-  return { chain, final, newest, told: [...told.values()] };
+  return { chain, final, newest, reported: [...reported.values()] };
 }
 
 /** The state of a transaction by that fold. */
@@ -116,14 +116,14 @@ Deno.test("a transaction's state is judged by what stands, also before its take-
         const log = logOn(kv);
         await log.append([newBlock("a0", 0)]);
         for (const { what, which, name, txId } of steps) {
-          const { chain, told } = await foldOf(log);
+          const { chain, reported } = await foldOf(log);
           const stands = chain[which % (chain.length || 1)];
           const height = Number(stands?.["height"] ?? -1) + 1;
           const parent = stands?.["blockId"] as string | undefined;
           const drafts: Record<string, Draft | undefined> = {
             block: newBlock(`${name}${height}`, height, parent),
             revert: chain.length > 0 ? reverted(chain.at(-1)!) : undefined,
-            tx: tx(txId, "confirmed", told[which % told.length]!),
+            tx: tx(txId, "confirmed", reported[which % reported.length]!),
             pending: tx(txId, "pending"),
             final: stands && which % 4 === 0 ? final(stands) : undefined,
             reset: which % 2 === 0 ? reset(stands ?? null) : reset(null),

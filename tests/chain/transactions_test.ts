@@ -96,7 +96,7 @@ Deno.test("what stands is not stored again: its publisher gets the first positio
     ]);
   }
   assert.deepEqual(await said(log), ["confirmed a2"]);
-  // An outcome that was not known may be told later.
+  // An outcome that was not known may be reported later.
   const missing = { missing: ["receipt"], txId: "z", blockId: "a2" };
   await log.append([tx("confirmed", missing)]);
   await log.append([tx("failed", { txId: "z", blockId: "a2" })]);
@@ -140,7 +140,7 @@ Deno.test("one request is judged in its order, with the reverts it brings about"
   await log.append([newBlock("a1", 1, "a0")]);
   await log.append([listed("a2", 2, "a1"), held("confirmed", "a2", 2)]);
   await log.append([listed("b2", 2, "a1"), held("confirmed", "b2", 2)]);
-  // Back to the first: what was told of it counts no more.
+  // Back to the first: what was reported of it counts no more.
   await log.append([
     listed("a2", 2, "a1"),
     newBlock("a3", 3, "a2"),

@@ -13,11 +13,13 @@ Deno.test("a channel's handlers receive its events and no others", async () => {
   const b = client.channel("room:b");
   peer().welcome();
   peer().subscribed(ROOM, { ...ROOM, channel: "room:b" });
-  const heard: string[] = [];
-  a.on("ROOM_MESSAGE", ({ payload }) => heard.push(`a ${payload.event}`));
-  b.on("ROOM_MESSAGE", ({ payload }) => heard.push(`b ${payload.event}`));
-  const undo = b.onAny(({ channel, seq }) => heard.push(`${channel} ${seq}`));
-  client.onAny(({ seq, type }) => heard.push(`${type} ${seq}`));
+  const received: string[] = [];
+  a.on("ROOM_MESSAGE", ({ payload }) => received.push(`a ${payload.event}`));
+  b.on("ROOM_MESSAGE", ({ payload }) => received.push(`b ${payload.event}`));
+  const undo = b.onAny(({ channel, seq }) =>
+    received.push(`${channel} ${seq}`)
+  );
+  client.onAny(({ seq, type }) => received.push(`${type} ${seq}`));
   const say = (channel: string, seq: number) =>
     peer().event(seq, {
       type: "ROOM_MESSAGE",
@@ -29,7 +31,7 @@ Deno.test("a channel's handlers receive its events and no others", async () => {
   say("room:b", 1);
   undo();
   say("room:b", 2);
-  assert.deepEqual(heard, [
+  assert.deepEqual(received, [
     "ROOM_MESSAGE 1",
     "a e1",
     "ROOM_MESSAGE 1",
@@ -43,7 +45,7 @@ Deno.test("a channel's handlers receive its events and no others", async () => {
   assert.equal(a.state?.seq, 1);
 });
 
-Deno.test("a channel is left when nobody holds it any more", async () => {
+Deno.test("a channel is left when nothing holds it any more", async () => {
   using parts = await live();
   const { client, peer } = parts;
   const first = client.channel("blocks");
@@ -69,11 +71,11 @@ Deno.test("a channel is left when nobody holds it any more", async () => {
 Deno.test("two names of one channel are one channel with both's handlers", async () => {
   using parts = await setup();
   const { client, peer } = parts;
-  const heard: string[] = [];
+  const received: string[] = [];
   const alias = client.channel("validator_updates");
-  alias.on("VALIDATOR_EVENT", () => heard.push("alias"));
+  alias.on("VALIDATOR_EVENT", () => received.push("alias"));
   const name = client.channel("validators");
-  name.on("VALIDATOR_EVENT", () => heard.push("name"));
+  name.on("VALIDATOR_EVENT", () => received.push("name"));
   peer().welcome();
   const answer = { epoch: "v", seq: 4, recovered: true, channel: "validators" };
   peer().subscribed(
@@ -85,7 +87,7 @@ Deno.test("two names of one channel are one channel with both's handlers", async
     channel: "validators",
     epoch: "v",
   });
-  assert.deepEqual(heard.toSorted(), ["alias", "name"]);
+  assert.deepEqual(received.toSorted(), ["alias", "name"]);
   assert.equal(alias.name, "validators");
   name.close();
   assert.equal(alias.state?.seq, 5);
@@ -95,9 +97,9 @@ Deno.test("a room has typed events, its own handlers and a way to send", async (
   using parts = await setup();
   const { client, peer } = parts;
   const room = client.room<{ chat: { text: string }; left: null }>("a");
-  const heard: string[] = [];
-  room.on("chat", ({ text }, { seq }) => heard.push(`${text} ${seq}`));
-  room.on("left", () => heard.push("left"));
+  const received: string[] = [];
+  room.on("chat", ({ text }, { seq }) => received.push(`${text} ${seq}`));
+  room.on("left", () => received.push("left"));
   peer().welcome();
   peer().subscribed(ROOM);
   const say = (seq: number, payload: object) =>
@@ -105,7 +107,7 @@ Deno.test("a room has typed events, its own handlers and a way to send", async (
   say(1, { event: "chat", data: { text: "hi" } });
   say(2, { event: "typing" });
   say(3, { event: "left", data: null });
-  assert.deepEqual(heard, ["hi 1", "left"]);
+  assert.deepEqual(received, ["hi 1", "left"]);
   assert.equal(room.state?.seq, 3);
   const sent = room.send("chat", { text: "yo" });
   const { id, channel, payload } = peer().of("ROOM_MESSAGE")[0]!;

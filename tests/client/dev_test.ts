@@ -61,7 +61,7 @@ Deno.test("a development build warns of an option that does not exist", () => {
   ]);
 });
 
-Deno.test("a refusal that nobody looks at is warned of, one that is caught is not", async () => {
+Deno.test("a refusal that nothing awaits is warned of, one that is caught is not", async () => {
   using parts = setup({ offlineQueue: "refuse" });
   const { client } = parts;
   await client.sendMessage(block).catch(() => {});

@@ -93,7 +93,7 @@ for (const [cause, { answer, path, code, says }] of Object.entries(CAUSES)) {
   });
 }
 
-Deno.test("a refused port is told from a wrong scheme", async () => {
+Deno.test("a refused port is distinguished from a wrong scheme", async () => {
   const { port } = await (async () => {
     await using server = serve(page);
     return server.addr;
@@ -113,7 +113,7 @@ Deno.test("a refused port is told from a wrong scheme", async () => {
   );
 });
 
-Deno.test("a blocked address is told so, and does not come back", async () => {
+Deno.test("a blocked address learns why, and does not reconnect", async () => {
   await using server = serve(() =>
     Response.json({ code: "IP_BLOCKED", message: "Address is blocked" }, {
       status: 403,

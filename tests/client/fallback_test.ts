@@ -58,7 +58,7 @@ async function setup(options: ProxyOptions) {
   };
 }
 
-/** Every height that a client receives, and what it is told is lost. */
+/** Every height that a client receives, and what is reported lost. */
 function heightsOf(client: Client) {
   const heights: number[] = [];
   const gaps: Gap[] = [];
@@ -87,12 +87,12 @@ Deno.test("behind a proxy that strips Upgrade, events come as a stream and messa
   await until(() => heights.length === 5, "all");
   assert.deepEqual(heights, [2, 3, 4, 5, 6]);
   const room = page.room<{ chat: string }>("lobby");
-  const heard: string[] = [];
-  room.on("chat", (text) => heard.push(text));
+  const received: string[] = [];
+  room.on("chat", (text) => received.push(text));
   await until(() => room.state?.status === "joined", "room");
   const { accepted } = await room.send("chat", "hello");
   assert.equal(accepted[0]!.seq, 1);
-  await until(() => heard.length === 1, "heard");
+  await until(() => received.length === 1, "received");
   const { events } = await page.channel("blocks").history({ limit: 2 });
   assert.equal(events.length, 2);
   await blocks(1);

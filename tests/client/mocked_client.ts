@@ -108,7 +108,7 @@ export async function setup(options: Options = {}) {
   ahead.wall = ahead.monotonic = 0;
   const now = Date.now;
   Date.now = () => now() + ahead.wall;
-  // Nobody answers who asks why a socket does not open.
+  // No server answers why a socket does not open.
   globalThis.fetch = () => new Promise(() => {});
   performance.now = () => now() + ahead.monotonic;
   peers.length = 0;

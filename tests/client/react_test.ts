@@ -17,7 +17,7 @@ Object.assign(globalThis, {
   document,
   window,
   IS_REACT_ACT_ENVIRONMENT: true,
-  // Nobody answers who asks why a socket does not open.
+  // No one is asked why a socket does not open.
   fetch: () => new Promise(() => {}),
 });
 const { act } = await import("react");

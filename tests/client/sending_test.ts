@@ -107,7 +107,7 @@ Deno.test("offline, as many wait as allowed, or none", async () => {
   assert.equal(await lost, "CONNECTION_LOST");
 });
 
-Deno.test("connected, so many wait and no more", async () => {
+Deno.test("connected, a bounded number waits and no more", async () => {
   using parts = await live();
   const all = Array.from(
     { length: limits.MAX_PENDING + 1 },

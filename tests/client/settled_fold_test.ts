@@ -1,6 +1,6 @@
 /**
  * What became final, by the fold of two channels that are not in step, against
- * a ledger kept by whoever knows the whole chain.
+ * a ledger kept by one who knows the whole chain.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -262,7 +262,7 @@ Deno.test("what waits is bounded: to become final, and to be taken", () => {
   assert.throws(() => slow.take(final(2), true), { code: "QUEUE_FULL" });
 });
 
-Deno.test("so many complete blocks are known, and of an older one a later one tells", () => {
+Deno.test("a bounded number of complete blocks is known, and a later one reports an older one", () => {
   const fold = new SettledFold({});
   folded(fold, [confirmed("x", 1)]);
   for (let height = 1; height <= MAX_COMPLETE + 1; height++) {
@@ -275,7 +275,7 @@ Deno.test("so many complete blocks are known, and of an older one a later one te
   assert.deepEqual(ids(fold.change().added), ["x"]);
 });
 
-Deno.test("so many of what was added are remembered, and one that falls beyond them ends it", () => {
+Deno.test("a bounded number of what was added is remembered, and one that falls beyond it ends it", () => {
   const begin = () => {
     const fold = folded(new SettledFold({}), [
       confirmed("old", 1),

@@ -37,9 +37,9 @@ export interface LeaseKind {
   readonly name: string;
   /** How many random histories are tried; 40 when absent. */
   readonly runs?: number;
-  /** After so many milliseconds without a renewal another may take over. */
+  /** Milliseconds without a renewal after which another may take over. */
   readonly ttlMs: number;
-  /** Opens a place where nobody holds the lease. */
+  /** Opens a place where the lease is free. */
   open(): Promise<Stage>;
 }
 
@@ -154,7 +154,7 @@ export function testLease(kind: LeaseKind): void {
       first.cut = true;
       await stage.pass(ttlMs * 0.8);
       assert.equal(first.lease.held, false);
-      assert.equal(watched.running.size, 0, "nobody runs while it is unknown");
+      assert.equal(watched.running.size, 0, "none runs while it is unknown");
       await stage.pass(ttlMs * 0.5);
       assert.deepEqual([...watched.running], ["second"]);
       first.cut = false;

@@ -46,7 +46,7 @@ async function reaches(
   await until(() => hints.length > before, "a hint of the other link");
 }
 
-/** Where the receiver is told that the channel ends, at the latest. */
+/** Where the receiver learns that the channel ends, at the latest. */
 function endsAt(hints: readonly Hint[]): number {
   const heads = hints.flatMap(({ heads = [] }) => heads);
   return Math.max(0, ...heads.map(({ seq }) => seq));

@@ -278,7 +278,7 @@ Deno.test("every door takes its examples and answers as described", async (t) =>
   for (const endpoint of service.endpoints()) {
     const { method, path, answers } = endpoint;
     const role = endpoint.role === "anonymous" ? undefined : endpoint.role;
-    // Nobody polls without a session of its own.
+    // No client polls without a session of its own.
     if (path === "/ws") continue;
     await t.step(`${method} ${path}`, async () => {
       const bodies = Object.values(
@@ -298,9 +298,9 @@ Deno.test("every door takes its examples and answers as described", async (t) =>
         answer.schema?.parse(said);
       }
       if (!role) return;
-      const stranger = await ask(service, endpoint, bodies[0], undefined);
-      assert.equal(stranger.status, 401);
-      assert.equal((await stranger.json()).code, "UNAUTHENTICATED");
+      const anonymous = await ask(service, endpoint, bodies[0], undefined);
+      assert.equal(anonymous.status, 401);
+      assert.equal((await anonymous.json()).code, "UNAUTHENTICATED");
     });
   }
   assert.deepEqual(service.bugs, []);

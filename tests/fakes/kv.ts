@@ -362,7 +362,7 @@ class Connection implements Store {
 /**
  * Does to one operation what its fate wants.
  *
- * @param work `effect` is the operation, `late` does it after so many
+ * @param work `effect` is the operation, `late` does it after a number of
  * milliseconds, and waits are measured by `clock`.
  */
 export async function weathered<T>(

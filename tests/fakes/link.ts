@@ -50,7 +50,7 @@ export class PostOffice {
 /** One instance's end of a {@link PostOffice}. */
 export class FakeLink implements Link {
   readonly #office: PostOffice;
-  readonly #heard = new Map<FakeLink, number>();
+  readonly #received = new Map<FakeLink, number>();
   #number = 0;
   #open = true;
   #listener: (hint: Hint) => void = () => {};
@@ -84,8 +84,8 @@ export class FakeLink implements Link {
     notices: boolean,
   ): void {
     if (!this.#open) return;
-    const before = this.#heard.get(from) ?? 0;
-    this.#heard.set(from, number);
+    const before = this.#received.get(from) ?? 0;
+    this.#received.set(from, number);
     this.#listener({ events, incomplete: notices && number !== before + 1 });
   }
 }

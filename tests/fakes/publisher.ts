@@ -1,6 +1,6 @@
 /**
  * A server as sources see it, in memory: checks what is published, numbers it,
- * takes an `id` once, and fails when told to.
+ * takes an `id` once, and fails when a test asks for it.
  *
  * @module
  */

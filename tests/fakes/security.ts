@@ -14,7 +14,7 @@ export interface FlakyKv {
   isAway: boolean;
   /** While `true`, commits and reads neither succeed nor fail. */
   isStuck: boolean;
-  /** So many operations from now fail as if another instance held the file. */
+  /** How many operations from now fail as if another instance held the file. */
   lockedFor: number;
   /** How many operations were begun. */
   operations: number;

@@ -91,7 +91,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       await databaseSays(services, /2 connected/);
     },
   },
-  "the only standby is killed, and publishing stops, which is told": {
+  "the only standby is killed, and publishing stops, which is reported": {
     standbys: ["b"],
     async happen({ standbys: [standby], audience, services }) {
       await standby!.stop("SIGKILL");

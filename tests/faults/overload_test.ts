@@ -82,7 +82,7 @@ Deno.test("while the store is locked for five seconds publishers are refused, an
     await pause(4_500);
     assert.deepEqual(counts(), before, "delivered without being kept");
     const errors = crowd.clients.flatMap(({ errors }) => errors);
-    assert.ok(errors.includes("STORE_UNAVAILABLE"), "nobody was refused");
+    assert.ok(errors.includes("STORE_UNAVAILABLE"), "no publisher was refused");
     assert.deepEqual([...new Set(errors)], ["STORE_UNAVAILABLE"]);
     const response = await server.post(
       message("room:r0", 0),

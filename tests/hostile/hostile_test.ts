@@ -1,5 +1,5 @@
 /**
- * Clients that mean harm, against the real service: each is told so with the
+ * Clients that mean harm, against the real service: each learns it with the
  * right code, and the service goes on serving all other clients.
  */
 import assert from "node:assert/strict";
@@ -242,8 +242,8 @@ Deno.test("who has no right is refused, by channel and by role, and after revoca
   const { payload: left } = await peer.next("unsubscribed");
   assert.deepEqual(left.channels, ["room:team-1"]);
 
-  await using stranger = await Peer.connect(server.socketUrl);
-  await refusedButServed(stranger, say("room:b"), "FORBIDDEN");
+  await using outsider = await Peer.connect(server.socketUrl);
+  await refusedButServed(outsider, say("room:b"), "FORBIDDEN");
 
   // A replay after revocation.
   const admin = shown(await server.token("admin"));
@@ -370,7 +370,10 @@ Deno.test("frames of 64 MiB and floods of fragments are refused and forgotten", 
     using socket = await RawSocket.open(server);
     assert.equal(await socket.status(), 101);
     await socket.send({ body: new Uint8Array(64 * MIB - 1).fill(120) });
-    await until(() => socket.heard.includes("MESSAGE_TOO_LARGE"), "a refusal");
+    await until(
+      () => socket.received.includes("MESSAGE_TOO_LARGE"),
+      "a refusal",
+    );
   }
   // More than the platform takes: it ends the connection.
   {
@@ -393,7 +396,10 @@ Deno.test("frames of 64 MiB and floods of fragments are refused and forgotten", 
     await socket.send({ fin: false, body: "x" });
     for (let i = 0; i < 10; i++) await socket.write(flood);
     await socket.send({ opcode: OPCODE.continuation, body: "x" });
-    await until(() => socket.heard.includes("MESSAGE_TOO_LARGE"), "a refusal");
+    await until(
+      () => socket.received.includes("MESSAGE_TOO_LARGE"),
+      "a refusal",
+    );
     socket[Symbol.dispose]();
   }));
   const { p99Ms, memory } = await witness.serves();
@@ -496,7 +502,7 @@ Deno.test("a storm of connects is limited, then blocked; forged headers do not h
         headers: [`X-Forwarded-For: ${forwarded}`],
       });
       const status = await socket.status();
-      keep(socket.heard);
+      keep(socket.received);
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
     };
     const began = performance.now();
@@ -569,7 +575,7 @@ Deno.test("slow, half and broken handshakes, stalled readers and vanished peers 
       const request = ["GET /ws HTTP/1.1", "Host: a", ...lines, "\r\n"];
       await socket.write(request.join("\r\n"));
       assert.equal(await socket.status(), 400, lines.join());
-      assert.match(keep(socket.heard), /INVALID_MESSAGE/);
+      assert.match(keep(socket.received), /INVALID_MESSAGE/);
     }
     // Readers that ask for much and read nothing of it.
     for (let i = 0; i < 20; i++) {
@@ -720,7 +726,7 @@ for (const [what, request] of Object.entries(STAYING)) {
 
 const HTML = { "content-type": "text/html" };
 
-/** Waits until the server lists so many clients: nothing has leaked. */
+/** Waits until the server lists that many clients: nothing has leaked. */
 async function gone(server: TestServer, left: number): Promise<void> {
   const token = await server.token("admin");
   const headers = { authorization: `Bearer ${token}` };

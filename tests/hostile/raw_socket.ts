@@ -63,7 +63,7 @@ export class RawSocket implements Disposable {
   }
 
   /** Everything that came, from the status line on, frames read as text. */
-  get heard(): string {
+  get received(): string {
     return this.#text;
   }
 

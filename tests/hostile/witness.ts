@@ -67,7 +67,7 @@ export class Witness implements AsyncDisposable {
     const begin = performance.now();
     while (this.#client.seq("blocks") < least) {
       const waited = performance.now() - begin;
-      assert(waited < MAX_DELAY_MS, "the service serves nobody any more");
+      assert(waited < MAX_DELAY_MS, "the service serves no client any more");
       await pause(5);
     }
     assert.deepEqual(this.#client.faults, []);

@@ -60,7 +60,7 @@ for (const [type, edge, sign] of EDGES) {
     assert.equal(raised!.alert.value, edge + 1);
     assert.equal(raised!.alert.threshold, edge);
     assert.match(raised!.alert.message, /\d/);
-    assert.deepEqual(bench.see(bad, 1_000), [], "told once");
+    assert.deepEqual(bench.see(bad, 1_000), [], "reported once");
 
     // Between the two bounds nothing changes, however long.
     const between = { [sign]: { value: edge * HYSTERESIS + 0.5 } };
@@ -138,10 +138,14 @@ Deno.test("what is silenced is known but not reported, until the silence ends", 
   assert.equal(
     ended!.status,
     "resolved",
-    "what was told of is seen to its end",
+    "what was reported is followed to its end",
   );
 
   bench.see(bad);
   bench.see({});
-  assert.deepEqual(bench.see({}, END_AFTER_MS), [], "nobody heard it begin");
+  assert.deepEqual(
+    bench.see({}, END_AFTER_MS),
+    [],
+    "its beginning was not reported",
+  );
 });

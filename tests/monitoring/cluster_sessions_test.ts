@@ -99,19 +99,19 @@ class Cluster implements AsyncDisposable {
 Deno.test("sessions of every instance are listed, with what an operator wants to know", async () => {
   await using cluster = await Cluster.open(2);
   const alice = cluster.add(0, new FakeConnection("alice", "bot/1.0"));
-  const stranger = cluster.add(1);
-  stranger.positions = [{ channel: "blocks", seq: 7, lag: 2 }];
+  const foreign = cluster.add(1);
+  foreign.positions = [{ channel: "blocks", seq: 7, lag: 2 }];
   cluster.standings[1]!.push(standing("blocks", { lag: 2 }));
   const page = await cluster.rosters[0]!.list(ALL);
   assert.deepEqual(page, {
     sessions: [{
-      id: stranger.id,
+      id: foreign.id,
       instance: "instance1",
       ip: IP,
       user: null,
       role: "anonymous",
       client: null,
-      since: stranger.since,
+      since: foreign.since,
       channels: [{ channel: "blocks", seq: 7, lag: 2 }],
       subscriptions: 1,
       lag: 2,

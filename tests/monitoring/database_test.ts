@@ -136,7 +136,7 @@ Deno.test({
     await standby.stop("SIGKILL");
     await until(
       async () => /commits wait$/.test((await ready()).detail),
-      "its loss is told",
+      "its loss is reported",
     );
     assert.equal(await metric("standbys"), 0);
     await primary.synchronize("");

@@ -136,8 +136,8 @@ Deno.test("the last samples are kept, the oldest make room", () => {
   const clock = new ManualClock();
   const metrics = metricsOn(clock);
   using samples = new MetricsHistory({ clock, metrics });
-  let heard = 0;
-  samples.onSample(() => heard++);
+  let arrived = 0;
+  samples.onSample(() => arrived++);
   clock.advance(SAMPLING_INTERVAL_MS - 1);
   assert.equal(samples.last, undefined);
   metrics.hub.delivered!(1, 1, 8);
@@ -147,7 +147,7 @@ Deno.test("the last samples are kept, the oldest make room", () => {
   assert.equal(samples.last!.eventDeliveryTime.total, 0, "only what is new");
   clock.advance(SAMPLING_INTERVAL_MS * (MAX_SAMPLES - 1));
   assert.equal(samples.list().length, MAX_SAMPLES);
-  assert.equal(heard, MAX_SAMPLES + 1);
+  assert.equal(arrived, MAX_SAMPLES + 1);
   assert.equal(samples.list()[0]!.eventDeliveryTime.total, 0);
   assert.equal(samples.last!.at, clock.now());
 });
@@ -446,7 +446,7 @@ Deno.test("subscribers of metrics receive the cluster's at every sample, once", 
       return sent.length >= i;
     }, `frame ${i}`);
   }
-  assert.equal(sent.length, 2, "none while nobody listened");
+  assert.equal(sent.length, 2, "none without a listener");
   const frame = JSON.parse(sent[0]!);
   assert.equal(frame.type, "METRICS_UPDATE");
   assert.equal(frame.channel, "metrics");

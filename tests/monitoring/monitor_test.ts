@@ -233,7 +233,7 @@ Deno.test("the next on watch goes on where the last one stopped", async () => {
   await first[Symbol.asyncDispose]();
   await cluster.look(2 * LOOK_MS);
   assert(second.isOnWatch);
-  assert.equal(cluster.events.length, 1, "not told again");
+  assert.equal(cluster.events.length, 1, "not reported again");
   cluster.headAgeMs = 0;
   await cluster.look(2 * LOOK_MS);
   assert.equal(cluster.events[1]!.payload["status"], "resolved");
@@ -315,14 +315,14 @@ Deno.test("an instance is reported as lost only by one that is sure, and stays l
   await using cluster = new Cluster();
   const present = [instance("one")];
   const lost = [instance("two")];
-  const told = () =>
+  const reported = () =>
     cluster.lines.map(([event, { subject }]) => `${event} ${subject}`);
   cluster.survey = { present, lost, doubtful: [], isSure: false };
   await cluster.look(2 * LOOK_MS);
-  assert.deepEqual(told(), []);
+  assert.deepEqual(reported(), []);
   cluster.survey = { present, lost, doubtful: [], isSure: true };
   await cluster.look();
-  assert.deepEqual(told(), ["alert two"]);
+  assert.deepEqual(reported(), ["alert two"]);
 
   cluster.survey = {
     present,
@@ -331,10 +331,10 @@ Deno.test("an instance is reported as lost only by one that is sure, and stays l
     isSure: false,
   };
   await cluster.look(2 * LOOK_MS);
-  assert.deepEqual(told(), ["alert two"]);
+  assert.deepEqual(reported(), ["alert two"]);
   cluster.survey = { present, lost: [], doubtful: [], isSure: false };
   await cluster.look();
-  assert.deepEqual(told(), ["alert two", "alert_ended two"]);
+  assert.deepEqual(reported(), ["alert two", "alert_ended two"]);
 });
 
 Deno.test("looks that the store held up report an alert once, and of its end", async () => {

@@ -145,9 +145,9 @@ Deno.test("a publish is traced through its commit to its deliveries, with the tr
     value("kaldrix_connections") === 1 &&
     value("kaldrix_delivery_seconds") === 1, "measurements");
   assert.equal(collector.metrics.get("kaldrix_delivery_seconds")!.unit, "s");
-  const told = JSON.stringify([collector.spans, [...collector.metrics]]);
+  const reported = JSON.stringify([collector.spans, [...collector.metrics]]);
   for (const secret of ["room:traced", "hidden-words", "eyJ"]) {
-    assert(!told.includes(secret), secret);
+    assert(!reported.includes(secret), secret);
   }
   socket.close();
   await server.stop("SIGTERM");

@@ -7,7 +7,7 @@ import {
 } from "../../monitoring/webhook.ts";
 import { ManualClock, pass, settle } from "../fakes/clock.ts";
 
-/** A webhook whose receiver answers as told. */
+/** A webhook whose receiver gives these answers. */
 function hook(answers: (number | "away")[]): {
   webhook: Webhook;
   clock: ManualClock;

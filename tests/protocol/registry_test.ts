@@ -127,7 +127,7 @@ Deno.test("one entry in one file makes a message type", async () => {
     await deno("check", "--config", config, use);
     const hash = await deno("run", "--no-check", "--config", config, use);
     const { schemaHash } = await import("../../protocol/schema.ts");
-    assert.notEqual(hash, schemaHash(), "clients are not told of the change");
+    assert.notEqual(hash, schemaHash(), "clients do not learn of the change");
   } finally {
     await Deno.remove(home, { recursive: true });
   }

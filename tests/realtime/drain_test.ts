@@ -104,7 +104,7 @@ Deno.test("an instance in service admits, and refuses from the moment it drains"
   assert.throws(() => drain.admit("connection"), refusal);
   drain.admit("request");
   assert.equal(drain.begin(), done, "once");
-  assert.equal(await took(clock, done), 0, "with nobody there it ends at once");
+  assert.equal(await took(clock, done), 0, "without clients it ends at once");
   drain.admit("request");
   const finished = drain.finish();
   assert.throws(() => drain.admit("request"), refusal);

@@ -107,7 +107,7 @@ Deno.test("a post that is lost with nothing after it is noticed by number, or el
     bench.office.carry = () => {};
     await bench.publish(one);
     bench.office.carry = (letter) => letter.deliver();
-    // Something else is heard of the same sender.
+    // The same sender reports something else.
     const other = one.publish(update());
     await pass(bench.clock, notices ? REPAIRED_MS : POLL_MS);
     await other;

@@ -102,7 +102,7 @@ testLink("the simulation's link", () => {
   });
 });
 
-/** One who hears what a test posts as another instance would. */
+/** Receives what a test posts as another instance would. */
 class Listener implements Disposable {
   readonly hints: Hint[] = [];
   readonly #name = uniqueName();

@@ -28,7 +28,7 @@ if (version) {
     });
     let ends = 0;
     const commits = new Set<Promise<unknown>>();
-    // What listens from the beginning is told to look once.
+    // What listens from the beginning is asked to look once.
     const begun = Promise.withResolvers<void>();
     store.announcements.listen(() => begun.resolve());
     await begun.promise;

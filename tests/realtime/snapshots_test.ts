@@ -149,7 +149,7 @@ function dag(
 }
 
 /** What a snapshot of a channel tells of, in its order. */
-async function told(
+async function receivedIn(
   service: TestService,
   channel: string,
 ): Promise<{ names: unknown[]; isWhole: boolean; seq: number }> {
@@ -177,7 +177,7 @@ Deno.test("a snapshot of transactions is those that are pending", async () => {
     tx("c", "dropped"),
     tx("a", "pending"),
   ]);
-  assert.deepEqual(await told(service, "transactions"), {
+  assert.deepEqual(await receivedIn(service, "transactions"), {
     names: ["d", "a"],
     isWhole: true,
     seq: 7,
@@ -202,7 +202,7 @@ Deno.test("a snapshot of the pool ends at its bound with the newest, and says so
       ),
     );
   }
-  const { names, isWhole } = await told(service, "transactions");
+  const { names, isWhole } = await receivedIn(service, "transactions");
   assert.equal(names.length, MAX_SNAPSHOT_EVENTS);
   assert.equal(names.at(-1), `t${MAX_SNAPSHOT_EVENTS}`);
   assert.equal(isWhole, false);
@@ -218,7 +218,7 @@ Deno.test("a snapshot of the DAG is its tips, with where they were added", async
     dag("NODE_REMOVED", "d", []),
     dag("NODE_ADDED", "e", ["a", "b"]),
   ]);
-  assert.deepEqual(await told(service, "dag"), {
+  assert.deepEqual(await receivedIn(service, "dag"), {
     names: ["c", "e"],
     isWhole: true,
     seq: 6,
@@ -265,7 +265,7 @@ Deno.test("[N1] whatever is published meanwhile, a snapshot and what follows it 
         }
         const pending = [...fold].filter(([, it]) => it.status === "pending")
           .map(([txId]) => txId).sort();
-        const { names } = await told(service, "transactions");
+        const { names } = await receivedIn(service, "transactions");
         assert.deepEqual(pending, names.sort());
       },
     ),

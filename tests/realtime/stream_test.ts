@@ -27,14 +27,14 @@ function streamAt(seq: number, epoch = "e"): Stream {
 }
 
 /** A cursor that counts how often it had to advance. */
-function cursorIn(stream: Stream): Cursor & { told: number } {
+function cursorIn(stream: Stream): Cursor & { reported: number } {
   const cursor = {
     seq: stream.seq,
     epoch: stream.epoch,
     replayUntil: 0,
     behind: false,
-    told: 0,
-    advance: () => void cursor.told++,
+    reported: 0,
+    advance: () => void cursor.reported++,
   };
   stream.cursors.add(cursor);
   return cursor;
@@ -144,7 +144,7 @@ Deno.test("an unborn Stream is named by its first event, and only by that", () =
   assert.equal(stream.offer(entryOf("e", 1, text(1))), "taken");
   assert.equal(stream.epoch, "e");
   assert.equal(fresh.epoch, "e");
-  assert.equal(old.epoch, "older", "has yet to be told");
+  assert.equal(old.epoch, "older", "has yet to learn of it");
 });
 
 Deno.test("flush() advances the cursors that keep up, also while one leaves", () => {
@@ -161,26 +161,26 @@ Deno.test("flush() advances the cursors that keep up, also while one leaves", ()
   stream.offer(entryOf("e", 1, text(1)));
   stream.offer(entryOf("e", 2, text(2)));
   assert.equal(stream.flush(), 2);
-  assert.deepEqual([one.told, slow.told, last.told], [1, 0, 1]);
+  assert.deepEqual([one.reported, slow.reported, last.reported], [1, 0, 1]);
   assert.equal(stream.flush(), 0);
 });
 
 Deno.test("flush() serves a bounded number at a time, and each exactly once", () => {
   const stream = streamAt(0);
   const cursors = Array.from({ length: 5 }, () => cursorIn(stream));
-  const told = () => cursors.map((cursor) => cursor.told);
+  const reported = () => cursors.map((cursor) => cursor.reported);
   stream.offer(entryOf("e", 1, text(1)));
   assert(stream.isDue);
   assert.equal(stream.flush(2), 0);
-  assert.deepEqual(told(), [1, 1, 0, 0, 0]);
+  assert.deepEqual(reported(), [1, 1, 0, 0, 0]);
   stream.offer(entryOf("e", 2, text(2)));
   stream.cursors.delete(cursors[2]!);
   assert.equal(stream.flush(2), 0);
-  assert.deepEqual(told(), [1, 1, 0, 1, 1]);
+  assert.deepEqual(reported(), [1, 1, 0, 1, 1]);
   assert.equal(stream.flush(2), 1, "what was new as it began");
   assert(stream.isDue, "the first have not seen the second event");
   assert.equal(stream.flush(), 1);
-  assert.deepEqual(told(), [2, 2, 0, 2, 2]);
+  assert.deepEqual(reported(), [2, 2, 0, 2, 2]);
   assert(!stream.isDue);
 });
 
@@ -191,7 +191,7 @@ Deno.test("a reset during delivery starts again", () => {
   stream.flush(1);
   stream.resetTo({ epoch: "f", seq: 9 });
   assert.equal(stream.flush(1), 0);
-  assert.equal(first!.told, 2, "it has to be told of the new log");
+  assert.equal(first!.reported, 2, "it has to learn of the new log");
   assert.equal(stream.flush(), 0);
   assert(!stream.isDue);
 });
@@ -279,5 +279,5 @@ Deno.test("a Stream without retention passes on as it comes", () => {
   stream.pass(entryOf("e", 1, text(1)));
   stream.pass(entryOf("e", 2, text(2)));
   assert.equal(stream.flush(), 2);
-  assert.equal(cursor.told, 1);
+  assert.equal(cursor.reported, 1);
 });

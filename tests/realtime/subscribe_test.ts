@@ -94,7 +94,7 @@ Deno.test("a subscriber of an unborn channel sees its birth from the first event
     const { epoch, seq } = reader.answers[0].channels[0];
     assert.deepEqual([epoch, seq], [UNBORN_EPOCH, 0]);
   }
-  // The first post is lost: the second belongs to a log not heard of yet.
+  // The first post is lost: the second belongs to a log that is not known yet.
   let posts = 0;
   bench.office.carry = (letter) => void (posts++ > 0 && letter.deliver());
   await bench.publish(one);

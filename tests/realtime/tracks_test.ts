@@ -36,7 +36,7 @@ async function bench(
     clock: ManualClock;
     publish: (...messages: AnyMessage[]) => Promise<void>;
     states: TrackedState[];
-    /** Resolves once there are so many states. */
+    /** Resolves once there are that many states. */
     reach: (count: number) => Promise<void>;
     undo: Disposable;
     size: () => number;
@@ -109,7 +109,7 @@ Deno.test("a track says every move, there and back, and ends where it was asked 
       { ...held, state: "confirmed" },
       { ...held, state: "final", end: true },
     ]);
-    // Nothing is followed for nobody.
+    // Nothing is followed without a client.
     assert.equal(size(), 0);
   });
 });

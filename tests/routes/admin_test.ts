@@ -64,10 +64,10 @@ Deno.test("only an admin gets past any admin door, even one that is not there", 
   ] as const;
   for (const [method, path] of doors) {
     const url = `/api/admin/${path}`;
-    const stranger = await instances.ask(url, { method });
-    await stranger.body?.cancel();
-    assert.equal(stranger.status, 401, url);
-    assert.equal(stranger.headers.get("www-authenticate"), "Bearer");
+    const anonymous = await instances.ask(url, { method });
+    await anonymous.body?.cancel();
+    assert.equal(anonymous.status, 401, url);
+    assert.equal(anonymous.headers.get("www-authenticate"), "Bearer");
     for (const role of ROLES.filter((role) => role !== "admin")) {
       const headers = { authorization: `Bearer ${await tokenOf(role)}` };
       const response = await instances.ask(url, { method, headers });
@@ -131,9 +131,9 @@ Deno.test("an operator who blocks its own address can lift the block again", asy
   const outside = await instances.ask("/api/channels", { ip: IP });
   await outside.body?.cancel();
   assert.equal(outside.status, 403);
-  const stranger = await instances.ask("/api/admin/blocks", { ip: IP });
-  await stranger.body?.cancel();
-  assert.equal(stranger.status, 401);
+  const anonymous = await instances.ask("/api/admin/blocks", { ip: IP });
+  await anonymous.body?.cancel();
+  assert.equal(anonymous.status, 401);
   assert.equal((await ask(instances, "DELETE", `blocks/${IP}`)).status, 200);
 
   await refused(block({ ip: "198.51.100.9" }), "FORBIDDEN", /allow-list/);
@@ -266,13 +266,13 @@ Deno.test("what operators do is on record with their names, what was refused too
   const bad = { headers: { authorization: "Bearer a.b.c" } };
   await (await instances.ask("/api/channels", bad)).body?.cancel();
   const { body } = await ask(instances, "GET", "events?limit=100");
-  const told = body.events.map(
+  const reported = body.events.map(
     ({ at: _, lastAt: __, count, ...event }: Record<string, unknown>) => {
       assert.equal(count, 1);
       return event;
     },
   );
-  assert.deepEqual(told.reverse(), [
+  assert.deepEqual(reported.reverse(), [
     {
       kind: "blocked",
       reason: "done",

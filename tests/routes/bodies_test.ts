@@ -14,7 +14,7 @@ import { askFrom, serviceOn, tokenOf } from "../test_service.ts";
 
 const from = (bucket: string) => ({ ip: bucket, bucket, isCrossSite: false });
 
-Deno.test("requests of one address have room for so many bytes, and others for theirs", () => {
+Deno.test("requests of one address have room for a bounded number of bytes, and others for theirs", () => {
   const bodies = new Bodies();
   const most = MAX_BODIES_BYTES_PER_ADDRESS - 2 * REQUEST_BYTES;
   const room = bodies.open(from("a"));

@@ -248,7 +248,7 @@ Deno.test("a caller whose address cannot be read is refused on every door", asyn
     assert.deepEqual([...new Set(seen)], [403], ip);
   }
   const [{ blocks }] = instances.all as [typeof instances.all[0]];
-  assert.deepEqual(blocks.list(), [], "nobody is blocked for it");
+  assert.deepEqual(blocks.list(), [], "no address is blocked for it");
 });
 
 Deno.test("a block or a revocation reaches connections of another instance", async () => {
@@ -366,7 +366,7 @@ Deno.test("where an address may send more, each of its connections may", async (
   assert.equal(guard.admit(principal("user")), 0);
 });
 
-Deno.test("an address may send so many messages for each request, over all its connections", async () => {
+Deno.test("an address may send a bounded number of messages for each request, over all its connections", async () => {
   const LIMIT = 10;
   await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: String(LIMIT) },

@@ -9,7 +9,7 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
   const messages = [1, 2, 3].map(block);
   await accepted(await publish(service, { messages }, token));
 
-  /** Reads until so many events came, then goes away. */
+  /** Reads until that many events arrived, then leaves. */
   async function listen(
     query: string,
     count: number,
@@ -20,7 +20,11 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
     });
     assert.equal(response.status, 200);
     assert.match(response.headers.get("content-type")!, /^text\/event-stream/);
-    const heard = { named: [] as string[], seqs: [] as number[], lastId: "" };
+    const received = {
+      named: [] as string[],
+      seqs: [] as number[],
+      lastId: "",
+    };
     let text = "";
     for await (
       const chunk of response.body!.pipeThrough(new TextDecoderStream())
@@ -34,18 +38,18 @@ Deno.test("a listener over HTTP gets the stream, and resumes where it stood", as
           }),
         );
         text = text.slice(at + 2);
-        heard.lastId = lines.get("id") ?? heard.lastId;
+        received.lastId = lines.get("id") ?? received.lastId;
         const data = lines.get("data");
         if (data === undefined) continue;
         const frame = JSON.parse(data);
         checkServerFrame(frame);
         const name = lines.get("event");
-        if (name !== undefined) heard.named.push(name);
-        else heard.seqs.push(frame.seq);
+        if (name !== undefined) received.named.push(name);
+        else received.seqs.push(frame.seq);
       }
-      if (heard.seqs.length >= count) break;
+      if (received.seqs.length >= count) break;
     }
-    return heard;
+    return received;
   }
 
   const first = await listen("blocks&last=2", 2);

@@ -45,7 +45,7 @@ async function setup(
   };
 }
 
-/** So many violations that one more than is forgiven. */
+/** One violation more than is forgiven. */
 function offend(list: BlockList, ip: string): Block | undefined {
   let block: Block | undefined;
   for (let i = 0; i <= MAX_VIOLATIONS; i++) {
@@ -191,16 +191,16 @@ Deno.test("an allow-list entry that is no address is named at the start", async 
 Deno.test("a block reaches the other instance through the watch, with time standing still", async () => {
   await using all = await setup({}, 2);
   const [one, two] = all.lists as [BlockList, BlockList];
-  const heard: string[] = [];
+  const received: string[] = [];
   using _listening = two.onBlocked((blocks) => {
-    heard.push(...blocks.map(({ ip }) => ip));
+    received.push(...blocks.map(({ ip }) => ip));
   });
   await one.blockIP("203.0.113.7");
   await until(() => two.isBlocked("203.0.113.7"), "the other knows");
-  assert.deepEqual(heard, ["203.0.113.7"]);
+  assert.deepEqual(received, ["203.0.113.7"]);
   await one.unblockIP("203.0.113.7");
   await until(() => !two.isBlocked("203.0.113.7"), "the other knows");
-  assert.deepEqual(heard, ["203.0.113.7"]);
+  assert.deepEqual(received, ["203.0.113.7"]);
 });
 
 Deno.test("where no watch rings, the poll brings blocks within a second", async () => {
@@ -232,16 +232,16 @@ Deno.test("blocks outlive the instance that made them", async () => {
 
 Deno.test("listeners receive a block here at once, and no more once disposed", async () => {
   await using all = await setup();
-  const heard: string[] = [];
+  const received: string[] = [];
   const listening = all.list.onBlocked((blocks) => {
-    heard.push(...blocks.map(({ ip }) => ip));
+    received.push(...blocks.map(({ ip }) => ip));
   });
   const blocking = all.list.blockIP("203.0.113.7");
-  assert.deepEqual(heard, ["203.0.113.7"]);
+  assert.deepEqual(received, ["203.0.113.7"]);
   await blocking;
   listening[Symbol.dispose]();
   await all.list.blockIP("203.0.113.8");
-  assert.deepEqual(heard, ["203.0.113.7"]);
+  assert.deepEqual(received, ["203.0.113.7"]);
 });
 
 Deno.test("while KV is away known blocks hold, and a new one holds here until it can be shared", async () => {
@@ -265,7 +265,7 @@ Deno.test("while KV is away known blocks hold, and a new one holds here until it
     "the other knows",
     all.clock,
   );
-  await until(() => one.state === "ok", "all is told", all.clock);
+  await until(() => one.state === "ok", "all is shared", all.clock);
   await until(() => two.state === "ok", "KV is back", all.clock);
 });
 

@@ -238,7 +238,7 @@ Deno.test("while KV is away each instance counts by itself, and says so", async 
   all.store.isAway = false;
   all.clock.advance(SHARE_MS);
   await until(() => one.state === "ok", "KV is back");
-  // What was counted meanwhile is told now.
+  // What was counted meanwhile is shared now.
   assert((await drainFolding(two)) <= 25);
 });
 

@@ -115,11 +115,13 @@ Deno.test("no revocation is kept longer than the longest token lives", async () 
 
 Deno.test("a revocation reaches the other instance through the watch, with time standing still", async () => {
   await using s = await setup({}, 2);
-  const heard: Revocation[] = [];
-  using _listening = s.two.onRevoked((revoked) => void heard.push(...revoked));
+  const received: Revocation[] = [];
+  using _listening = s.two.onRevoked((revoked) =>
+    void received.push(...revoked)
+  );
   const revocation = await s.one.revokeUser("alice", { by: "root" });
   await until(() => s.two.isRevoked(s.grant()), "the other knows");
-  assert.deepEqual(heard, [revocation]);
+  assert.deepEqual(received, [revocation]);
 });
 
 Deno.test("while KV is away what is known holds, and what is new is shared when it is back", async () => {

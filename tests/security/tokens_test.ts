@@ -491,7 +491,7 @@ Deno.test("a rotated key verifies at once, and made-up ones share a budget of th
   server.keys = [first.jwk];
   const tokens = createTokens({ jwksUrl: server.url, clock });
   await tokens.verify(await signWith(first, claims));
-  // A key of which nobody spoke before is fetched at once.
+  // A key that was not named before is fetched at once.
   server.keys = [first.jwk, second.jwk];
   const rotated = await signWith(second, claims);
   const grants = await Promise.all([
@@ -515,7 +515,7 @@ Deno.test("a rotated key verifies at once, and made-up ones share a budget of th
   ]);
   assert.equal(server.asked, 2 + known);
 
-  // Meanwhile nobody can know whether a key is new: come back, not "wrong".
+  // Meanwhile no one can know whether a key is new: "retry", not "wrong".
   server.keys = [first.jwk, second.jwk, third.jwk];
   const newest = await signWith(third, claims);
   const refused = await tokens.verify(newest).catch((error) => error);

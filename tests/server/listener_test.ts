@@ -22,22 +22,22 @@ function open(
   options: ListenOptions;
   servers: Fake[];
   lines: string[];
-  heard: number[];
+  received: number[];
 } {
   const servers: Fake[] = [];
   const lines: string[] = [];
-  const heard: number[] = [];
+  const received: number[] = [];
   const write = (event: string) => void lines.push(event);
   return {
     servers,
     lines,
-    heard,
+    received,
     options: {
       hostname: ADDRESS.hostname,
       port: ADDRESS.port,
       isShared: true,
       handler: () => new Response(),
-      onListen: ({ port }) => heard.push(port),
+      onListen: ({ port }) => received.push(port),
       clock,
       logger: { error: write, warn: write },
       serve: () => {
@@ -54,13 +54,13 @@ function open(
 Deno.test("keepListening() opens a new listener whenever one fails, and says so", async () => {
   const clock = new ManualClock();
   const out = new Deno.errors.NotCapable("Too many open files");
-  const { options, servers, lines, heard } = open(clock, [
+  const { options, servers, lines, received } = open(clock, [
     undefined,
     // The next attempt cannot even bind.
     out,
   ]);
   keepListening(options);
-  assert.deepEqual(heard, [1]);
+  assert.deepEqual(received, [1]);
   servers[0]!.fail(out);
   await pass(clock, 60_000);
   assert.equal(servers.length, 2);
@@ -72,7 +72,7 @@ Deno.test("keepListening() opens a new listener whenever one fails, and says so"
   servers[1]!.fail(out);
   await pass(clock, 60_000);
   assert.equal(servers.length, 3);
-  assert.deepEqual(heard, [1], "it is registered once");
+  assert.deepEqual(received, [1], "it is registered once");
   servers[2]!.end();
   await pass(clock, 60_000);
   assert.equal(servers.length, 3, "one that was closed stays closed");
@@ -80,11 +80,11 @@ Deno.test("keepListening() opens a new listener whenever one fails, and says so"
 });
 
 Deno.test("keepListening() throws when the address cannot be bound at first", () => {
-  const { options, heard } = open(new ManualClock(), [
+  const { options, received } = open(new ManualClock(), [
     new Deno.errors.AddrInUse("taken"),
   ]);
   assert.throws(() => keepListening(options), /taken/);
-  assert.deepEqual(heard, []);
+  assert.deepEqual(received, []);
 });
 
 Deno.test("out of descriptors, open sockets stay and new ones are accepted again", async () => {

@@ -6,7 +6,7 @@ import { settle } from "../fakes/clock.ts";
 /** A member whose steps a test holds back, and the order of all steps. */
 class Slow implements Member {
   readonly isBuilt = Promise.withResolvers<void>();
-  readonly hears = Promise.withResolvers<void>();
+  readonly answers = Promise.withResolvers<void>();
   readonly #name: string;
   readonly #order: string[];
 
@@ -21,7 +21,7 @@ class Slow implements Member {
 
   async listen(): Promise<void> {
     this.#order.push(`${this.#name} listens`);
-    await this.hears.promise;
+    await this.answers.promise;
   }
 
   ready(): void {
@@ -63,10 +63,10 @@ Deno.test("none listens before all are built, none is ready before all listen", 
   far.isBuilt.resolve();
   await cross();
   assert.deepEqual(order.toSorted(), ["far listens", "own listens"]);
-  own.hears.resolve();
+  own.answers.resolve();
   await cross();
   assert.equal(order.length, 2);
-  far.hears.resolve();
+  far.answers.resolve();
   await begun;
   await cross();
   assert.deepEqual(order.slice(2).toSorted(), ["far is ready", "own is ready"]);

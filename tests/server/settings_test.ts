@@ -225,7 +225,7 @@ Deno.test("every secret can stand in a file, and in one place only", () => {
   const settings = readSettings((name) => env[name], options);
   assert.partialDeepStrictEqual(settings, { ...values, JWT_SECRET: [SECRET] });
 
-  const told = (more: Record<string, string>) => {
+  const reported = (more: Record<string, string>) => {
     try {
       readSettings((name) => ({ ...env, ...more })[name], options);
     } catch (error) {
@@ -233,16 +233,16 @@ Deno.test("every secret can stand in a file, and in one place only", () => {
     }
     assert.fail("accepted");
   };
-  const twice = told({ KV_PATH: "/data/log.db" });
+  const twice = reported({ KV_PATH: "/data/log.db" });
   assert.match(twice, /KV_PATH and KV_PATH_FILE must not both be set/);
   assert.match(
-    told({ JWT_SECRET_FILE: "/nowhere" }),
+    reported({ JWT_SECRET_FILE: "/nowhere" }),
     /^Cannot start: JWT_SECRET_FILE must name a readable file[^;]*$/,
   );
   files["/long"] = "x".repeat(MAX_SECRET_FILE_BYTES + 1);
-  assert.match(told({ JWT_SECRET_FILE: "/long" }), /JWT_SECRET_FILE/);
+  assert.match(reported({ JWT_SECRET_FILE: "/long" }), /JWT_SECRET_FILE/);
   files["/empty"] = "\n";
-  assert.match(told({ JWT_SECRET_FILE: "/empty" }), /JWT_SECRET_FILE/);
+  assert.match(reported({ JWT_SECRET_FILE: "/empty" }), /JWT_SECRET_FILE/);
   files["/short"] = "short\n";
-  assert.match(told({ JWT_SECRET_FILE: "/short" }), /32 bytes/);
+  assert.match(reported({ JWT_SECRET_FILE: "/short" }), /32 bytes/);
 });

@@ -56,7 +56,7 @@ export async function anvilPath(): Promise<string> {
 export interface AnvilOptions {
   /** Seconds between blocks; without it, only {@link Anvil.mine} makes them. */
   readonly blockTime?: number;
-  /** Blocks of an epoch: so many are safe, twice as many make final. */
+  /** Blocks of an epoch: this many are safe, twice as many make final. */
   readonly slotsInEpoch?: number;
   /** When its first block was made, in epoch seconds; now when absent. */
   readonly genesisSeconds?: number;
@@ -211,7 +211,7 @@ export class Anvil implements AsyncDisposable {
 }
 
 /**
- * One address for nodes that come and go, which nobody else's port can become:
+ * One address for nodes that start and stop, which no other port can become:
  * passes bytes on to whichever node it is pointed at.
  */
 export class Relay implements AsyncDisposable {

@@ -88,7 +88,7 @@ Deno.test("evmSource() ends with the node's own truth on each channel alone, wha
             node.reachable = count % 2 === 1;
             node.cut();
           } else {
-            // Dies within what comes next, after so many messages.
+            // Dies within what follows, after a number of messages.
             source.publisher.left = count;
             node.mine(1, chosen(node, count));
             await pass(clock, 1_000);
@@ -248,7 +248,7 @@ Deno.test("[T4] evmSource() says that a transaction was replaced, dropped, and i
   await pass(clock, 1_000);
   const cheap = node.submit();
   await pass(clock, 500);
-  const dear = node.submit({ ...cheap, price: 2 });
+  const costly = node.submit({ ...cheap, price: 2 });
   await pass(clock, 500);
   const next = node.submit({ nonce: 1 });
   await pass(clock, 500);
@@ -258,15 +258,15 @@ Deno.test("[T4] evmSource() says that a transaction was replaced, dropped, and i
   await pass(clock, 30_000);
   await source.end();
 
-  const told = store.of("transactions").map(({ payload }) => [
+  const reported = store.of("transactions").map(({ payload }) => [
     payload["txId"],
     payload["status"],
     payload["replacedBy"],
   ]);
-  assert.deepEqual(told, [
+  assert.deepEqual(reported, [
     [cheap.hash, "pending", undefined],
-    [dear.hash, "pending", undefined],
-    [cheap.hash, "replaced", dear.hash],
+    [costly.hash, "pending", undefined],
+    [cheap.hash, "replaced", costly.hash],
     [next.hash, "pending", undefined],
     [next.hash, "dropped", undefined],
     [next.hash, "pending", undefined],

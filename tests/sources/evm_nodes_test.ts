@@ -5,7 +5,7 @@ import { keptLog } from "../fakes/publisher.ts";
 import { until } from "../until.ts";
 import { RpcError, ScriptedNode } from "./scripted_node.ts";
 
-/** So many nodes of one chain, as one. */
+/** Several nodes of one chain, as one. */
 async function group(count: number, prepare = (_: ScriptedNode[]) => {}) {
   const nodes = Array.from({ length: count }, () => new ScriptedNode());
   prepare(nodes);

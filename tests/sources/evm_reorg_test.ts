@@ -187,10 +187,10 @@ Deno.test("evmSource() resets the chain when its address leads to another one", 
   await pass(clock, 10_000);
   await source.end();
 
-  const told = store.of("blocks").map(({ type, payload }) => [
+  const reported = store.of("blocks").map(({ type, payload }) => [
     type,
     payload["chain"],
   ]);
-  assert.deepEqual(told.at(5), ["CHAIN_RESET", "evm:7"]);
-  assert.deepEqual(told.slice(6), Array(5).fill(["NEW_BLOCK", "evm:8"]));
+  assert.deepEqual(reported.at(5), ["CHAIN_RESET", "evm:7"]);
+  assert.deepEqual(reported.slice(6), Array(5).fill(["NEW_BLOCK", "evm:8"]));
 });

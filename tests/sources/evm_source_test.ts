@@ -21,7 +21,7 @@ function viewOf(publisher: MemoryPublisher): string[] {
   return foldBlocks(publisher.of("blocks")).map(({ hash }) => hash);
 }
 
-/** Real time, so many times as fast for the source. */
+/** Real time, faster for the source by a factor. */
 function hurried(times: number): Clock {
   return {
     ...systemClock,
@@ -123,19 +123,19 @@ anvilTest(
     await anvil.mine();
     await untilSame(anvil, publisher);
 
-    const told = transactionsOf(publisher);
+    const reported = transactionsOf(publisher);
     assert.deepEqual(
-      told.slice(0, 3).map(({ status }) => status),
+      reported.slice(0, 3).map(({ status }) => status),
       ["pending", "pending", "pending"],
     );
-    const end = new Map(told.slice(3).map((tx) => [tx.txId, tx]));
+    const end = new Map(reported.slice(3).map((tx) => [tx.txId, tx]));
     assert.equal(end.get(paid)!.status, "confirmed");
     assert.equal(end.get(paid)!.amount, "1000000000000000001");
     assert.equal(end.get(paid)!.to, bob);
     assert.equal(end.get(paid)!["gasUsed"], 21_000);
     assert.equal(end.get(failed)!.status, "failed");
     const receipt = await anvil.ask("eth_getTransactionReceipt", created);
-    const pending = told.find(({ txId }) => txId === created)!;
+    const pending = reported.find(({ txId }) => txId === created)!;
     const contract = receipt.contractAddress.toLowerCase();
     assert.equal(pending.to, contract, "it is known before it is there");
     assert.equal(pending.creates, contract);
@@ -147,7 +147,7 @@ anvilTest(
     ]);
     const block = blocksOf(publisher).at(-1)!;
     assert.equal(block.height, 3);
-    assert.deepEqual(block.transactions, told.slice(3));
+    assert.deepEqual(block.transactions, reported.slice(3));
     assert.equal(block.gasLimit, 30_000_000);
     assert.ok(block.size! > 500);
     assert.ok(block.gasUsed! > 21_000);
@@ -186,7 +186,7 @@ anvilTest("evmSource() misses no block while the node restarts", async () => {
     relay.target = undefined;
     await first.stop();
     {
-      // Blocks that are made while nobody listens.
+      // Blocks that are made while no source runs.
       await using hidden = await Anvil.start({ state });
       await hidden.mine(5);
       await hidden.stop();
@@ -304,7 +304,7 @@ anvilTest(
 );
 
 anvilTest(
-  "evmSource() begins anew with a chain that was begun anew",
+  "evmSource() starts again with a chain that was started again",
   async () => {
     const publisher = new MemoryPublisher();
     await using relay = new Relay();
@@ -366,9 +366,9 @@ anvilTest(
     const confirmed = transactionsOf(publisher).filter(({ status }) =>
       status === "confirmed"
     );
-    const told = new Set(confirmed.map(({ txId }) => txId));
+    const reported = new Set(confirmed.map(({ txId }) => txId));
     assert.equal(confirmed.length, count);
-    assert.deepEqual(new Set(hashes), told);
+    assert.deepEqual(new Set(hashes), reported);
     assert.equal(confirmed[0]!.data, "0x01020304");
     assert.ok(
       source.entries.some(({ event }) => event === "source_message_shortened"),
@@ -382,9 +382,9 @@ async function isTruth(
   publisher: MemoryPublisher,
   hashes: readonly string[],
 ): Promise<boolean> {
-  const told = foldTransactions(publisher.of("transactions"));
+  const reported = foldTransactions(publisher.of("transactions"));
   for (const hash of hashes) {
-    const status = told.get(hash);
+    const status = reported.get(hash);
     const receipt = await anvil.ask("eth_getTransactionReceipt", hash);
     const found = await anvil.ask("eth_getTransactionByHash", hash);
     if (receipt) {
@@ -469,21 +469,21 @@ anvilTest(
       () => transactionsOf(publisher).length === 1,
       "the first is pending",
     );
-    const dear = await pay("0x87359400", "0x0");
+    const costly = await pay("0x87359400", "0x0");
     const next = await pay("0x77359400", "0x1");
     await until(
       () => transactionsOf(publisher).length === 4,
       "the others are pending",
     );
     await anvil.ask("anvil_dropTransaction", next);
-    const all = [cheap, dear, next];
+    const all = [cheap, costly, next];
     await until(
       () => isTruth(anvil, publisher, all),
       "one is replaced, one dropped",
     );
-    const told = foldTransactions(publisher.of("transactions"));
-    assert.equal(told.get(cheap)!.replacedBy, dear);
-    assert.equal(told.get(next)!.status, "dropped");
+    const reported = foldTransactions(publisher.of("transactions"));
+    assert.equal(reported.get(cheap)!.replacedBy, costly);
+    assert.equal(reported.get(next)!.status, "dropped");
 
     await anvil.mine();
     await untilSame(anvil, publisher);

@@ -91,12 +91,12 @@ export function assertTruth(node: ScriptedNode, store: MemoryPublisher): void {
     real.slice(real.length - blocks.length),
     "blocks",
   );
-  const told = new Set(blocks.map(({ hash }) => hash));
+  const reported = new Set(blocks.map(({ hash }) => hash));
   const dag = foldDag(store.of("dag"));
   assert.deepEqual(dag, real.slice(real.length - dag.length), "dag");
   const logs = foldLogs(store.of("logs"));
   const expected = node.blocks.filter(({ hash, transactions }) =>
-    told.has(hash) && transactions.length > 0
+    reported.has(hash) && transactions.length > 0
   );
   assert.deepEqual(
     Object.fromEntries(logs),
@@ -110,7 +110,7 @@ export function assertTruth(node: ScriptedNode, store: MemoryPublisher): void {
   for (const hash of node.all.keys()) {
     const status = transactions.get(hash);
     const holder = node.holderOf(hash);
-    if (holder && told.has(holder.hash)) {
+    if (holder && reported.has(holder.hash)) {
       assert.equal(
         status?.status,
         holder.failed.has(hash) ? "failed" : "confirmed",

@@ -1,5 +1,5 @@
 /**
- * A node of an EVM chain that does as it is told: a chain and a pool as real
+ * A node of an EVM chain that does what a test orders: a chain and a pool as real
  * nodes have them, reorganisations at will, and any odd answer. It is asked in
  * memory, or over real sockets and HTTP.
  *

@@ -95,12 +95,12 @@ class Auditor {
     return this.#pending.size;
   }
 
-  hear(messages: readonly AnyMessage[]): void {
+  see(messages: readonly AnyMessage[]): void {
     for (const message of messages) {
       assert.ok(message.id && !this.#ids.has(message.id), `${message.id}`);
       this.#ids.add(message.id);
       assert.equal(decode(JSON.stringify(message), 65_536).kind, "publish");
-      this.#hear(message);
+      this.#see(message);
     }
   }
 
@@ -108,7 +108,7 @@ class Auditor {
     this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
   }
 
-  #hear(message: AnyMessage): void {
+  #see(message: AnyMessage): void {
     switch (message.type) {
       case "NEW_BLOCK":
         return this.#block(message.payload);
@@ -237,7 +237,7 @@ class Auditor {
 
   #pay(address: string, amount: bigint): void {
     const balance = (this.balances.get(address) ?? INITIAL_BALANCE) + amount;
-    assert.ok(balance >= 0n, "nobody spends what they do not have");
+    assert.ok(balance >= 0n, "no account spends what it does not have");
     this.balances.set(address, balance);
   }
 
@@ -323,8 +323,8 @@ class Auditor {
       this.#nonces.set(from, nonce);
       return;
     }
-    const { blockId, blockHeight, index, transfers, ...told } = tx;
-    assert.deepEqual(told, this.#inBlock.get(txId));
+    const { blockId, blockHeight, index, transfers, ...reported } = tx;
+    assert.deepEqual(reported, this.#inBlock.get(txId));
     const block = this.#blocks.findLast(({ transactions }) =>
       transactions!.some((it) => it.txId === txId)
     )!;
@@ -444,7 +444,7 @@ Deno.test("Chain adds up over half an hour, and shows all that can happen", () =
   const auditor = new Auditor();
 
   for (let step = 0; step < LONG; step++) {
-    auditor.hear(chain.step(START + step * STEP_MS));
+    auditor.see(chain.step(START + step * STEP_MS));
   }
 
   assert.equal(auditor.head!.height, LONG / STEPS_PER_BLOCK - 1);
@@ -508,7 +508,7 @@ Deno.test("Chain goes on from its last block, wherever it was stopped", () => {
     for (let step = 0; step < steps; step++, now += STEP_MS) {
       const messages = chain.step(now);
       said.push(...messages);
-      auditor.hear(messages);
+      auditor.see(messages);
     }
     assert.ok(auditor.head!.height > (before?.height ?? -1));
     now += 3_000;
@@ -523,7 +523,7 @@ Deno.test("Chain completes what a stop cut in two", () => {
   const last = whole.findLastIndex(({ type }) => type === "NEW_BLOCK");
   const cut = whole.slice(0, last + 1);
   const auditor = new Auditor();
-  auditor.hear(cut);
+  auditor.see(cut);
   const now = START + 1_100 * STEP_MS;
 
   const next = new Chain({ seed: "cut", past: pastOf(cut, now) });
@@ -546,7 +546,7 @@ Deno.test("Chain completes what a stop cut in two", () => {
     ),
   );
   auditor.end();
-  auditor.hear(first);
+  auditor.see(first);
 });
 
 Deno.test("Chain does not take another source's blocks for its own", () => {
@@ -566,7 +566,7 @@ Deno.test("simulator() publishes in time, through faults, and again after a rest
     random: () => 0.5,
   });
   const auditor = new Auditor();
-  let heard = 0;
+  let received = 0;
 
   for (let life = 0; life < 3; life++) {
     const stop = new AbortController();
@@ -580,13 +580,13 @@ Deno.test("simulator() publishes in time, through faults, and again after a rest
     await pass(clock, 10_000);
     stop.abort();
     await running;
-    auditor.hear(
-      publisher.events.slice(heard).map((
+    auditor.see(
+      publisher.events.slice(received).map((
         { type, id, payload },
       ) => ({ type, id, payload } as AnyMessage)),
     );
     auditor.end();
-    heard = publisher.events.length;
+    received = publisher.events.length;
   }
 
   assert.ok(auditor.head!.height >= 50, String(auditor.head!.height));

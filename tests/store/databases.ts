@@ -37,7 +37,7 @@ export function nextSchema(): string {
   return `s${++schemas}`;
 }
 
-/** Connects several times to tables that nobody else uses. */
+/** Connects several times to tables of its own. */
 export async function openTogether(
   name: string,
   count: number,

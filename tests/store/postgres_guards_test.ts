@@ -76,7 +76,7 @@ for (const { name } of versions) {
     const { one, two } = services;
     assert.equal(await codeOf(two, BAD_IP), 200);
     await operate(one, "blocks", { ip: BAD_IP });
-    // The clocks stand: it is told by the commit itself.
+    // The clocks stand: the commit itself announces it.
     await until(
       async () => await codeOf(two, BAD_IP) === 403,
       "it is blocked there, too",

@@ -123,12 +123,12 @@ for (const version of versions) {
     const schema = nextSchema();
     const store = await openPostgres(urlOf(), { schema });
     const other = await openPostgres(urlOf(), { schema });
-    const heard: string[] = [];
+    const received: string[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     const ready = Promise.withResolvers<void>();
     other.announcements.listen((text) => {
       if (text === undefined) return ready.resolve();
-      heard.push(text);
+      received.push(text);
       if (text === "last") resolve();
     });
     await ready.promise;
@@ -143,7 +143,7 @@ for (const version of versions) {
     await announced("first").commit();
     await announced("last").commit();
     await promise;
-    assert.deepEqual(heard, ["first", "last"]);
+    assert.deepEqual(received, ["first", "last"]);
     await store.close();
     await other.close();
   });
@@ -236,8 +236,8 @@ for (const version of versions) {
       const { pathname, username } = new URL(urlOf());
       const url = `postgres://${username}@127.0.0.1:${network.port}${pathname}`;
       await using store = await openPostgres(url, { schema: nextSchema() });
-      const { promise: told, resolve } = Promise.withResolvers<void>();
-      store.announcements.listen((text) => text === "told" && resolve());
+      const { promise: announced, resolve } = Promise.withResolvers<void>();
+      store.announcements.listen((text) => text === "announced" && resolve());
       await store.set(["a"], 1);
       network.cut();
       await assert.rejects(store.get(["a"]), TimedOut);
@@ -246,16 +246,16 @@ for (const version of versions) {
       const answers = () => store.get(["a"]).then(() => true, () => false);
       await until(answers, "the store answers");
       const commit = store.atomic().set(["a"], 3);
-      store.announcements.attach(commit, "told");
+      store.announcements.attach(commit, "announced");
       await commit.commit();
       assert.equal((await store.get(["a"])).value, 3);
       // It listens again, too.
       await until(async () => {
         const again = store.atomic().set(["b"], 1);
-        store.announcements.attach(again, "told");
+        store.announcements.attach(again, "announced");
         await again.commit();
         return await Promise.race([
-          told.then(() => true),
+          announced.then(() => true),
           pause(systemClock, 50),
         ]) ===
           true;

@@ -54,9 +54,10 @@ Deno.test("two processes on one file deliver each other's events in milliseconds
     // The poll, once a second, would find most of them together.
     const metrics = await (await fetch(`${two.url}/metrics?scope=isolate`))
       .text();
-    const [, heard] = /kaldrix_link_heard_total\{[^}]*link="local"[^}]*\} (\d+)/
-      .exec(metrics) ?? [];
-    assert(Number(heard) > EVENTS / 2, `${heard} rings`);
+    const [, received] =
+      /kaldrix_link_heard_total\{[^}]*link="local"[^}]*\} (\d+)/
+        .exec(metrics) ?? [];
+    assert(Number(received) > EVENTS / 2, `${received} rings`);
   } finally {
     socket.close();
     await closed;

@@ -149,7 +149,7 @@ Deno.test({
     });
 
     await t.step(
-      "a client's address is told, and cannot be chosen",
+      "a client's address is passed on, and cannot be chosen",
       async () => {
         const socket = new WebSocket(`${proxy.url.replace("http", "ws")}/ws`);
         await new Promise((resolve) => socket.onopen = resolve);
@@ -189,11 +189,12 @@ Deno.test({
     );
 
     await t.step(
-      "clients are told of a drain, and come back after",
+      "clients learn of a drain, and reconnect after",
       async () => {
         const socket = new WebSocket(`${proxy.url.replace("http", "ws")}/ws`);
-        const heard: string[] = [];
-        socket.onmessage = ({ data }) => void heard.push(JSON.parse(data).type);
+        const received: string[] = [];
+        socket.onmessage = ({ data }) =>
+          void received.push(JSON.parse(data).type);
         await new Promise((resolve) => socket.onopen = resolve);
         const closed = new Promise<CloseEvent>((resolve) =>
           socket.onclose = resolve
@@ -201,7 +202,7 @@ Deno.test({
         await server.stop("SIGTERM");
         const { code } = await closed;
         assert.equal(code, 1012);
-        assert(heard.includes("draining"), heard.join());
+        assert(received.includes("draining"), received.join());
         const away = await fetch(`${proxy.url}/health`);
         await away.body?.cancel();
         assert.equal(away.status, 502);

@@ -117,7 +117,7 @@ Deno.test("the example publisher feeds a chain with holes, forks and restarts, a
     // A hole: the node is faster than who asks it.
     node.grow(9);
     await arrives();
-    // A fork that nobody saw being made, deeper than one block.
+    // A fork that the publisher missed, deeper than one block.
     node.grow(7, 5);
     await arrives();
     process.kill("SIGKILL");

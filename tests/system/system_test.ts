@@ -255,19 +255,19 @@ Deno.test("after a restart a client gets what it missed, in fixed channels and i
   );
   await server.publish([validator("v4"), hello("live")]);
   await until(() => eventsOf(peer).length === 6, "events");
-  const told = (channel: string) =>
+  const reported = (channel: string) =>
     eventsOf(peer).filter((event) => event.channel === channel)
       .map(({ seq, replay, payload }) => [
         seq,
         replay ?? false,
         payload.validatorId ?? payload.data.word,
       ]);
-  assert.deepEqual(told("validators"), [
+  assert.deepEqual(reported("validators"), [
     [2, true, "v2"],
     [3, true, "v3"],
     [4, false, "v4"],
   ]);
-  assert.deepEqual(told("room:lobby"), [
+  assert.deepEqual(reported("room:lobby"), [
     [2, true, "while away"],
     [3, true, "after the restart"],
     [4, false, "live"],
@@ -338,9 +338,9 @@ Deno.test("an expired token shown at the door is refused on the socket", async (
   });
   socket.listen();
   const code = String.fromCharCode(4401 >> 8, 4401 & 0xff);
-  await until(() => socket.heard.includes(code), "a close frame of 4401");
-  assert.match(socket.heard, /^HTTP\/1\.1 101 /);
-  assert.match(socket.heard, /"type":"error".*"code":"TOKEN_EXPIRED"/);
+  await until(() => socket.received.includes(code), "a close frame of 4401");
+  assert.match(socket.received, /^HTTP\/1\.1 101 /);
+  assert.match(socket.received, /"type":"error".*"code":"TOKEN_EXPIRED"/);
 });
 
 Deno.test("batches of fifty are accepted side by side and delivered in order", async () => {
@@ -660,11 +660,11 @@ Deno.test("every instance gives the same answers, and the same after a restart",
   const answers = async () => {
     const peers = await onEachInstance(server, 2);
     const all = await Promise.all(peers.map(async (peer) => {
-      const told: unknown[] = [];
+      const reported: unknown[] = [];
       for (const [type, payload, answer] of questions) {
-        told.push((await peer.ask(type, payload, answer)).payload);
+        reported.push((await peer.ask(type, payload, answer)).payload);
       }
-      return told;
+      return reported;
     }));
     await Promise.all(peers.map((peer) => peer[Symbol.asyncDispose]()));
     assert.deepEqual(all[0], all[1]);
