@@ -159,7 +159,7 @@ export class SettledFold {
       else this.#reset(payload.keeps?.height ?? -1);
     } else if (type === "BLOCK_COMPLETE") {
       const { blockId, height, missing } = payload;
-      if (missing) throw lost(`Nothing reports what block ${height} holds`);
+      if (missing) throw lost(`Nothing says what block ${height} holds`);
       this.#reopen(height);
       // Without the oldest it waits until a later one is final.
       const complete = this.#complete.slice(1 - MAX_COMPLETE);

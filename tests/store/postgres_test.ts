@@ -297,8 +297,14 @@ for (const version of versions) {
     await store.set(["a"], 1);
     await server.stop("SIGKILL");
     const answers = () => store.get(["a"]).then(() => true, () => false);
-    // Its children may live a moment longer.
-    await until(async () => !await answers(), "the server is gone");
+    const takes = (_: unknown, i: number) =>
+      store.set(["b", i], 1).then(() => true, () => false);
+    // Its children may live a moment longer: every connection is asked.
+    await until(async () => {
+      const asked = Array.from({ length: 20 }, answers);
+      const given = Array.from({ length: 20 }, takes);
+      return !(await Promise.all([...asked, ...given])).includes(true);
+    }, "the server is gone");
     await assert.rejects(store.set(["a"], 2));
     await server.begin();
     await until(answers, "the server is back");
