@@ -6,11 +6,11 @@
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
-import type { Draft, Missing, StreamPosition } from "../store/event_log.ts";
+import type { Draft, Missing } from "../store/event_log.ts";
 import type { Judgement, Step } from "../store/ingest.ts";
 import { blockOf, chainOf, Corrections } from "./chain_events.ts";
 import type { ChainBlock, Payload, Place } from "./chain_events.ts";
-import type { Reset, Spine, Verdict } from "./spine.ts";
+import type { Level, Reset, Spine, Verdict } from "./spine.ts";
 import type { Taken, TakenBack } from "./taken_back.ts";
 import type { TransactionJudge } from "./transaction_judge.ts";
 import type { Trial } from "./trial.ts";
@@ -20,16 +20,22 @@ export const CHANNEL = "blocks";
 /** Most blocks reverted one by one in a commit; more are a reset. */
 export const MAX_REVERTS = 128;
 
+/** A `FINALITY` that was published. */
+export interface Finality {
+  /** The height up to which blocks have the level. */
+  readonly height: number;
+  /** Where its event stands; set once that is known. */
+  place?: Place | undefined;
+}
+
 /** A chain, and who began it here. */
 export interface Chain {
   /** Its standing blocks. */
   readonly spine: Spine<ChainBlock>;
   /** The publisher's subject; `""` when it was read from the log. */
   readonly owner: string;
-  /** The height up to which the chain is called safe; -1: none yet. */
-  safe: number;
-  /** Where the newest `FINALITY` of level `final` stands. */
-  finality?: Place | undefined;
+  /** The newest `FINALITY` of each level. */
+  readonly finality: Partial<Record<Level, Finality | undefined>>;
 }
 
 /** What a {@link BlockJudge} needs. */
@@ -242,7 +248,7 @@ export class BlockJudge {
       previousHash?: string;
     };
     const [oldest] = spine.tail;
-    const isFinal = height <= spine.final;
+    const isFinal = height <= spine.safe;
     if (!oldest && !isFinal) {
       this.#do(spine, () => spine.revert(blockId));
       return { before: [], step: { draft } };
@@ -275,24 +281,28 @@ export class BlockJudge {
     return { before: this.#reset(asked, reset, gone) };
   }
 
-  /** `final` only rises: what is not higher was published before. */
-  #finality({ draft, payload, chain }: Asked): Judgement {
+  /** A level only rises: what is not higher was published before. */
+  #finality({ draft, payload, chain: { spine, finality } }: Asked): Judgement {
     const height = payload["height"] as number;
-    this.#later(() => chain.safe = Math.max(chain.safe, height));
-    if (payload["level"] !== "final") return { before: [], step: { draft } };
-    const { finality, spine } = chain;
-    if (finality && height <= spine.final) {
+    const level = payload["level"] as Level;
+    const before = [finality[level], finality.final]
+      .find((it) => it && it.height >= height);
+    if (before && height <= spine[level]) {
       return {
         before: [],
-        stands: () => ({ ...finality, channel: "blocks" }),
+        stands: () => ({ ...before.place!, channel: "blocks" }),
       };
     }
-    let place: StreamPosition | undefined;
-    this.#do(spine, () => spine.finalize(height));
-    this.#later(() => chain.finality = place);
+    const next: Finality = { height };
+    this.#do(spine, () => {
+      const last = finality[level];
+      finality[level] = next;
+      spine.undoLog.push(() => finality[level] = last);
+      spine.finalize(height, level);
+    });
     return {
       before: [],
-      step: { draft, placed: (position) => place = position },
+      step: { draft, placed: (place) => next.place = place },
     };
   }
 
@@ -319,19 +329,12 @@ export class BlockJudge {
     );
   }
 
-  #void(chain: Chain, keeps: Reset["keeps"]): void {
-    const { spine } = chain;
+  #void({ spine }: Chain, keeps: Reset["keeps"]): void {
     this.#do(spine, () => spine.reset(keeps));
-    const height = keeps?.height ?? -1;
-    this.#later(() => chain.safe = Math.min(chain.safe, height));
   }
 
   #do({ undoLog }: Spine<ChainBlock>, step: () => void): void {
     this.#options.trial.do(CHANNEL, undoLog, step);
-  }
-
-  #later(step: () => void): void {
-    this.#options.trial.later(CHANNEL, step);
   }
 }
 

@@ -20,7 +20,7 @@ import { LogFollower } from "./log_follower.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
 import { ownerOf } from "./equal_parts.ts";
 import { Spine } from "./spine.ts";
-import type { Reset } from "./spine.ts";
+import type { Level, Reset } from "./spine.ts";
 import { TakenBack } from "./taken_back.ts";
 import { keptHeight } from "./transaction_judge.ts";
 import { statusOf, Transactions } from "./transactions.ts";
@@ -44,12 +44,13 @@ export interface ChainIngestOptions {
 }
 
 /** A chain to be looked at. */
-export type ReadableChain = Readonly<Pick<Chain, "safe">> & {
+export interface ReadableChain {
+  /** Its standing blocks. */
   readonly spine: Pick<
     Chain["spine"],
-    "tip" | "final" | "standing" | "standingOf"
+    "tip" | "safe" | "final" | "standing" | "standingOf"
   >;
-};
+}
 
 /** Chains to be looked at. */
 export type Chains = Pick<
@@ -171,17 +172,12 @@ export class ChainIngest implements Ingest {
     const place = { id, epoch, seq };
     if (type === "NEW_BLOCK") spine.add({ ...blockOf(payload), place });
     if (type === "BLOCK_REVERTED") spine.revert(payload["blockId"] as string);
-    if (type === "CHAIN_RESET") {
-      const keeps = payload["keeps"] as Reset["keeps"];
-      spine.reset(keeps);
-      chain.safe = Math.min(chain.safe, keeps?.height ?? -1);
-    }
+    if (type === "CHAIN_RESET") spine.reset(payload["keeps"] as Reset["keeps"]);
     if (type !== "FINALITY") return;
     const height = payload["height"] as number;
-    chain.safe = Math.max(chain.safe, height);
-    if (payload["level"] !== "final") return;
-    spine.finalize(height);
-    chain.finality = place;
+    const level = payload["level"] as Level;
+    spine.finalize(height, level);
+    chain.finality[level] = { height, place };
   }
 
   #addTransaction({ type, json, epoch, seq }: LoggedEntry): void {
@@ -209,7 +205,8 @@ export class ChainIngest implements Ingest {
   /** The chain of that name, begun if need be, used last. */
   #chain(name: string, owner: string): Chain {
     const known = this.#chains.get(name);
-    const chain = known ?? { spine: new Spine<ChainBlock>(), owner, safe: -1 };
+    const chain = known ??
+      { spine: new Spine<ChainBlock>(), owner, finality: {} };
     // The order of the map is the order of use.
     this.#chains.delete(name);
     this.#chains.set(name, chain);

@@ -11,6 +11,9 @@ export const TAIL_BLOCKS = 1_024;
 /** Blocks remembered that left a chain; the first to leave is forgotten. */
 export const GONE_BLOCKS = 1_024;
 
+/** How surely blocks up to a height stay. */
+export type Level = "safe" | "final";
+
 /** A block, as far as its place in the chain goes. */
 export interface Block {
   /** Its `blockId`. */
@@ -52,7 +55,7 @@ export type Verdict<B extends Block = Block> =
     readonly reset?: Reset | undefined;
     /** Set when blocks before this one are unknown. */
     readonly gapBefore?: Hole | undefined;
-    /** The revert goes below what was called final. */
+    /** The revert goes below what was called safe or final. */
     readonly breaksFinality: boolean;
   };
 
@@ -78,7 +81,7 @@ export class Spine<B extends Block = Block> {
   readonly #gone = new Set<string>();
   /** What was published above it and is not in the tail left by a reset. */
   #voidAbove = Infinity;
-  #final = -1;
+  readonly #levels: Record<Level, number> = { safe: -1, final: -1 };
   /**
    * Tries steps, to be undone. More blocks than {@link TAIL_BLOCKS} may be
    * remembered meanwhile.
@@ -95,9 +98,17 @@ export class Spine<B extends Block = Block> {
     return this.#gapped.at(-1)?.gapBefore;
   }
 
-  /** The height up to which nothing is reverted any more; -1: none yet. */
+  /** The height up to which all is called final; -1: none yet. */
   get final(): number {
-    return this.#final;
+    return this.#levels.final;
+  }
+
+  /**
+   * The height up to which all is called safe or final, so that nothing is
+   * reverted any more; -1: none yet.
+   */
+  get safe(): number {
+    return Math.max(this.#levels.safe, this.#levels.final);
   }
 
   /** Standing blocks that are remembered, oldest first. */
@@ -187,9 +198,9 @@ export class Spine<B extends Block = Block> {
     return this.#tail.slice(this.#tail.lastIndexOf(block) + 1).reverse();
   }
 
-  /** A `FINALITY` of level `final` was published; it only rises. */
-  finalize(height: number): void {
-    this.#setFinal(Math.max(this.#final, height));
+  /** A `FINALITY` was published; its level only rises. */
+  finalize(height: number, level: Level = "final"): void {
+    this.#setLevel(level, Math.max(this.#levels[level], height));
   }
 
   /** A `CHAIN_RESET` was published. */
@@ -198,7 +209,10 @@ export class Spine<B extends Block = Block> {
       ? -1
       : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
     this.#cut(at + 1);
-    this.#setFinal(Math.min(this.#final, keeps?.height ?? -1));
+    for (const level of ["safe", "final"] as const) {
+      const height = Math.min(this.#levels[level], keeps?.height ?? -1);
+      this.#setLevel(level, height);
+    }
     const before = this.#voidAbove;
     this.#voidAbove = keeps?.height ?? -1;
     this.undoLog.push(() => this.#voidAbove = before);
@@ -224,7 +238,7 @@ export class Spine<B extends Block = Block> {
     gapBefore: Hole | undefined,
   ): Verdict<B> {
     const below = this.#tail[this.#tail.length - reverts.length - 1];
-    const breaksFinality = reverts.some(({ height }) => height <= this.#final);
+    const breaksFinality = reverts.some(({ height }) => height <= this.safe);
     const isAll = reverts.length > 0 && below === undefined;
     if (!breaksFinality && !isAll) {
       return { kind: "joins", reverts, gapBefore, breaksFinality };
@@ -282,9 +296,9 @@ export class Spine<B extends Block = Block> {
     }
   }
 
-  #setFinal(height: number): void {
-    const before = this.#final;
-    this.#final = height;
-    this.undoLog.push(() => this.#final = before);
+  #setLevel(level: Level, height: number): void {
+    const before = this.#levels[level];
+    this.#levels[level] = height;
+    this.undoLog.push(() => this.#levels[level] = before);
   }
 }

@@ -81,10 +81,10 @@ export class TransactionJudge {
       );
     }
     if (verdict !== "contradicts") {
-      const { place } = before!;
       return {
         before: [],
-        stands: () => ({ ...place!, channel: CHANNEL }),
+        // One of the same request gets its place later.
+        stands: () => ({ ...before!.place!, channel: CHANNEL }),
         ...(verdict === "late" ? { remarks: { contradicts } } : {}),
       };
     }

@@ -88,6 +88,6 @@ function heldState(
   if (standing === "gone") return "reverted";
   if (standing === "old" && isReplaced) return "reverted";
   if (height <= final) return "final";
-  if (height <= chain.safe) return "confirmed";
+  if (height <= chain.spine.safe) return "confirmed";
   return tip && tip.height > height ? "confirmed" : "included";
 }

@@ -201,7 +201,7 @@ export class Explorer {
       chain?.spine.standingOf(blockId, height) === "gone" ||
       await wasReplaced(block, this.#chains, this.#hub);
     if (isGone) return { status: "reverted", finality: "none" };
-    if (!chain || height > chain.safe && height > chain.spine.final) {
+    if (!chain || height > chain.spine.safe) {
       return { status: "standing", finality: "none" };
     }
     const finality = height <= chain.spine.final ? "final" : "safe";

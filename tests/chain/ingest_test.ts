@@ -145,6 +145,44 @@ Deno.test("CHAIN_CHECK=refuse stores nothing of a request with an unknown parent
   assert.deepEqual(await said(log), ["+a1", "+b2", "+b3"]);
 });
 
+Deno.test("a level only rises, and what is safe is reset like what is final", async () => {
+  await using kv = await openStore(":memory:");
+  const faults: ChainFault[] = [];
+  const log = logOn(kv, { faults });
+  for (const h of [1, 2, 3, 4, 5]) {
+    await log.append([newBlock(`a${h}`, h, `a${h - 1}`)]);
+  }
+  const level = (level: string, height: number) =>
+    draft("FINALITY", {
+      level,
+      blockId: `a${height}`,
+      height,
+      timestamp: WHEN,
+    });
+  const [safe] = await log.append([level("safe", 3)]);
+  assert.deepEqual(await log.append([level("safe", 2)]), [safe]);
+  // In one request, too.
+  const twice = await log.append([level("final", 2), level("final", 2)]);
+  assert.equal(twice[0]!.seq, safe!.seq + 1);
+  assert.deepEqual(twice[1], twice[0]);
+  await log.append([newBlock("b4", 4, "a3")]);
+  assert.deepEqual(faults, []);
+  // An instance that begins now judges as one that saw it all.
+  const other = logOn(kv, { faults });
+  assert.deepEqual(await other.append([level("safe", 3)]), [safe]);
+  await other.append([newBlock("c3", 3, "a2")]);
+  assert.deepEqual(faults.map(({ type }) => type), ["finality_broken"]);
+  assert.deepEqual((await said(log)).slice(5), [
+    "FINALITY",
+    "FINALITY",
+    "-a5",
+    "-a4",
+    "+b4",
+    "!a2 finality_broken",
+    "+c3",
+  ]);
+});
+
 Deno.test("what is final is not reverted but reset, aloud, and final only rises", async () => {
   await using kv = await openStore(":memory:");
   const faults: ChainFault[] = [];

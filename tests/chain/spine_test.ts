@@ -129,6 +129,13 @@ Deno.test("Spine resets where nothing known would stand, or final blocks fall", 
     "+ y6",
   ]);
   assert.equal(spine.final, 5);
+  spine.finalize(6, "safe");
+  assert.deepEqual([spine.safe, spine.final], [6, 5]);
+  assert.deepEqual(publish(spine, block("x6", 6, "z5")), [
+    "! z5 finality_broken",
+    "+ x6",
+  ]);
+  assert.deepEqual([spine.safe, spine.final], [5, 5]);
 });
 
 Deno.test("Spine does not judge a block without a parent's name", () => {
@@ -190,11 +197,13 @@ Deno.test("what was only tried on a Spine leaves no trace", () => {
     if (what === "add") spine.add(block(blockId, height));
     if (what === "revert") spine.revert(blockId);
     if (what === "reset") spine.reset({ blockId, height });
-    if (what === "finalize") spine.finalize(height);
+    if (what === "finalize") {
+      spine.finalize(height, name === "a" ? "safe" : "final");
+    }
   };
   const seen = (spine: Spine) => ({
     tail: spine.tail.map(({ key }) => key),
-    final: spine.final,
+    levels: [spine.safe, spine.final],
     standing: ["a", "b", "c"].flatMap((name) =>
       [0, 1, 2, 3, 4, 5].map((height) =>
         spine.standingOf(`${name}${height}`, height)

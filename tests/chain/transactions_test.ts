@@ -88,6 +88,12 @@ Deno.test("what stands is not stored again: its publisher gets the first positio
     { ...held("confirmed", "a2", 2), id: "mine" },
   ]);
   assert.deepEqual(again, { ...first!, id: "mine" });
+  const twice = await log.append([
+    tx("confirmed", { txId: "w", blockId: "a2", blockHeight: 2 }),
+    tx("confirmed", { txId: "w", blockId: "a2", blockHeight: 2 }),
+  ]);
+  assert.equal(twice[0]!.seq, first!.seq + 1);
+  assert.deepEqual(twice[1], twice[0], "one request");
   // News of the pool comes too late once a standing block holds it.
   const contradicts = { status: "confirmed", blockId: "a2" };
   for (const status of ["pending", "replaced", "dropped"]) {
@@ -95,12 +101,12 @@ Deno.test("what stands is not stored again: its publisher gets the first positio
       { ...first!, contradicts },
     ]);
   }
-  assert.deepEqual(await said(log), ["confirmed a2"]);
+  assert.deepEqual(await said(log), ["confirmed a2", "confirmed a2"]);
   // An outcome that was not known may be reported later.
   const missing = { missing: ["receipt"], txId: "z", blockId: "a2" };
   await log.append([tx("confirmed", missing)]);
   await log.append([tx("failed", { txId: "z", blockId: "a2" })]);
-  assert.deepEqual((await said(log)).slice(1), ["confirmed a2", "failed a2"]);
+  assert.deepEqual((await said(log)).slice(2), ["confirmed a2", "failed a2"]);
 });
 
 Deno.test("a transaction goes to another block only after it has left its first", async () => {
