@@ -15,6 +15,7 @@ import type {
 import type { Chain } from "./block_judge.ts";
 import { blockOf, chainOf } from "./chain_events.ts";
 import type { ChainBlock, Payload } from "./chain_events.ts";
+import { completionOf } from "./completions.ts";
 import { Dag } from "./dag.ts";
 import { LogFollower } from "./log_follower.ts";
 import { ChainRehearsal } from "./rehearsal.ts";
@@ -181,14 +182,18 @@ export class ChainIngest implements Ingest {
   }
 
   #addTransaction({ type, json, epoch, seq }: LoggedEntry): void {
-    if (type !== "TX_RECEIVED" && type !== "CHAIN_RESET") return;
     const { id, payload } = parsed(json);
     const chain = chainOf(payload);
-    if (type === "CHAIN_RESET") {
-      return this.#transactions.reset(chain, keptHeight(payload));
-    }
-    const txId = payload["txId"] as string;
     const place = { id, epoch, seq };
+    if (type === "CHAIN_RESET") {
+      this.#transactions.reset(chain, keptHeight(payload));
+    }
+    if (type === "BLOCK_COMPLETE") {
+      const completion = { ...completionOf(payload), place };
+      this.#transactions.completions.add(chain, completion);
+    }
+    if (type !== "TX_RECEIVED") return;
+    const txId = payload["txId"] as string;
     const status = { ...statusOf(payload), place };
     this.#transactions.set(chain, txId, status, ownerOf(undefined, chain));
   }

@@ -10,6 +10,7 @@ import type { Draft } from "../store/event_log.ts";
 import type { Judgement, Step } from "../store/ingest.ts";
 import { chainOf, Corrections } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
+import { completionOf } from "./completions.ts";
 import { ownerOf } from "./equal_parts.ts";
 import type { Spine, Standing } from "./spine.ts";
 import { judgeStatus, statusOf } from "./transactions.ts";
@@ -42,10 +43,10 @@ export class TransactionJudge {
 
   /** Judges a message. */
   judge(draft: Draft, payload: Payload): Judgement | Refusal {
-    if (draft.type === "CHAIN_RESET") {
+    if (draft.type === "BLOCK_COMPLETE") return this.#complete(draft, payload);
+    if (draft.type !== "TX_RECEIVED") {
       return { before: [], step: this.store(draft, payload) };
     }
-    if (draft.type !== "TX_RECEIVED") return { before: [], step: { draft } };
     const { trial, transactions, isRefused } = this.#options;
     const chain = chainOf(payload);
     const txId = payload["txId"] as string;
@@ -112,6 +113,18 @@ export class TransactionJudge {
       const height = keptHeight(payload);
       trial.do(CHANNEL, undoLog, () => transactions.reset(chain, height));
     }
+    if (draft.type === "BLOCK_COMPLETE") {
+      const completion = completionOf(payload);
+      trial.do(
+        CHANNEL,
+        undoLog,
+        () => transactions.completions.add(chain, completion),
+      );
+      return {
+        draft,
+        placed: ({ id, epoch, seq }) => completion.place = { id, epoch, seq },
+      };
+    }
     if (draft.type !== "TX_RECEIVED") return { draft };
     const status = statusOf(payload);
     const txId = payload["txId"] as string;
@@ -125,6 +138,18 @@ export class TransactionJudge {
       draft,
       placed: ({ id, epoch, seq }) => status.place = { id, epoch, seq },
     };
+  }
+
+  /** A block that is complete is not completed again. */
+  #complete(draft: Draft, payload: Payload): Judgement {
+    const { completions } = this.#options.transactions;
+    const before = completions.find(chainOf(payload), completionOf(payload));
+    return before
+      ? {
+        before: [],
+        stands: () => ({ ...before.place!, channel: CHANNEL }),
+      }
+      : { before: [], step: this.store(draft, payload) };
   }
 
   /** Whether the block that holds a transaction stands. */

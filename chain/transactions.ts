@@ -5,6 +5,7 @@
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
+import { Completions, openedBy } from "./completions.ts";
 import { EqualParts } from "./equal_parts.ts";
 import type { Standing } from "./spine.ts";
 import { UndoLog } from "./undo_log.ts";
@@ -23,6 +24,8 @@ export interface Status {
   readonly blockId?: string | undefined;
   /** That block's height. */
   readonly height?: number | undefined;
+  /** From that height on no block is complete any more. */
+  readonly opens?: number | undefined;
   /** In a block, but its outcome is not known. */
   readonly isUnsure: boolean;
   /** Where the event stands; set once that is known. */
@@ -36,6 +39,7 @@ export function statusOf(payload: Payload): Status {
     status: status as string,
     blockId: blockId as string | undefined,
     height: blockHeight as number | undefined,
+    opens: openedBy(payload),
     isUnsure: Array.isArray(missing) && missing.includes("receipt"),
   };
 }
@@ -122,6 +126,8 @@ interface Known {
 export class Transactions {
   /** Tries steps, to be undone. */
   readonly undoLog: UndoLog = new UndoLog();
+  /** The blocks of which all is published. */
+  readonly completions: Completions = new Completions(this.undoLog);
   /** By chain and id, the one that changed last at the end. */
   readonly #known = new Map<string, Known>();
   readonly #shares = new EqualParts();
@@ -155,6 +161,9 @@ export class Transactions {
   set(chain: string, txId: string, status: Status, owner: string): void {
     const name = nameOf(chain, txId);
     const before = this.#known.get(name);
+    if (status.opens !== undefined) {
+      this.completions.open(chain, status.opens);
+    }
     this.#put(name, { status, owner: before?.owner ?? owner });
     this.undoLog.push(() => this.#put(name, before));
   }
@@ -166,6 +175,7 @@ export class Transactions {
       name.startsWith(prefix) && (status.height ?? -1) > height
     );
     for (const [name] of gone) this.#put(name, undefined);
+    this.completions.open(chain, height + 1);
     this.undoLog.push(() => {
       for (const [name, known] of gone) this.#put(name, known);
     });
@@ -181,6 +191,7 @@ export class Transactions {
 
   /** Forgets all. */
   clear(): void {
+    this.completions.clear();
     this.#known.clear();
     this.#shares.clear();
     this.#isWhole = true;
@@ -188,6 +199,7 @@ export class Transactions {
 
   /** Forgets what is beyond the bound. */
   bound(): void {
+    this.completions.bound();
     while (this.#known.size > MAX_TRANSACTIONS) {
       this.#put(this.#shares.oldest("names")!, undefined);
       this.#isWhole = false;
