@@ -203,18 +203,18 @@ export class Spine<B extends Block = Block> {
     this.#setLevel(level, Math.max(this.#levels[level], height));
   }
 
-  /** A `CHAIN_RESET` was published. */
-  reset(keeps: Pick<Block, "blockId" | "height"> | null): void {
-    const at = keeps === null
-      ? -1
-      : this.#tail.findLastIndex((it) => it.blockId === keeps.blockId);
-    this.#cut(at + 1);
+  /**
+   * A `CHAIN_RESET` was published. What is above that height goes, as for every
+   * reader: the block that its publisher names may be one that never stood.
+   */
+  reset(keeps: Reset["keeps"]): void {
+    const kept = keeps?.height ?? -1;
+    this.#cut(this.#tail.length - this.#above(kept).length);
     for (const level of ["safe", "final"] as const) {
-      const height = Math.min(this.#levels[level], keeps?.height ?? -1);
-      this.#setLevel(level, height);
+      this.#setLevel(level, Math.min(this.#levels[level], kept));
     }
     const before = this.#voidAbove;
-    this.#voidAbove = keeps?.height ?? -1;
+    this.#voidAbove = kept;
     this.undoLog.push(() => this.#voidAbove = before);
   }
 

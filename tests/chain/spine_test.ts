@@ -171,6 +171,16 @@ Deno.test("Spine remembers a bounded number of blocks that left", () => {
   assert.equal(spine.standingOf("s0", 2), "gone");
 });
 
+Deno.test("a reset leaves what stands up to its height, whichever block it names", () => {
+  const spine = new Spine();
+  published(spine, branch("a", 1, 6));
+  spine.reset({ blockId: "never", height: 4 });
+  assert.equal(spine.tip?.key, "a4");
+  assert.deepEqual(publish(spine, block("a4", 4, "a3")), ["= a4"]);
+  spine.reset(null);
+  assert.equal(spine.tip, undefined);
+});
+
 Deno.test("what a reset voids is gone also where it was forgotten", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, TAIL_BLOCKS + 10));

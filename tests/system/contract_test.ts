@@ -33,9 +33,8 @@ function* stacks(blocks: readonly Said[]): Generator<[Said, Place[]]> {
     if (event.type === "BLOCK_REVERTED") stack.pop();
     if (event.type === "CHAIN_RESET") {
       const keeps = event.payload["keeps"] as Place | null;
-      while (stack.length > 0 && stack.at(-1)!.blockId !== keeps?.blockId) {
-        stack.pop();
-      }
+      const kept = keeps?.height ?? -1;
+      while (stack.length > 0 && stack.at(-1)!.height > kept) stack.pop();
     }
   }
 }
@@ -120,6 +119,7 @@ type Step =
   | { readonly again: number }
   | { readonly final: number }
   | { readonly revert: number }
+  | { readonly keeps: number; readonly isUnknown: number }
   | {
     readonly txId: string;
     readonly status: string;
@@ -133,6 +133,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ again: small }),
   fc.record({ final: small }),
   fc.record({ revert: small }),
+  fc.record({ keeps: small, isUnknown: fc.nat(1) }),
   {
     weight: 4,
     arbitrary: fc.record({
@@ -197,6 +198,11 @@ async function play(
       });
     } else if ("final" in each) {
       await publish("FINALITY", { level: "final", ...placeOf(each.final) });
+    } else if ("keeps" in each) {
+      const { blockId, height } = placeOf(each.keeps);
+      await publish("CHAIN_RESET", {
+        keeps: { blockId: each.isUnknown > 0 ? "never" : blockId, height },
+      });
     } else await publish("BLOCK_REVERTED", placeOf(each.revert));
   }
   const read = await Promise.all(channels.map(async (channel, i) => {
@@ -234,6 +240,13 @@ Deno.test("[B1] [B2] [B3] [B4] [T1] [T2] [D1] hold whatever a publisher says", a
         // Of a chain of which no block stands.
         { final: 0 },
         { revert: 0 },
+      ]], [[
+        { on: 0, isUnknown: 0 },
+        { on: 0, isUnknown: 1 },
+        // What stands up to there still does, for every reader.
+        { keeps: 0, isUnknown: 1 },
+        { again: 0 },
+        { again: 1 },
       ]]],
     },
   );
