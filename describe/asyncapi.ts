@@ -294,6 +294,7 @@ function operations(): JsonObject {
       action: "receive",
       title: type,
       summary,
+      description: answeredBy(reply),
       channel,
       tags: [{ name: "verbs" }],
       messages: refs([type]),
@@ -321,6 +322,7 @@ function operations(): JsonObject {
       action: "receive",
       title: `Publish to ${name}`,
       summary: `Published by: ${publish} and above`,
+      description: `${answeredBy("published")} ${kept}`,
       channel,
       tags: [{ name: kind }],
       security: [{ $ref: "#/components/securitySchemes/token" }],
@@ -335,6 +337,7 @@ function operations(): JsonObject {
       action: "receive",
       title: type,
       summary: MESSAGES[type].summary,
+      description: "Only its sender receives it.",
       channel,
       tags: [{ name: "test" }],
       messages: refs([publishKey(type)]),
@@ -352,12 +355,17 @@ function operations(): JsonObject {
       action: "send",
       title: type,
       summary: SAYINGS[type],
+      description: "The service sends it; no frame answers it.",
       channel,
       tags: [{ name: "answers" }],
       messages: refs([type]),
     };
   }
   return all;
+}
+
+function answeredBy(reply: string): string {
+  return `Answered by ${reply}, or by error; both name its id in ref.`;
 }
 
 function kinds(): ChannelKindName[] {

@@ -96,7 +96,8 @@ export function openApi(endpoints: readonly Endpoint[]): JsonObject {
       operationId: nameOf(endpoint),
       tags: [endpoint.tag],
       summary: endpoint.summary,
-      ...(endpoint.description ? { description: endpoint.description } : {}),
+      description: [endpoint.description, callersOf(endpoint)]
+        .filter(Boolean).join(" "),
       ...rights(endpoint),
       ...parameters(endpoint, schemas),
       ...(endpoint.body
@@ -162,6 +163,14 @@ function nameOf({ method, path }: Endpoint): string {
 /** How the schemas of an endpoint are named. */
 function modelOf(endpoint: Endpoint): string {
   return pascal(nameOf(endpoint).replace("Api", ""));
+}
+
+/** Who may call it, in a sentence. */
+function callersOf({ role, isOpen }: Endpoint): string {
+  if (role !== "anonymous") return `Needs a token of role ${role} or above.`;
+  return isOpen
+    ? "Needs no token."
+    : "Needs a token only where the service requires one of everybody.";
 }
 
 function rights({ role }: Endpoint): JsonObject {

@@ -142,6 +142,31 @@ Deno.test("both documents name every shape and describe every field", async () =
   }
 });
 
+Deno.test("both documents describe every operation: who may call it, what answers it", async () => {
+  await using service = await openTestService();
+  const paths = openApi(service.endpoints())["paths"] as Record<
+    string,
+    Record<string, { description: string; "x-role"?: string }>
+  >;
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      const role = operation["x-role"];
+      const who = role ? `Needs a token of role ${role} or above.` : "Needs ";
+      assert(operation.description.includes(who), `${method} ${path}`);
+    }
+  }
+  const operations = asyncApi("h")["operations"] as Record<
+    string,
+    { description?: string; reply?: unknown }
+  >;
+  for (const [name, { description, reply }] of Object.entries(operations)) {
+    assert(description, name);
+    if (reply && !name.startsWith("echo.")) {
+      assert.match(description, /^Answered by \w+, or by error/, name);
+    }
+  }
+});
+
 Deno.test("two schemas never share a name", () => {
   const schemas = new Schemas("draft-7");
   schemas.of(z.object({ a: z.string() }), "Thing");
