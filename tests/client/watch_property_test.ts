@@ -93,7 +93,8 @@ Deno.test("watches receive what a plain look at the log gives, through edits, cu
       const [last] = await bench.service.publisher.publish([{
         type: "BLOCK_COMPLETE",
         payload: {
-          blockId: "end",
+          // A block is completed once.
+          blockId: `end-${start}`,
           height: 1,
           transactions: 0,
           timestamp: "2026-01-01T00:00:00.000Z",
