@@ -150,7 +150,7 @@ export class StoreFile {
         throw new StoreUnusable(
           `the disk of the store has room for ${
             inMib(Math.max(0, free))
-          } MiB, and ${inMib(floor)} MiB are kept free`,
+          } MiB beside its journal, and ${inMib(floor)} MiB are kept free`,
         );
       }
     }

@@ -104,7 +104,8 @@ Deno.test("a full disk is refused before the store is opened", async () => {
   });
   await assert.rejects(opening, {
     name: "PlaceError",
-    message: /: the disk of the store has room for 64\.0 MiB, and 64\.0 MiB/,
+    message:
+      /: the disk of the store has room for 64\.0 MiB beside its journal, and 64\.0 MiB/,
   });
 });
 
