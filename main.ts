@@ -32,6 +32,8 @@ import type { Source } from "./sources/source.ts";
  * Deno Deploy ends what is left.
  */
 const LATE_MS = 3_500;
+/** For the isolates of a process to end within, in milliseconds. */
+const UNLINK_MS = 100;
 
 const commandLine = readCommandLine(Deno.args);
 answerAndExit(commandLine);
@@ -162,5 +164,8 @@ async function end(signal: string): Promise<void> {
   });
   await Promise.race([ended, late]);
   if (!dev) await drain.finish();
+  service.unlink();
+  // The other isolates of the process do so too, before the first ends them.
+  await pause(clock, UNLINK_MS);
   Deno.exit(0);
 }

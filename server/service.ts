@@ -115,6 +115,8 @@ export interface Service extends AsyncDisposable {
   register(): void;
   /** Takes that back: an instance that ends without is reported as lost. */
   leave(): Promise<void>;
+  /** Notifies other instances of nothing more: the last thing before the end. */
+  unlink(): void;
 }
 
 /**
@@ -332,6 +334,7 @@ export function createService(options: ServiceOptions): Service {
     readiness,
     register,
     leave,
+    unlink: () => links[Symbol.dispose](),
     async [Symbol.asyncDispose]() {
       await log.settled();
       samples[Symbol.dispose]();

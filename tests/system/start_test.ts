@@ -48,6 +48,15 @@ Deno.test("a server that answers /ready once has all its instances listening and
   for (const line of lines) assert(line.includes(SERVICE_VERSION), line);
 });
 
+Deno.test("a server that ends in good order leaves nothing that others would notify", async () => {
+  await using server = await TestServer.start({ instances: 1 });
+  const bells = () =>
+    Array.from(Deno.readDirSync(`${server.kvPath}.bells`), ({ name }) => name);
+  await until(() => bells().length === 1, "a bell");
+  assert.equal((await server.stop("SIGTERM")).code, 0);
+  assert.deepEqual(bells(), []);
+});
+
 Deno.test("a start on a taken port says so in a sentence, and registers nothing", async () => {
   const directory = await Deno.makeTempDir();
   try {
