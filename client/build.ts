@@ -111,9 +111,7 @@ const STYLES = ["page/fonts.css", "page/style.css"] as const;
 /** Files of the pages that are served as they are. */
 const ASSETS = [
   "page/icon.svg",
-  "docs/docs.html",
   "docs/docs.css",
-  "admin/admin.html",
   "admin/admin.css",
 ] as const;
 

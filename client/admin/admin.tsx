@@ -9,6 +9,6 @@
 import { render } from "preact";
 import { SignIn } from "./sign_in.tsx";
 
-const root = document.getElementById("admin")!;
+const root = document.getElementById("app")!;
 root.replaceChildren();
 render(<SignIn />, root);

@@ -53,6 +53,12 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
     if (id) document.getElementById(id)?.scrollIntoView();
   }
 
+  /** Shows what is found, from the first entry on. */
+  #seek(sought: string): void {
+    this.setState({ sought });
+    scrollTo(0, 0);
+  }
+
   #onKey = (event: KeyboardEvent): void => {
     const isTyping = event.target instanceof Element &&
       event.target.matches("input, textarea, select");
@@ -106,8 +112,7 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
               type="search"
               placeholder="Search  /"
               value={sought}
-              onInput={({ currentTarget }) =>
-                this.setState({ sought: currentTarget.value })}
+              onInput={({ currentTarget }) => this.#seek(currentTarget.value)}
             />
             {words.length === 0 && (
               <ul>
@@ -154,7 +159,15 @@ class Docs extends Component<{ readonly reference: Reference }, DocsState> {
                   this.setState({ sought: "", tried: { entry } })}
               />
             ))}
-            {sections.length === 0 && <p class="empty">No entries match.</p>}
+            {sections.length === 0 && (
+              <section class="chapter">
+                <h1>No entries match</h1>
+                <p class="lead">
+                  Try a channel, a verb, a path, a field or the code of a
+                  refusal.
+                </p>
+              </section>
+            )}
             {words.length === 0 && <Refusals reference={reference} />}
           </main>
         </div>
@@ -277,7 +290,7 @@ function Refusals({ reference }: { readonly reference: Reference }): VNode {
   );
 }
 
-const root = document.getElementById("docs")!;
+const root = document.getElementById("app")!;
 try {
   const [asyncapi, openapi] = await Promise.all(
     ["/asyncapi.json", "/openapi.json"].map(async (path) => {
@@ -296,7 +309,10 @@ try {
 } catch (error) {
   const opening = document.getElementById("opening")!;
   opening.role = "alert";
+  opening.className = "notice bad";
   opening.textContent = `The documents cannot be read: ${
-    error instanceof Error ? error.message : error
-  }. Reload the page to try again.`;
+    // A request that gets no answer throws what each browser words differently.
+    error instanceof TypeError
+      ? "the service does not answer"
+      : (error as Error).message}. Reload the page to try again.`;
 }

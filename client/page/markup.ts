@@ -7,7 +7,14 @@
 import type { Component, ComponentChildren, VNode } from "preact";
 
 /** Elements that have no content, and no end. */
-const VOID: ReadonlySet<string> = new Set(["img", "input", "br", "hr", "meta"]);
+const VOID: ReadonlySet<string> = new Set([
+  "img",
+  "input",
+  "br",
+  "hr",
+  "link",
+  "meta",
+]);
 /** Properties that a document does not hold. */
 const NOT_WRITTEN: ReadonlySet<string> = new Set(["ref", "key", "style"]);
 /** Properties that are not what a document calls them. */

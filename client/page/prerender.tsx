@@ -8,6 +8,7 @@
 /** @jsxRuntime automatic */
 /** @jsxImportSource preact */
 
+import type { VNode } from "preact";
 import type { Client, ClientState } from "../types.ts";
 import { ExplorerPage } from "./explorer_page.tsx";
 import type { Line } from "./line.ts";
@@ -33,6 +34,8 @@ const DOCUMENTS = {
     title: "KALDRIX live",
     description:
       "The KALDRIX chain as it happens: blocks, DAG, transactions, validators and nodes.",
+    robots: "all",
+    sheet: null,
     script: "app.js",
     without: (
       <p class="noscript">
@@ -46,6 +49,8 @@ const DOCUMENTS = {
     title: "KALDRIX explorer",
     description:
       "A block, transaction or address of the KALDRIX chain: whether it stands, and what happened to it.",
+    robots: "all",
+    sheet: null,
     script: "explorer.js",
     without: (
       <p class="noscript">
@@ -56,7 +61,66 @@ const DOCUMENTS = {
     ),
     page: <ExplorerPage client={client} />,
   },
+  "admin.html": {
+    title: "KALDRIX operations",
+    description:
+      "How a KALDRIX Realtime service is, who is connected, and who is kept out.",
+    robots: "noindex",
+    sheet: <link rel="stylesheet" href="/admin.css" />,
+    script: "admin.js",
+    without: (
+      <p class="noscript">
+        This page needs JavaScript. Everything on it is also at{" "}
+        <code>/api/admin/</code>; see <a href="/openapi.json">/openapi.json</a>.
+      </p>
+    ),
+    page: (
+      <main class="sign-in">
+        <div>
+          <Brand of="operations" />
+          <h1>Operations</h1>
+          <p role="status">Loading …</p>
+        </div>
+      </main>
+    ),
+  },
+  "docs.html": {
+    title: "KALDRIX Realtime API",
+    description:
+      "The KALDRIX Realtime API: every frame, endpoint, channel and refusal.",
+    robots: "all",
+    sheet: <link rel="stylesheet" href="/docs.css" />,
+    script: "docs.js",
+    without: (
+      <p class="noscript">
+        This page draws <a href="/asyncapi.json">/asyncapi.json</a> and{" "}
+        <a href="/openapi.json">/openapi.json</a>, which needs JavaScript. The
+        documents themselves need none.
+      </p>
+    ),
+    page: (
+      <>
+        <header class="bar">
+          <Brand of="API" />
+        </header>
+        <main class="opening">
+          <h1>KALDRIX Realtime API</h1>
+          <p id="opening" role="status">Loading the reference …</p>
+        </main>
+      </>
+    ),
+  },
 };
+
+/** What the documents of `/admin` and `/docs` show until their code is there. */
+function Brand({ of }: { readonly of: string }): VNode {
+  return (
+    <p class="brand">
+      <img src="/icon.svg" alt="" width={26} height={26} />
+      KALDRIX <span>{of}</span>
+    </p>
+  );
+}
 
 /**
  * The documents, by the name of their file.
@@ -71,7 +135,7 @@ export function prerendered(
     Object.entries(DOCUMENTS).map(([name, parts]) => [
       name,
       template.replace(
-        /\{(title|description|script|without|page)\}/g,
+        /\{(title|description|robots|sheet|script|without|page)\}/g,
         (_, part: keyof typeof parts) => markup(parts[part]),
       ),
     ]),
