@@ -148,6 +148,54 @@ export async function findings(
   }));
 }
 
+/** Most stops of the keyboard that are looked at. */
+const MAX_STOPS = 150;
+
+/**
+ * What the keyboard cannot show: goes through the page by Tab, once around.
+ *
+ * @returns what had the focus without showing it, or under something else.
+ */
+export async function hiddenFocus(page: Page): Promise<string[]> {
+  const hidden: string[] = [];
+  await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
+  let stops = 0;
+  for (; stops < MAX_STOPS; stops++) {
+    await page.keyboard.press("Tab");
+    const stop = await page.evaluate(LOOK_AT_FOCUS) as
+      | { readonly what: string; readonly isShown: boolean }
+      | null;
+    if (stop === null) break;
+    if (!stop.isShown) hidden.push(stop.what);
+  }
+  assert(stops > 0, "nothing takes the focus");
+  return hidden;
+}
+
+/** The element with the focus; `null` when it went back to the window. */
+const LOOK_AT_FOCUS = `(() => {
+  const it = document.activeElement;
+  if (it === null || it === document.body) return null;
+  const { left, right, top, bottom } = it.getBoundingClientRect();
+  const inView = (from, to, most) =>
+    Math.min(Math.max((from + to) / 2, Math.max(from, 0) + 1), most - 1);
+  const at = document.elementFromPoint(
+    inView(left, right, innerWidth),
+    inView(top, bottom, innerHeight),
+  );
+  // Lines of SVG mark the focus by what they hold.
+  const marked = [it, it.parentElement, ...it.children].some((each) => {
+    const { outlineStyle, outlineWidth, boxShadow, stroke } =
+      getComputedStyle(each);
+    return outlineStyle !== "none" && parseFloat(outlineWidth) > 0 ||
+      it instanceof SVGElement && stroke !== "none";
+  });
+  return {
+    what: it.outerHTML.slice(0, 160),
+    isShown: marked && at !== null && (it.contains(at) || at.contains(it)),
+  };
+})()`;
+
 /** Colours and widths in which pages are looked at. */
 const MODES = (["light", "dark"] as const).flatMap((colorScheme) =>
   [390, 1440].map((width) => ({ colorScheme, width }))
