@@ -73,6 +73,7 @@ export function Alerts({ view }: { readonly view: View }): VNode {
     <ol>
       {view.alerts.map(({ id, timestamp, payload }) => {
         const status = payload.status ?? "firing";
+        const about = payload.subject ?? payload.type;
         return (
           <li key={id} class={`alert ${status}`}>
             <span
@@ -87,7 +88,10 @@ export function Alerts({ view }: { readonly view: View }): VNode {
             </span>
             <span class="message">
               {payload.message}{" "}
-              <span class="sub mono">{payload.subject ?? payload.type}</span>
+              {/* Many messages begin with what they are about. */}
+              {!payload.message.includes(about) && (
+                <span class="sub mono">{about}</span>
+              )}
             </span>
           </li>
         );

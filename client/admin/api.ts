@@ -198,7 +198,10 @@ export class OperatorApi {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      throw new ApiError("UNREACHABLE", `No answer: ${error}`);
+      const why = (error as Error).name === "TimeoutError"
+        ? `none within ${TIMEOUT_MS / 1_000} s`
+        : "the service cannot be reached";
+      throw new ApiError("UNREACHABLE", `No answer: ${why}`);
     }
     const answer = await response.json().catch(() => ({}));
     // Not ready is an answer, not a refusal.

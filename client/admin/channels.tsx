@@ -38,8 +38,10 @@ export function Channels(
             <td class="number">
               {last === undefined ? "–" : `${span(view.asOf - last)} ago`}
             </td>
-            <td class="number">{it.subscribers}</td>
-            <td class={`number${lag >= SLOW_LAG ? " late" : ""}`}>{lag}</td>
+            <td class="number">{whole(it.subscribers)}</td>
+            <td class={`number${lag >= SLOW_LAG ? " late" : ""}`}>
+              {whole(lag)}
+            </td>
           </tr>
         );
       })}

@@ -9,7 +9,7 @@
 import type { VNode } from "preact";
 import { Plot } from "../page/plot.tsx";
 import type { PlotProps } from "../page/plot.tsx";
-import { HISTORY_MS } from "./model.ts";
+import { HISTORY_MS, time } from "./model.ts";
 import type { Sample } from "./model.ts";
 
 /** What a chart shows. */
@@ -72,12 +72,7 @@ function describe({ colour, words }: LineProps): PlotProps["describe"] {
         size: 24,
         space: 80,
         values: (_, ticks) =>
-          ticks.map((tick) =>
-            new Date(tick * 1_000).toLocaleTimeString([], {
-              hour: "2-digit",
-              minute: "2-digit",
-            })
-          ),
+          ticks.map((tick) => time(tick * 1_000).slice(0, -":00".length)),
       },
       {
         size: 52,

@@ -32,7 +32,8 @@ export function State({ known }: { readonly known: Known }): VNode {
       <span class="dot" aria-hidden="true" />
       <strong>{label}</strong>
       <span class="detail">
-        {detail}
+        {/* What is wrong stands below too, in full. */}
+        <span class={tone === "good" ? "" : "what"}>{detail}</span>
         {more.length > 0 ? ` and ${more.length} more` : ""}
         {view ? <span class="as-of">as of {time(view.asOf)}</span> : null}
       </span>
@@ -43,7 +44,8 @@ export function State({ known }: { readonly known: Known }): VNode {
 /** Everything that is wrong, above all else; nothing while all is well. */
 export function Worst({ known }: { readonly known: Known }): VNode | null {
   const all = findings(known).filter(({ tone }) => tone !== "good");
-  if (all.length === 0) return null;
+  // That the page loads is nothing wrong.
+  if (all.length === 0 || !known.view && !known.fault) return null;
   return (
     <section class="worst" aria-label="What is wrong">
       <ul>
@@ -178,8 +180,8 @@ export function Instances({ view }: { readonly view: View }): VNode {
         <tr key={it.id}>
           <th scope="row" class="mono" title={it.id}>{sourceOf(it.id)}</th>
           <td class="number">{span(view.asOf - it.startedAt)}</td>
-          <td class="number">{it.connections}</td>
-          <td class="number">{it.totalConnections}</td>
+          <td class="number">{whole(it.connections)}</td>
+          <td class="number">{whole(it.totalConnections)}</td>
           <td class="number">{few(it.throughput.broadcastsPerSecond)}</td>
           <td class="number">{few(it.throughput.eventsPerSecond)}</td>
           <td class="number">{few(it.throughput.messagesPerSecond)}</td>

@@ -95,7 +95,7 @@ function Pager<Row>(
   return (
     <span class="pager" aria-busy={isBusy}>
       <span class="sub" role="status">
-        {answer ? `${whole(from)}–${whole(to)} of ${whole(matched)}` : ""}
+        {matched > 0 ? `${whole(from)}–${whole(to)} of ${whole(matched)}` : ""}
       </span>
       <button
         type="button"

@@ -46,7 +46,7 @@ export function isStale({ view, fault, ageMs }: Known): boolean {
  */
 export function findings(known: Known): readonly Finding[] {
   const { view, ageMs } = known;
-  const fault = known.fault.replace(/^No answer: (?:TypeError: )?/, "");
+  const fault = known.fault.replace(/^No answer: /, "");
   if (!view) {
     return [
       fault

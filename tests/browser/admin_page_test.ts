@@ -33,6 +33,7 @@ import { openApi } from "../../describe/openapi.ts";
 import {
   browserTest,
   faults,
+  hiddenFocus,
   isGood,
   SERVER_LOST,
   withPage,
@@ -190,7 +191,7 @@ Deno.test("the top of the page says the worst thing, and whether that is old", (
     "bad Not ready store: cannot be written",
   );
   assert.equal(
-    said({ ...fresh, fault: "No answer: TypeError: gone" })[0],
+    said({ ...fresh, fault: "No answer: gone" })[0],
     "bad No answer gone",
   );
   assert.equal(said({ ...fresh, ageMs: STALE_MS })[0], "bad No answer for 3 s");
@@ -673,6 +674,7 @@ browserTest("the operator's page in every state, in Chromium", async (t) => {
         await page.getByText("1–50 of 60").waitFor();
         await page.getByText("mallory").first().waitFor();
         await isGood(page, "/admin, full");
+        assert.deepEqual(await hiddenFocus(page), []);
         await page.getByRole("region", { name: "Sessions", exact: true })
           .getByRole("button", { name: /details/ }).first().click();
         await page.getByRole("dialog").getByRole("row").first().waitFor();
