@@ -64,8 +64,14 @@ function EntryView(
           </button>
         )}
       </h2>
-      <p>{entry.summary}</p>
-      {entry.description && <p class="sub">{entry.description}</p>}
+      <p>
+        <Prose text={entry.summary} />
+      </p>
+      {entry.description && (
+        <p class="sub">
+          <Prose text={entry.description} />
+        </p>
+      )}
       {entry.parts.map((part) => (
         <PartView key={part.title} part={part} reference={reference} />
       ))}
@@ -82,7 +88,11 @@ function PartView(
     <div class={examples.length > 0 ? "part" : "part plain"}>
       <div>
         <h3>
-          {title} {note && <span class="sub">{note}</span>}
+          {title} {note && (
+            <span class="sub">
+              <Prose text={note} />
+            </span>
+          )}
         </h3>
         {rows.length > 0 && (
           <dl class="fields">
@@ -101,7 +111,11 @@ function PartView(
                 <dd>
                   <span class="type">{type}</span>
                   {bounds && <span class="sub">{bounds}</span>}
-                  {description && <span class="sub says">{description}</span>}
+                  {description && (
+                    <span class="sub says">
+                      <Prose text={description} />
+                    </span>
+                  )}
                 </dd>
               </div>
             ))}
@@ -110,6 +124,17 @@ function PartView(
       </div>
       {examples.length > 0 && <Examples examples={examples} />}
     </div>
+  );
+}
+
+/** Text in which what stands between backticks is code. */
+function Prose({ text }: { readonly text: string }): VNode {
+  return (
+    <>
+      {text.split("`").map((each, i) =>
+        i % 2 === 0 ? each : <code key={i}>{each}</code>
+      )}
+    </>
   );
 }
 

@@ -216,14 +216,14 @@ function endpointEntry(
           schema: {
             type: "object",
             properties: Object.fromEntries(
-              parameters.map(({ name, schema }) => [name, schema]),
+              parameters.map(({ name, schema, description }) => [
+                name,
+                { ...schema, description: `${description}.` },
+              ]),
             ),
             required: parameters.filter(({ required }) => required)
               .map(({ name }) => name),
           },
-          note: parameters.map(({ name, description }) =>
-            `${name}: ${description}.`
-          ).join(" "),
           examples: [],
         }]
         : []),

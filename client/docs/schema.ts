@@ -63,7 +63,7 @@ export function boundsOf(schema: Schema): string {
     range(schema.minLength, schema.maxLength, "characters"),
     range(schema.minItems, schema.maxItems, "items"),
     schema.pattern === undefined ? "" : schema.pattern,
-    schema.default === undefined ? "" : `default ${schema.default}`,
+    (schema.default ?? "") === "" ? "" : `default ${schema.default}`,
   ];
   return facts.filter(Boolean).join(", ");
 }

@@ -7,7 +7,13 @@ import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
-import { browserTest, isGood, SERVER_LOST, withPage } from "./browser.ts";
+import {
+  browserTest,
+  hiddenFocus,
+  isGood,
+  SERVER_LOST,
+  withPage,
+} from "./browser.ts";
 
 /** Opens the page, its reference drawn. */
 async function open(page: Page, server: TestServer): Promise<void> {
@@ -72,7 +78,7 @@ browserTest("the API page, in Chromium", async (t) => {
         await page.locator("article#subscribe").waitFor();
         await page.keyboard.press("/");
         await page.keyboard.type("no such thing");
-        await page.getByText("No entries match.").waitFor();
+        await page.getByText("No entries match").waitFor();
       }),
   );
 
@@ -237,9 +243,18 @@ browserTest("the API page, in Chromium", async (t) => {
         // All chapters, then the whole page with entries of every kind: all of
         // its entries at once take minutes.
         await isGood(page, "/docs", "#start, #try, #channels, #refusals");
+        assert.deepEqual(await hiddenFocus(page), []);
+        await page.evaluate("scrollTo(0, document.body.scrollHeight)");
         await page.locator("#sought").fill("block an address");
         await page.getByText(/\d found/).waitFor();
+        await until(
+          async () => await page.evaluate("scrollY") === 0,
+          "the first entry that is found",
+        );
         await isGood(page, "/docs, searched");
+        await page.locator("#sought").fill("nothing of the kind");
+        await page.getByRole("heading", { name: "No entries match" }).waitFor();
+        await isGood(page, "/docs, nothing found");
         await page.locator("#sought").fill("");
         await page.getByLabel("Channel", { exact: true }).fill("transactions");
         await page.getByLabel(/^Filter/).fill('{ "from": "0xa1" }');
