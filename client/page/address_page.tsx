@@ -15,7 +15,8 @@ import type { Watch } from "../watch.ts";
 import { readAddress } from "./answers.ts";
 import type { SubjectProps } from "./block_page.tsx";
 import { Blocks } from "./blocks.ts";
-import { Heading, Id, Loading, Notice } from "./facts.tsx";
+import { Fault, Heading, Id, Loading, Notice } from "./facts.tsx";
+import { lackOf } from "./freshness.ts";
 import { Held } from "./held.tsx";
 import { phaseOf, TransactionItem } from "./items.tsx";
 import type { TransactionRow } from "./rows.ts";
@@ -94,7 +95,8 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
 
   /** The elements; called by Preact. */
   render(): VNode {
-    const { id } = this.props;
+    const { id, client } = this.props;
+    const isAway = ["reconnecting", "closed"].includes(client.state.status);
     const rows = [...this.#rows.values()].reverse()
       .concat([...this.#older.values()]);
     const code = this.#watch?.code;
@@ -110,7 +112,14 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
           <Notice>Some of its events were lost: reload the page.</Notice>
         )}
         {this.#watch?.status !== "joined" && rows.length === 0
-          ? !code && <Loading rows={8} />
+          ? isAway
+            ? (
+              <Fault
+                text={lackOf(client.state)}
+                isOver={client.state.status === "closed"}
+              />
+            )
+            : !code && <Loading rows={8} />
           : (
             <section class="panel" aria-labelledby="rows-title">
               <header>

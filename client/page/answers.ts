@@ -6,6 +6,7 @@
 import type { PayloadOf } from "../../protocol/messages.ts";
 import type { ReplyPayload } from "../../protocol/replies.ts";
 import type { TrackedState } from "../../protocol/states.ts";
+import { NEEDS_TOKEN } from "./words.ts";
 
 /** How long an answer may take, in milliseconds. */
 export const ANSWER_MS = 10_000;
@@ -107,6 +108,7 @@ async function read(path: string): Promise<unknown> {
     message?: string;
   };
   if (ok) return body;
+  if (status === 401) throw new AnswerError(NEEDS_TOKEN);
   const retryAfter = Number(headers.get("retry-after") ?? NaN) * 1_000;
   throw new AnswerError(
     body.message ?? `The service answers with status ${status}`,

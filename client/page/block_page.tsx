@@ -25,7 +25,7 @@ import { exact, integer } from "./words.ts";
 export const PAGE = 25;
 
 /** Newest events of the channel of blocks, to learn where the chain ends. */
-const NEWEST = 20;
+export const NEWEST = 20;
 
 /** What a page about one thing is given. */
 export interface SubjectProps {
@@ -151,7 +151,9 @@ export class BlockPage extends Component<SubjectProps, BlockState> {
               {value.status === "standing" && above !== undefined &&
                 above >= 0 && (
                 <Fact name="Depth">
-                  {counted(above, "block")} above it
+                  {above === 0
+                    ? "the newest block"
+                    : `${counted(above, "block")} above it`}
                 </Fact>
               )}
               <Fact name="Previous block">
@@ -249,14 +251,15 @@ export class BlockPage extends Component<SubjectProps, BlockState> {
   #unknown(): VNode {
     const { id } = this.props;
     const { tip } = this.state;
-    const isAhead = /^\d+$/.test(id) && tip !== undefined && Number(id) > tip;
+    const height = /^\d+$/.test(id) ? integer(Number(id)) : undefined;
+    const isAhead = height && tip !== undefined && Number(id) > tip;
     return (
       <Notice>
         {isAhead
-          ? `The chain has not got so far. Block ${
-            integer(Number(id))
-          } is shown here once it is made.`
-          : "No block of this name is kept by the service."}
+          ? `The chain has not got so far. Block ${height} is shown here once it is made.`
+          : height
+          ? `The service keeps no block of height ${height}. Should it arrive, it is shown here.`
+          : "The service keeps no block of this id. Should it arrive, it is shown here."}
         {tip !== undefined && (
           <>
             {" "}The newest block is{" "}

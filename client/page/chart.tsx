@@ -71,18 +71,40 @@ const describe: PlotProps["describe"] = (ink) => ({
       scale: "latency",
       stroke: ink("--violet"),
       width: 1.4,
-      points: { show: false },
+      points: {
+        show: true,
+        size: 4,
+        fill: ink("--violet"),
+        filter: ({ data }, line) => alone([...data[line]!]),
+      },
     },
   ],
 });
 
+/** Where a line has one point only, which is drawn as a dot. */
+export function alone(
+  values: readonly (number | null | undefined)[],
+): number[] {
+  const ends = (from: number, by: 1 | -1): boolean => {
+    let at = from + by;
+    while (values[at] === undefined && at >= 0 && at < values.length) at += by;
+    return typeof values[at] !== "number";
+  };
+  return values.flatMap((value, at) =>
+    typeof value === "number" && ends(at, 1) && ends(at, -1) ? [at] : []
+  );
+}
+
 /** Shortest time the chart spans, in seconds. */
 const MIN_SPAN = 30;
+
+/** Longest silence, in seconds, over which the line of latencies goes on. */
+export const MAX_SILENCE = 30;
 
 /**
  * Samples as uPlot takes them: `null` breaks a line, nothing is passed over.
  */
-function columns(samples: readonly Sample[]): uPlot.AlignedData {
+export function columns(samples: readonly Sample[]): uPlot.AlignedData {
   const last = samples.at(-1)?.second ?? Math.floor(Date.now() / 1000);
   const bySecond = new Map(samples.map((sample) => [sample.second, sample]));
   const known = last - (samples[0]?.second ?? last) + 1;
@@ -91,6 +113,20 @@ function columns(samples: readonly Sample[]): uPlot.AlignedData {
   return [
     x,
     x.map((second) => bySecond.get(second)?.events ?? null),
-    x.map((second) => bySecond.get(second)?.latency),
+    latencies(x, bySecond),
   ];
+}
+
+/** A latency of each second; nothing is measured while nothing arrives. */
+function latencies(
+  x: readonly number[],
+  bySecond: ReadonlyMap<number, Sample>,
+): (number | null | undefined)[] {
+  let known = -Infinity;
+  return x.map((second) => {
+    const latency = bySecond.get(second)?.latency;
+    if (typeof latency === "number") known = second;
+    const isSilent = latency === undefined && second - known > MAX_SILENCE;
+    return isSilent ? null : latency;
+  });
 }

@@ -35,6 +35,8 @@ const SIZE = { width: 900, height: 380 };
 export interface DagProps {
   /** By identity, oldest first. */
   readonly vertices: ReadonlyMap<string, Vertex>;
+  /** What is said while nothing can be known. */
+  readonly lack?: string | undefined;
 }
 
 /** The picture, as large as its place. */
@@ -67,7 +69,7 @@ export class Dag extends Component<DagProps, typeof SIZE> {
 
   /** The elements; called by Preact. */
   render(): VNode {
-    const { vertices } = this.props;
+    const { vertices, lack } = this.props;
     const { width, height } = this.state;
     const spots = this.#layout.place(vertices);
     const head = Math.max(0, ...[...vertices.values()].map((it) => it.layer));
@@ -108,11 +110,15 @@ export class Dag extends Component<DagProps, typeof SIZE> {
             ))}
           </g>
         </svg>
-        {vertices.size === 0 && <Empty>Waiting for the first vertex</Empty>}
-        <p class="legend">
-          <span class="key tip">{counted(tips, "tip")}</span>
-          <span class="key body">{vertices.size - tips} built upon</span>
-        </p>
+        {vertices.size === 0 && (
+          <Empty>{lack ?? "Waiting for the first vertex"}</Empty>
+        )}
+        {!lack && (
+          <p class="legend">
+            <span class="key tip">{counted(tips, "tip")}</span>
+            <span class="key body">{vertices.size - tips} built upon</span>
+          </p>
+        )}
       </div>
     );
   }
@@ -155,18 +161,18 @@ function Node(
 ): VNode {
   const { id, hasChildren, layer } = vertex;
   const weight = Math.max(0, Math.min(MAX_WEIGHT, vertex.weight));
+  // What is read out holds what is seen, for those who speak to the page.
+  const name = brief(id, 6, 0);
   return (
     <a
       class={hasChildren ? "vertex" : "vertex tip"}
       href={blockPath(id)}
       tabIndex={hasChildren ? -1 : 0}
-      aria-label={`Block ${brief(id)}, layer ${layer}${
-        hasChildren ? "" : ", tip"
-      }`}
+      aria-label={`Block ${name}, layer ${layer}${hasChildren ? "" : ", tip"}`}
     >
       <circle class="reach" cx={x} cy={y} r={16} />
       <circle class="body" cx={x} cy={y} r={5.5 + 1.6 * Math.sqrt(weight)} />
-      <text x={x} y={y + 24}>{brief(id, 6, 0)}</text>
+      <text x={x} y={y + 24}>{name}</text>
     </a>
   );
 }

@@ -8,7 +8,7 @@
 /** @jsxImportSource preact */
 /// <reference lib="dom" />
 import type { ComponentChildren, VNode } from "preact";
-import { dateTime } from "./words.ts";
+import { dateTime, NEEDS_TOKEN } from "./words.ts";
 
 /** The heading of a page: what it is about, and how that stands. */
 export function Heading(
@@ -78,11 +78,20 @@ export function Loading({ rows }: { readonly rows: number }): VNode {
 }
 
 /** Why something is not shown. */
-export function Fault({ text }: { readonly text: string }): VNode {
+export function Fault(
+  { text, isOver = false }: {
+    readonly text: string;
+    /** Whether the page does not try again. */
+    readonly isOver?: boolean;
+  },
+): VNode {
+  const then = text === NEEDS_TOKEN
+    ? ""
+    : isOver
+    ? "Reload the page to try again."
+    : "The page tries again by itself.";
   return (
-    <p class="notice bad" role="alert">
-      {text}. The page tries again by itself.
-    </p>
+    <p class="notice bad" role="alert">{text.replace(/\.$/, "")}. {then}</p>
   );
 }
 

@@ -95,8 +95,10 @@ export function TransactionItem(
         <span class={`chip ${phase}`}>{phase}</span>
         <span class="middle">
           <span class="mono">
-            {brief(row.from, 6, 3)} <span aria-label="to">→</span>{" "}
-            {brief(row.to, 6, 3)}
+            <span class="party">
+              {brief(row.from, 6, 3)} <span aria-label="to">→</span>
+            </span>{" "}
+            <span class="party">{brief(row.to, 6, 3)}</span>
           </span>
         </span>
         <span class="end">

@@ -13,11 +13,13 @@ import type { AnyEvent, Client, MessageType } from "../types.ts";
 import { Bar, Foot } from "./bar.tsx";
 import { Chart } from "./chart.tsx";
 import { Dag } from "./dag.tsx";
-import { Freshness } from "./freshness.ts";
+import { Fault } from "./facts.tsx";
+import { Freshness, lackOf } from "./freshness.ts";
 import type { FreshnessView } from "./freshness.ts";
 import { ChainModel } from "./model.ts";
 import {
   Alerts,
+  Empty,
   Flow,
   NewestBlocks,
   Nodes,
@@ -77,6 +79,8 @@ export class LivePage extends Component<
   readonly #model = new ChainModel();
   readonly #freshness = new Freshness();
   readonly #undo: (() => void)[] = [];
+  /** Whether it was ever connected, so that nothing means that there is none. */
+  #isKnown = false;
   #frame = 0;
   #drawnAt = 0;
   /** Parts still to be drawn in this round. */
@@ -93,9 +97,11 @@ export class LivePage extends Component<
     }
     this.#undo.push(client.onState((state) => {
       this.#freshness.sawState(state, performance.now());
+      this.#isKnown ||= state.isConnected;
       this.#draw();
     }));
     this.#freshness.sawState(client.state, performance.now());
+    this.#isKnown = client.state.isConnected;
     for (const [channel, last] of Object.entries(HISTORY)) {
       client.joinChannel(channel, { last });
     }
@@ -160,6 +166,13 @@ export class LivePage extends Component<
       return { pausedAt: pausedAt === null ? Date.now() : null };
     });
 
+  /** What is said where nothing can be known yet; absent once it can. */
+  #lack(): string | undefined {
+    const { status } = this.props.client.state;
+    if (this.#isKnown) return undefined;
+    return status === "connecting" ? "Loading" : "Not known";
+  }
+
   #describe(): FreshnessView {
     const { pausedAt } = this.state;
     // A lost connection is said also of a page that stands still.
@@ -175,6 +188,13 @@ export class LivePage extends Component<
     const now = Date.now() + client.state.clockOffsetMs;
     const shown = (part: Drawn) => this.#shown.get(part) ?? "";
     const { pausedAt } = this.state;
+    const lack = this.#lack();
+    const list = (part: Drawn, draw: () => VNode) => (
+      <Held
+        revision={`${lack}:${shown(part)}`}
+        draw={() => lack ? <Empty>{lack}</Empty> : draw()}
+      />
+    );
     return (
       <>
         <a class="skip" href="#main">Skip to the chain</a>
@@ -186,15 +206,25 @@ export class LivePage extends Component<
         </Bar>
         <main id="main">
           <h1 class="hidden">The KALDRIX chain, live</h1>
+          {client.state.status === "closed" && (
+            <Fault text={lackOf(client.state)} isOver />
+          )}
           <Still
-            revision={shown("tiles")}
-            draw={() => <Tiles model={model} client={client} />}
+            revision={`${lack}:${shown("tiles")}`}
+            draw={() => (
+              <Tiles
+                lack={lack}
+                model={model}
+                client={client}
+                isStopped={this.#freshness.stoppedMs(Date.now()) !== undefined}
+              />
+            )}
           />
           <div class="grid">
             <Panel name="dag" title="DAG" note="newest at the right">
               <Held
-                revision={shown("dag")}
-                draw={() => <Dag vertices={model.vertices} />}
+                revision={`${lack}:${shown("dag")}`}
+                draw={() => <Dag vertices={model.vertices} lack={lack} />}
               />
             </Panel>
             <Panel
@@ -202,20 +232,20 @@ export class LivePage extends Component<
               title="Newest blocks"
               note={<span class="key body">gas used</span>}
             >
-              <Held
-                revision={shown("blocks")}
-                draw={() => <NewestBlocks blocks={model.blocks} now={now} />}
-              />
+              {list(
+                "blocks",
+                () => <NewestBlocks blocks={model.blocks} now={now} />,
+              )}
             </Panel>
             <Panel name="transactions" title="Transactions">
               <Still
-                revision={shown("transactions")}
-                draw={() => <Flow model={model} />}
+                revision={`${lack}:${shown("transactions")}`}
+                draw={() => <Flow model={model} lack={lack} />}
               />
-              <Held
-                revision={shown("transactions")}
-                draw={() => <Transactions model={model} now={now} />}
-              />
+              {list(
+                "transactions",
+                () => <Transactions model={model} now={now} />,
+              )}
             </Panel>
             <Panel
               name="traffic"
@@ -228,27 +258,28 @@ export class LivePage extends Component<
               }
             >
               <Still
-                revision={shown("samples")}
-                draw={() => <Chart samples={model.samples} />}
+                revision={`${lack}:${shown("samples")}`}
+                draw={() =>
+                  lack
+                    ? (
+                      <div class="chart">
+                        <Empty>{lack}</Empty>
+                      </div>
+                    )
+                    : <Chart samples={model.samples} />}
               />
             </Panel>
             <Panel name="alerts" title="Alerts">
-              <Held
-                revision={shown("alerts")}
-                draw={() => <Alerts rows={model.alerts} now={now} />}
-              />
+              {list("alerts", () => <Alerts rows={model.alerts} now={now} />)}
             </Panel>
             <Panel name="validators" title="Validators">
-              <Held
-                revision={shown("validators")}
-                draw={() => <Validators rows={model.validators()} />}
-              />
+              {list(
+                "validators",
+                () => <Validators rows={model.validators()} />,
+              )}
             </Panel>
             <Panel name="nodes" title="Nodes">
-              <Held
-                revision={shown("nodes")}
-                draw={() => <Nodes rows={model.nodes()} />}
-              />
+              {list("nodes", () => <Nodes rows={model.nodes()} />)}
             </Panel>
             <Panel name="try-it" title="Try it">
               <TryIt client={client} line={line} />
@@ -262,48 +293,62 @@ export class LivePage extends Component<
 }
 
 function Tiles(
-  { model, client }: { readonly model: ChainModel; readonly client: Client },
+  { lack, model, client, isStopped }: {
+    /** Set while nothing is known: no number stands for that. */
+    readonly lack: string | undefined;
+    readonly model: ChainModel;
+    readonly client: Client;
+    /** Whether its pace is of the past. */
+    readonly isStopped: boolean;
+  },
 ): VNode {
   const { state } = client;
   const { tip, paceSeconds: pace } = model.blocks;
   const final = tip && model.blocks.finalHeight(tip.chain);
   const { active, online, nodes } = model.standing;
   const latency = state.messageLatency;
+  const counts = model.transactionCounts;
+  const tiles: readonly (readonly [string, string, string])[] = [
+    [
+      "Height",
+      tip ? integer(tip.height) : "–",
+      [
+        pace !== undefined && !isStopped && paceOf(pace),
+        final !== undefined && `final ${integer(final)}`,
+      ].filter(Boolean).join(" · "),
+    ],
+    [
+      "Transactions pending",
+      integer(counts.pending),
+      `${integer(counts.confirmed)} confirmed`,
+    ],
+    ["Validators", integer(active), "active"],
+    nodes === 0 ? ["Nodes online", "–", "none reported"] : [
+      "Nodes online",
+      `${online}/${nodes}`,
+      online === nodes ? "all online" : `${nodes - online} not online`,
+    ],
+    [
+      "Events received",
+      compact(model.total),
+      `${model.rate(5).toFixed(1)} a second`,
+    ],
+    [
+      "Latency",
+      latency === null ? "–" : `${latency.toFixed(1)} ms`,
+      state.gaps === 0 ? "nothing missed" : `${state.gaps} gaps`,
+    ],
+  ];
   return (
     <dl class="tiles">
-      <Tile
-        name="Height"
-        value={tip ? integer(tip.height) : "–"}
-        more={[
-          pace !== undefined && paceOf(pace),
-          final !== undefined && `final ${integer(final)}`,
-        ].filter(Boolean).join(" · ")}
-      />
-      <Tile
-        name="Transactions pending"
-        value={integer(model.transactionCounts.pending)}
-        more={`${integer(model.transactionCounts.confirmed)} confirmed`}
-      />
-      <Tile
-        name="Validators"
-        value={integer(active)}
-        more="active"
-      />
-      <Tile
-        name="Nodes online"
-        value={`${online}/${nodes}`}
-        more={online === nodes ? "all online" : `${nodes - online} not online`}
-      />
-      <Tile
-        name="Events received"
-        value={compact(model.total)}
-        more={`${model.rate(5).toFixed(1)} a second`}
-      />
-      <Tile
-        name="Latency"
-        value={latency === null ? "–" : `${latency.toFixed(1)} ms`}
-        more={state.gaps === 0 ? "nothing missed" : `${state.gaps} gaps`}
-      />
+      {tiles.map(([name, value, more]) => (
+        <div key={name} class="tile">
+          <dt>{name}</dt>
+          <dd>
+            {lack ? "–" : value} <span class="sub">{lack ? "" : more}</span>
+          </dd>
+        </div>
+      ))}
     </dl>
   );
 }
@@ -312,21 +357,4 @@ function paceOf(seconds: number): string {
   return seconds < 0.5
     ? `${Math.round(1 / Math.max(seconds, 0.001))} a second`
     : `one every ${seconds.toFixed(1)} s`;
-}
-
-function Tile(
-  { name, value, more }: {
-    readonly name: string;
-    readonly value: string;
-    readonly more: string;
-  },
-): VNode {
-  return (
-    <div class="tile">
-      <dt>{name}</dt>
-      <dd>
-        {value} <span class="sub">{more}</span>
-      </dd>
-    </div>
-  );
 }

@@ -89,12 +89,19 @@ export function Transactions(
 }
 
 /** How many transactions have which status, as one bar. */
-export function Flow({ model }: { readonly model: ChainModel }): VNode {
+export function Flow(
+  { model, lack }: {
+    readonly model: ChainModel;
+    /** Set while no count is known. */
+    readonly lack: string | undefined;
+  },
+): VNode {
   const { pending, confirmed, failed } = model.transactionCounts;
   const all = Math.max(1, pending + confirmed + failed);
-  const part = (name: string, count: number) => (
-    <span class={`part ${name}`} style={{ flexGrow: count / all }} />
-  );
+  const part = (name: string, count: number) =>
+    count > 0 && (
+      <span class={`part ${name}`} style={{ flexGrow: count / all }} />
+    );
   return (
     <div class="flow">
       <div class="bar-of-parts" aria-hidden="true">
@@ -105,15 +112,15 @@ export function Flow({ model }: { readonly model: ChainModel }): VNode {
       <dl>
         <div>
           <dt class="key pending">pending</dt>
-          <dd>{integer(pending)}</dd>
+          <dd>{lack ? "–" : integer(pending)}</dd>
         </div>
         <div>
           <dt class="key confirmed">confirmed</dt>
-          <dd>{integer(confirmed)}</dd>
+          <dd>{lack ? "–" : integer(confirmed)}</dd>
         </div>
         <div>
           <dt class="key failed">failed</dt>
-          <dd>{integer(failed)}</dd>
+          <dd>{lack ? "–" : integer(failed)}</dd>
         </div>
       </dl>
     </div>

@@ -10,6 +10,8 @@ import { Component, createRef } from "preact";
 import type { VNode } from "preact";
 import type uPlot from "uplot";
 
+const FONT = "11px Geist, system-ui, sans-serif";
+
 /** A colour by the custom property that holds it. */
 export type Ink = (name: string) => string;
 
@@ -83,7 +85,8 @@ export class Plot extends Component<PlotProps> {
         legend: { show: false },
         axes: axes.map((axis) => ({
           stroke: ink("--muted"),
-          font: "11px Geist, system-ui, sans-serif",
+          font: FONT,
+          labelFont: FONT,
           ticks: { show: false },
           grid: { stroke: ink("--line"), width: 1 },
           ...axis,

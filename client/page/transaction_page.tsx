@@ -13,6 +13,7 @@ import type { Event } from "../types.ts";
 import { watch } from "../watch.ts";
 import { readTransaction } from "./answers.ts";
 import type { TransactionAnswer } from "./answers.ts";
+import { NEWEST } from "./block_page.tsx";
 import type { SubjectProps } from "./block_page.tsx";
 import { Fact, Facts, Fault, Heading, Id, Instant } from "./facts.tsx";
 import { Loading, Notice } from "./facts.tsx";
@@ -81,7 +82,7 @@ export class TransactionPage extends Component<SubjectProps, TransactionState> {
       client.subscribe("CHAIN_RESET", ring),
       client.onGap(ring),
     );
-    client.joinChannel("blocks");
+    client.joinChannel("blocks", { last: NEWEST });
   }
 
   /** Ends; called by Preact. */
@@ -114,8 +115,8 @@ export class TransactionPage extends Component<SubjectProps, TransactionState> {
     if (!event) {
       return (
         <Notice>
-          No transaction of this name is kept by the service. Should it arrive,
-          it is shown here.
+          The service keeps no transaction of this id. Should it arrive, it is
+          shown here.
         </Notice>
       );
     }
@@ -127,7 +128,9 @@ export class TransactionPage extends Component<SubjectProps, TransactionState> {
             <li
               key={name}
               class={i <= placeOf(state) ? "reached" : ""}
-              aria-current={i === placeOf(state) ? "step" : undefined}
+              aria-current={i === placeOf(state) && !isOver(state)
+                ? "step"
+                : undefined}
             >
               <strong>{title}</strong>
               <span class="sub">{meaning}</span>
@@ -274,8 +277,12 @@ function notes({ state, ok, replacedBy }: TransactionAnswer): VNode | null {
 }
 
 function placeOf(state: TransactionAnswer["state"]): number {
-  const place = WAY.findIndex(([name]) => name === state);
-  return state === "reverted" ? 0 : place;
+  return Math.max(0, WAY.findIndex(([name]) => name === state));
+}
+
+/** Whether it left the way, as far as is known. */
+function isOver(state: TransactionAnswer["state"]): boolean {
+  return state === "dropped" || state === "replaced";
 }
 
 function stateOf(

@@ -3,6 +3,10 @@
  *
  * @module
  */
+/** Why a page shows nothing of a service that is not open to all. */
+export const NEEDS_TOKEN =
+  "The service asks for a token, which this page has none of";
+
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", {
   notation: "compact",

@@ -242,6 +242,7 @@ Deno.test("elements become the text of a document", () => {
   const Fragment = ({ children }: { children: string }) => children;
   assert.equal(
     markup([
+      node("link", { rel: "icon" }),
       node("p", { class: 'a"b', onClick() {}, hidden: false, children: "<&>" }),
       node("input", { maxLength: 3, required: true, "aria-busy": false }),
       node("g", { style: { color: "red" }, children: [1, null] }),
@@ -249,7 +250,8 @@ Deno.test("elements become the text of a document", () => {
       true,
       undefined,
     ]),
-    `<p class="a&quot;b">&lt;&amp;&gt;</p>` +
+    `<link rel="icon">` +
+      `<p class="a&quot;b">&lt;&amp;&gt;</p>` +
       `<input maxlength="3" required aria-busy="false">` +
       `<g>1</g>text`,
   );
@@ -462,6 +464,11 @@ browserTest("the explorer, in Chromium", async (t) => {
         await page.locator(".transaction", { hasText: "replaced" }).click();
         await page.waitForURL("**/tx/own-2");
         await page.getByText("Another transaction took its place").waitFor();
+        assert.deepEqual(
+          await page.locator(".way .reached strong").allInnerTexts(),
+          ["Seen"],
+        );
+        assert.equal(await page.locator(".way [aria-current]").count(), 0);
       }),
   );
 
@@ -530,6 +537,7 @@ browserTest("the explorer, in Chromium", async (t) => {
         await page.getByRole("link", { name: "6", exact: true }).waitFor();
         await server.publish([...blockOf(7), ...blockOf(8)]);
         await chipIs(page, "stands");
+        await page.locator("dd", { hasText: "the newest block" }).waitFor();
       }),
   );
 
@@ -562,7 +570,7 @@ browserTest("the explorer, in Chromium", async (t) => {
         await server.stop("SIGKILL");
         await page.getByRole("status").getByText("Reconnecting").waitFor();
         await server.begin();
-        await page.getByRole("status").getByText("Live").waitFor();
+        await page.locator(".freshness:not(.bad)").waitFor();
         await server.publish([
           ...blockOf(9),
           finality("safe", 9),

@@ -6,10 +6,11 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { build } from "../../client/build.ts";
+import { NEEDS_TOKEN } from "../../client/page/words.ts";
 import type { AnyMessage } from "../../protocol/messages.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
-import { browserTest, isGood, withPage } from "./browser.ts";
+import { browserTest, hiddenFocus, isGood, withPage } from "./browser.ts";
 
 const AT = "2025-08-07T10:00:00.000Z";
 const OWNER = `0x${"a1".repeat(20)}`;
@@ -69,8 +70,8 @@ function everything(): AnyMessage[] {
         type: "DAG_UPDATE",
         payload: {
           updateType: "NODE_ADDED",
-          nodeId: `b${height}`,
-          relatedNodes: i === 0 ? [] : [`b${i}`],
+          nodeId: hashOf(height),
+          relatedNodes: i === 0 ? [] : [hashOf(i)],
           timestamp: AT,
         },
       },
@@ -230,10 +231,80 @@ browserTest("the public pages in every state, in Chromium", async (t) => {
       }, { expectedErrors: LOST }),
   );
 
+  await t.step(
+    "are good, and say why they show nothing, where a token is needed",
+    async () => {
+      await using closed = await TestServer.start({
+        settings: { REQUIRE_AUTH: "true" },
+      });
+      await withPage(async ({ page }) => {
+        for (const path of ["/", "/block/5", "/tx/tx-1", `/address/${OWNER}`]) {
+          await page.goto(closed.url + path);
+          await page.getByRole("alert").getByText(NEEDS_TOKEN).waitFor();
+          await page.getByRole("status").getByText("Disconnected").waitFor();
+          await isGood(page, `${path} without a token`);
+        }
+        await page.goto(closed.url);
+        await page.getByText("Not known").first().waitFor();
+        assert.equal(await page.getByText("No alerts").count(), 0);
+      }, { expectedErrors: /status of 401/ });
+    },
+  );
+
+  await t.step(
+    "are good, and say so, where the service went away before they knew it",
+    async () => {
+      await using gone = await TestServer.start();
+      await withPage(async ({ page, context }) => {
+        const dead = Promise.withResolvers<void>();
+        const fetched: string[] = [];
+        await context.route(/\.js(\?|$)/, async (route) => {
+          const response = await route.fetch();
+          const body = await response.body();
+          fetched.push(route.request().url());
+          await dead.promise;
+          await route.fulfill({ response, body });
+        });
+        const address = await context.newPage();
+        await address.goto(`${gone.url}/address/${OWNER}`, {
+          waitUntil: "commit",
+        });
+        await page.goto(gone.url, { waitUntil: "commit" });
+        await until(
+          () =>
+            ["/app.js", "/explorer.js"].every((name) =>
+              fetched.some((url) => url.includes(name))
+            ),
+          "their code",
+        );
+        await gone.stop("SIGKILL");
+        dead.resolve();
+        await address.getByRole("alert")
+          .getByText("The service does not answer").waitFor();
+        await isGood(address, "/address, never known");
+        await page.locator(".freshness.bad").waitFor();
+        await page.getByText("Not known").first().waitFor();
+        await isGood(page, "/, never known");
+      }, { expectedErrors: LOST });
+    },
+  );
+
   await server.publish(everything());
   await t.step(
     "are good while they are full",
     () => withPage(({ page }) => areGood(page, server.url, FULL)),
+  );
+
+  await t.step(
+    "show where the keyboard is, all the way round",
+    () =>
+      withPage(async ({ page }) => {
+        for (const { path, shows } of FULL) {
+          await page.goto(server.url + path);
+          await page.locator(shows).first().waitFor();
+          assert.deepEqual(await hiddenFocus(page), [], path);
+        }
+      }, { viewport: { width: 390, height: 844 } }),
   );
 
   await t.step(

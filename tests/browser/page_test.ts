@@ -10,6 +10,8 @@ import {
   Freshness,
   REPLAY_QUIET_MS,
   seconds,
+  STOPPED_INTERVALS,
+  STOPPED_MS,
 } from "../../client/page/freshness.ts";
 import {
   ChainModel,
@@ -18,6 +20,7 @@ import {
   MAX_TRANSACTIONS,
   MAX_VERTICES,
 } from "../../client/page/model.ts";
+import { alone, columns, MAX_SILENCE } from "../../client/page/chart.tsx";
 import { MAX_BLOCKS, MAX_CHAINS } from "../../client/page/blocks.ts";
 import { HISTORY } from "../../client/page/history.ts";
 import type { ClientState } from "../../client/types.ts";
@@ -278,13 +281,62 @@ Deno.test("a wall clock that is set back does not prolong a catch-up", () => {
   );
 });
 
-Deno.test("a duration of a clock that was set back is negative", () => {
-  assert.deepEqual([-20, 400, -3_000, -3_600_000].map(seconds), [
-    "0.0 s",
-    "0.4 s",
-    "−3.0 s",
-    "−60 min",
-  ]);
+Deno.test("a duration is negative of a clock that was set back, and long of an old chain", () => {
+  const HOUR_MS = 3_600_000;
+  assert.deepEqual(
+    [-20, 400, -3_000, -HOUR_MS, 2 * HOUR_MS, 72 * HOUR_MS].map(seconds),
+    ["0.0 s", "0.4 s", "−3.0 s", "−60 min", "2 h", "3 d"],
+  );
+});
+
+Deno.test("a chain without a new block is not called live", () => {
+  const NODE = { nodeId: "n", status: "ONLINE", lastUpdate: AT } as const;
+  const t0 = Date.parse(AT);
+  const saidOf = (everyMs: number, silentMs: number) => {
+    const freshness = new Freshness();
+    freshness.sawState(CONNECTED, t0);
+    for (let i = 0; i < 5; i++) {
+      const timestamp = new Date(t0 + i * everyMs).toISOString();
+      freshness.sawEvent(event("NEW_BLOCK", block(i), { timestamp }), t0);
+    }
+    const now = t0 + 4 * everyMs + silentMs;
+    freshness.sawEvent(event("NODE_STATUS", NODE), now);
+    const { tone, label, detail } = freshness.describe(now, now);
+    return `${tone}: ${label} ${detail}`;
+  };
+  const live = "good: Live last event 0.0 s ago";
+  assert.equal(saidOf(1_000, STOPPED_MS), live);
+  assert.equal(
+    saidOf(1_000, STOPPED_MS + 1_000),
+    "busy: No new block for 61 s",
+  );
+  // A chain of slow blocks may be silent for longer.
+  const SLOW_MS = 600_000;
+  const bound = STOPPED_INTERVALS * SLOW_MS;
+  assert.equal(saidOf(SLOW_MS, bound), live);
+  assert.equal(saidOf(SLOW_MS, bound + 1), "busy: No new block for 100 min");
+  const ahead = new Freshness();
+  ahead.sawState({ ...CONNECTED, clockOffsetMs: -STOPPED_MS }, t0);
+  const timestamp = AT;
+  ahead.sawEvent(event("NEW_BLOCK", block(1), { timestamp }), t0);
+  assert.equal(ahead.stoppedMs(t0 + 2 * STOPPED_MS), undefined, "by its clock");
+});
+
+Deno.test("latencies are joined over a pause, not over a silence", () => {
+  const sample = (second: number, latency?: number) => ({
+    second,
+    events: 0,
+    latency,
+  });
+  const samples = Array.from({ length: 100 }, (_, second) => sample(second));
+  for (const at of [0, 20, 90]) samples[at] = sample(at, at);
+  const [, , line] = columns(samples);
+  const values = [...line!];
+  assert.deepEqual(values.slice(1, 20), Array(19).fill(undefined));
+  assert.equal(values[20 + MAX_SILENCE], undefined);
+  assert.equal(values[21 + MAX_SILENCE], null);
+  assert.equal(values[89], null);
+  assert.deepEqual(alone(values), [90], "drawn as a dot");
 });
 
 Deno.test("freshness is connecting, loaded, behind, caught up", () => {
