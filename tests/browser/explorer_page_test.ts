@@ -533,7 +533,7 @@ browserTest("the explorer, in Chromium", async (t) => {
       withPage(async ({ page }) => {
         await page.goto(`${server.url}/block/8`);
         await chipIs(page, "not known");
-        await page.getByText("The chain has not come so far").waitFor();
+        await page.getByText("The chain has not got so far").waitFor();
         await page.getByRole("link", { name: "6", exact: true }).waitFor();
         await server.publish([...blockOf(7), ...blockOf(8)]);
         await chipIs(page, "stands");
