@@ -22,6 +22,8 @@ import { Failed, Misused, paint, print, printable } from "./terminal.ts";
 const STORE_MS = 10_000;
 /** Most that two clocks may differ, in milliseconds. */
 const SKEW_MS = 2_000;
+/** What proxies answer while no instance does. */
+const AWAY = [502, 503, 504];
 /** Fewest different characters of a secret that looks random. */
 const MIN_VARIETY = 12;
 
@@ -220,6 +222,12 @@ async function serviceFindings(remote: Remote): Promise<Finding[]> {
   const noService = `${remote.base} answers, but is no KALDRIX service`;
   try {
     const response = await remote.ask("/health");
+    if (AWAY.includes(response.status)) {
+      await response.body?.cancel();
+      const detail =
+        `${remote.base} answers ${response.status}: no instance behind it takes requests`;
+      return [{ name, state: "failed", detail }];
+    }
     const { status, version } = await response.json();
     if (status !== "ok" || typeof version !== "string") {
       return [{ name, state: "failed", detail: noService }];

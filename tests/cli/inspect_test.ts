@@ -148,6 +148,22 @@ Deno.test("check distinguishes a taken port from the service, and sees alerts an
   assert.match(dead.out, /^failed +reachable .*nothing listens there$/m);
 });
 
+Deno.test("check distinguishes a proxy without a service from another program", async () => {
+  let status = 502;
+  await using proxy = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    () => new Response("<html>Bad Gateway</html>", { status }),
+  );
+  const url = `http://127.0.0.1:${proxy.addr.port}`;
+  const away = await kaldrix(["check", "--url", url]);
+  assert.equal(away.code, 1);
+  assert.match(away.out, /^failed +reachable .* answers 502: no instance/);
+  status = 200;
+  const other = await kaldrix(["check", "--url", url]);
+  assert.equal(other.code, 1);
+  assert.match(other.out, /^failed +reachable .*but is no KALDRIX service$/m);
+});
+
 Deno.test("check fails for a critical alert, and warns of others", async () => {
   const firing = (severity: string) =>
     `kaldrix_alerts_firing{type="head_stale",severity="${severity}"} 1\n`;
