@@ -300,14 +300,21 @@ for (const version of versions) {
     const takes = (_: unknown, i: number) =>
       store.set(["b", i], 1).then(() => true, () => false);
     // Its children may live a moment longer: every connection is asked.
-    await until(async () => {
-      const asked = Array.from({ length: 20 }, answers);
-      const given = Array.from({ length: 20 }, takes);
-      return !(await Promise.all([...asked, ...given])).includes(true);
-    }, "the server is gone");
+    const all = () =>
+      Promise.all([
+        ...Array.from({ length: 20 }, answers),
+        ...Array.from({ length: 20 }, takes),
+      ]);
+    await until(
+      async () => !(await all()).includes(true),
+      "the server is gone",
+    );
     await assert.rejects(store.set(["a"], 2));
     await server.begin();
-    await until(answers, "the server is back");
+    await until(
+      async () => !(await all()).includes(false),
+      "the server is back",
+    );
     assert.equal((await store.get(["a"])).value, 1);
     await store.set(["a"], 3);
     assert.equal((await store.get(["a"])).value, 3);
