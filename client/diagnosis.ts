@@ -11,9 +11,6 @@ import type { Failure } from "./types.ts";
 /** Longest wait for an answer to one probe, in milliseconds. */
 export const PROBE_TIMEOUT_MS = 5_000;
 
-/** Where a service takes sockets. */
-const SOCKET_PATH = /\/(ws)?\/?$/;
-
 /**
  * Asks over HTTP what is at the address of a socket.
  *
@@ -33,21 +30,7 @@ export async function diagnose(
   const beside = await probe(new URL("api/channels", url).href, over);
   const { channels, code: refused } = jsonIn(beside?.text ?? "");
   const isService = channels || refused === "UNAUTHENTICATED";
-  if (isService && SOCKET_PATH.test(new URL(url).pathname)) {
-    // Browsers report the refusal that follows. Where no socket ever opened,
-    // what takes its place finds the reason.
-    if (!wasThere) return;
-    const door = new URL(url);
-    door.pathname = door.pathname.replace(SOCKET_PATH, "/ws");
-    const refused = jsonIn((await probe(door.href, over))?.text ?? "");
-    const { code, message } = refused;
-    // All that is wrong is that it was no socket that asked.
-    if (!code || code === "INVALID_MESSAGE") return;
-    return new RequestError(code, {
-      ...refused,
-      message: `${address}: ${message}`,
-    });
-  }
+  if (isService && /\/(ws)?\/?$/.test(new URL(url).pathname)) return;
   const { status, text, retryAfterMs } = await probe(url, over) ?? {};
   if (status === undefined) {
     return await unreachable(address, url, wasThere, over);

@@ -51,13 +51,10 @@ export function socketRoutes(parts: SocketParts): Route[] {
     }),
     open(c) {
       if (wantsUpgrade(c)) return enter(c, parts);
-      // A page does not learn why its socket was refused: it asks like this.
-      return parts.gate.connection(c, () => {
-        throw new Refusal(
-          "INVALID_MESSAGE",
-          "This is a WebSocket endpoint; connect with ws:// or wss://",
-        );
-      });
+      throw new Refusal(
+        "INVALID_MESSAGE",
+        "This is a WebSocket endpoint; connect with ws:// or wss://",
+      );
     },
   })];
 }

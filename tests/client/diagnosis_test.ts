@@ -146,14 +146,6 @@ Deno.test("where the service answers there is no reason but the sockets", async 
   const base = `ws://127.0.0.1:${server.addr.port}`;
   assert.equal(await diagnose(`${base}/ws`), undefined);
   assert.equal((await diagnose(`${base}/nowhere`))!.code, "NOT_FOUND");
-  assert.equal(await diagnose(`${base}/ws`, true), undefined);
-  // Requests are answered to the end, sockets are refused.
-  await service.drain.begin();
-  for (const path of ["/ws", "/", ""]) {
-    const { code, retryAfterMs } = (await diagnose(`${base}${path}`, true))!;
-    assert.equal(code, "DRAINING");
-    assert(retryAfterMs! > 0);
-  }
 });
 
 for (const held of ["the first question", "a socket that is tried"] as const) {
