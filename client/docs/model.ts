@@ -191,7 +191,6 @@ function endpointEntry(
   origin: string,
 ): Entry {
   const { parameters = [], requestBody, responses } = operation;
-  const role = operation["x-role"];
   const body = requestBody?.content["application/json"];
   const examples = Object.entries(body?.examples ?? {})
     .map(([name, { value }]) => ({ name, value }));
@@ -201,14 +200,12 @@ function endpointEntry(
       text: curl(method, path, operation, origin, value),
     }))
     : [{ name: "curl", text: curl(method, path, operation, origin) }];
-  const needs = role ? `Needs a token with the role ${role}.` : "";
   return {
     id: operation.operationId,
     badge: method.toUpperCase(),
     name: path,
     summary: operation.summary,
-    description: [needs, operation.description].filter(Boolean).join(" ") ||
-      undefined,
+    description: operation.description,
     parts: [
       ...(parameters.length > 0
         ? [{
