@@ -119,9 +119,9 @@ export class StoreFile {
 
   /**
    * Makes sure that the store is still the file at its path, and that there is
-   * room to write; a look that is new enough counts. It takes some 40 us, as
-   * long as one that waits for another thread takes to begin, and the write
-   * that follows holds this thread as well.
+   * room to write. A look that is new enough counts. Looking blocks this thread
+   * for some 40 µs, as the write that follows it does; handing it to another
+   * thread takes longer.
    *
    * @throws {StoreUnusable} says why nothing may be written now.
    */
