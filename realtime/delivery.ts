@@ -35,6 +35,8 @@ export class Delivery {
   readonly #due = new Map<Stream, Due>();
   /** Traces of events not yet delivered; empty when nothing is traced. */
   readonly #traces = new Set<string>();
+  /** Called when no stream is crowded any more. */
+  #crowded: PromiseWithResolvers<void> | undefined;
 
   /** Idle. */
   constructor(
@@ -76,6 +78,23 @@ export class Delivery {
   }
 
   /**
+   * Whether more may be accepted: events that come faster than they can be
+   * delivered fall out of memory.
+   *
+   * @returns resolves when no stream is crowded; `undefined` when none is.
+   */
+  ready(): Promise<void> | undefined {
+    if (!this.#isCrowded) return undefined;
+    this.#crowded ??= Promise.withResolvers<void>();
+    return this.#crowded.promise;
+  }
+
+  get #isCrowded(): boolean {
+    for (const stream of this.#due.keys()) if (stream.isCrowded) return true;
+    return false;
+  }
+
+  /**
    * Delivers one slice. What the sockets of one slice hold is written before
    * the next, and other channels do not wait for a huge one.
    */
@@ -106,6 +125,10 @@ export class Delivery {
       this.#observer.flushed?.(channel, delivered, stream.entryAt(seq));
     }
     if (this.#due.size > 0) this.#clock.soon(() => this.#flush());
+    if (this.#crowded && !this.#isCrowded) {
+      this.#crowded.resolve();
+      this.#crowded = undefined;
+    }
     if (since === Infinity) return;
     const ms = this.#clock.monotonic() - since;
     this.#report({ events, deliveries, ms });

@@ -121,7 +121,10 @@ export class Hub implements Disposable {
       readPage: (channel, after, upTo) => reader.page(channel, after, upTo),
       sent: observer.sent?.bind(observer),
     };
-    log.onCommit((events) => this.#committed(events));
+    log.onCommit(
+      (events) => this.#committed(events),
+      () => delivery.ready(),
+    );
     for (const link of this.#links) {
       link.receive((hint) => this.#received(hint));
     }

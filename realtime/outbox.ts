@@ -362,11 +362,11 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     this.#catchUp();
   }
 
-  /** @returns whether the client has everything the stream has for it. */
+  /** @returns whether the client has everything the stream has due for it. */
   #sendFromRing(to: Subscription): boolean {
     if (to.selected) return this.#feed.fromRing(to);
     const { stream } = to;
-    while (to.epoch === stream.epoch && to.seq < stream.seq) {
+    while (to.epoch === stream.epoch && to.seq < stream.until) {
       if (to.seq + 1 < stream.first || this.isFull) return false;
       if (this.waits) this.flush();
       if (this.batch) this.#sendJoined(to);
@@ -390,7 +390,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
       const entry = stream.entryAt(++to.seq);
       const marks = to.seq <= replayUntil ? REPLAY : undefined;
       this.put(codec.event(entry, marks));
-    } while (to.seq < stream.seq && !this.isFull);
+    } while (to.seq < stream.until && !this.isFull);
   }
 
   /** Serves subscriptions that are behind, one step each in turn. */

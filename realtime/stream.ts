@@ -56,7 +56,7 @@ interface Shared extends JoinedFrame {
 
 /** One pass over the subscribers, possibly in several turns. */
 interface Round {
-  /** The newest event when it began. */
+  /** Number of its last event. */
   readonly upTo: number;
   /** Subscribers that are still to be served. */
   readonly cursors: Iterator<Cursor, undefined>;
@@ -234,6 +234,26 @@ export class Stream {
     this.#round = undefined;
   }
 
+  /**
+   * Number up to which subscribers are sent what is new. While a pass over
+   * them is under way it is the same for all, so that they share frames
+   * whatever arrives meanwhile.
+   */
+  get until(): number {
+    return this.#round?.upTo ?? this.#seq;
+  }
+
+  /**
+   * Whether what subscribers have yet to get fills half of the memory: what
+   * falls out of it has to be read from the log for each of them.
+   */
+  get isCrowded(): boolean {
+    const due = this.#seq - this.#flushed;
+    const kept = this.#seq - this.#first + 1;
+    return due > this.#capacity / 2 ||
+      due / kept * this.#length > RING_LENGTH / 2;
+  }
+
   /** Whether some subscribers that keep up have yet to get what is new. */
   get isDue(): boolean {
     return this.#round !== undefined || this.#flushed < this.#seq;
@@ -241,7 +261,7 @@ export class Stream {
 
   /**
    * Delivers what is new to subscribers that keep up, continuing where it
-   * stopped before.
+   * stopped before. One pass delivers at most what one frame holds.
    *
    * @param most subscribers to visit, all when omitted; other streams may be
    * flushed before the rest.
@@ -278,12 +298,13 @@ export class Stream {
    * once, shared by all subscribers of the codec at the same position.
    *
    * @param codec how to encode it.
-   * @param seq at least `first - 1` and below the stream's own.
+   * @param seq at least `first - 1` and below {@link until}.
    * @param replayUntil where history ends for this subscriber.
    */
   frameAfter(codec: Codec, seq: number, replayUntil: number): JoinedFrame {
     const replay = seq < replayUntil;
-    const last = replay ? Math.min(replayUntil, this.#seq) : this.#seq;
+    const { until } = this;
+    const last = replay ? Math.min(replayUntil, until) : until;
     const known = this.#known(codec, seq, last, replay);
     if (known?.isShared) return known;
     // Only a second subscriber shows that a frame of history is shared.
@@ -291,12 +312,9 @@ export class Stream {
     const encoder = isFirst ? codec.unshared : codec;
     const marks = replay ? REPLAY : undefined;
     const parts: MarkedEntry[] = [];
-    let length = 0;
-    let at = seq;
-    while (at < last && parts.length < FRAME_EVENTS && length < FRAME_LENGTH) {
-      const entry = this.entryAt(++at);
-      parts.push({ entry, marks });
-      length += entry.json.length;
+    const end = this.#endOfFrame(seq, last);
+    for (let at = seq; at < end;) {
+      parts.push({ entry: this.entryAt(++at), marks });
     }
     const frame = parts.length === 1
       ? encoder.event(parts[0]!.entry, marks)
@@ -304,7 +322,7 @@ export class Stream {
     const shared: Shared = {
       frame,
       codec,
-      seq: at,
+      seq: end,
       after: seq,
       last,
       replay,
@@ -333,8 +351,21 @@ export class Stream {
     return undefined;
   }
 
+  /** The number of the last event that fits a frame, up to `last`. */
+  #endOfFrame(after: number, last: number): number {
+    const most = Math.min(last, after + FRAME_EVENTS);
+    let length = 0;
+    let at = after;
+    while (at < most && length < FRAME_LENGTH) {
+      length += this.entryAt(++at).json.length;
+    }
+    return at;
+  }
+
   #begin(): Round {
-    const upTo = this.#seq;
+    this.#frames.length = 0;
+    const kept = Math.max(this.#flushed, this.#first - 1);
+    const upTo = this.#endOfFrame(kept, this.#seq);
     // Subscribers may join or leave meanwhile: a Set iterates safely over its
     // own changes.
     const cursors = this.cursors.values();
@@ -385,8 +416,6 @@ export class Stream {
   }
 
   #push(entry: Entry): void {
-    // Setting the length of an empty array costs more than the rest of a push.
-    if (this.#frames.length > 0) this.#frames.length = 0;
     this.#seq++;
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
     this.#ring[this.#seq % this.#capacity] = entry;

@@ -168,8 +168,14 @@ export interface EventLog {
    * order of their numbers, before their publishers get their answer.
    *
    * @param listener must not throw.
+   * @param ready asked before each further commit, which waits for the promise
+   * it returns, for some seconds at most: a listener that cannot keep up slows
+   * publishers down.
    */
-  onCommit(listener: (entries: readonly LoggedEntry[]) => void): void;
+  onCommit(
+    listener: (entries: readonly LoggedEntry[]) => void,
+    ready?: () => Promise<void> | undefined,
+  ): void;
   /**
    * Appends events, all or none, in their order.
    *

@@ -79,6 +79,8 @@ export interface LogWriterOptions {
   readonly source: LogSource;
   /** Receives the events of each commit, before their publishers' answers. */
   readonly onCommit: (entries: readonly LoggedEntry[]) => void;
+  /** Asked before each commit, which waits for the promise it returns. */
+  readonly ready?: (() => Promise<void> | undefined) | undefined;
 }
 
 /** Writes what a commit announces, from where it lets channels end. */
@@ -135,6 +137,7 @@ export class LogWriter {
     // What arrives in the same turn as the first goes with it.
     await Promise.resolve();
     while (!this.#queue.isEmpty) {
+      await this.#ready();
       const group = this.#queue.next();
       try {
         const answers = await this.#traced(group.map(({ drafts }) => drafts));
@@ -157,6 +160,14 @@ export class LogWriter {
       }
     }
     this.#running = undefined;
+  }
+
+  /** Lets those who receive commits catch up; commits are not lost on them. */
+  async #ready(): Promise<void> {
+    const { clock, ready } = this.#options;
+    const waits = ready?.();
+    if (!waits) return;
+    await within(clock, COMMIT_DEADLINE_MS, "Delivery", waits).catch(() => {});
   }
 
   /** Commits as one piece of work of all the publishes in it. */

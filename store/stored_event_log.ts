@@ -70,6 +70,7 @@ export class StoredEventLog implements EventLog {
   readonly #budget: LogBudget | undefined;
   readonly #continuity: StoredEventLogOptions["continuity"];
   #listener: (entries: readonly LoggedEntry[]) => void = () => {};
+  #ready: () => Promise<void> | undefined = () => undefined;
 
   /** Opens nothing yet: the first append or read does. */
   constructor(options: StoredEventLogOptions) {
@@ -92,11 +93,13 @@ export class StoredEventLog implements EventLog {
         this.#trimmer.consider(entries);
         this.#budget?.note(entries);
       },
+      ready: () => this.#ready(),
     });
   }
 
-  onCommit(listener: (entries: readonly LoggedEntry[]) => void): void {
+  onCommit(...[listener, ready]: Parameters<EventLog["onCommit"]>): void {
     this.#listener = listener;
+    if (ready) this.#ready = ready;
   }
 
   append(drafts: readonly Draft[]): Promise<readonly StreamPosition[]> {

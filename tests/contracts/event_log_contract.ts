@@ -84,6 +84,24 @@ export function testEventLog(
     ]);
   });
 
+  test("waits for a receiver that is not ready before the next commit", async (join) => {
+    const log = join();
+    const caughtUp = Promise.withResolvers<void>();
+    const seen: number[] = [];
+    log.onCommit(
+      (entries) => void seen.push(...entries.map(({ seq }) => seq)),
+      () => seen.length > 0 ? caughtUp.promise : undefined,
+    );
+    await log.append([draft(1)]);
+    const second = log.append([draft(2)]);
+    // A read goes to the store and back: the commit would have begun.
+    assert.deepEqual(await marks(log), [1]);
+    assert.deepEqual(seen, [1]);
+    caughtUp.resolve();
+    await second;
+    assert.deepEqual(seen, [1, 2]);
+  });
+
   test("an event is read as it was accepted, tags and time too", async (join) => {
     const log = join();
     const committed: LoggedEntry[] = [];

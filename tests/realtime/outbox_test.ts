@@ -79,7 +79,7 @@ function bench({ seq = 0, epoch = "e", oldest = 1 } = {}) {
       const next = stream.seq + 1;
       stream.offer(entryOf(log.epoch, next, text(next)));
     }
-    stream.flush();
+    while (stream.isDue) stream.flush();
   };
   return {
     clock,

@@ -216,6 +216,66 @@ Deno.test("a frame is joined once for all who stand at the same place", () => {
   ]);
 });
 
+Deno.test("one pass gives all the same frames, whatever arrives meanwhile", () => {
+  fc.assert(fc.property(
+    fc.array(
+      fc.record({
+        arrive: fc.nat({ max: 3 * FRAME_EVENTS }),
+        visit: fc.integer({ min: 1, max: 4 }),
+      }),
+      { maxLength: 20 },
+    ),
+    (steps) => {
+      const stream = streamAt(0);
+      const frames = Array.from({ length: 5 }, () => [] as Frame[]);
+      for (const received of frames) {
+        const cursor = cursorIn(stream);
+        cursor.advance = () => {
+          let sent = 0;
+          for (; cursor.seq < stream.until; sent++) {
+            const { frame, seq } = stream.frameAfter(JSON_CODEC, cursor.seq, 0);
+            received.push(frame);
+            cursor.seq = seq;
+          }
+          assert(sent <= 1, "as much as one frame holds");
+        };
+      }
+      for (const { arrive, visit } of steps) {
+        for (let i = 0; i < arrive; i++) {
+          stream.offer(entryOf("e", stream.seq + 1, text(stream.seq + 1)));
+          if (stream.isCrowded) break;
+        }
+        stream.flush(visit);
+      }
+      while (stream.isDue) stream.flush();
+      const [first, ...others] = frames;
+      for (const other of others) assert.deepEqual(other, first);
+      const seqs = first!.flatMap(seqsIn);
+      assert.deepEqual(seqs, Array.from(seqs, (_, i) => i + 1));
+      assert.equal(seqs.length, stream.seq);
+    },
+  ));
+});
+
+Deno.test("a Stream is crowded once half of its memory waits for delivery", () => {
+  const many = streamAt(0);
+  for (let seq = 1; seq <= RING_EVENTS / 2; seq++) {
+    many.offer(entryOf("e", seq, text(seq)));
+    assert(!many.isCrowded);
+  }
+  many.offer(entryOf("e", many.seq + 1, text(many.seq + 1)));
+  assert(many.isCrowded);
+  many.flush();
+  assert(!many.isCrowded, "a frame less");
+  while (many.isDue) many.flush();
+  const long = streamAt(0);
+  const quarter = "x".repeat(RING_LENGTH / 4);
+  for (const [seq, isCrowded] of [[1, false], [2, false], [3, true]] as const) {
+    long.offer(entryOf("e", seq, quarter));
+    assert.equal(long.isCrowded, isCrowded, `${seq} quarters`);
+  }
+});
+
 Deno.test("a frame is shared within one codec only", () => {
   const stream = streamAt(0);
   for (const seq of [1, 2]) stream.offer(entryOf("e", seq, text(seq)));

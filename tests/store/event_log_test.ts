@@ -438,6 +438,19 @@ async function outcome(
   return result;
 }
 
+Deno.test("Log.append() does not wait for ever for a receiver of its commits", async () => {
+  const { clock, log, delivered } = faulty({});
+  log.onCommit(
+    (events) => void delivered.push(...events),
+    () => new Promise(() => {}),
+  );
+  const appended = log.append([draft(1)]);
+  await pass(clock, COMMIT_DEADLINE_MS - 10);
+  assert.equal(delivered.length, 0);
+  await outcome(clock, appended);
+  assert.equal(delivered.length, 1);
+});
+
 for (
   const [name, commit] of Object.entries({
     "that fails": [{ end: "failed" }],
