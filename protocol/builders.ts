@@ -1,6 +1,6 @@
 /**
- * Functions that fill the envelope around a payload, one for every message
- * type of the registry: `NEW_BLOCK` has `buildNewBlockMessage`, and so on.
+ * Functions that fill the envelope around a payload, one for each message type
+ * of the registry: `buildNewBlockMessage` for `NEW_BLOCK`, and so on.
  *
  * @module
  */
@@ -14,22 +14,22 @@ import type {
   Stamp,
 } from "./messages.ts";
 
-/** What a builder takes besides the payload. */
+/** Options of a builder. */
 export interface BuildOptions {
   /** Idempotency key; a new unique one when absent. */
   id?: string;
-  /** Where to, when the type leaves a choice, as in rooms. */
+  /** The destination, for types with several channels, such as rooms. */
   channel?: string;
-  /** Epoch milliseconds; the present when absent. */
+  /** Epoch milliseconds; the current time when absent. */
   now?: number;
 }
 
-/** A payload whose own timestamp may be left to the builder. */
+/** A payload whose timestamp is optional: the builder fills it. */
 export type BuildPayload<Type extends MessageType> =
   & Omit<KnownFields<PayloadOf<Type>>, Stamp<Type>>
   & Partial<Pick<PayloadOf<Type>, Stamp<Type>>>;
 
-/** A payload's named fields, without the room left for unknown ones. */
+/** A payload's declared fields, without the index signature for others. */
 export type KnownFields<Payload> = {
   [Key in keyof Payload as string extends Key ? never : Key]: Payload[Key];
 };
@@ -44,7 +44,7 @@ export type BuiltMessage<Type extends MessageType> =
     timestamp: string;
     /** Semantic version of the protocol. */
     version: string;
-    /** Where to, when the type leaves a choice. */
+    /** The destination, for types with several channels. */
     channel?: string;
   };
 
@@ -116,7 +116,7 @@ export const buildAlertTriggeredMessage: Builder<"ALERT_TRIGGERED"> =
   builders.buildAlertTriggeredMessage;
 /** Builds a `TEST`. */
 export const buildTestMessage: Builder<"TEST"> = builders.buildTestMessage;
-/** Builds a `ROOM_MESSAGE`; say where to in `options.channel`. */
+/** Builds a `ROOM_MESSAGE`; `options.channel` names the room. */
 export const buildRoomMessage: Builder<"ROOM_MESSAGE"> =
   builders.buildRoomMessageMessage;
 
@@ -124,7 +124,7 @@ export const buildRoomMessage: Builder<"ROOM_MESSAGE"> =
 export interface BatchMessage {
   /** Always this. */
   type: "BATCH_UPDATE";
-  /** The messages, in the order in which they are to be taken. */
+  /** The messages, in the order in which they are published. */
   payload: { updates: AnyMessage[] };
   /** Named in `published` as `ref`. */
   id: string;

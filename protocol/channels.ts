@@ -1,21 +1,21 @@
 /**
- * The catalogue of channels: who may read, who may publish, how long events
- * are kept. Which messages a channel carries follows from `messages.ts`.
+ * The catalogue of channels: who may read, who may publish, and how long events
+ * are kept. `messages.ts` decides which messages a channel carries.
  *
  * @module
  */
 import { Refusal } from "./refusals.ts";
 
-/** What a caller may be, each including the ones before it. */
+/** The roles of a caller, each including the rights of the ones before it. */
 export const ROLES = ["anonymous", "user", "publisher", "admin"] as const;
 /** One of {@link ROLES}. */
 export type Role = (typeof ROLES)[number];
 
 /** A kind of channel. */
 export interface ChannelKind {
-  /** What it carries, for people. */
+  /** Its content, for people. */
   readonly summary: string;
-  /** Other names under which clients may ask for it. */
+  /** Other names that clients may use for it. */
   readonly aliases: readonly string[];
   /** The least role that may subscribe. */
   readonly read: Role;
@@ -37,7 +37,7 @@ export const CHANNELS = {
     retention: "log",
   },
   dag: {
-    summary: "Nodes and edges that came to or left the DAG",
+    summary: "Nodes and edges added to or removed from the DAG",
     aliases: [],
     read: "anonymous",
     publish: "publisher",
@@ -45,14 +45,15 @@ export const CHANNELS = {
   },
   validators: {
     summary:
-      "Validators that joined, left, proposed, voted, were paid or fined",
+      "Validators that joined, left, proposed, voted, were rewarded or slashed",
     aliases: ["validator_updates"],
     read: "anonymous",
     publish: "publisher",
     retention: "log",
   },
   transactions: {
-    summary: "Transactions, from pending to confirmed, failed or gone",
+    summary:
+      "Transactions, from pending to confirmed, failed, replaced or dropped",
     aliases: [],
     read: "anonymous",
     publish: "publisher",
@@ -73,7 +74,7 @@ export const CHANNELS = {
     retention: "log",
   },
   alerts: {
-    summary: "Alerts that people should act on",
+    summary: "Alerts that need a person's attention",
     aliases: [],
     read: "anonymous",
     publish: "publisher",
@@ -87,7 +88,7 @@ export const CHANNELS = {
     retention: "none",
   },
   room: {
-    summary: "Applications' own messages, one channel a room",
+    summary: "Applications' own messages, one channel per room",
     aliases: [],
     read: "anonymous",
     publish: "user",
@@ -100,13 +101,13 @@ export type ChannelKindName = keyof typeof CHANNELS;
 
 /** A channel that exists. */
 export interface Channel {
-  /** Canonical name, as it stands on events: `blocks`, `room:lobby`. */
+  /** Canonical name, as events have it: `blocks`, `room:lobby`. */
   readonly name: string;
   /** Which entry of {@link CHANNELS} it belongs to. */
   readonly kind: ChannelKindName;
 }
 
-/** What a room may be called: 1 to 64 of letters, digits, `_ . : -`. */
+/** Name of a room: 1 to 64 letters, digits, `_ . : -`. */
 export const ROOM_NAME = /^room:[A-Za-z0-9_.:-]{1,64}$/;
 
 const fixed = new Map<string, Channel>(
@@ -124,7 +125,7 @@ const fixed = new Map<string, Channel>(
  * Finds a channel by its name or alias.
  *
  * @param name as a client wrote it.
- * @returns the channel under its canonical name, or nothing when there is none.
+ * @returns the channel with its canonical name; `undefined` for other names.
  */
 export function channelNamed(name: string): Channel | undefined {
   return fixed.get(name) ??
@@ -132,9 +133,9 @@ export function channelNamed(name: string): Channel | undefined {
 }
 
 /**
- * The refusal of a name that is no channel's.
+ * The refusal of an unknown channel name.
  *
- * @param name as a client wrote it; the answer has its beginning.
+ * @param name as a client wrote it; the message quotes its beginning.
  * @param ref the `id` of the frame refused, when it could be read.
  */
 export function unknownChannel(name: string, ref?: string): Refusal {
@@ -143,12 +144,12 @@ export function unknownChannel(name: string, ref?: string): Refusal {
     "UNKNOWN_CHANNEL",
     `Channel ${
       JSON.stringify(name.slice(0, 64))
-    } is not known: there are ${names} and room:<name>`,
+    } is not known: expected ${names} or room:<name>`,
     { ref },
   );
 }
 
-/** The channels that always exist, rooms left out. */
+/** The channels that always exist: all but rooms. */
 export function fixedChannels(): Channel[] {
   return [...new Set(fixed.values())];
 }

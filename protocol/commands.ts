@@ -1,6 +1,6 @@
 /**
- * What clients say to the server besides application messages: the verbs of
- * the protocol. Unknown keys are refused, so that a typing error is reported.
+ * Commands that clients send besides application messages: the verbs of the
+ * protocol. Unknown keys are refused, so that a typing error is reported.
  *
  * @module
  */
@@ -14,12 +14,12 @@ import { GOALS } from "./states.ts";
 export const MAX_TOKEN_LENGTH = 8192;
 /** Most channels named in one `subscribe` or `unsubscribe`. */
 export const MAX_CHANNELS_PER_COMMAND = 1000;
-/** Most events one `query` or page of history answers. */
+/** Most events returned by one `query` or page of history. */
 export const MAX_HISTORY_LIMIT = 1000;
-/** Events a `query` answers when it names no limit. */
+/** Events returned by a `query` that names no limit. */
 export const DEFAULT_HISTORY_LIMIT = 100;
 
-/** Most transactions that one `block` answers. */
+/** Most transactions returned by one `block`. */
 export const MAX_BLOCK_TRANSACTIONS = 100;
 
 const token = z.string().min(1).max(MAX_TOKEN_LENGTH);
@@ -30,7 +30,7 @@ export const MAX_WATCH_ITEMS = 1_000;
 /** Longest item of a `watch` that is answered item by item, in characters. */
 export const MAX_WATCH_ITEM_LENGTH = 1_024;
 
-/** The name that a client gives to one of its filtered subscriptions. */
+/** The client's name for one of its filtered subscriptions. */
 const subscriptionName = z.string().regex(
   /^[A-Za-z0-9_.:-]{1,64}$/,
   "expected 1 to 64 of letters, digits, _ . : -",
@@ -67,25 +67,25 @@ export const BlockPosition = z.strictObject({
 /** A block of `blocks` as a position: the last one that the client holds. */
 export type BlockPosition = z.infer<typeof BlockPosition>;
 
-/** One channel of a `subscribe`, with where to begin. */
+/** One channel of a `subscribe`, and its starting position. */
 export const Subscription = z.strictObject({
   channel: channelName.describe("A channel's name or alias, or `room:<name>`."),
   after: z.union([Position, BlockPosition]).optional().describe(
-    "Replay what came after this position or block, then go on live.",
+    "Replay the events after this position or block, then continue live.",
   ),
   snapshot: z.literal(true).optional().describe(
-    "Begin with the newest event about each validator, node or pending transaction, or with the tips of the DAG, then go on live.",
+    "Begin with the newest event about each validator, node or pending transaction, or with the tips of the DAG, then continue live.",
   ),
   last: z.int().min(0).max(MAX_HISTORY_LIMIT).optional().describe(
-    "Replay the last so many events, then go on live.",
+    "Replay this number of the latest events, then continue live.",
   ),
   filter: Filter.optional().describe("Deliver only events that match."),
   as: subscriptionName.optional().describe(
-    "Name of a filtered subscription: a connection may have several a channel.",
+    "Name of a filtered subscription: a connection may have several per channel.",
   ),
 }).refine(
   ({ after, last }) => after === undefined || last === undefined,
-  "name either after or last, not both",
+  "use either after or last, not both",
 ).refine(
   ({ as, filter }) => as === undefined || filter !== undefined,
   { path: ["as"], error: "names a filtered subscription: give a filter" },
@@ -96,7 +96,7 @@ export const Subscription = z.strictObject({
     context.addIssue({
       code: "custom",
       path: ["snapshot"],
-      message: "a snapshot goes without after, last and filter",
+      message: "a snapshot cannot be combined with after, last or filter",
     });
   }
   const some: readonly string[] = SNAPSHOTS;
@@ -104,14 +104,14 @@ export const Subscription = z.strictObject({
     context.addIssue({
       code: "custom",
       path: ["snapshot"],
-      message: `there are snapshots of ${some.join(", ")}`,
+      message: `snapshots exist only for ${some.join(", ")}`,
     });
   }
   if (after && "blockId" in after && kind && kind !== "blocks") {
     context.addIssue({
       code: "custom",
       path: ["after"],
-      message: "a block is a position in blocks only",
+      message: "a block is a position only in blocks",
     });
   }
   if (!filter || !kind) return;
@@ -120,7 +120,7 @@ export const Subscription = z.strictObject({
     context.addIssue({ code: "custom", path: ["filter", ...inside], message });
   }
 }).meta({ id: "Subscription" });
-/** One channel of a `subscribe`, with where to begin. */
+/** One channel of a `subscribe`, and its starting position. */
 export type Subscription = z.infer<typeof Subscription>;
 
 /** Longest name of a client program, in characters. */
@@ -142,42 +142,44 @@ export const COMMANDS = {
       token: token.describe("A JSON Web Token."),
       headers: z.record(z.string().max(128), z.string().max(1024)).optional()
         .describe(
-          "Headers of the client: `X-Client-Version` names it where `client` does not.",
+          "Headers of the client: `X-Client-Version` names the program when `client` is absent.",
         ),
     }).optional().describe("Who the client is; anonymous when absent."),
     client: z.string().max(MAX_CLIENT_LENGTH).optional().describe(
       "Name and version of the client program, for the operator.",
     ),
     batch: z.boolean().optional().describe(
-      "Whether frames due together may come as one `BATCH_UPDATE`.",
+      "Whether frames due together may be sent as one `BATCH_UPDATE`.",
     ),
     compress: z.enum(["deflate", "deflate-plain"]).optional().describe(
-      "Whether frames may come as raw DEFLATE of their text: with the preset dictionary that `connected` names, or without one.",
+      "Whether frames may be sent as raw DEFLATE of their text: with the preset dictionary that `connected` names, or without one.",
     ),
   }),
   subscribe: z.strictObject({
     channels: z.array(z.union([channelName, Subscription]))
       .min(1).max(MAX_CHANNELS_PER_COMMAND)
-      .describe("Names, or names with where to begin."),
+      .describe("Names, or names with a starting position."),
   }),
   unsubscribe: z.strictObject({
     channels: z.array(channelName).min(1).max(MAX_CHANNELS_PER_COMMAND)
       .describe("Channels, and names given by `as`."),
   }),
   watch: z.strictObject({
-    as: z.string().min(1).max(128).describe("Which: its `as`, or its channel."),
+    as: z.string().min(1).max(128).describe(
+      "The subscription: its `as`, or its channel.",
+    ),
     field: z.string().min(1).max(64).optional().describe(
       "Field whose values are edited; needed when the clause has several.",
     ),
-    add: watchItems.optional().describe("Values that are to count too."),
-    remove: watchItems.optional().describe("Values that are to count no more."),
+    add: watchItems.optional().describe("Values to add to the filter."),
+    remove: watchItems.optional().describe("Values to remove from it."),
     after: Position.optional().describe(
-      "Deliver what the added items missed since this position first.",
+      "First deliver the events that match the added values since this position.",
     ),
   }),
   refresh: z.strictObject({ token: token.describe("The newer token.") }),
   request_metrics: z.strictObject({
-    type: z.string().max(64).optional().describe("Repeated in the answer."),
+    type: z.string().max(64).optional().describe("Repeated in the reply."),
   }),
   request_data: z.strictObject({
     key: z.string().min(1).max(300).describe(
@@ -188,19 +190,19 @@ export const COMMANDS = {
     channel: channelName.describe(
       "A channel's name or alias, or `room:<name>`.",
     ),
-    after: Position.optional().describe("Only events later than this."),
-    before: Position.optional().describe("Only events earlier than this."),
+    after: Position.optional().describe("Only events after this position."),
+    before: Position.optional().describe("Only events before this position."),
     limit: z.int().min(1).max(MAX_HISTORY_LIMIT).default(DEFAULT_HISTORY_LIMIT)
-      .describe("Most events answered."),
+      .describe("Most events returned."),
   }),
   block: z.strictObject({
     block: z.string().min(1).max(256).describe("Its id, or its height."),
     after: z.int().min(-1).default(-1).describe(
-      "Place in the block after which transactions are answered; -1: all.",
+      "Index in the block after which transactions are returned; -1: all.",
     ),
     limit: z.int().min(0).max(MAX_BLOCK_TRANSACTIONS)
       .default(MAX_BLOCK_TRANSACTIONS)
-      .describe("Most transactions answered."),
+      .describe("Most transactions returned."),
   }),
   track: z.strictObject({
     txId: z.string().min(1).max(256).describe("The transaction's id."),
@@ -214,7 +216,7 @@ export const COMMANDS = {
 /** The name of a verb. */
 export type CommandType = keyof typeof COMMANDS;
 
-/** Verbs that mean something without a payload. */
+/** Verbs that are valid without a payload. */
 export const BARE_COMMANDS: ReadonlySet<CommandType> = new Set(
   ["connect", "request_metrics", "ping"] as const,
 );

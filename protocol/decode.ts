@@ -1,6 +1,6 @@
 /**
- * The only validation: untrusted text becomes typed frames here, or a
- * {@link Refusal}. Nothing further in looks twice.
+ * The only validation: untrusted text becomes a typed frame here, or a
+ * {@link Refusal}. Code further in does not validate again.
  *
  * @module
  */
@@ -27,13 +27,13 @@ export const MAX_ISSUE_LENGTH = 200;
 
 /** A decoded application message, on its way to a channel. */
 export interface Publication {
-  /** Which message. */
+  /** The message type. */
   readonly type: MessageType;
-  /** Where to. */
+  /** The destination. */
   readonly channel: Channel;
   /** The publisher's idempotency key. */
   readonly id: string | undefined;
-  /** Validated; otherwise just as it came. */
+  /** Validated, otherwise unchanged. */
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
@@ -102,7 +102,7 @@ const Many = new Shape(z.strictObject({
 
 const encoder = new TextEncoder();
 
-/** Length of `text` in UTF-8, counted only when its length leaves a doubt. */
+/** Length of `text` in UTF-8, counted only when its UTF-16 length leaves a doubt. */
 function exceeds(text: string, maxBytes: number): boolean {
   if (text.length > maxBytes) return true;
   return text.length * 3 > maxBytes &&
@@ -110,7 +110,7 @@ function exceeds(text: string, maxBytes: number): boolean {
 }
 
 /**
- * Makes sure that a frame is not too long.
+ * Refuses a frame that is too long.
  *
  * @param text the frame.
  * @param maxBytes longest frame accepted, in bytes of UTF-8.
@@ -121,9 +121,9 @@ export function requireLength(text: string, maxBytes: number): void {
 }
 
 /**
- * Understands one frame from a client.
+ * Decodes one frame from a client.
  *
- * @param data what the socket delivered.
+ * @param data the data of the socket's event.
  * @param maxBytes longest frame accepted, in bytes of UTF-8.
  * @param rights of its sender; all of them when omitted.
  * @returns the frame, narrowed by `kind` and `type`.
@@ -140,10 +140,10 @@ export function decode(
 }
 
 /**
- * Understands one frame from a client that was parsed already, whatever
- * notation it came in.
+ * Decodes one frame from a client that is already parsed, from JSON or another
+ * notation.
  *
- * @param value the frame as a JSON value; anything else in it is refused.
+ * @param value the frame as a JSON value; other values in it are refused.
  * @param maxBytes longest message of a batch, in bytes of JSON.
  * @param rights of its sender; all of them when omitted.
  * @throws {Refusal} as {@link decode}.
@@ -179,15 +179,15 @@ export function interpret(
   return { kind: "publish", id: ref, publications: [publication(frame, ref)] };
 }
 
-/** Longest frame that is looked into although it is refused, in characters. */
+/** Longest refused frame whose `id` is still read, in characters. */
 const MAX_GLANCE_LENGTH = 1_024;
 
 /**
- * The `id` of a frame that is refused unread, so that its sender knows
- * which it was.
+ * The `id` of a frame that is refused before decoding, so that the refusal can
+ * name it.
  *
- * @param data what the socket delivered.
- * @returns nothing for long frames: reading them is what is refused.
+ * @param data the data of the socket's event.
+ * @returns `undefined` for long frames, which are not parsed.
  */
 export function glance(data: unknown): string | undefined {
   if (typeof data !== "string" || data.length > MAX_GLANCE_LENGTH) return;
@@ -199,7 +199,7 @@ export function glance(data: unknown): string | undefined {
 }
 
 /**
- * Understands the body of an HTTP publish: one message, or
+ * Decodes the body of an HTTP publish: one message, or
  * `{"messages": [...]}`.
  *
  * @param text the body.
@@ -254,7 +254,7 @@ function parse(data: unknown, maxBytes: number): unknown {
   return value;
 }
 
-/** Adds to a refusal which frame it answers. */
+/** Adds the `id` of the refused frame to a refusal. */
 function permitted(
   frame: Envelope,
   rights: FrameRights,
@@ -268,7 +268,7 @@ function permitted(
   }
 }
 
-/** Refuses what could not be kept and sent on exactly as it came. */
+/** Refuses a value that cannot be stored and delivered unchanged. */
 function sound(value: unknown): void {
   const issue = unsoundness(value);
   if (!issue) return;
@@ -278,7 +278,7 @@ function sound(value: unknown): void {
   });
 }
 
-/** What the envelope must have before its type can be looked up. */
+/** Validates the envelope's fields that precede the lookup of its type. */
 function envelope(value: unknown): Envelope {
   if (!isObject(value)) {
     throw new Refusal("INVALID_MESSAGE", "Frame is not a JSON object");
@@ -287,7 +287,7 @@ function envelope(value: unknown): Envelope {
   if (typeof version === "string" && !sameMajor(version)) {
     throw new Refusal(
       "UNSUPPORTED_VERSION",
-      `This server speaks version ${VERSION}`,
+      `This server uses version ${VERSION}`,
       { ref: refOf(value) },
     );
   }
@@ -302,7 +302,7 @@ function envelope(value: unknown): Envelope {
   }
   throw new Refusal(
     "UNKNOWN_TYPE",
-    `Message type ${JSON.stringify(cut(type))} is not known: /docs lists all`,
+    `Message type ${JSON.stringify(cut(type))} is not known: see /docs`,
     { ref: refOf(value) },
   );
 }
@@ -396,7 +396,7 @@ function checked<Value>(
   });
 }
 
-/** Which refusal an issue is, by where it lies. */
+/** The refusal for an issue, by its path. */
 function codeOf(value: unknown, { path }: Issue): RefusalCode {
   const { type, payload } = Object(value) as Fields;
   const inside = path.startsWith("payload.") ||

@@ -1,13 +1,13 @@
 /**
- * Frames as JSON text. An event's payload is stringified once; what stands around
- * it is joined as text, here and nowhere else.
+ * Frames as JSON text. An event's payload is stringified once; the envelope is
+ * joined to it as text, only in this file.
  *
  * @module
  */
 import { VERSION } from "./envelope.ts";
 import type { ReplyPayload, ReplyType } from "./replies.ts";
 
-/** The last instant written, and how: a busy server writes each many times. */
+/** The last instant written, with its text: a busy server repeats each often. */
 const written = { at: NaN, text: "" };
 
 /**
@@ -24,7 +24,7 @@ export function instantText(at: number): string {
   return written.text;
 }
 
-/** What the server knows of a frame besides type and payload. */
+/** Envelope of a frame: the fields besides type and payload. */
 export interface FrameOptions {
   /** The frame's name. */
   readonly id: string;
@@ -69,14 +69,14 @@ export function encodeBatch(
   texts: readonly string[],
   options: FrameOptions,
 ): string {
-  // One after the other is a sixth faster than `join`, which copies them all
-  // before what stands around them makes it necessary again.
+  // Appending is a sixth faster than `join`, which copies all texts once more
+  // before the envelope is added.
   let updates = texts[0]!;
   for (let i = 1; i < texts.length; i++) updates += `,${texts[i]}`;
   return encodeFrame("BATCH_UPDATE", `{"updates":[${updates}]}`, options);
 }
 
-/** Where an event stands, once it does. */
+/** The position of a stored event. */
 export interface EventPlace {
   /** Canonical name of the channel. */
   readonly channel: string;
@@ -91,7 +91,7 @@ export interface EventPlace {
  *
  * @param type its message type, one of the registry's.
  * @param payloadText its payload, already JSON.
- * @param place where it stands; names in it need no escaping.
+ * @param place its position; names in it need no escaping.
  * @param options its envelope.
  * @returns one JSON text.
  */
@@ -109,10 +109,10 @@ export function encodeEvent(
 }
 
 /**
- * How an event's frame begins: all that follows from its type and place.
+ * The beginning of an event's frame: the part that type and position decide.
  *
  * @param type its message type.
- * @param place where it stands.
+ * @param place its position.
  */
 export function eventHead(
   type: string,

@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 
-/** Semantic version of the protocol that this server speaks. */
+/** Semantic version of the protocol that this server uses. */
 export const VERSION = "1.1.0";
 
 /** Subprotocol a client may offer on the upgrade. */
@@ -23,7 +23,7 @@ export const Id = z.string().regex(
   "expected 1 to 128 visible ASCII characters",
 );
 
-/** Whether `value` may name a frame; without zod, since every frame asks. */
+/** Whether `value` may name a frame; without zod, because it runs for each frame. */
 export function isId(value: unknown): value is string {
   return typeof value === "string" && ID.test(value);
 }
@@ -34,21 +34,21 @@ export const Version = z.string().regex(
   'expected a version such as "1.0.0"',
 );
 
-/** What a client may write around a payload. */
+/** Envelope fields that a client may set. */
 export const clientFields = {
   id: Id.optional().describe(
-    "Chosen by the sender; an answer repeats it as `ref`.",
+    "Chosen by the sender; a reply repeats it as `ref`.",
   ),
   timestamp: z.iso.datetime({ offset: true }).optional().describe(
-    "When it was sent; the server sets its own.",
+    "When it was sent; the server replaces it by its own time.",
   ),
   version: Version.optional().describe("Semantic version of the protocol."),
 } as const;
 
-/** What the server writes around a payload. */
+/** Envelope fields that the server sets. */
 export const serverFields = {
   id: z.string().describe(
-    "Unique; of events the publisher's own when it chose one.",
+    "Unique; on events the publisher's own id where it chose one.",
   ),
   timestamp: z.iso.datetime().describe("When the server accepted or wrote it."),
   version: Version.describe("Semantic version of the protocol."),
@@ -57,7 +57,7 @@ export const serverFields = {
 /** Crockford's base 32, which sorts as text. */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Numbers that the last two of a name's characters count. */
+/** Number of values of a name's last two characters. */
 const PAIRS = 32 * 32;
 
 function base32(value: number, length: number): string {
@@ -70,7 +70,7 @@ function base32(value: number, length: number): string {
 
 /**
  * Makes a source of unique, sortable names of 26 characters, in the shape of a
- * ULID: ten of time, then eight that name the source, then eight that count.
+ * ULID: ten characters of time, eight that name the source, eight of a counter.
  *
  * @param random uniform in [0, 1); names the source.
  * @returns a function from epoch milliseconds to the next name.
@@ -86,7 +86,7 @@ export function idSource(
   let prefix = "";
   return (now) => {
     const pair = count % PAIRS;
-    // Most names differ from the one before in their last characters only.
+    // Most names differ from the previous one only in their last characters.
     if (now > latest || pair === 0) {
       latest = Math.max(now, latest);
       prefix = base32(latest, 10) + name +

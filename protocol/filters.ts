@@ -1,5 +1,5 @@
 /**
- * What subscribers may filter a channel by, and how a filter is written.
+ * The filters of subscriptions: their fields, schema and normal form.
  *
  * @module
  */
@@ -17,22 +17,22 @@ export const MAX_FILTER_CLAUSES = 16;
 /** A value that a field may have. */
 export const FilterValue = z.string().min(1).max(MAX_TAG_LENGTH);
 
-/** An AND of fields, each one value or several of which one has to match. */
+/** An AND of fields, each one value or several of which one must match. */
 export const FilterClause = z.record(
   z.string().min(1).max(64),
   z.union([FilterValue, z.array(FilterValue).max(MAX_FILTER_VALUES)]),
-).refine((clause) => !("any" in clause), "any stands alone, above clauses")
+).refine((clause) => !("any" in clause), "any cannot be combined with fields")
   .meta({ id: "FilterClause" });
 
-/** One clause, or several of which one has to match. */
+/** One clause, or several of which one must match. */
 export const Filter = z.union([
   z.strictObject({
     any: z.array(FilterClause).min(1).max(MAX_FILTER_CLAUSES)
-      .describe("Clauses of which one has to match."),
+      .describe("Clauses of which one must match."),
   }).meta({ id: "AnyClause" }),
   FilterClause,
 ]).meta({ id: "Filter" });
-/** One clause, or several of which one has to match. */
+/** One clause, or several of which one must match. */
 export type Filter = z.infer<typeof Filter>;
 
 /** An AND of fields, each an OR of values as tags have them. */
@@ -41,8 +41,8 @@ export type Clause = Readonly<Record<string, readonly string[]>>;
 /**
  * The fields that a kind of channel can be filtered by.
  *
- * @returns from the field whose values are shared by the fewest events to the
- * one whose values are shared by the most; empty when there are none.
+ * @returns sorted by how many events share a value, fewest first; empty when
+ * there are none.
  */
 export function filterFields(
   kind: ChannelKindName,
@@ -55,10 +55,10 @@ export function filterFields(
 }
 
 /**
- * Whether events of a type are delivered whatever the filter: they say
- * something of the channel as a whole, such as {@link MESSAGES} `CHAIN_RESET`.
+ * Whether events of a type pass every filter: they concern the channel as a
+ * whole, such as {@link MESSAGES} `CHAIN_RESET`.
  *
- * @param type also one that this version does not know.
+ * @param type may be unknown to this version.
  */
 export function passesFilters(type: string): boolean {
   if (!Object.hasOwn(MESSAGES, type)) return true;
@@ -67,8 +67,8 @@ export function passesFilters(type: string): boolean {
 }
 
 /**
- * Whether an event is delivered whatever the filter: its type
- * {@link passesFilters}, or not all that it concerns is known.
+ * Whether an event passes every filter: its type {@link passesFilters}, or its
+ * tags are incomplete.
  *
  * @param event its type and tags.
  */
@@ -79,9 +79,9 @@ export function concernsAll(
 }
 
 /**
- * What is wrong with a filter on a kind of channel.
+ * Validates a filter for a kind of channel.
  *
- * @returns nothing when it is right; paths begin in the filter.
+ * @returns the issues, empty for a valid filter; paths start in the filter.
  */
 export function filterIssues(filter: Filter, kind: ChannelKindName): Issue[] {
   const fields = filterFields(kind);
@@ -112,10 +112,10 @@ export function filterIssues(filter: Filter, kind: ChannelKindName): Issue[] {
 }
 
 /**
- * A filter as it is compared with tags: each field a list of distinct values,
- * addresses in lower case.
+ * A filter in the form that is compared with tags: each field a list of
+ * distinct values, addresses in lower case.
  *
- * @param filter without {@link filterIssues}.
+ * @param filter a valid one: it has no {@link filterIssues}.
  * @param kind of the channel.
  */
 export function clausesOf(filter: Filter, kind: ChannelKindName): Clause[] {
@@ -139,7 +139,7 @@ export function tagValue(value: string, kind: TagKind | undefined): string {
   return kind?.isAddress ? value.toLowerCase() : value;
 }
 
-/** How many values the clauses hold. */
+/** Number of values in the clauses. */
 export function sizeOf(clauses: readonly Clause[]): number {
   let size = 0;
   for (const clause of clauses) {

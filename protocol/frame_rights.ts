@@ -1,6 +1,6 @@
 /**
- * Rights come before content: a frame that its sender may not send costs no
- * more than its parsing.
+ * Rights are checked before content: a frame that its sender may not send costs
+ * no more than its parsing.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import type { CommandType } from "./commands.ts";
 import { MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 
-/** What the sender of a frame may do. */
+/** Rights of the sender of a frame. */
 export interface FrameRights {
   /**
-   * Makes sure that it may send such frames at all.
+   * Refuses a sender without the right to send such frames.
    *
-   * @throws {Refusal} why not.
+   * @throws {Refusal} with the reason.
    */
   requireVerb(verb: CommandType | "publish" | "test"): void;
   /**
-   * Makes sure that it may publish to a channel.
+   * Refuses a sender without the right to publish to a channel.
    *
    * @throws {Refusal} `FORBIDDEN`.
    */
@@ -30,12 +30,11 @@ export interface FrameRights {
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Asks whether a frame may be sent, by its type and by the channels that its
- * messages name; nothing else of it is looked at, and what is malformed is
- * passed over.
+ * Checks the rights for a frame, by its type and by the channels that its
+ * messages name; nothing else is read, and malformed parts are skipped.
  *
  * @param frame of a known type.
- * @param maxMessages most messages of it that are looked at.
+ * @param maxMessages most of its messages that are checked.
  * @throws what `rights` throws.
  */
 export function requireRights(
@@ -56,9 +55,9 @@ export function requireRights(
 }
 
 /**
- * Asks whether messages may be published.
+ * Checks the rights to publish messages.
  *
- * @param messages as they were parsed.
+ * @param messages parsed, not validated.
  * @throws what `rights` throws.
  */
 export function requirePublishing(
@@ -76,7 +75,7 @@ function updatesOf({ payload }: Fields): readonly unknown[] {
   return Array.isArray(updates) ? updates : [];
 }
 
-/** Where a message goes, if it says so as it should. */
+/** The destination of a message; `undefined` for a malformed one. */
 function destinationOf(message: unknown): Channel | undefined {
   const { type, channel } = Object(message) as Fields;
   if (typeof type !== "string" || !Object.hasOwn(MESSAGES, type)) return;

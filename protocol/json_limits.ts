@@ -1,6 +1,6 @@
 /**
- * What no schema says: that a parsed value can be kept and sent on exactly as
- * it came.
+ * Limits that no schema expresses: a parsed value must be storable and
+ * deliverable without any change.
  *
  * @module
  */
@@ -10,19 +10,19 @@ import type { Issue } from "./refusals.ts";
 export const MAX_DEPTH = 32;
 
 /**
- * Looks for what would be lost or harmful further on: nesting beyond
+ * Finds the first part that would be lost or harmful later: nesting beyond
  * {@link MAX_DEPTH}, prototype keys, lone surrogates, numbers that a double
  * cannot hold, values that JSON does not have.
  *
- * @param value what `JSON.parse` returned, or the parser of another notation.
- * @returns the first thing wrong, or nothing.
+ * @param value the result of `JSON.parse`, or of the parser of another notation.
+ * @returns the first issue, or nothing.
  */
 export function unsoundness(value: unknown): Issue | undefined {
   const fault = inspect(value, 0);
   return fault && { path: fault.path.join("."), message: fault.message };
 }
 
-/** A fault, its path written on the way back up: the sound pay nothing. */
+/** A fault; its path is written on the way back up, so valid values cost nothing. */
 interface Fault {
   readonly path: (string | number)[];
   readonly message: string;

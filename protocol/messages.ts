@@ -1,21 +1,21 @@
 /**
- * Application messages. One entry of {@link MESSAGES} is all that a message
- * type needs: its validation, TypeScript types, builder, channel and client
- * typing follow from it.
+ * Application messages. One entry of {@link MESSAGES} defines a message type:
+ * its validation, TypeScript types, builder, channel and client typing are
+ * derived from it.
  *
- * Required are the fields that identify an event and those that the reference
- * document's own validator and builder calls require; a field that a source
- * may honestly not know (the CPU load of a node that is down) is optional.
- * Every known field is checked when present, every unknown one is kept.
+ * The required fields are those that identify an event and those that the
+ * reference document's own validator and builder calls require. A field that a
+ * source may not know (the CPU load of a node that is down) is optional. Every
+ * known field is validated when present, every unknown one is kept.
  *
- * The file is as long as the table is: one table is the one idea in it.
+ * The file is long because the table is: the table is its one idea.
  *
  * @module
  */
 import * as z from "zod";
 import type { ChannelKindName } from "./channels.ts";
 
-/** A name or identifier the chain gave: 1 to 256 characters. */
+/** A name or identifier from the chain: 1 to 256 characters. */
 const identifier = z.string().min(1).max(256);
 /** ISO 8601 with an offset or `Z`. */
 const instant = z.iso.datetime({ offset: true });
@@ -24,17 +24,17 @@ const amount = z.string().regex(
   /^\d{1,78}(\.\d{1,18})?$/,
   "expected a decimal string",
 );
-/** How many of something. */
+/** A count. */
 const count = z.int().nonnegative();
 
-/** Its spine, where one service carries several. */
+/** The chain of an event, where one service carries several. */
 const chain = z.string().min(1).max(64).describe(
   "Which chain, such as `evm:1`; the service's default chain when absent.",
 );
 
 /**
- * How far a transaction has come. `replaced` and `dropped` are judged from the
- * pool of a node and may be taken back by a later status.
+ * The status of a transaction. `replaced` and `dropped` are derived from the
+ * pool of a node, so a later status may reverse them.
  */
 const txStatus = z.enum([
   "pending",
@@ -71,22 +71,22 @@ const transfer = z.looseObject({
   ),
   amount: amount.optional().describe("Smallest units."),
   tokenId: amount.optional().describe(
-    "Decimal; of assets that are told apart.",
+    "Decimal; only of non-fungible and semi-fungible assets.",
   ),
 }).meta({ id: "Transfer" });
 
 const transaction = z.looseObject({
   txId: identifier.describe("The transaction's id, such as its hash."),
-  from: identifier.describe("Who sends it."),
+  from: identifier.describe("Address of the sender."),
   to: identifier.describe(
-    "Who receives it; the contract's address where one is created.",
+    "Address of the receiver; of the new contract where one is created.",
   ),
-  amount: amount.describe("What it moves, in the chain's unit."),
-  gasPrice: amount.describe("What it pays for each unit of gas."),
+  amount: amount.describe("Amount transferred, in the chain's unit."),
+  gasPrice: amount.describe("Price of a unit of gas."),
   gasLimit: count.describe("Most gas it may use."),
-  nonce: count.describe("How many transactions its sender had sent before."),
+  nonce: count.describe("Number of earlier transactions of the sender."),
   data: z.string().optional().describe("Call data, hexadecimal."),
-  status: txStatus.describe("How far it has come."),
+  status: txStatus.describe("The status of the transaction."),
   timestamp,
   chain: chain.optional(),
   blockId: identifier.optional().describe("The block that holds it."),
@@ -96,38 +96,38 @@ const transaction = z.looseObject({
     "Address of the contract that it creates.",
   ),
   cause: z.string().min(1).max(64).optional().describe(
-    "Why a status is told again: `reorg` when its block was reverted.",
+    "Why the status is published again: `reorg` when its block was reverted.",
   ),
-  left: blockPlace.optional().describe("The reverted block that held it."),
+  left: blockPlace.optional().describe("The reverted block that contained it."),
   replacedBy: identifier.optional().describe(
-    "The transaction with the same sender and nonce that took its place.",
+    "The transaction with the same sender and nonce that replaced it.",
   ),
   kind: count.optional().describe(
-    "Transaction type of EIP-2718; 0 is the oldest form.",
+    "Transaction type of EIP-2718; 0 for legacy transactions.",
   ),
   maxFeePerGas: amount.optional().describe(
-    "Most it pays for each unit of gas.",
+    "Highest price of a unit of gas.",
   ),
   maxPriorityFeePerGas: amount.optional().describe(
-    "Most it pays the block's maker for each unit of gas.",
+    "Highest tip to the block's maker for each unit of gas.",
   ),
-  gasUsed: count.optional().describe("Gas it used; once it is in a block."),
-  fee: amount.optional().describe("What it paid in all, in the native asset."),
+  gasUsed: count.optional().describe("Gas it used, once it is in a block."),
+  fee: amount.optional().describe("Total fee, in the native asset."),
   transfers: z.array(transfer).optional().describe(
-    "Movements of value that it brought about.",
+    "Movements of value that it caused.",
   ),
   missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
-    "Fields that the source could not learn; required ones hold a stand-in.",
+    "Fields that the source could not read; required ones hold a placeholder.",
   ),
   contradicts: z.looseObject({
     status: txStatus.describe("The status before."),
-    blockId: identifier.optional().describe("The block that held it."),
+    blockId: identifier.optional().describe("The block of that status."),
   }).optional().describe(
-    "The status before, which this one cannot follow; the service says so.",
+    "The status before, which this one cannot follow; set by the service.",
   ),
 }).meta({ id: "Transaction" });
 
-/** An event that a contract wrote. */
+/** An event that a contract emitted. */
 const contractLog = z.looseObject({
   address: identifier.describe("The contract."),
   topics: z.array(z.string().max(66)).max(4).describe(
@@ -137,30 +137,31 @@ const contractLog = z.looseObject({
   logIndex: count.optional().describe("Its place in the block, from 0."),
 }).meta({ id: "ContractLog" });
 
-/** What the registry says of one message type. */
+/** One entry of the registry: a message type. */
 export interface MessageKind {
-  /** When it is sent, for people. */
+  /** What it reports, for people. */
   readonly summary: string;
   /** The kind of channel that carries it; `null`: none, it is only echoed. */
   readonly channel: ChannelKindName | null;
   /** Other channels on which it may be published by naming them. */
   readonly also?: readonly ChannelKindName[];
-  /** Payload field that the builder fills with the present time. */
+  /** Payload field that the builder fills with the current time. */
   readonly stamp: string | null;
   /**
-   * What the message holds the latest state of, and the payload fields that
-   * name it, the first of them for good; `null`: nothing that can be asked for.
+   * The kind of subject whose latest state the message holds, and the payload
+   * fields that name the subject: the first is permanent, the others may name
+   * another subject later. `null`: no subject can be requested by name.
    */
   readonly about:
     | { readonly kind: string; readonly by: readonly string[] }
     | null;
   /**
-   * Fields that subscribers may filter by, and what each is made of. Without
-   * them a message says something of its channel as a whole: it passes every
+   * Fields that subscribers may filter by, and their sources in the payload. A
+   * message without tags concerns its channel as a whole: it passes every
    * filter.
    */
   readonly tags?: Readonly<Record<string, TagKind>>;
-  /** What the payload must look like. */
+  /** The schema of the payload. */
   readonly payload: z.ZodObject;
 }
 
@@ -168,12 +169,12 @@ export interface MessageKind {
 export interface TagKind {
   /**
    * Payload fields whose values it holds: texts, numbers or lists of them. A
-   * dot leads into an object, or into each of a list.
+   * dot descends into an object, or into each item of a list.
    */
   readonly of: readonly string[];
   /** Addresses are compared in lower case. */
   readonly isAddress?: true;
-  /** Each value is on many events: filters are found by another field. */
+  /** Each value is on many events: filters are indexed by another field. */
   readonly isCommon?: true;
 }
 
@@ -182,16 +183,16 @@ export type Tags = Readonly<Record<string, readonly string[]>>;
 
 /** Most values of one field that an event is tagged with. */
 export const MAX_TAG_VALUES = 1_000;
-/** Longer values, in UTF-16 units, are no tags: no filter can name them. */
+/** Longest tag, in UTF-16 units: no filter can name a longer value. */
 export const MAX_TAG_LENGTH = 256;
-/** A tag without values, of an event that may concern more than it says. */
+/** A tag without values, on an event that may concern more than it names. */
 export const PARTIAL_TAG = "*";
-/** What the fields of a message may be read from, in its field `missing`. */
+/** Sources of a message's fields, as its field `missing` names them. */
 const SOURCES_OF_TAGS = ["receipt", "logs"];
 
 /**
- * Any JSON value. What arrives was parsed as JSON and checked for soundness:
- * `z.json()` would walk it again, at many times the cost.
+ * Any JSON value. A frame is already parsed as JSON and within the limits of
+ * `json_limits.ts`: `z.json()` would walk it again, at many times the cost.
  */
 const AnyData = z.unknown() as z.ZodType<z.core.util.JSONType>;
 
@@ -211,15 +212,15 @@ export const MESSAGES = {
       height,
       timestamp,
       hash: identifier.optional().describe(
-        "Hash of the block, where it is not its name.",
+        "Hash of the block, where it differs from `blockId`.",
       ),
       previousHash: identifier.optional().describe(
-        "Its parent's hash, or name where the parent has no other.",
+        "Its parent's hash, or the parent's `blockId` where it has no hash.",
       ),
       transactions: z.array(transaction).optional().describe(
         "Its transactions, where they fit; see `transactionCount`.",
       ),
-      validator: identifier.optional().describe("Who made it."),
+      validator: identifier.optional().describe("Validator that made it."),
       signature: z.string().optional().describe("The maker's signature."),
       size: count.optional().describe("Whole block, in bytes."),
       gasUsed: count.optional().describe(
@@ -228,13 +229,13 @@ export const MESSAGES = {
       gasLimit: count.optional().describe("Most gas that the block may use."),
       chain: chain.optional(),
       transactionCount: count.optional().describe(
-        "How many transactions it holds, however many are listed.",
+        "Number of transactions in it, listed or not.",
       ),
       transactionIds: z.array(identifier).optional().describe(
         "Their ids, where the transactions themselves do not fit.",
       ),
       transactionsOmitted: count.optional().describe(
-        "How many are listed in no form, since not even their ids fit.",
+        "Number of transactions not listed, because not even their ids fit.",
       ),
       baseFee: amount.optional().describe(
         "Smallest units of the native asset for each unit of gas.",
@@ -243,15 +244,15 @@ export const MESSAGES = {
         from: count.describe("The lowest."),
         to: count.describe("The highest."),
       }).optional().describe(
-        "Heights before it of which the service knows nothing; it says so.",
+        "Heights below it that the service does not know; set by the service.",
       ),
       missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
-        "What the source could not learn of the block.",
+        "Fields that the source could not read.",
       ),
     }),
   },
   BLOCK_REVERTED: {
-    summary: "A block left the chain; the newest leaves first",
+    summary: "A block was reverted; the newest is reverted first",
     channel: "blocks",
     stamp: "timestamp",
     about: { kind: "block", by: ["blockId", "height"] },
@@ -269,14 +270,14 @@ export const MESSAGES = {
     }),
   },
   FINALITY: {
-    summary: "Blocks up to this one reached a level and leave no more",
+    summary: "Blocks up to this one reached a level of finality",
     channel: "blocks",
     stamp: "timestamp",
     about: null,
     payload: z.looseObject({
       chain: chain.optional(),
       level: z.enum(["safe", "final"]).describe(
-        "How surely they stay: `final` ones leave no more.",
+        "`safe`: unlikely to be reverted; `final`: never reverted.",
       ),
       blockId,
       height,
@@ -292,7 +293,7 @@ export const MESSAGES = {
     payload: z.looseObject({
       chain: chain.optional(),
       keeps: blockPlace.nullable().describe(
-        "The newest block that still stands; `null`: none.",
+        "The newest block that is still valid; `null`: none.",
       ),
       reason: z.string().min(1).max(64).optional().describe(
         "Why, such as `deeper_than_kept`, `finality_broken`, `chain_replaced`.",
@@ -301,7 +302,7 @@ export const MESSAGES = {
     }),
   },
   DAG_UPDATE: {
-    summary: "A node or an edge came to or left the DAG",
+    summary: "A node or an edge was added to or removed from the DAG",
     channel: "dag",
     stamp: "timestamp",
     about: null,
@@ -317,25 +318,25 @@ export const MESSAGES = {
         "EDGE_ADDED",
         "EDGE_REMOVED",
         "PATH_UPDATED",
-      ]).describe("What became of the node, the edge or the path."),
+      ]).describe("What happened to the node, the edge or the path."),
       nodeId: identifier.describe("Name of the node of the DAG."),
       relatedNodes: z.array(identifier).describe(
-        "Parents of an added node, the other end of an edge, a path's nodes.",
+        "Parents of an added node, the other end of an edge, or a path's nodes.",
       ),
       timestamp,
       metadata: z.looseObject({
         weight: z.number().optional().describe("Weight of the node."),
         layer: count.optional().describe("Layer of the node, from 0."),
-        parentCount: count.optional().describe("How many parents it has."),
-        childCount: count.optional().describe("How many children it has."),
-      }).optional().describe("Where the node stands in the DAG."),
+        parentCount: count.optional().describe("Number of its parents."),
+        childCount: count.optional().describe("Number of its children."),
+      }).optional().describe("Position of the node in the DAG."),
       missingParents: z.array(identifier).optional().describe(
-        "Parents of an added node that are not known; the service says so.",
+        "Parents of an added node that are not known; set by the service.",
       ),
     }),
   },
   VALIDATOR_EVENT: {
-    summary: "A validator's standing changed",
+    summary: "A validator changed its state or acted",
     channel: "validators",
     stamp: "timestamp",
     about: { kind: "validator", by: ["validatorId"] },
@@ -351,24 +352,24 @@ export const MESSAGES = {
         "REWARDED",
         "PROPOSED",
         "VOTED",
-      ]).describe("What happened to it, or what it did."),
+      ]).describe("What happened to the validator, or what it did."),
       validatorId: identifier.describe("Name or address of the validator."),
-      stake: amount.optional().describe("What it has at stake."),
+      stake: amount.optional().describe("Its stake."),
       timestamp,
       blockHeight: height.optional(),
-      reward: amount.optional().describe("What it earned."),
-      penalty: amount.optional().describe("What it lost."),
+      reward: amount.optional().describe("Amount it earned."),
+      penalty: amount.optional().describe("Amount it lost."),
       metadata: z.looseObject({
         uptime: z.number().min(0).max(100).optional().describe(
-          "Percent of the time, 0 to 100.",
+          "Uptime in percent, 0 to 100.",
         ),
         proposedBlocks: count.optional().describe(
-          "How many blocks it proposed.",
+          "Number of blocks it proposed.",
         ),
         missedBlocks: count.optional().describe(
-          "How many blocks it failed to propose.",
+          "Number of blocks it failed to propose.",
         ),
-      }).optional().describe("How it did so far."),
+      }).optional().describe("Its performance so far."),
     }),
   },
   TX_RECEIVED: {
@@ -399,10 +400,10 @@ export const MESSAGES = {
       chain: chain.optional(),
       blockId,
       height,
-      transactions: count.describe("How many the block holds."),
-      failed: count.optional().describe("How many of them failed."),
+      transactions: count.describe("Number of transactions in the block."),
+      failed: count.optional().describe("Number of failed transactions."),
       missing: z.array(z.string().min(1).max(64)).max(64).optional().describe(
-        "Says `transactions` when a node did not give all that the block holds.",
+        "Contains `transactions` when a node did not return all of the block.",
       ),
       timestamp,
     }),
@@ -429,13 +430,13 @@ export const MESSAGES = {
         "Its contract events, in their order.",
       ),
       logsOmitted: count.optional().describe(
-        "How many were left out since they do not fit.",
+        "Number of contract events left out because they do not fit.",
       ),
       timestamp: timestamp.optional(),
     }),
   },
   LOGS_REVERTED: {
-    summary: "A block left the chain; its contract events are void",
+    summary: "A block was reverted; its contract events are void",
     channel: "logs",
     stamp: "timestamp",
     about: null,
@@ -468,16 +469,16 @@ export const MESSAGES = {
         "Seconds since the node started.",
       ),
       blockHeight: height.optional(),
-      peers: count.optional().describe("How many nodes it is connected to."),
-      memoryUsage: count.optional().describe("Bytes."),
+      peers: count.optional().describe("Number of connected nodes."),
+      memoryUsage: count.optional().describe("Memory in use, in bytes."),
       cpuUsage: z.number().nonnegative().optional().describe(
-        "Percent of one core.",
+        "CPU load, in percent of one core.",
       ),
       networkLatency: z.number().nonnegative().optional().describe(
-        "Milliseconds.",
+        "Latency of the network, in milliseconds.",
       ),
-      lastUpdate: instant.describe("When that was so."),
-      region: z.string().max(256).optional().describe("Where it runs."),
+      lastUpdate: instant.describe("Time of this state."),
+      region: z.string().max(256).optional().describe("Region it runs in."),
     }),
   },
   ALERT_TRIGGERED: {
@@ -496,21 +497,21 @@ export const MESSAGES = {
         "What kind of alert, for example `node_failure`.",
       ),
       severity: z.enum(["info", "warning", "critical"]).describe(
-        "How urgent it is.",
+        "Urgency of the alert.",
       ),
       message: z.string().min(1).max(4096).describe(
         "What is wrong, for a person.",
       ),
       timestamp: timestamp.optional(),
       subject: identifier.optional().describe(
-        "What it is about: a node, a validator, a channel.",
+        "Subject of the alert: a node, a validator, a channel.",
       ),
       status: z.enum(["firing", "resolved"]).optional().describe(
-        "Whether it began or ended; `firing` when absent.",
+        "Whether the alert starts or ends; `firing` when absent.",
       ),
-      value: z.number().optional().describe("What was measured."),
+      value: z.number().optional().describe("The measured value."),
       threshold: z.number().optional().describe(
-        "What it was measured against.",
+        "The threshold that the value crossed.",
       ),
     }),
   },
@@ -522,14 +523,14 @@ export const MESSAGES = {
     payload: z.looseObject({ timestamp }),
   },
   ROOM_MESSAGE: {
-    summary: "An application's own event, to everyone in a room",
+    summary: "An application's own event, for all subscribers of a room",
     channel: "room",
     stamp: null,
     about: null,
     tags: { event: { of: ["event"] } },
     payload: z.looseObject({
       event: identifier.describe("The application's name for what happened."),
-      data: AnyData.optional().describe("Whatever the application sends."),
+      data: AnyData.optional().describe("Any JSON value of the application."),
     }),
   },
   TEST: {
@@ -549,7 +550,7 @@ export type PayloadOf<Type extends MessageType> = z.output<
   (typeof MESSAGES)[Type]["payload"]
 >;
 
-/** The payload's field that says when, where a type has one. */
+/** The payload's field for the time of the event, where a type has one. */
 export type Stamp<Type extends MessageType> = Extract<
   (typeof MESSAGES)[Type]["stamp"],
   keyof PayloadOf<Type>
@@ -557,9 +558,9 @@ export type Stamp<Type extends MessageType> = Extract<
 
 /** An application message as a publisher sends it. */
 export interface Message<Type extends MessageType = MessageType> {
-  /** Which message. */
+  /** The message type. */
   type: Type;
-  /** What it says. */
+  /** Its content. */
   payload: PayloadOf<Type>;
   /** The publisher's idempotency key, 1 to 128 visible ASCII characters. */
   id?: string | undefined;
@@ -567,7 +568,7 @@ export interface Message<Type extends MessageType = MessageType> {
   timestamp?: string | undefined;
   /** Semantic version of the protocol. */
   version?: string | undefined;
-  /** Where to, when the type leaves a choice. */
+  /** The destination, for types with several channels. */
   channel?: string | undefined;
 }
 
@@ -592,8 +593,8 @@ export interface Event<Type extends MessageType = MessageType>
   /** `true` when sent from history rather than live. */
   replay?: true;
   /**
-   * Of filtered subscriptions: the number up to which everything was sent
-   * before; absent where a `watch` fetches what its items missed.
+   * In filtered subscriptions: every matching event up to this number was sent
+   * before. Absent on the missed events that a `watch` replays.
    */
   prev?: number;
   /** Name of the filtered subscription, where it has one. */
@@ -624,7 +625,8 @@ export function isCarriedBy(
 }
 
 /**
- * Under which keys a message's subject can be asked for, for good first.
+ * The keys under which a message's subject can be requested, the permanent one
+ * first.
  *
  * @param type the message's type.
  * @param payload its validated payload.
@@ -642,13 +644,13 @@ export function keysOf(
   );
 }
 
-/** A payload field that tags are made of, taken apart once. */
+/** A payload field that tags are read from, split once. */
 interface TagPath {
   /** Names, from the outermost. */
   readonly steps: readonly string[];
-  /** The field that says how much of it was left out. */
+  /** The field that counts its omitted values. */
   readonly omitted: string;
-  /** What `missing` holds when it is not known. */
+  /** The entries of `missing` under which it is not known. */
   readonly sources: readonly string[];
 }
 
@@ -697,7 +699,7 @@ export function tagsOf(
   return tags;
 }
 
-/** Whether a payload says that it does not hold all that a path leads to. */
+/** Whether a payload declares that values of a path are missing. */
 function isPartial(
   payload: Readonly<Record<string, unknown>>,
   { omitted, sources }: TagPath,
@@ -707,7 +709,7 @@ function isPartial(
     Array.isArray(missing) && sources.some((it) => missing.includes(it));
 }
 
-/** Adds what steps lead to from a value; each of a list is followed. */
+/** Adds the values that the steps lead to; every item of a list is followed. */
 function addTags(
   values: Set<string>,
   value: unknown,

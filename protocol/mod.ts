@@ -1,6 +1,6 @@
 /**
- * What applications use of the protocol besides its types: a builder for every
- * message type, and the checks of what they receive.
+ * The protocol's functions for applications: a builder for every message type,
+ * and the validation of received messages.
  *
  * @module
  */

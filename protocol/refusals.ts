@@ -1,24 +1,24 @@
 /**
- * The one table of everything the server refuses, and how each refusal looks
- * as an error frame, an HTTP status and a WebSocket close.
+ * The table of all refusals: the code, default text, HTTP status and WebSocket
+ * close code of each.
  *
  * @module
  */
 
 /** What a refusal means on the wire. */
 export interface RefusalKind {
-  /** Said when the thrower has nothing more precise to say. */
+  /** The message of a refusal without a detail of its own. */
   readonly text: string;
   /** HTTP status of the same refusal. */
   readonly http: number;
   /**
-   * WebSocket close code, when the refusal ends the connection: below 4500
-   * "come back, with your cursor", from 4500 on "do not".
+   * WebSocket close code, when the refusal ends the connection. Below 4500 the
+   * client may reconnect and resume; from 4500 on it should not reconnect.
    */
   readonly close: number;
 }
 
-/** First close code that means "do not come back". */
+/** First close code after which clients do not reconnect. */
 export const FINAL_CLOSE = 4500;
 
 /** Every refusal the server can make. */
@@ -70,7 +70,7 @@ export const REFUSALS = {
     http: 409,
     close: 4500,
   },
-  TOO_MANY_ROOMS: { text: "Too many rooms begun", http: 429, close: 4500 },
+  TOO_MANY_ROOMS: { text: "Too many rooms created", http: 429, close: 4500 },
   TOO_MANY_SUBSCRIPTIONS: {
     text: "Too many subscriptions on one connection",
     http: 400,
@@ -85,16 +85,16 @@ export const REFUSALS = {
   IP_BLOCKED: { text: "Address is blocked", http: 403, close: 4510 },
   DRAINING: { text: "Server is restarting", http: 503, close: 1012 },
   STORE_UNAVAILABLE: {
-    text: "The store did not confirm; try again, under the same id",
+    text: "The store did not confirm; retry with the same id",
     http: 503,
     close: 4011,
   },
-  INTERNAL: { text: "Something broke on our side", http: 500, close: 1011 },
+  INTERNAL: { text: "Internal server error", http: 500, close: 1011 },
 } as const satisfies Record<string, RefusalKind>;
 
 /**
- * What refusals mean instead that come with a time to try again after: the
- * service has no room now, and the caller did nothing wrong.
+ * Overrides for refusals with `retryAfterMs`: the service has no capacity now,
+ * and the caller did nothing wrong.
  */
 const TEMPORARY: {
   readonly [Code in RefusalCode]?: Pick<RefusalKind, "http" | "close">;
@@ -119,9 +119,9 @@ export interface RefusalOptions extends ErrorOptions {
   readonly issues?: readonly Issue[];
   /** The `id` of the frame refused, when it could be read. */
   readonly ref?: string | undefined;
-  /** Milliseconds after which trying again makes sense. */
+  /** Milliseconds until a retry can succeed. */
   readonly retryAfterMs?: number;
-  /** Heights to be published first, for `PARENT_UNKNOWN`. */
+  /** Heights to publish first, for `PARENT_UNKNOWN`. */
   readonly missing?: Heights | undefined;
 }
 
@@ -155,17 +155,17 @@ export class Refusal extends Error {
   readonly issues: readonly Issue[] | undefined;
   /** The `id` of the frame refused, when it could be read. */
   readonly ref: string | undefined;
-  /** Milliseconds after which trying again makes sense. */
+  /** Milliseconds until a retry can succeed. */
   readonly retryAfterMs: number | undefined;
-  /** Heights to be published first, for `PARENT_UNKNOWN`. */
+  /** Heights to publish first, for `PARENT_UNKNOWN`. */
   readonly missing: Heights | undefined;
 
   /**
-   * Says no.
+   * Creates a refusal.
    *
    * @param code which refusal.
    * @param detail what was wrong this time; the kind's own text when omitted.
-   * @param options issues, the frame answered, when to retry, the cause.
+   * @param options issues, the id of the frame, when to retry, the cause.
    */
   constructor(
     code: RefusalCode,
@@ -188,9 +188,9 @@ export class Refusal extends Error {
   }
 
   /**
-   * The refusal that `error` is; for a bug `INTERNAL`, caused by it.
+   * Returns `error` if it is a refusal, else `INTERNAL` with it as the cause.
    *
-   * @param error whatever was thrown.
+   * @param error anything thrown.
    */
   static of(error: unknown): Refusal {
     if (error instanceof Refusal) return error;

@@ -1,6 +1,6 @@
 /**
- * What the server says besides events: answers to verbs, and what it says of
- * itself.
+ * Frames that the server sends besides events: replies to verbs, and
+ * notifications.
  *
  * @module
  */
@@ -15,41 +15,41 @@ const code = z.enum(
 ).meta({ id: "RefusalCode" });
 const instant = z.iso.datetime();
 const seq = z.int().nonnegative();
-/** An event of any type, as it was delivered: it was checked when accepted. */
+/** An event of any type, as delivered: it was validated when accepted. */
 export const AnyEvent = z.record(z.string(), z.unknown())
   .meta({ id: "Event" });
 
-/** Why a resume could not give everything that was missed. */
+/** Why a resume could not deliver every missed event. */
 export const GAP_REASONS = [
-  /** What was missed is no longer kept. */
+  /** The missed events are no longer stored. */
   "retention",
-  /** The log is a new one; old positions mean nothing in it. */
+  /** The log is a new one; positions of the old one are not valid in it. */
   "epoch_changed",
-  /** What was missed is stored, but damaged. */
+  /** The missed events are stored, but damaged. */
   "unreadable",
-  /** The client is ahead of the log, which lost its end. */
+  /** The client's position is beyond the end of the log, which lost events. */
   "position_unknown",
-  /** The channel keeps nothing. */
+  /** The channel stores no events. */
   "no_retention",
-  /** Nothing is known of the block. */
+  /** The block is not known. */
   "block_unknown",
 ] as const;
-/** Why a resume could not give everything that was missed. */
+/** Why a resume could not deliver every missed event. */
 export type GapReason = (typeof GAP_REASONS)[number];
 
-/** Who the server takes a client for. */
+/** The identity of a client, as its token proves it. */
 export const Identity = z.strictObject({
-  isAuthenticated: z.boolean().describe("Whether it showed a valid token."),
+  isAuthenticated: z.boolean().describe("Whether it sent a valid token."),
   user: z.string().nullable().describe(
-    "The token's subject; `null` for the anonymous.",
+    "The token's subject; `null` for anonymous clients.",
   ),
-  role: z.enum(ROLES).describe("What it may do."),
-  expiresAt: instant.optional().describe("When the token ends."),
+  role: z.enum(ROLES).describe("The role that decides its rights."),
+  expiresAt: instant.optional().describe("When the token expires."),
 }).meta({ id: "Identity" });
-/** Who the server takes a client for. */
+/** The identity of a client, as its token proves it. */
 export type Identity = z.infer<typeof Identity>;
 
-/** Where an accepted event stands. */
+/** The position and the warnings of an accepted event. */
 export const Accepted = z.strictObject({
   id: z.string().describe(
     "The event's id: the publisher's own, or the server's.",
@@ -63,27 +63,27 @@ export const Accepted = z.strictObject({
     from: seq.describe("The lowest."),
     to: seq.describe("The highest."),
   }).optional().describe(
-    "Heights of the chain before a block that are to be published too.",
+    "Heights of the chain below a block that are still to be published.",
   ),
   missingParents: z.array(z.string()).optional().describe(
     "Parents of a node of the DAG that are not known.",
   ),
   contradicts: z.strictObject({
-    status: z.string().describe("How far it has come."),
+    status: z.string().describe("The current status."),
     blockId: z.string().optional().describe("Name of the block."),
   }).optional().describe(
-    "The status of a transaction that stands: the published one comes late.",
+    "The current status of a transaction, which the published one cannot follow.",
   ),
 }).meta({ id: "Accepted" });
-/** Where an accepted event stands. */
+/** The position and the warnings of an accepted event. */
 export type Accepted = z.infer<typeof Accepted>;
 
-/** Payloads of what the server says, by type. */
+/** Payloads of the server's own frames, by type. */
 export const REPLIES = {
   connected: z.strictObject({
     sessionId: z.string().describe("Name of this connection."),
     serverTime: instant.describe("The server's time."),
-    identity: Identity.describe("Who the client is taken for."),
+    identity: Identity.describe("The identity of the client."),
     heartbeatMs: z.int().positive().describe(
       "Send a `ping` at least this often, in milliseconds.",
     ),
@@ -92,31 +92,31 @@ export const REPLIES = {
         "Longest frame accepted, in bytes.",
       ),
       maxSubscriptions: z.int().positive().describe(
-        "Most channels followed at a time.",
+        "Most subscriptions at a time.",
       ),
       maxCommandsInFlight: z.int().positive().describe(
-        "Most commands that may wait for their answer.",
+        "Most commands that may wait for their reply.",
       ),
-    }).describe("What the server takes of this connection."),
+    }).describe("The limits of this connection."),
     schema: z.string().describe(
-      "Changes when any schema of the protocol does.",
+      "Changes whenever a schema of the protocol changes.",
     ),
     compress: z.strictObject({
       algorithm: z.literal("deflate-raw").describe(
         "How binary frames are compressed.",
       ),
       dictionary: z.string().nullable().describe(
-        "Names the dictionary at `/dictionary/<hash>`; `null`: there is none.",
+        "Hash of the dictionary at `/dictionary/<hash>`; `null` without one.",
       ),
     }).optional().describe(
-      "How binary frames are compressed; absent when none come.",
+      "How binary frames are compressed; absent when none are sent.",
     ),
   }),
   subscribed: z.strictObject({
     channels: z.array(z.strictObject({
       channel: z.string().describe("Canonical name of the channel."),
       requested: z.string().optional().describe(
-        "The alias that was asked for, when it was one.",
+        "The alias in the command, when it was one.",
       ),
       as: z.string().optional().describe(
         "The name given to a filtered subscription.",
@@ -125,37 +125,37 @@ export const REPLIES = {
         "`null` on channels without retention.",
       ),
       seq: seq.nullable().describe(
-        "The first event to come is the one after this; `null` likewise.",
+        "The next event is the one after this number; `null` likewise.",
       ),
       recovered: z.boolean().describe(
-        "Whether everything after the asked position will come.",
+        "Whether every event after the requested position follows.",
       ),
       reason: z.enum(GAP_REASONS).optional().describe(
-        "Why not everything can be had.",
+        "Why not every event can be delivered.",
       ),
       filtered: z.strictObject({
         values: z.int().nonnegative().describe("How many values it holds."),
       }).optional().describe("The filter of a filtered subscription."),
-    })).describe("Those that are followed now."),
+    })).describe("The subscriptions that are active now."),
     rejected: z.array(z.strictObject({
       channel: z.string().describe("Canonical name of the channel."),
       as: z.string().optional().describe("Name of the filtered subscription."),
       code: code.describe("The stable name of the reason."),
       retryAfterMs: z.int().nonnegative().optional().describe(
-        "When to ask again, where that makes sense.",
+        "When a retry can succeed, in milliseconds from now.",
       ),
-    })).describe("Those that are not, and why."),
+    })).describe("The subscriptions that were refused, and why."),
   }),
   snapshot: z.strictObject({
     channel: z.string().describe("Canonical name of the channel."),
     events: z.array(AnyEvent).describe(
-      "The newest event about each thing, in the order of their names.",
+      "The newest event about each subject, ordered by the subjects' names.",
     ),
     end: z.boolean().describe(
       "Whether this is the last frame: live events follow.",
     ),
     truncated: z.literal(true).optional().describe(
-      "There are more things than a snapshot holds.",
+      "There are more subjects than a snapshot holds.",
     ),
   }),
   unsubscribed: z.strictObject({
@@ -168,18 +168,18 @@ export const REPLIES = {
       epoch: z.string().describe("Identity of the log."),
       seq: seq.describe("A number in it."),
     }).describe(
-      "What was added counts for events after this position.",
+      "Added values apply to events after this position.",
     ),
     added: z.array(z.string()).describe(
-      "Items that count now and did not before, as they are compared.",
+      "Values that the filter holds now and did not before, as compared.",
     ),
     removed: z.array(z.string()).describe(
-      "Items that counted before and do not any more.",
+      "Values that the filter held before and no longer does.",
     ),
     rejected: z.array(z.strictObject({
       item: z.string().describe("As the command named it."),
       code: code.describe("The stable name of the reason."),
-    })).describe("Items that were not taken, and why."),
+    })).describe("Items that were refused, and why."),
     size: z.int().nonnegative().describe(
       "How many values the filter holds now.",
     ),
@@ -189,26 +189,28 @@ export const REPLIES = {
       channel: z.string().describe("Canonical name of the channel."),
       as: z.string().optional().describe("Name of the filtered subscription."),
       epoch: z.string().describe("Identity of the log."),
-      seq: seq.describe("Up to this number everything was sent."),
+      seq: seq.describe("Every matching event up to this number was sent."),
       block: z.strictObject({
         height: z.int().nonnegative().describe("Blocks above genesis."),
         blockId: z.string().describe("Name of the block."),
       }).optional().describe("The newest block that is complete up to there."),
-    })).describe("Up to where filtered subscriptions were sent everything."),
+    })).describe(
+      "Positions up to which every matching event was sent, by subscription.",
+    ),
   }),
   refreshed: z.strictObject({
-    expiresAt: instant.describe("When the newer token ends."),
+    expiresAt: instant.describe("When the newer token expires."),
   }),
   metrics_response: z.strictObject({
-    type: z.string().optional().describe("As it was asked for."),
+    type: z.string().optional().describe("As in the command."),
     metrics: z.record(z.string(), z.unknown()).describe(
       "The measurements, by name.",
     ),
   }),
   data_response: z.strictObject({
-    key: z.string().describe("As it was asked for."),
+    key: z.string().describe("As in the command."),
     data: AnyEvent.nullable().describe(
-      "The newest event about it; `null` when nothing is known.",
+      "The newest event about it; `null` when there is none.",
     ),
   }),
   query_result: z.strictObject({
@@ -220,35 +222,37 @@ export const REPLIES = {
     events: z.array(AnyEvent).describe(
       "Events, oldest first.",
     ),
-    more: z.boolean().describe("Whether there is more in the direction asked."),
+    more: z.boolean().describe(
+      "Whether there are more events in the requested direction.",
+    ),
   }),
   block_response: z.strictObject({
-    block: z.string().describe("What was asked for."),
+    block: z.string().describe("As in the command."),
     status: z.enum(["standing", "reverted", "unknown"]).describe(
-      "Whether it stands in its chain.",
+      "Whether it is part of its chain.",
     ),
     finality: z.enum(["none", "safe", "final"]).describe(
-      "How surely it stays.",
+      "`safe` blocks are unlikely to be reverted, `final` ones never are.",
     ),
     event: AnyEvent.nullable().describe(
-      "The newest event about it; `null` when none is known.",
+      "The newest event about it; `null` when there is none.",
     ),
     total: seq.describe("How many transactions it lists."),
     transactions: z.array(AnyEvent).describe(
-      "The newest event of each, in their order; those that are known.",
+      "The newest event of each known transaction, in block order.",
     ),
     logs: z.array(AnyEvent).describe(
       "Their contract events: `TX_LOGS` of this block.",
     ),
     next: seq.nullable().describe(
-      "Place after which to ask on; `null`: there are no more.",
+      "The `after` of the next command; `null`: there are no more.",
     ),
   }),
   tracked: TrackedState,
   tx_state: TrackedState,
   published: z.strictObject({
     accepted: z.array(Accepted).describe(
-      "Where each message stands, in their order.",
+      "The result of each message, in their order.",
     ),
   }),
   pong: z.strictObject({ serverTime: instant.describe("The server's time.") }),
@@ -256,21 +260,21 @@ export const REPLIES = {
     code: code.describe("The stable name of the reason."),
     message: z.string().describe("What is wrong, for a person."),
     retryAfterMs: z.int().nonnegative().optional().describe(
-      "When to try again, in milliseconds from now.",
+      "When to retry, in milliseconds from now.",
     ),
     issues: z.array(z.strictObject({
-      path: z.string().describe("Where in the frame; dots lead inside."),
-      message: z.string().describe("What is wrong there."),
+      path: z.string().describe("Dotted path into the frame."),
+      message: z.string().describe("What is wrong at that path."),
     })).optional().describe("What is wrong, field by field."),
     missing: z.strictObject({
       from: z.int().nonnegative().describe("The lowest height."),
       to: z.int().nonnegative().describe("The highest height."),
-    }).optional().describe("Heights to be published first."),
+    }).optional().describe("Heights to publish first."),
   }),
   gap: z.strictObject({
     channel: z.string().describe("Canonical name of the channel."),
     as: z.string().optional().describe(
-      "The filtered subscription that it concerns, where it has a name.",
+      "Name of the filtered subscription, where it has one.",
     ),
     from: z.int().positive().describe(
       "First number missed; numbers are of `epoch`.",
@@ -279,31 +283,33 @@ export const REPLIES = {
       "Last number missed; below `from` when it cannot be known.",
     ),
     epoch: z.string().describe("Identity of the log."),
-    reason: z.enum(GAP_REASONS).describe("Why not everything can be had."),
+    reason: z.enum(GAP_REASONS).describe(
+      "Why not every event can be delivered.",
+    ),
   }),
   token_expiring: z.strictObject({
-    inMs: z.int().describe("Milliseconds until the token ends."),
+    inMs: z.int().describe("Milliseconds until the token expires."),
   }),
   draining: z.strictObject({
     retryInMs: z.int().nonnegative().describe(
-      "After how many milliseconds to connect again.",
+      "When to reconnect, in milliseconds from now.",
     ),
   }),
 } as const;
 
-/** The name of something the server says. */
+/** The type of a frame of the server itself. */
 export type ReplyType = keyof typeof REPLIES;
 
-/** The payload of something the server says. */
+/** The payload of a frame of the server itself. */
 export type ReplyPayload<Type extends ReplyType> = z.output<
   (typeof REPLIES)[Type]
 >;
 
-/** Something the server says, with its envelope. */
+/** A frame of the server itself: payload and envelope. */
 export interface Reply<Type extends ReplyType = ReplyType> {
-  /** Which. */
+  /** The type of the frame. */
   type: Type;
-  /** What it says. */
+  /** Its content. */
   payload: ReplyPayload<Type>;
   /** ISO 8601 UTC with milliseconds. */
   timestamp: string;
@@ -315,5 +321,5 @@ export interface Reply<Type extends ReplyType = ReplyType> {
   ref?: string;
 }
 
-/** Anything the server says of itself, its payload chosen by its type. */
+/** Any frame of the server itself, its payload chosen by its type. */
 export type AnyReply = { [Type in ReplyType]: Reply<Type> }[ReplyType];

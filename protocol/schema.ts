@@ -14,8 +14,8 @@ const FNV_BASIS = 0xcbf29ce484222325n;
 const FNV_PRIME = 0x100000001b3n;
 
 /**
- * A fingerprint of every schema: clients built against another one know that
- * they should look at the protocol again.
+ * A fingerprint of every schema: a client that was built against another one
+ * can detect that the protocol changed.
  *
  * @returns 16 hexadecimal digits: 64-bit FNV-1a over the JSON Schemas.
  * @see {@link https://datatracker.ietf.org/doc/html/rfc9923}
@@ -32,7 +32,7 @@ export function schemaHash(): string {
     z.toJSONSchema(schema, {
       io: "input",
       unrepresentable: "any",
-      // Words are no part of what is accepted.
+      // Descriptions do not affect validation.
       override: ({ jsonSchema }) => void delete jsonSchema.description,
     }),
   ]);

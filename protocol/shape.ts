@@ -1,6 +1,6 @@
 /**
- * Validation at a cost that is bounded by the size of a frame, whatever is
- * wrong with it.
+ * Validation at a cost that is bounded by the size of a frame, for invalid
+ * frames too.
  *
  * @module
  */
@@ -15,15 +15,15 @@ export const MAX_ISSUES = 16;
  */
 const MAX_FIELDS = 64;
 
-/** Has zod stop at the first issue; it is not among its declared options. */
+/** Makes zod stop at the first issue; an undeclared option of zod. */
 const FIRST_ISSUE = { abortEarly: true } as z.core.ParseContext<
   z.core.$ZodIssue
 >;
 
-/** What a frame must look like. */
+/** The schema of a frame, compiled. */
 export class Shape<Value = unknown> {
   readonly #schema: z.ZodType<Value>;
-  /** Gives up at the first issue, without naming it. */
+  /** Stops at the first issue, without naming it. */
   readonly #parse: (value: unknown) => Value | typeof z.INVALID;
 
   /** Compiles `schema`. */
@@ -35,10 +35,10 @@ export class Shape<Value = unknown> {
   /**
    * Checks a value.
    *
-   * @param refuse is called with what is wrong, never empty: up to
+   * @param refuse receives the issues, at least one: up to
    * {@link MAX_ISSUES} issues in the first items of each list and fields
    * of each object, or the first issue of what that leaves out.
-   * @returns what the schema makes of it.
+   * @returns the value as the schema parses it.
    */
   check(value: unknown, refuse: (issues: Issue[]) => never): Value {
     const parsed = this.#parse(value);
@@ -55,8 +55,8 @@ function named({ issues }: z.ZodError, most: number): Issue[] {
 }
 
 /**
- * What an issue comes down to. Of a union that is what is wrong by the
- * alternative that was meant: one of the kind that the value is, with the
+ * Resolves an issue to its causes. For a union these are the issues of the
+ * alternative most likely intended: one of the value's own kind, with the
  * fewest issues.
  */
 function inside(
@@ -77,12 +77,12 @@ function inside(
   return [{ path: path.join("."), message }];
 }
 
-/** Whether the value as a whole is of a type that an alternative is not for. */
+/** Whether an alternative is for another type than the value's. */
 function isOfAnotherKind({ code, path }: z.core.$ZodIssue): boolean {
   return code === "invalid_type" && path.length === 0;
 }
 
-/** A copy in which lists and objects hold few enough to name all issues. */
+/** A copy whose lists and objects are cut short enough to name all issues. */
 function shortened(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.slice(0, MAX_ISSUES).map(shortened);

@@ -9,7 +9,7 @@ import { clientFields } from "./envelope.ts";
 import { MESSAGES } from "./messages.ts";
 import type { MessageType } from "./messages.ts";
 
-/** What every message has; events have further fields. */
+/** Fields of every message; events have further ones. */
 const Envelope = z.looseObject({
   ...clientFields,
   type: z.string().min(1),
@@ -22,7 +22,7 @@ const Batch = z.looseObject({
 });
 
 /**
- * Whether something has the structure of a message: a `type`, an object as
+ * Whether a value has the structure of a message: a `type`, an object as
  * `payload`, and, where they are given, a valid `id`, `timestamp` and
  * `version`. The payload's content is not checked.
  *

@@ -52,11 +52,11 @@ Deno.test("a refusal names what there is instead", () => {
   const payload = { event: "e" };
   assert.match(
     named({ type: "ROOM_MESSAGE", channel: "nope", payload }),
-    /^Channel "nope" is not known: there are blocks, .* and room:<name>$/,
+    /^Channel "nope" is not known: expected blocks, .* or room:<name>$/,
   );
   assert.match(
     named({ type: "NOPE" }),
-    /"NOPE" is not known: \/docs lists all$/,
+    /"NOPE" is not known: see \/docs$/,
   );
   assert.match(named("{'type':1}"), /^Frame is not JSON: .*position 1/);
   assert.match(named(""), /^Frame is not JSON: Unexpected end/);
