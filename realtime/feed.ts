@@ -6,12 +6,12 @@
  */
 import type { FrameOptions } from "../protocol/encode.ts";
 import type { GapReason } from "../protocol/replies.ts";
-import type { Entry } from "../store/entry.ts";
+import type { Entry, LoggedEntry } from "../store/entry.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import type { LogPage, SeqRange } from "../store/event_log.ts";
 import type { MarkedEntry } from "./codec.ts";
 import type { Sink } from "./sink.ts";
-import { FRAME_EVENTS, FRAME_LENGTH } from "./stream.ts";
+import { FRAME_EVENTS, FRAME_LENGTH, SharedFrames } from "./shared_frames.ts";
 import type { Subscription } from "./subscription.ts";
 
 /** What a feed needs of the machine around it. */
@@ -27,6 +27,9 @@ export interface FeedParts {
   /** Envelope fields for frames made here. */
   envelope: () => FrameOptions;
 }
+
+/** Frames of pages that several clients read together. */
+const framesOfPages = new WeakMap<LogPage, SharedFrames>();
 
 /** Sends events to one client. */
 export class Feed {
@@ -170,18 +173,46 @@ export class Feed {
     gap(upTo, "retention");
   }
 
-  #sendPage(
-    to: Subscription,
-    { entries: page, unreadable }: LogPage,
-  ): void {
-    for (let i = 0; i < page.length;) {
+  #sendPage(to: Subscription, page: LogPage): void {
+    const { entries, unreadable } = page;
+    const first = entries[0]?.seq ?? 0;
+    // Without a hole, the number of an event says where it is.
+    const isWhole = entries.at(-1)?.seq === first + entries.length - 1;
+    const isShared = isWhole && this.#sink.batch && !to.selected;
+    for (let i = 0; i < entries.length;) {
       if (this.#sink.isFull) return;
-      this.#skip(to, page[i]!.seq - 1, unreadable);
-      this.#select(
-        to,
-        (seq) => page[i]?.seq === seq ? page[i++] : undefined,
-      );
+      this.#skip(to, entries[i]!.seq - 1, unreadable);
+      if (isShared) {
+        this.#sendJoined(to, page, (seq) => entries[seq - first]);
+        i = to.seq + 1 - first;
+      } else {
+        this.#select(
+          to,
+          (seq) => entries[i]?.seq === seq ? entries[i++] : undefined,
+        );
+      }
     }
+  }
+
+  /** Sends the next events of a page, as all who read it with this client. */
+  #sendJoined(
+    to: Subscription,
+    page: LogPage,
+    entryAt: (seq: number) => LoggedEntry | undefined,
+  ): void {
+    let frames = framesOfPages.get(page);
+    if (!frames) {
+      frames = new SharedFrames(this.#parts.envelope);
+      framesOfPages.set(page, frames);
+    }
+    const { seq: after, replayUntil } = to;
+    const end = page.entries.at(-1)!.seq;
+    const replay = after < replayUntil;
+    const last = replay ? Math.min(replayUntil, end) : end;
+    const { codec } = this.#sink;
+    const { frame, seq } = frames.after(codec, after, last, replay, entryAt);
+    this.#sink.send(frame);
+    to.seq = seq;
   }
 
   /** Reports that events are lost for good; the client goes on after them. */

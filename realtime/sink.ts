@@ -7,7 +7,7 @@
 import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
-import { FRAME_EVENTS } from "./stream.ts";
+import { FRAME_EVENTS } from "./shared_frames.ts";
 
 /** Nothing more is sent to a socket that holds this many unsent bytes. */
 export const HIGH_WATER_BYTES = 256 * 1024;

@@ -10,11 +10,12 @@ import type { Head } from "../store/event_log.ts";
 import { channelNamed } from "../protocol/channels.ts";
 import { filterFields } from "../protocol/filters.ts";
 import { isCarriedBy } from "../protocol/messages.ts";
-import { REPLAY } from "./codec.ts";
-import type { Codec, Frame, MarkedEntry } from "./codec.ts";
+import type { Codec } from "./codec.ts";
 import type { Cursor, FilteredCursor } from "./cursor.ts";
 import { FilteredCursors } from "./filtered_cursors.ts";
 import type { Matches } from "./filtered_cursors.ts";
+import { endOfFrame, SharedFrames } from "./shared_frames.ts";
+import type { JoinedFrame } from "./shared_frames.ts";
 
 /** Newest events a stream keeps in memory, in number. */
 export const RING_EVENTS = 1_024;
@@ -22,38 +23,6 @@ export const RING_EVENTS = 1_024;
 export const RING_LENGTH = 4 * 1024 * 1024;
 /** Most events held while an earlier one is missing. */
 export const MAX_HELD = 2_048;
-/** Most events joined into one frame. */
-export const FRAME_EVENTS = 256;
-/**
- * UTF-16 units of their events' JSON after which joined frames end, never
- * before one event.
- */
-export const FRAME_LENGTH = 128 * 1024;
-/** Joined frames kept for other subscribers at the same position. */
-export const MAX_FRAMES = 16;
-
-/** Several events as one frame, or one alone. */
-export interface JoinedFrame {
-  /** What to send. */
-  readonly frame: Frame;
-  /** The number of the last event in it. */
-  readonly seq: number;
-}
-
-/** A joined frame, and which subscribers it serves. */
-interface Shared extends JoinedFrame {
-  /** Their codec. */
-  readonly codec: Codec;
-  /** Their position. */
-  readonly after: number;
-  /** The last event that it may hold. */
-  readonly last: number;
-  /** Whether it is history to them. */
-  readonly replay: boolean;
-  /** Whether it is encoded for several subscribers. */
-  readonly isShared: boolean;
-}
-
 /** One pass over the subscribers, possibly in several turns. */
 interface Round {
   /** Number of its last event. */
@@ -89,11 +58,11 @@ export class Stream {
   readonly filtered: FilteredCursors;
   /** Whether its events name the blocks that are complete. */
   readonly #hasBlocks: boolean;
-  readonly #envelope: () => FrameOptions;
   readonly #capacity: number;
   readonly #ring: (Entry | undefined)[] = [];
   readonly #held = new Map<number, Entry>();
-  readonly #frames: Shared[] = [];
+  readonly #frames: SharedFrames;
+  readonly #entryAt = (seq: number) => this.entryAt(seq);
   #round: Round | undefined;
   #epoch: string;
   #seq: number;
@@ -126,7 +95,7 @@ export class Stream {
     const { kind } = channelNamed(channel)!;
     this.filtered = new FilteredCursors(filterFields(kind).keys());
     this.#hasBlocks = isCarriedBy("BLOCK_COMPLETE", kind);
-    this.#envelope = envelope;
+    this.#frames = new SharedFrames(envelope);
     this.#capacity = ringEvents;
     this.#epoch = head.epoch;
     this.#seq = head.seq;
@@ -230,7 +199,7 @@ export class Stream {
     this.#ring.length = 0;
     this.#length = 0;
     this.#held.clear();
-    this.#frames.length = 0;
+    this.#frames.clear();
     this.#round = undefined;
   }
 
@@ -302,70 +271,16 @@ export class Stream {
    * @param replayUntil where history ends for this subscriber.
    */
   frameAfter(codec: Codec, seq: number, replayUntil: number): JoinedFrame {
-    const replay = seq < replayUntil;
     const { until } = this;
+    const replay = seq < replayUntil;
     const last = replay ? Math.min(replayUntil, until) : until;
-    const known = this.#known(codec, seq, last, replay);
-    if (known?.isShared) return known;
-    // Only a second subscriber shows that a frame of history is shared.
-    const isFirst = replay && !known && codec.unshared !== undefined;
-    const encoder = isFirst ? codec.unshared : codec;
-    const marks = replay ? REPLAY : undefined;
-    const parts: MarkedEntry[] = [];
-    const end = this.#endOfFrame(seq, last);
-    for (let at = seq; at < end;) {
-      parts.push({ entry: this.entryAt(++at), marks });
-    }
-    const frame = parts.length === 1
-      ? encoder.event(parts[0]!.entry, marks)
-      : encoder.batch(parts, this.#envelope());
-    const shared: Shared = {
-      frame,
-      codec,
-      seq: end,
-      after: seq,
-      last,
-      replay,
-      isShared: !isFirst,
-    };
-    if (known) this.#frames.splice(this.#frames.indexOf(known), 1);
-    this.#frames.push(shared);
-    if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
-    return shared;
-  }
-
-  /** The joined frame that serves a position, the newest first. */
-  #known(
-    codec: Codec,
-    after: number,
-    last: number,
-    replay: boolean,
-  ): Shared | undefined {
-    for (let i = this.#frames.length; i-- > 0;) {
-      const it = this.#frames[i]!;
-      if (
-        it.after === after && it.codec === codec && it.last === last &&
-        it.replay === replay
-      ) return it;
-    }
-    return undefined;
-  }
-
-  /** The number of the last event that fits a frame, up to `last`. */
-  #endOfFrame(after: number, last: number): number {
-    const most = Math.min(last, after + FRAME_EVENTS);
-    let length = 0;
-    let at = after;
-    while (at < most && length < FRAME_LENGTH) {
-      length += this.entryAt(++at).json.length;
-    }
-    return at;
+    return this.#frames.after(codec, seq, last, replay, this.#entryAt);
   }
 
   #begin(): Round {
-    this.#frames.length = 0;
+    this.#frames.clear();
     const kept = Math.max(this.#flushed, this.#first - 1);
-    const upTo = this.#endOfFrame(kept, this.#seq);
+    const upTo = endOfFrame(kept, this.#seq, this.#entryAt);
     // Subscribers may join or leave meanwhile: a Set iterates safely over its
     // own changes.
     const cursors = this.cursors.values();

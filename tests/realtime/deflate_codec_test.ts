@@ -21,7 +21,8 @@ import {
 } from "../../realtime/deflate_codec.ts";
 import type { Entry } from "../../store/entry.ts";
 import { Chain } from "../../sources/chain.ts";
-import { FRAME_EVENTS, FRAME_LENGTH, Stream } from "../../realtime/stream.ts";
+import { FRAME_EVENTS, FRAME_LENGTH } from "../../realtime/shared_frames.ts";
+import { Stream } from "../../realtime/stream.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { entryOf } from "../fakes/entry.ts";
 import { inflated } from "../inflate.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Delivery, SLICE_CURSORS } from "../../realtime/delivery.ts";
-import { FRAME_EVENTS, RING_EVENTS, Stream } from "../../realtime/stream.ts";
+import { FRAME_EVENTS } from "../../realtime/shared_frames.ts";
+import { RING_EVENTS, Stream } from "../../realtime/stream.ts";
 import { ManualClock, pass } from "../fakes/clock.ts";
 import { entryOf } from "../fakes/entry.ts";
 

@@ -5,6 +5,8 @@ import {
   FRAME_EVENTS,
   FRAME_LENGTH,
   MAX_FRAMES,
+} from "../../realtime/shared_frames.ts";
+import {
   MAX_HELD,
   RING_EVENTS,
   RING_LENGTH,
