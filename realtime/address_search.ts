@@ -1,6 +1,6 @@
 /**
- * Transactions of an address, searched for in the log: backwards, over as much
- * of it as one question may read.
+ * Finds transactions of an address in the log: backwards, within the limit of
+ * one query.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import { Refusal } from "../protocol/refusals.ts";
 import type { LoggedEntry } from "../store/entry.ts";
 import type { Hub } from "./hub.ts";
 
-/** Most events read for one question; the answer names where to go on. */
+/** Most events read for one query; its result names where to continue. */
 export const MAX_SEARCHED_EVENTS = 2_048;
-/** The same in UTF-16 units of their frames, but never less than one page. */
+/** The same bound in UTF-16 units of their frames, but at least one page. */
 export const MAX_SEARCHED_LENGTH = 4 * 1024 * 1024;
-/** Most transactions of one answer. */
+/** Most transactions of one result. */
 export const MAX_FOUND = 100;
 /** Events read at once. */
 const PAGE_EVENTS = 256;
@@ -22,28 +22,28 @@ const PAGE_BYTES = 1024 * 1024;
 
 const CHANNEL = "transactions";
 
-/** What is searched for. */
+/** A query. */
 export interface AddressQuery {
-  /** In any case of its letters. */
+  /** The address; letter case is ignored. */
   readonly address: string;
-  /** Only what was published before this position. */
+  /** Only events before this position. */
   readonly before?: {
-    /** Identity of the log; the present one's when absent. */
+    /** Identity of the log; the current one's when absent. */
     readonly epoch?: string | undefined;
     /** A number in it. */
     readonly seq: number;
   } | undefined;
-  /** Most transactions answered, up to {@link MAX_FOUND}. */
+  /** Most transactions returned, up to {@link MAX_FOUND}. */
   readonly limit: number;
 }
 
-/** What was found. */
+/** The result of a query. */
 export interface Found {
   /** Frames of the newest events of its transactions, the newest first. */
   readonly frames: readonly string[];
-  /** Where to search on; absent when all that is kept was searched. */
+  /** Where to continue; absent when the whole stored log was searched. */
   readonly next?: Position | undefined;
-  /** What was read, in UTF-16 units. */
+  /** Length of the events read, in UTF-16 units. */
   readonly length: number;
 }
 

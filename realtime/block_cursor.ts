@@ -1,31 +1,31 @@
 /**
- * A block as a position in `blocks`: a client that holds a chain up to a block goes
- * on from there, without having kept a number.
+ * A block as a position in `blocks`: a client that holds a chain up to a block
+ * resumes from that block, without a stored sequence number.
  *
  * @module
  */
 import type { Position, Subscription } from "../protocol/commands.ts";
 import type { Hub } from "./hub.ts";
 
-/** Epoch of the position of a block that is not known; no log has it. */
+/** Epoch of the position of an unknown block; no log has it. */
 export const UNKNOWN_BLOCK = "?block";
 
-/** A channel of a `subscribe`, its beginning as a position. */
+/** A channel of a `subscribe`, its start as a position. */
 export type Located = Omit<Subscription, "after"> & {
   readonly after?: Position | undefined;
 };
 
-/** Whether some of the channels begin after a block. */
+/** Whether some of the channels start after a block. */
 function isLocated(requested: Subscription): requested is Located {
   return requested.after === undefined || "epoch" in requested.after;
 }
 
 /**
- * Finds where the blocks stand after which channels begin.
+ * Finds the positions of the blocks after which channels start.
  *
  * @param requests as clients send them.
  * @param hub reads the newest event about each block.
- * @returns at once unless one begins after a block.
+ * @returns synchronously unless one starts after a block.
  * @throws {Refusal} `STORE_UNAVAILABLE`.
  */
 export function located(
@@ -43,9 +43,9 @@ export function located(
 }
 
 /**
- * Where a holder of the block goes on. A block that stands: after its newest
- * event. One that was reverted: at that revert, since what stood on it before
- * was reverted first.
+ * The position at which a holder of the block resumes. For a block in the
+ * chain: after its newest event. For a reverted block: at its revert, because
+ * the blocks above it were reverted first.
  */
 async function positionOf(
   after: Subscription["after"],

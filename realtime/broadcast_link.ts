@@ -7,20 +7,20 @@ import { isEntry } from "../store/entry.ts";
 import type { Entry } from "../store/entry.ts";
 import type { Hint, Link, LinkObserver } from "./link.ts";
 
-/** What goes through the channel: numbered, so that a lost post is noticed. */
+/** A post on the channel: numbered, so that a lost one is noticed. */
 interface Post {
   readonly from: string;
   readonly number: number;
   readonly events: readonly Entry[];
 }
 
-/** Senders whose numbering is remembered; the oldest are forgotten. */
+/** Most senders whose numbers are stored; the oldest are dropped. */
 export const MAX_SENDERS = 256;
 
 /**
  * Carries the events themselves over a `BroadcastChannel`: fast between the
- * isolates of one process, where the backlog holds 256 posts and drops the
- * rest silently. Hence one channel, one post a commit, a number on each.
+ * isolates of one process, where the backlog holds 256 posts and silently drops
+ * the rest. Hence one channel, one post per commit, a number on each.
  */
 export class BroadcastLink implements Link {
   readonly #channel: BroadcastChannel;

@@ -1,6 +1,6 @@
 /**
- * How one connection's frames are written and read. A codec is chosen when the
- * connection opens; streams and outboxes hold entries, never encoded text.
+ * The codec of one connection writes and reads its frames. It is chosen when
+ * the connection opens; streams and outboxes hold entries, never encoded text.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { Entry } from "../store/entry.ts";
 /** One frame on the wire: text or binary. */
 export type Frame = string | Uint8Array<ArrayBuffer>;
 
-/** What one subscription adds to an event that all subscribers share. */
+/** Fields that one subscription adds to an event shared by all subscribers. */
 export interface Marks {
-  /** The event comes from history rather than live. */
+  /** The event is replayed from history, not live. */
   readonly replay?: true;
-  /** Of filtered subscriptions: up to where everything was sent before. */
+  /** In filtered subscriptions: every match up to this number was sent before. */
   readonly prev?: number;
   /** Name of the filtered subscription, where it has one. */
   readonly sub?: string | undefined;
@@ -41,10 +41,10 @@ export interface Codec {
   /**
    * Encodes one event as a frame.
    *
-   * A codec whose encoding costs something keeps the unmarked result for as
-   * long as the entry lives, so that it encodes once for all subscribers.
+   * A codec whose encoding is costly caches the unmarked result with the entry,
+   * so that it encodes once for all subscribers.
    *
-   * @param marks what this subscription adds; absent for a live event.
+   * @param marks fields of this subscription; absent for a live event.
    */
   event(entry: Entry, marks?: Marks): Frame;
   /**
@@ -56,8 +56,8 @@ export interface Codec {
    */
   batch(parts: readonly Part[], envelope: FrameOptions): Frame;
   /**
-   * Encodes frames that one client alone receives, where this codec's cost is
-   * worth it for several only; absent when it is this codec.
+   * Encodes frames for a single client, where this codec's cost is worth it only
+   * for several clients; absent when this codec encodes them itself.
    */
   readonly unshared?: Codec;
   /** Encodes one reply as a frame. */
@@ -65,16 +65,16 @@ export interface Codec {
   /**
    * Decodes one frame of the client.
    *
-   * @param data what the socket delivered: text or an `ArrayBuffer`.
+   * @param data the data of the socket's event: text or an `ArrayBuffer`.
    * @param maxBytes longest frame accepted, in bytes.
-   * @param rights of its sender, asked before its content is looked at.
+   * @param rights of its sender, checked before its content.
    * @throws {Refusal} as `decode` in `protocol/decode.ts`.
    */
   decode(data: unknown, maxBytes: number, rights?: FrameRights): ClientFrame;
   /**
-   * Reads the `id` of a frame that is refused undecoded, if that is cheap.
+   * Reads the `id` of a frame that is refused without decoding, if that is cheap.
    *
-   * @param data what the socket delivered.
+   * @param data the data of the socket's event.
    */
   glance(data: unknown): string | undefined;
 }

@@ -1,45 +1,45 @@
 /**
- * The order in which one connection's frames are carried out.
+ * The order in which one connection's frames are executed.
  *
  * @module
  */
 import type { ClientFrame } from "../protocol/decode.ts";
 import { Refusal } from "../protocol/refusals.ts";
 
-/** Most commands of one connection waiting for their turn or answer. */
+/** Most commands of one connection that wait for their turn or reply. */
 export const MAX_COMMANDS_IN_FLIGHT = 256;
 /**
- * Most publishes of one connection waiting to be stored: a fifth of what the
- * log lets wait in all.
+ * Most publishes of one connection that wait to be stored: a fifth of the log's
+ * queue.
  */
 export const MAX_PUBLISHES_IN_FLIGHT = 4_096;
 
-/** Carries frames out. */
+/** Executes frames. */
 export interface FrameHandler {
   /**
-   * Understands one frame, in its turn: its sender may have shown another
-   * token before it.
+   * Decodes one frame when its turn is reached: an earlier frame may have
+   * changed its sender's token.
    *
-   * @param data what the socket delivered.
+   * @param data the data of the socket's event.
    * @throws {Refusal} or anything else; given to {@link refuse}.
    */
   read(data: unknown): ClientFrame;
-  /** The `id` of a frame that is refused unread, if that is cheap. */
+  /** The `id` of a frame that is refused without decoding, if that is cheap. */
   glance(data: unknown): string | undefined;
   /**
-   * Carries one frame out.
+   * Executes one frame.
    *
-   * @returns nothing when it is done at once.
+   * @returns nothing when it completes synchronously.
    * @throws {Refusal} or anything else; given to {@link refuse}.
    */
   handle(frame: ClientFrame): Promise<void> | void;
-  /** Answers a frame that failed; `ref` is unknown of one that cannot be read. Must not throw. */
+  /** Answers a failed frame; `ref` is absent for an unreadable one. Must not throw. */
   refuse(refusal: Refusal, ref: string | undefined): void;
 }
 
 /**
- * Carries out frames one at a time and in order; most are done at once.
- * Publishes are handed over in order too, but do not delay what follows.
+ * Executes frames one at a time and in order; most complete synchronously.
+ * Publishes are started in order too, but do not delay later frames.
  */
 export class CommandQueue {
   readonly #handler: FrameHandler;
@@ -53,9 +53,9 @@ export class CommandQueue {
   }
 
   /**
-   * Reads a frame and carries it out when those before it are done.
+   * Decodes and executes a frame when the ones before it are done.
    *
-   * @param data what the socket delivered.
+   * @param data the data of the socket's event.
    * @throws {Refusal} `RATE_LIMITED` when too many wait.
    */
   add(data: unknown): void {
@@ -79,7 +79,7 @@ export class CommandQueue {
     stored.finally(() => this.#publishing--);
   }
 
-  /** Forgets the frames that wait. */
+  /** Drops the frames that wait. */
   clear(): void {
     this.#waiting.length = 0;
   }

@@ -1,5 +1,5 @@
 /**
- * The compressions that a client may ask for with `connect`.
+ * The compressions that a client may request with `connect`.
  *
  * @module
  */
@@ -10,32 +10,32 @@ import type { Codec } from "./codec.ts";
 import { CompressionBudget } from "./compression_budget.ts";
 import { DeflateCodec } from "./deflate_codec.ts";
 
-/** What a client asks for. */
+/** The compression that a client requests. */
 export type CompressionName = NonNullable<
   CommandPayload<"connect">["compress"]
 >;
 
-/** A compression as one connection gets it. */
+/** A compression, prepared for one connection. */
 export interface Compression {
-  /** Writes its frames. */
+  /** Encodes its frames. */
   readonly codec: Codec;
   /** What `connected` reports of it. */
   readonly terms: NonNullable<ReplyPayload<"connected">["compress"]>;
 }
 
-/** The bytes that inflaters begin with, and their name. */
+/** The preset dictionary of inflaters, and its name. */
 export interface Dictionary {
-  /** Short texts refer to it. */
+  /** Content, to which short texts refer. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Changes with the bytes. */
+  /** Hash of the content. */
   readonly hash: string;
 }
 
 /**
- * Makes the compressions of an instance, whose frames all its clients share.
+ * Creates the compressions of an instance; all its clients share their frames.
  *
  * @param dictionary for `"deflate"`.
- * @param clock measures what one turn compresses.
+ * @param clock measures the time that compression takes in a turn.
  */
 export function compressions(
   { bytes, hash }: Dictionary,

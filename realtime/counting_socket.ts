@@ -1,6 +1,6 @@
 /**
- * A WebSocket that knows how much it may hold unsent: asking the runtime before
- * every frame costs a tenth of what sending it does.
+ * A WebSocket that estimates its unsent bytes: reading them from the runtime
+ * before every frame costs a tenth of sending it.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { Socket } from "./session.ts";
 /** Bytes of UTF-8 in one UTF-16 unit, at most. */
 const UNIT_BYTES = 3;
 
-/** Sends over a WebSocket, and asks it only when it may hold much. */
+/** Sends over a WebSocket; reads its unsent bytes only when they may be many. */
 export class CountingSocket implements Socket {
   readonly #socket: Pick<WebSocket, "bufferedAmount" | "send" | "close">;
-  /** What it held when it was asked last, and all that was sent since. */
+  /** Unsent bytes at the last reading, plus all bytes sent since. */
   #most = 0;
 
   /** Nothing else may send over `socket`. */

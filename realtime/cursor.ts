@@ -5,9 +5,9 @@
  */
 import type { Entry } from "../store/entry.ts";
 
-/** A subscriber's position in a stream: all that a slow one costs. */
+/** A subscriber's position in a stream: the only cost of a slow subscriber. */
 export interface Cursor {
-  /** Number of the last event handed to the subscriber. */
+  /** Number of the last event delivered to the subscriber. */
   seq: number;
   /** The log that `seq` counts in. */
   epoch: string;
@@ -15,14 +15,14 @@ export interface Cursor {
   replayUntil: number;
   /** Whether it takes events at its own pace instead of as they arrive. */
   behind: boolean;
-  /** Takes what is due, as far as the socket lets it. Must not throw. */
+  /** Sends the due events, as far as the socket accepts them. Must not throw. */
   advance(): void;
 }
 
 /** A subscriber to the events of a stream that match a filter. */
 export interface FilteredCursor extends Cursor {
   /**
-   * Sends events that match, in order; those up to its position are known.
+   * Sends events that match, in order; those up to its position were sent.
    * Called only while it is not behind. Must not throw.
    */
   take(entries: readonly Entry[]): void;

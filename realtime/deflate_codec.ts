@@ -3,9 +3,9 @@
  * subscribers that receive it.
  *
  * The platform's compressor is the fastest but ignores a preset dictionary, so
- * it takes long frames, in which repetition is enough; a library takes short
- * ones, where the dictionary is most of the gain. An inflater that has the
- * dictionary reads both.
+ * it compresses long frames, which repeat themselves enough; a library
+ * compresses short ones, where the dictionary is most of the gain. An inflater
+ * that has the dictionary reads both.
  *
  * @module
  * @see {@link https://www.rfc-editor.org/rfc/rfc1951}
@@ -19,7 +19,7 @@ import type { Codec, Frame, Marks, Part } from "./codec.ts";
 import type { CompressionBudget } from "./compression_budget.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 
-/** Shorter texts are sent as they are, in UTF-16 units. */
+/** Shorter texts are not compressed, in UTF-16 units. */
 export const MIN_TEXT_LENGTH = 128;
 /**
  * Texts from this length on are compressed by the platform, without the
@@ -38,9 +38,9 @@ const LONG_LEVEL = 3;
  */
 const SHORT = { level: 3, mem: 0 } as const;
 
-/** A compressed frame, which knows its length as text. */
+/** A compressed frame, with its length as text. */
 export class DeflatedFrame extends Uint8Array<ArrayBuffer> {
-  /** Bytes of the text it stands for. */
+  /** Length of the uncompressed text, in bytes. */
   textBytes = 0;
 }
 
@@ -48,16 +48,16 @@ export class DeflatedFrame extends Uint8Array<ArrayBuffer> {
 export class DeflateCodec implements Codec {
   readonly #budget: CompressionBudget;
   readonly #dictionary: Uint8Array<ArrayBuffer> | undefined;
-  /** Each event as it was compressed, for as long as the event lives. */
+  /** Compressed form of each event, garbage collected with the event. */
   readonly #events = new WeakMap<Entry, Frame>();
-  /** Frames for one client alone stay text: their cost has no second reader. */
+  /** Frames for a single client stay text: no other client shares their cost. */
   readonly unshared: Codec = JSON_CODEC;
 
   /**
    * A codec for the clients that hold `dictionary`.
    *
    * @param budget bounds what one turn compresses; more is text.
-   * @param dictionary absent for clients whose inflater takes none.
+   * @param dictionary absent for clients whose inflater supports none.
    */
   constructor(
     budget: CompressionBudget,
@@ -78,18 +78,18 @@ export class DeflateCodec implements Codec {
     return frame;
   }
 
-  /** Deflates joined events; replies are for one client, and stay text. */
+  /** Deflates joined events; replies are for a single client and stay text. */
   batch(parts: readonly Part[], envelope: FrameOptions): Frame {
     const text = JSON_CODEC.batch(parts, envelope) as string;
     return parts.every(isEvent) ? this.#deflated(text) : text;
   }
 
-  /** Text: it may name who the client is, and only that client receives it. */
+  /** Text: it may hold the client's identity, and only that client receives it. */
   reply(reply: ReplyFrame): Frame {
     return JSON_CODEC.reply(reply);
   }
 
-  /** As JSON: nothing that a client sends is inflated. */
+  /** As JSON: frames from clients are never inflated. */
   decode(...frame: Parameters<Codec["decode"]>): ReturnType<Codec["decode"]> {
     return JSON_CODEC.decode(...frame);
   }
@@ -109,7 +109,7 @@ export class DeflateCodec implements Codec {
       () => this.#deflate(bytes, text.length),
     );
     if (!made || made.byteLength >= byteLength) return text;
-    // A copy of its own: the platform's result is part of a larger buffer.
+    // A copy: the platform's result is part of a larger buffer.
     const frame = new DeflatedFrame(new ArrayBuffer(made.byteLength));
     frame.set(made);
     frame.textBytes = byteLength;

@@ -1,5 +1,5 @@
 /**
- * Short texts that stand for long ones, where a header has to hold hundreds.
+ * Short digests of long texts, for a header that holds hundreds of them.
  *
  * @module
  */
@@ -10,7 +10,7 @@ const ALPHABET =
 const VALUES = new Map([...ALPHABET].map((digit, value) => [digit, value]));
 /** Length of a digest: 24 bits. */
 const DIGEST_LENGTH = 4;
-/** Bits of a number in one digit; the sixth marks that more follow. */
+/** Bits of a number in one digit; the sixth bit marks that more digits follow. */
 const DIGIT_BITS = 5;
 const MORE = 1 << DIGIT_BITS;
 
@@ -35,15 +35,15 @@ export function digestOf(text: string): string {
   return digest;
 }
 
-/** Begins a digest that stands in the place of an epoch; no epoch does. */
+/** Prefix of a digest in place of an epoch; no epoch starts with it. */
 export const EPOCH_DIGEST = "~";
 
 /**
- * The epoch that a position names, in full or as a digest.
+ * Resolves the epoch of a position, given in full or as a digest.
  *
  * @param claimed an epoch, or {@link EPOCH_DIGEST} and its digest.
- * @param known epochs that a digest may stand for.
- * @returns `claimed` itself when it is no digest of these.
+ * @param known epochs that a digest may match.
+ * @returns `claimed` itself when it is not a digest of these.
  */
 export function epochFrom(claimed: string, known: readonly string[]): string {
   if (!claimed.startsWith(EPOCH_DIGEST)) return claimed;
@@ -52,7 +52,7 @@ export function epochFrom(claimed: string, known: readonly string[]): string {
 }
 
 /**
- * Writes a number in as few digits as it needs, with its end marked.
+ * Writes a number in as few digits as possible, with its end marked.
  *
  * @param value a safe integer from 0.
  */
@@ -67,10 +67,10 @@ export function digitsOf(value: number): string {
 }
 
 /**
- * Reads what {@link digitsOf} wrote.
+ * Reads a number written by {@link digitsOf}.
  *
- * @param at where it begins in `text`.
- * @returns the number and where it ends; nothing when none is there.
+ * @param at its start in `text`.
+ * @returns the number and its end; nothing when there is no number.
  */
 export function numberIn(
   text: string,

@@ -12,12 +12,12 @@ import type { Pacing } from "./ringer.ts";
 
 /** The key that doorbells watch. */
 const BELL = ["bell"];
-/** Wait before watching again after the store ended the watch, in milliseconds. */
+/** Pause before a new watch after the store ended the last one, in milliseconds. */
 export const REWATCH_MS = 1_000;
 
 /**
  * Increments a key in the store that the other instances watch; carries no
- * events. Works wherever the store is shared and its `watch` crosses.
+ * events. Works with every shared store whose `watch` reaches other instances.
  */
 export class DoorbellLink implements Link {
   readonly #store: Store;
@@ -39,9 +39,9 @@ export class DoorbellLink implements Link {
   #open = true;
 
   /**
-   * Begins to watch.
+   * Starts watching.
    *
-   * @param store stays the caller's to close, after this is disposed.
+   * @param store is closed by the caller, after this is disposed.
    * @param options how rings are paced; `observer` is called with rings.
    */
   constructor(
@@ -61,18 +61,18 @@ export class DoorbellLink implements Link {
 
   /**
    * Milliseconds since a ring of any instance arrived through the store, or
-   * since this began. While nothing is published, only {@link test} rings.
+   * since the start. While nothing is published, only {@link test} rings.
    */
   get silentMs(): number {
     return this.#clock.monotonic() - this.#rangAt;
   }
 
-  /** Rings if nothing arrived for `ms` milliseconds, to test the way. */
+  /** Rings if nothing arrived for `ms` milliseconds, to test the link. */
   test(ms: number): void {
     if (this.silentMs >= ms) this.publish([]);
   }
 
-  /** Rings, when it has waited and the last ring is long enough ago. */
+  /** Rings after the delay and the shortest interval between rings. */
   publish(_events: readonly Entry[]): void {
     this.#ringer.announce();
   }
@@ -91,7 +91,7 @@ export class DoorbellLink implements Link {
     this.#reader?.cancel().catch(() => {});
   }
 
-  /** @returns whether it rang; else the poll finds what was missed. */
+  /** @returns whether it rang; otherwise the poll finds the missed events. */
   async #ring(): Promise<boolean> {
     this.#own++;
     const at = this.#clock.monotonic();
@@ -134,7 +134,7 @@ export class DoorbellLink implements Link {
     this.#observer.rang?.(this.#clock.monotonic() - sent.at);
   }
 
-  /** A watch skips values, so what counts is that others rang at all. */
+  /** A watch may skip values, so only the fact that others rang matters. */
   #compare(all: bigint): void {
     const others = all - this.#own;
     const before = this.#others;

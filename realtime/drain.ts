@@ -1,5 +1,5 @@
 /**
- * Ending in good order.
+ * Graceful shutdown.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { systemRandom } from "../platform/random.ts";
 import type { EventLog } from "../store/event_log.ts";
 import type { Connection, Sessions } from "./sessions.ts";
 
-/** How long clients are served after they were asked to leave, in milliseconds. */
+/** How long clients are served after their request to reconnect, in milliseconds. */
 export const GRACE_MS = 750;
 /** Longest wait for the commit in flight, in milliseconds. */
 export const SETTLE_MS = 1_500;
@@ -22,18 +22,18 @@ export const CLOSE_MS = 500;
  * are refused: proxies try those elsewhere.
  */
 export const FINISH_MS = 250;
-/** Clients asked back in each second, so that they do not return all at once. */
+/** Clients that may reconnect in each second, so that they are spread out. */
 export const RETURNS_PER_SECOND = 200;
-/** Shortest time over which clients are asked back, in milliseconds. */
+/** Shortest time over which reconnects are spread, in milliseconds. */
 export const MIN_SPREAD_MS = 1_000;
-/** Longest time over which clients are asked back, in milliseconds. */
+/** Longest time over which reconnects are spread, in milliseconds. */
 export const MAX_SPREAD_MS = 10_000;
 
-/** What has to end. */
+/** The parts that a drain ends. */
 export interface DrainParts {
-  /** Those connected here. */
+  /** The clients of this instance. */
   sessions: Sessions;
-  /** Finishes what was accepted. */
+  /** Finishes the accepted publishes. */
   log: EventLog;
   /** Time. */
   clock: Clock;
@@ -43,13 +43,13 @@ export interface DrainParts {
   random?: () => number;
 }
 
-/** What asks to be admitted. */
+/** What is to be admitted. */
 export type Admission = "connection" | "request";
 
 /**
- * Takes the instance out of service, once. From the beginning on `/ready` says
- * no and connections that would stay are refused; requests are answered until
- * the end, since a proxy goes on sending them until it has let go.
+ * Takes the instance out of service, once. From the start `/ready` fails and
+ * long-lived connections are refused. Requests are answered until the end,
+ * because a proxy keeps sending them until it has removed the instance.
  */
 export class Drain {
   readonly #parts: DrainParts;
@@ -61,13 +61,13 @@ export class Drain {
     this.#parts = parts;
   }
 
-  /** Whether no connection is accepted any more. */
+  /** Whether new connections are refused. */
   get isDraining(): boolean {
     return this.#begun !== undefined;
   }
 
   /**
-   * Admits a connection that will stay, or a request.
+   * Admits a long-lived connection, or a request.
    *
    * @throws {Refusal} `DRAINING` for a connection once draining has begun, for
    * a request once {@link finish} was called.
@@ -82,7 +82,8 @@ export class Drain {
    * closes all sockets with 1012. Takes at most {@link GRACE_MS} +
    * {@link SETTLE_MS} + {@link CLOSE_MS}.
    *
-   * @returns resolves when no connection is left; again gives the same promise.
+   * @returns resolves when no connection is left; later calls return the same
+   * promise.
    */
   begin(): Promise<void> {
     return this.#begun ??= this.#drain();
@@ -114,7 +115,7 @@ export class Drain {
     if (open) await pause(clock, CLOSE_MS);
   }
 
-  /** Waits for the commit in flight; one that hangs is left to itself. */
+  /** Waits for the commit in flight, up to a deadline. */
   async #settle(): Promise<void> {
     const { log, clock, report } = this.#parts;
     try {
@@ -136,11 +137,11 @@ export class Drain {
 }
 
 /**
- * Ends parts side by side: one that fails takes no time from the others.
+ * Ends parts concurrently: one that fails does not delay the others.
  *
- * @param parts what ends each, by its name.
- * @param failed called with each that failed.
- * @returns resolves when all have ended, well or not; never rejects.
+ * @param parts the function that ends each, by name.
+ * @param failed called with each failure.
+ * @returns resolves when all have ended or failed; never rejects.
  */
 export async function endAll(
   parts: Readonly<Record<string, () => unknown>>,

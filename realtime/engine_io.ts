@@ -1,6 +1,6 @@
 /**
- * One connection of Engine.IO v4: long polling, a WebSocket, or the first and
- * then the second. Knows frames and time, not HTTP.
+ * One connection of Engine.IO v4: long polling, a WebSocket, or polling that is
+ * upgraded to a WebSocket. It handles packets and time, not HTTP.
  *
  * @module
  * @see {@link https://socket.io/docs/v4/engine-io-protocol/}
@@ -18,8 +18,8 @@ export const PING_INTERVAL_MS = HEARTBEAT_MS;
 /** How long the client may take to answer one, in milliseconds. */
 export const PING_TIMEOUT_MS = 20_000;
 /**
- * How long a closed connection waits to be polled for its last packets, and one
- * whose client has left to be closed by it.
+ * How long a closed connection waits for a poll of its last packets, and one
+ * whose client has left for the close of its transport.
  */
 export const LINGER_MS = 10_000;
 /** How long a WebSocket may take to replace polling, in milliseconds. */
@@ -27,12 +27,13 @@ export const PROBE_DEADLINE_MS = 10_000;
 /** Most WebSockets that may try to replace polling, one after the other. */
 export const MAX_PROBES = 4;
 /**
- * Most packets of one polled body: more than a client's shortest events fill one
- * with, whose answers still fit into `MAX_REPLY_BACKLOG_BYTES`.
+ * Most packets of one polled body: more than the shortest events of a client can
+ * fill it with, and few enough for the replies to fit into
+ * `MAX_REPLY_BACKLOG_BYTES`.
  */
 export const MAX_PACKETS = 4_096;
 
-/** Separates packets of one body; JSON text never holds it. */
+/** Separates packets of one body; JSON text never contains it. */
 export const SEPARATOR = "\x1e";
 /** Type of a packet that carries a message. */
 export const MESSAGE = "4";
@@ -49,14 +50,14 @@ export interface EngineListener {
   /** The client sent a message: text, or bytes. */
   message(data: unknown): void;
   /**
-   * The connection is over; called once.
+   * The connection has ended; called once.
    *
    * @param code with which the client's WebSocket closed, if one did.
    */
   closed(code: number | undefined): void;
 }
 
-/** How a connection begins. */
+/** Options of a connection. */
 export interface EngineOptions {
   /** Its name, which is a secret of its client. */
   readonly sid: string;
@@ -64,7 +65,7 @@ export interface EngineOptions {
   readonly maxPayload: number;
   /** The client's WebSocket; it polls when absent. */
   readonly socket?: Socket;
-  /** Packets that precede a final close, after which clients stay away. */
+  /** Packets that precede a final close, after which clients do not reconnect. */
   readonly farewell?: string;
 }
 
@@ -127,7 +128,7 @@ export class EngineConnection implements Socket {
     );
   }
 
-  /** Length of what the client has yet to fetch, in bytes of ASCII. */
+  /** Length of the packets that the client has not fetched, in bytes of ASCII. */
   get bufferedAmount(): number {
     return this.#socket ? this.#socket.bufferedAmount : this.#queued;
   }
@@ -154,7 +155,7 @@ export class EngineConnection implements Socket {
     else this.#enqueue(packet);
   }
 
-  /** Ends the connection once the client has what was sent. */
+  /** Ends the connection once the client has received all sent packets. */
   close(code?: number, reason?: string): void {
     if (code !== undefined && code >= FINAL_CLOSE) this.send(this.#farewell);
     if (this.#state !== "open") return;
@@ -167,17 +168,17 @@ export class EngineConnection implements Socket {
     if (this.#poll) this.#flush();
   }
 
-  /** The client has left: it closes its transport by itself, but not for ever. */
+  /** The client has left: it closes its transport itself, up to a deadline. */
   leave(): void {
     this.#leaving = this.#clock.after(LINGER_MS, () => this.close());
   }
 
   /**
-   * The client polls.
+   * Handles a poll of the client.
    *
    * @returns a body of packets, as soon as there is one.
    * @throws {Refusal} `INVALID_MESSAGE` when it polls twice, which ends the
-   * connection, or not at all any more.
+   * connection, or when it no longer polls.
    */
   poll(): Promise<string> {
     this.#requirePolling();
@@ -187,7 +188,7 @@ export class EngineConnection implements Socket {
     }
     const { promise, resolve } = Promise.withResolvers<string>();
     this.#poll = { answer: resolve };
-    // A client about to change over waits for its poll to end.
+    // A client that upgrades waits for its poll to end.
     if (this.#probe?.confirmed && this.#queue.length === 0) {
       this.#enqueue(NOOP);
     }
@@ -195,16 +196,16 @@ export class EngineConnection implements Socket {
     return promise;
   }
 
-  /** The client gave a poll up: what it was answered may be lost. */
+  /** The client aborted a poll: its answer may be lost. */
   abandon(): void {
     this.#finish(undefined);
   }
 
   /**
-   * The client sends a body of packets.
+   * Handles a body of packets from the client.
    *
-   * @throws {Refusal} `INVALID_MESSAGE` for what is no such body, which ends
-   * the connection.
+   * @throws {Refusal} `INVALID_MESSAGE` for an invalid body, which ends the
+   * connection.
    */
   post(body: string): void {
     this.#requirePolling();
@@ -213,7 +214,7 @@ export class EngineConnection implements Socket {
       throw this.#broken(`A body holds at most ${MAX_PACKETS} packets`);
     }
     const decoded = packets.map((it) => decodePacket(it, "arraybuffer"));
-    // A body is judged as a whole: its first packet may end the connection.
+    // A body is validated as a whole: its first packet may end the connection.
     if (decoded.some(({ type }) => type === "error")) throw this.#mismatch();
     for (const packet of decoded) {
       if (!this.#receive(packet)) throw this.#mismatch();
@@ -221,7 +222,7 @@ export class EngineConnection implements Socket {
     }
   }
 
-  /** A WebSocket is to replace polling; only while {@link canUpgrade}. */
+  /** Replaces polling by a WebSocket; only while {@link canUpgrade}. */
   upgrade(socket: Socket): void {
     this.#probes++;
     const deadline = this.#clock.after(PROBE_DEADLINE_MS, () => {
@@ -294,11 +295,11 @@ export class EngineConnection implements Socket {
     this.#queue.push(packet);
     this.#queued += packet.length + SEPARATOR.length;
     if (this.#queue.length > 1 || !this.#poll) return;
-    // What is sent in one turn goes out together.
+    // Packets sent in one turn are sent together.
     this.#clock.soon(() => this.#flush());
   }
 
-  /** Answers the poll. Clients read CLOSE before what precedes it in a body. */
+  /** Answers the poll. Clients read CLOSE before the packets ahead of it. */
   #flush(): void {
     if (!this.#poll) return;
     if (this.#queue.length > 0) {
@@ -314,7 +315,7 @@ export class EngineConnection implements Socket {
     return packets;
   }
 
-  /** Pings after a while; the client's answer begins the next while. */
+  /** Pings after an interval; the client's pong starts the next interval. */
   #beat(): Disposable {
     this.#isPinged = false;
     return this.#clock.after(PING_INTERVAL_MS, () => {
@@ -341,7 +342,7 @@ export class EngineConnection implements Socket {
     return new Refusal("INVALID_MESSAGE", why);
   }
 
-  /** @param last answers a poll that waits. */
+  /** @param last answer to a waiting poll. */
   #finish(code: number | undefined, last: string = NOOP): void {
     if (this.#state === "closed") return;
     this.#state = "closed";

@@ -1,7 +1,7 @@
 /**
- * The Engine.IO connections of one instance, and the way to those of the other
- * instances of its process: a poll may reach any of them, and the session's
- * name holds its owner.
+ * The Engine.IO connections of one instance, and the forwarding of requests to
+ * the other instances of its process: a poll may reach any of them, and the
+ * session's name contains its owner.
  *
  * @module
  */
@@ -11,31 +11,31 @@ import { Refusal, REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import type { EngineConnection } from "./engine_io.ts";
 
-/** How long another instance may take to confirm that it owns a name, in milliseconds. */
+/** Deadline for another instance to confirm that it owns a name, in milliseconds. */
 export const TAKEN_MS = 2_000;
 /**
- * How long a forwarded request may take, in milliseconds: longer than a poll
- * waits, since every ping answers it.
+ * How long a forwarded request may take, in milliseconds: longer than a poll,
+ * which every ping ends.
  */
 export const FORWARD_MS = 60_000;
 /** Most requests forwarded at a time. */
 export const MAX_FORWARDS = 4_096;
-/** Most of them for one address. */
+/** Most requests forwarded at a time for one address. */
 export const MAX_FORWARDS_PER_ADDRESS = 512;
-/** When to try again after there was no room, in milliseconds. */
+/** When to retry after the limit was reached, in milliseconds. */
 const RETRY_MS = 1_000;
-/** Bytes of a name that cannot be guessed. */
+/** Random bytes of a name, so that it cannot be guessed. */
 const SECRET_BYTES = 18;
 
 /** A name: its instance, and a secret in base64url. */
 const SID = /^([\w-]{1,64})\.([\w-]{24})$/;
 
-/** What a client asks of its connection. */
+/** A client's request to its connection. */
 export type EngineRequest =
   | { readonly kind: "poll" }
   | { readonly kind: "post"; readonly body: string };
 
-/** What instances send each other. */
+/** Messages between instances. */
 type Post =
   & {
     readonly to: string;
@@ -57,20 +57,20 @@ type Post =
     }
   );
 
-/** A request that another instance is to answer. */
+/** A request that another instance must answer. */
 interface Forward {
   readonly answer: (body: string) => void;
   readonly refuse: (error: Refusal) => void;
   readonly taken: () => void;
 }
 
-/** What the connections of an instance need. */
+/** Parts that the connections of an instance need. */
 export interface EngineSessionsParts {
   /** Unique name of the instance. */
   readonly instance: string;
   /** Time, for deadlines. */
   readonly clock: Clock;
-  /** How many instances share the process; alone, none is asked. */
+  /** Number of instances in the process; with 1, no request is forwarded. */
   readonly instances: number;
   /** Name of the channel between them. */
   readonly channel?: string;
@@ -89,12 +89,12 @@ export class EngineSessions implements Disposable {
   #number = 0;
   #open = true;
 
-  /** Empty; asks and answers others from the first connection on. */
+  /** Empty; exchanges messages with other instances from the first connection. */
   constructor(parts: EngineSessionsParts) {
     this.#parts = parts;
   }
 
-  /** How many connections are held. */
+  /** Number of connections. */
   get size(): number {
     return this.#connections.size;
   }
@@ -106,31 +106,31 @@ export class EngineSessions implements Disposable {
     return `${this.#parts.instance}.${secret}`;
   }
 
-  /** Holds a connection until {@link remove}. */
+  /** Registers a connection until {@link remove}. */
   add(connection: EngineConnection): void {
     this.#connections.set(connection.sid, connection);
     this.#join();
   }
 
-  /** Forgets a connection. */
+  /** Removes a connection. */
   remove({ sid }: EngineConnection): void {
     this.#connections.delete(sid);
   }
 
-  /** The connection of that name, if it is held here. */
+  /** The connection of that name, if this instance has it. */
   get(sid: string): EngineConnection | undefined {
     return this.#connections.get(sid);
   }
 
   /**
-   * Asks a connection, wherever it is.
+   * Sends a request to a connection of this or another instance.
    *
    * @param sid its name.
-   * @param address whose share of forwarded requests is taken.
-   * @param signal aborts when the client gives up.
-   * @returns what the client is answered.
-   * @throws {Refusal} `INVALID_MESSAGE` when it is nowhere, or does not take
-   * the request; `RATE_LIMITED` when too many are forwarded.
+   * @param address is charged for forwarded requests.
+   * @param signal aborts when the client does.
+   * @returns the answer for the client.
+   * @throws {Refusal} `INVALID_MESSAGE` when no instance has it, or when it
+   * refuses the request; `RATE_LIMITED` when too many are forwarded.
    */
   async ask(
     sid: string,
@@ -157,7 +157,7 @@ export class EngineSessions implements Disposable {
     }
   }
 
-  /** Ends all connections, and leaves the others. */
+  /** Ends all connections, and the exchange with other instances. */
   [Symbol.dispose](): void {
     this.#open = false;
     for (const connection of [...this.#connections.values()]) {
@@ -227,7 +227,7 @@ export class EngineSessions implements Disposable {
     }
   }
 
-  /** Answers what was forwarded from another instance. */
+  /** Answers a request forwarded from another instance. */
   async #serve(
     { from, number, kind, sid, body }: Post & {
       kind: "poll" | "post" | "abandon";
@@ -259,7 +259,7 @@ type Unsent = Post extends infer Each
   ? Each extends unknown ? Omit<Each, "from"> : never
   : never;
 
-/** What a client is answered to a body that was taken. */
+/** The answer to an accepted body. */
 const TAKEN_BODY = "ok";
 
 async function answered(

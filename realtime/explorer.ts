@@ -1,6 +1,6 @@
 /**
- * What a block is now: whether it stands, how firmly, and what it holds; and
- * how far the transactions of an address have come.
+ * The current state of a block (status, finality, transactions) and of the
+ * transactions of an address.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export const MAX_BLOCKS_AT_ONCE = 4;
 export const MAX_BLOCKS_WAITING = 1_000;
 /** Most blocks that wait to be read for one address. */
 export const MAX_BLOCKS_WAITING_PER_ADDRESS = 64;
-/** Longest answer, in UTF-16 units of its events, but never less than one. */
+/** Longest result, in UTF-16 units of its events, but at least one event. */
 export const MAX_BLOCK_ANSWER_LENGTH = 768 * 1024;
 
 const BLOCKS: Channel = { name: "blocks", kind: "blocks" };
@@ -40,7 +40,7 @@ interface Data {
   readonly payload: Payload;
 }
 
-/** What a caller may read of a block. */
+/** The parts of a block that a caller may read. */
 interface Readable {
   readonly transactions: boolean;
   readonly logs: boolean;
@@ -48,13 +48,13 @@ interface Readable {
 
 /** Transactions of an address. */
 export interface AddressPage {
-  /** As it was asked for. */
+  /** As in the query. */
   readonly address: string;
-  /** How far each has come, and the newest event about it, newest first. */
+  /** State and newest event of each, newest first. */
   readonly transactions: readonly (TrackedState & {
     readonly event: Record<string, unknown>;
   })[];
-  /** Where to ask on, as `epoch:seq`; `null`: all that is kept was searched. */
+  /** Where to continue, as `epoch:seq`; `null`: the whole log was searched. */
   readonly next: string | null;
 }
 
@@ -77,10 +77,10 @@ export class Explorer {
   /**
    * Looks a block up.
    *
-   * @param query its id or height, and which of its transactions.
-   * @param principal whose right to read counts; transactions are left out
-   * when it may not read those.
-   * @param reader who pays for it.
+   * @param query its id or height, and a range of its transactions.
+   * @param principal needs the right to read; transactions are left out when it
+   * may not read them.
+   * @param reader is charged for the read.
    * @throws {Refusal} `FORBIDDEN`, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
   async block(
@@ -100,11 +100,11 @@ export class Explorer {
   }
 
   /**
-   * Looks up the transactions of an address, as far as the log is kept.
+   * Looks up the transactions of an address in the stored log.
    *
-   * @param query which address, and which of its transactions.
-   * @param principal whose right to read counts.
-   * @param reader who pays for it.
+   * @param query the address, and a range of its transactions.
+   * @param principal needs the right to read.
+   * @param reader is charged for the read.
    * @throws {Refusal} `FORBIDDEN`, `INVALID_PAYLOAD` for a position of another
    * log, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
@@ -139,7 +139,7 @@ export class Explorer {
     return { ...await lookedUpState(txId, payload, chains, log), event };
   }
 
-  /** Follows the chains to their present ends. */
+  /** Follows the chains to their current ends. */
   async #follow(): Promise<void> {
     const [head] = await this.#hub.heads([BLOCKS.name]);
     await this.#chains.follow(BLOCKS.name, head!, this.#hub);
@@ -173,7 +173,7 @@ export class Explorer {
       if (written === undefined) continue;
       const data = JSON.parse(written) as Data & Record<string, unknown>;
       const { blockId } = event!.payload;
-      // It may be of another block, which held the transaction before.
+      // It may be of another block that contained the transaction before.
       if (data.payload["blockId"] === blockId) logs.push(data);
     }
     reader.read(length);

@@ -1,6 +1,6 @@
 /**
- * How many filter values connections may hold: each value costs memory for as
- * long as its subscription lasts.
+ * Bounds of the filter values that connections hold: each value takes memory
+ * until its subscription ends.
  *
  * @module
  */
@@ -16,11 +16,11 @@ export const MAX_ADDRESS_VALUES = 100_000;
 /** Most filter values of one instance: about 150 MB. */
 export const MAX_INSTANCE_VALUES = 1_000_000;
 
-/** The bounds; those of this module where omitted. */
+/** The bounds; by default those of this module. */
 export interface FilterBounds {
-  /** In place of {@link MAX_ADDRESS_VALUES}. */
+  /** Replaces {@link MAX_ADDRESS_VALUES}. */
   readonly address?: number;
-  /** In place of {@link MAX_INSTANCE_VALUES}. */
+  /** Replaces {@link MAX_INSTANCE_VALUES}. */
   readonly instance?: number;
 }
 
@@ -29,7 +29,7 @@ export class FilterBudget {
   readonly #bounds: Required<FilterBounds>;
   readonly #addresses = new Holdings();
 
-  /** Nothing is held yet. */
+  /** Empty. */
   constructor(
     { address = MAX_ADDRESS_VALUES, instance = MAX_INSTANCE_VALUES }:
       FilterBounds = {},
@@ -48,10 +48,10 @@ export class FilterBudget {
   }
 
   /**
-   * Changes what an address holds.
+   * Changes the number of values that an address holds.
    *
-   * @param by values more; below 0 when some are released, which always succeeds.
-   * @returns whether it is within the bounds; nothing has changed otherwise.
+   * @param by the difference; a release, below 0, always succeeds.
+   * @returns whether the result is within the bounds; `false`: nothing changed.
    */
   change(address: string, by: number): boolean {
     const held = this.of(address) + by;
@@ -70,17 +70,17 @@ export class FilterShare {
   readonly #values = new Map<string, number>();
   #total = 0;
 
-  /** None; `address` is whose share of `budget` it takes. */
+  /** Empty; its values count for `address` in `budget`. */
   constructor(budget: FilterBudget, address: string) {
     this.#budget = budget;
     this.#address = address;
   }
 
   /**
-   * Sets how many values a subscription holds.
+   * Sets the number of values that a subscription holds.
    *
    * @returns whether that is within the bounds of the connection, the address
-   * and the instance; nothing has changed otherwise.
+   * and the instance; `false`: nothing changed.
    */
   set(name: string, values: number): boolean {
     const before = this.#values.get(name);
@@ -95,7 +95,7 @@ export class FilterShare {
     return true;
   }
 
-  /** Releases what a subscription holds. */
+  /** Releases the values of a subscription. */
   delete(name: string): void {
     const held = this.#values.get(name);
     if (held === undefined) return;

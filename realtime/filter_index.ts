@@ -1,6 +1,6 @@
 /**
- * Which filtered subscriptions an event concerns: an index from `field, value`
- * to clauses, so that those that do not match cost nothing.
+ * Finds the filtered subscriptions that an event matches: an index from
+ * `field, value` to clauses, so that other subscriptions cost nothing.
  *
  * @module
  */
@@ -8,29 +8,29 @@
 import type { Clause } from "../protocol/filters.ts";
 import type { Tags } from "../protocol/messages.ts";
 
-/** Clauses of which one has to match. At least one. */
+/** Clauses of which one must match. At least one. */
 export type Filter = readonly Clause[];
 
 /** A clause in the index, under each value of its key field. */
 interface Indexed<Owner> {
   readonly owner: Owner;
-  /** The field whose values stand in the index. */
+  /** The field whose values are in the index. */
   readonly key: string;
-  /** The other fields: all of them have to match, too. */
+  /** The other fields: all of them must match too. */
   readonly rest: readonly (readonly [field: string, values: Set<string>])[];
 }
 
 /** One clause, or several, under one value. */
 type Posting<Owner> = Indexed<Owner> | Set<Indexed<Owner>>;
 
-/** What is remembered of one owner, to take it out again. */
+/** The entries of one owner, for their removal. */
 interface Entry<Owner> {
   readonly clauses: readonly Indexed<Owner>[];
   /** Distinct values of the key field of each clause: an array is smallest. */
   readonly values: readonly (readonly string[])[];
 }
 
-/** Says whether one event matches a filter; the slow, plain way. */
+/** Whether one event matches a filter, without an index. */
 export function matchesFilter(filter: Filter, tags: Tags): boolean {
   return filter.some((clause) =>
     Object.entries(clause).every(([field, values]) =>
@@ -53,20 +53,19 @@ export class FilterIndex<Owner extends object> {
   /**
    * Empty.
    *
-   * @param rarest fields from the one whose values are shared by the fewest
-   * events to the one whose values are shared by the most: a clause is found
-   * by its first.
+   * @param rarest fields sorted by how many events share a value, fewest first:
+   * a clause is indexed by its first field in this order.
    */
   constructor(rarest: readonly string[]) {
     this.#rarest = rarest;
   }
 
-  /** How many values stand in the index. */
+  /** Number of values in the index. */
   get size(): number {
     return this.#size;
   }
 
-  /** How many owners have a filter. */
+  /** Number of owners with a filter. */
   get owners(): number {
     return this.#entries.size;
   }
@@ -76,7 +75,7 @@ export class FilterIndex<Owner extends object> {
     return this.#entries.has(owner);
   }
 
-  /** Sets the filter of `owner`; it replaces the one before. */
+  /** Sets the filter of `owner`, replacing an earlier one. */
   set(owner: Owner, filter: Filter): void {
     this.delete(owner);
     const values: string[][] = [];
@@ -94,7 +93,7 @@ export class FilterIndex<Owner extends object> {
     }
   }
 
-  /** Takes the filter of `owner` out; does nothing without one. */
+  /** Removes the filter of `owner`; does nothing without one. */
   delete(owner: Owner): void {
     const entry = this.#entries.get(owner);
     if (!entry) return;
@@ -104,7 +103,7 @@ export class FilterIndex<Owner extends object> {
     }
   }
 
-  /** All that have a filter. */
+  /** All owners with a filter. */
   all(): IterableIterator<Owner> {
     return this.#entries.keys();
   }
@@ -125,7 +124,7 @@ export class FilterIndex<Owner extends object> {
   }
 
   /**
-   * Those whose filter the event matches, each once.
+   * Owners whose filter the event matches, each once.
    *
    * @param tags of the event.
    */
@@ -149,7 +148,7 @@ export class FilterIndex<Owner extends object> {
     let postings = this.#fields.get(clause.key);
     if (!postings) this.#fields.set(clause.key, postings = new Map());
     const posting = postings.get(value);
-    // Most values are watched by one: a Set for each would cost more than it.
+    // Most values have one owner: a Set for each would cost more than the owner.
     if (posting === undefined) postings.set(value, clause);
     else if (posting instanceof Set) posting.add(clause);
     else postings.set(value, new Set([posting, clause]));
@@ -181,7 +180,7 @@ function collect<Owner>(
   if (!found.has(owner) && holds(clause, tags)) found.add(owner);
 }
 
-/** Whether the fields beside the key match, too. */
+/** Whether the fields besides the key match too. */
 function holds<Owner>({ rest }: Indexed<Owner>, tags: Tags): boolean {
   for (const [field, values] of rest) {
     if (!tags[field]?.some((tag) => values.has(tag))) return false;

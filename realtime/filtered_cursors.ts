@@ -1,6 +1,6 @@
 /**
- * The filtered subscribers of one stream: found by an index for each event, so
- * that those it does not concern cost nothing.
+ * The filtered subscribers of one stream: an index finds those that an event
+ * matches, so that the others cost nothing.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { FilteredCursor } from "./cursor.ts";
 import { FilterIndex } from "./filter_index.ts";
 import type { Filter } from "./filter_index.ts";
 
-/** What one pass over a stream has for each filtered subscriber. */
+/** Events of one pass over a stream, by filtered subscriber. */
 export type Matches = Map<FilteredCursor, Entry[]>;
 
 /** Filtered subscribers of one stream. */
@@ -18,20 +18,20 @@ export class FilteredCursors {
   readonly #index: FilterIndex<FilteredCursor>;
 
   /**
-   * None.
+   * Empty.
    *
-   * @param fields of the channel, from the rarest to the commonest.
+   * @param fields of the channel, from the rarest to the most common.
    */
   constructor(fields: Iterable<string>) {
     this.#index = new FilterIndex([...fields]);
   }
 
-  /** How many there are. */
+  /** Number of subscribers. */
   get size(): number {
     return this.#index.owners;
   }
 
-  /** All of them. */
+  /** All subscribers. */
   [Symbol.iterator](): IterableIterator<FilteredCursor> {
     return this.#index.all();
   }
@@ -46,14 +46,14 @@ export class FilteredCursors {
     this.#index.delete(cursor);
   }
 
-  /** Whether an event is to be delivered to `cursor`. */
+  /** Whether an event matches the filter of `cursor`. */
   concerns(cursor: FilteredCursor, entry: Entry): boolean {
     return concernsAll(entry) || this.#index.matches(cursor, entry.tags);
   }
 
   /**
-   * Adds an event to what those that it concerns are to be sent. Those that
-   * are behind find it themselves.
+   * Adds an event to the pass for the subscribers that it matches. Subscribers
+   * that are behind read it later.
    */
   collect(entry: Entry, into: Matches): void {
     const concerned = concernsAll(entry) ? this : this.#index.match(entry.tags);

@@ -1,6 +1,6 @@
 /**
- * Questions about the past: pages of a channel, and the latest state of what
- * events are about.
+ * Queries of stored events: pages of a channel, and the latest state of the
+ * subjects of events.
  *
  * @module
  */
@@ -18,12 +18,12 @@ import { FREE_READER } from "./prices.ts";
 import type { Reader } from "./prices.ts";
 import type { Hub } from "./hub.ts";
 
-/** Longest page answered, in bytes of text, but never less than one event. */
+/** Longest page, in bytes of text, but at least one event. */
 export const MAX_ANSWER_BYTES = 768 * 1024;
 
 /**
- * Pages read at once. One page takes several times its length while it is
- * read, and more at once would not be ready sooner.
+ * Pages read at once. One page takes several times its length in memory while
+ * it is read, and more pages at once would not finish sooner.
  */
 export const MAX_PAGES_AT_ONCE = 4;
 /** Most pages that wait to be read. */
@@ -33,20 +33,20 @@ export const MAX_PAGES_WAITING_PER_ADDRESS = 64;
 
 /** Most latest states kept in memory. */
 export const MAX_CACHED_STATES = 1_000;
-/** Latest states of more UTF-16 units than this are not kept in memory. */
+/** Longest latest state kept in memory, in UTF-16 units. */
 export const MAX_CACHED_LENGTH = 16 * 1024;
 
-/** A latest state, and how far its channel was when it was read. */
+/** A latest state, and the position of its channel when it was read. */
 interface CachedState {
   readonly epoch: string;
   readonly seq: number;
   readonly text: string | undefined;
 }
 
-/** Events as JSON values, as they stand in answers. */
+/** Events as JSON values, as replies contain them. */
 type Data = Record<string, unknown>;
 
-/** A channel's name, and where its log ends. */
+/** A channel's name, and the end of its log. */
 export interface ChannelHead {
   /** Canonical name. */
   readonly channel: string;
@@ -56,7 +56,7 @@ export interface ChannelHead {
   readonly seq: number | null;
 }
 
-/** Answers from the log. */
+/** Reads stored events. */
 export class History {
   readonly #hub: Hub;
   readonly #states = new Map<string, CachedState>();
@@ -72,12 +72,12 @@ export class History {
   }
 
   /**
-   * One page of a channel, oldest first: after a position when one is named,
-   * else the newest, or those before a position.
+   * One page of a channel, oldest first: after a position when one is given,
+   * else the newest events, or those before a position.
    *
-   * @param query checked already.
-   * @param principal whose right to read counts.
-   * @param reader who pays for it.
+   * @param query already validated.
+   * @param principal needs the right to read.
+   * @param reader is charged for the read.
    * @throws {Refusal} `UNKNOWN_CHANNEL`, `FORBIDDEN`, `INVALID_PAYLOAD` for
    * positions of another epoch, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
@@ -127,7 +127,7 @@ export class History {
     const kept = after === undefined
       ? entries.slice(-limit)
       : entries.slice(0, limit);
-    // A page may end early for its length, before its limit.
+    // A page may end before its limit, because of its length.
     const [first, last] = [kept.at(0)?.seq, kept.at(-1)?.seq];
     const cut = !more && first !== undefined &&
       (after === undefined
@@ -143,13 +143,13 @@ export class History {
   }
 
   /**
-   * The newest event about something.
+   * The newest event about a subject.
    *
    * @param key `block:<height or id>`, `transaction:<id>`, `logs:<id>`,
    * `validator:<id>`, `node:<id>` or `channel:<name>`.
-   * @param principal whose right to read counts.
-   * @param reader who pays for it.
-   * @returns the event, or `null` when none is known.
+   * @param principal needs the right to read.
+   * @param reader is charged for the read.
+   * @returns the event, or `null` when there is none.
    * @throws {Refusal} `INVALID_PAYLOAD` for a key of no known kind,
    * `UNKNOWN_CHANNEL`, `FORBIDDEN`, `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
@@ -188,8 +188,8 @@ export class History {
   }
 
   /**
-   * A state is kept for as long as its channel brings nothing new here, so
-   * that one asked for by many is read once an event.
+   * A state is cached until its channel receives a new event here, so that a
+   * state requested by many is read once per event.
    */
   async #state(key: string, channel: Channel): Promise<string | undefined> {
     const { epoch, seq } = await this.#hub.open(channel);
@@ -207,7 +207,7 @@ export class History {
     return text;
   }
 
-  /** The catalogue, with where each fixed channel's log ends. */
+  /** The catalogue, with the end of each fixed channel's log. */
   async channels(): Promise<(ChannelKind & ChannelHead)[]> {
     const kinds = Object.entries(CHANNELS).filter(([name]) => name !== "room");
     const logged = kinds.filter(([, kind]) => kind.retention === "log")

@@ -1,12 +1,12 @@
 /**
- * What is counted in the hub and its parts.
+ * The measurements of the hub and its parts.
  *
  * @module
  */
 import type { Entry } from "../store/entry.ts";
 import type { Frame } from "./codec.ts";
 
-/** Called with what happens in the hub, for measurements. */
+/** Receives events of the hub, for measurements. */
 export interface HubObserver {
   /**
    * Events were delivered to local subscribers, `ms` after the first of them
@@ -14,7 +14,7 @@ export interface HubObserver {
    */
   delivered?(events: number, deliveries: number, ms: number): void;
   /**
-   * A channel's share of that: how many deliveries, and the newest event.
+   * The deliveries of one channel among those, and its newest event.
    */
   flushed?(channel: string, deliveries: number, newest: Entry): void;
   /** A frame was sent to a client. */
@@ -24,10 +24,10 @@ export interface HubObserver {
   /** Events were read from the log because a link lost or delayed them. */
   repaired?(channel: string, events: number): void;
   /**
-   * A room was refused for want of space; once a minute at most.
+   * A room was refused because the limit was reached; once a minute at most.
    *
    * @param used channels in use.
-   * @param address the one refused; absent for a room of the service's own.
+   * @param address the refused caller; absent for a room of the service itself.
    */
   roomsFull?(used: number, address?: string): void;
   /** A read of the log failed. */

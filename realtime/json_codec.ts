@@ -1,6 +1,6 @@
 /**
- * Frames as JSON text. An event goes out as its publisher's instance encoded
- * it; marks and batches are joined around it as text.
+ * Frames as JSON text. An event is sent as its publisher's instance encoded it;
+ * marks and batches are joined to it as text.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Entry } from "../store/entry.ts";
 import { isEvent } from "./codec.ts";
 import type { Codec, Marks, Part } from "./codec.ts";
 
-/** The codec of PROTOCOL.md: one JSON object a frame. */
+/** The codec of PROTOCOL.md: one JSON object per frame. */
 export const JSON_CODEC: Codec = {
   event: marked,
   batch: (parts, envelope) => encodeBatch(parts.map(textOf), envelope),
@@ -32,7 +32,7 @@ function marked({ json }: Entry, marks?: Marks): string {
 function headOf({ replay, prev, sub }: Marks): string {
   let head = "{";
   if (prev !== undefined) head += `"prev":${prev},`;
-  // A name is made of characters that need no escaping.
+  // The characters of a name need no escaping.
   if (sub !== undefined) head += `"sub":"${sub}",`;
   if (replay) head += '"replay":true,';
   return head;

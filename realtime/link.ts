@@ -1,6 +1,6 @@
 /**
- * How instances learn of each other's commits. A link only hints: what it
- * loses, doubles or reorders, the log repairs.
+ * Links notify instances of each other's commits. A link is a hint: the log
+ * repairs events that it loses, duplicates or reorders.
  *
  * @module
  */
@@ -10,19 +10,19 @@ import type { Head } from "../store/event_log.ts";
 /** The kinds of link. */
 export type LinkName = "broadcast" | "doorbell" | "local" | "notify";
 
-/** Called with what happens on a link, for measurements. */
+/** Receives the events of a link, for measurements. */
 export interface LinkObserver {
   /** Events were posted, or the bell was rung. */
   posted?(link: LinkName): void;
-  /** Something arrived; `incomplete` when something before it was lost. */
+  /** A message arrived; `incomplete` when an earlier one was lost. */
   received?(link: LinkName, incomplete: boolean): void;
-  /** A ring of this instance's own came back through the store. */
+  /** A ring of this instance returned through the store. */
   rang?(ms: number): void;
   /** The store could not be rung or watched. */
   linkFailed?(link: LinkName): void;
 }
 
-/** Where one channel ends. */
+/** The end of one channel's log. */
 export interface ChannelHead extends Head {
   /** Canonical name. */
   readonly channel: string;
@@ -32,13 +32,13 @@ export interface ChannelHead extends Head {
 export interface Hint {
   /** Events just committed; none when only the bell rang. */
   readonly events: readonly Entry[];
-  /** Where channels end now, as far as the sender knows. */
+  /** Ends of channels, as the sender knows them. */
   readonly heads?: readonly ChannelHead[];
-  /** Whether something was, or may have been, left out: read the log. */
+  /** Whether events were or may have been left out, so that the log must be read. */
   readonly incomplete: boolean;
 }
 
-/** A way between instances; best effort. */
+/** A connection between instances; best effort. */
 export interface Link extends Disposable {
   /** Sends to every other instance, never to the sender. Must not throw. */
   publish(events: readonly Entry[]): void;

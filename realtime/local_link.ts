@@ -11,11 +11,11 @@ import { Ringer } from "./ringer.ts";
 
 /** Shortest time between two rings, in milliseconds. */
 const MIN_INTERVAL_MS = 5;
-/** A bell that was not rung for so long belongs to a dead instance. */
+/** A bell not rung for this time belongs to a dead instance, in milliseconds. */
 export const STALE_BELL_MS = 24 * 3_600_000;
-/** Bells of other instances that are remembered. */
+/** Most bells of other instances that are stored. */
 export const MAX_BELLS = 1_024;
-/** Wait before watching again after the system ended the watch, in milliseconds. */
+/** Pause before a new watch after the system ended the last one, in milliseconds. */
 const REWATCH_MS = 1_000;
 
 /** How a {@link LocalLink} is opened. */
@@ -27,8 +27,8 @@ export interface LocalLinkOptions {
   /** Paces rings. */
   readonly clock: Clock;
   /**
-   * Whether a faster link carries the events of the instance of that name: its
-   * bell is ignored then.
+   * Whether a faster link carries the events of the instance of that name; its
+   * bell is then ignored.
    */
   readonly isReachable?: (from: string) => boolean;
   /** Called with rings. */
@@ -36,8 +36,8 @@ export interface LocalLinkOptions {
 }
 
 /**
- * Whether this process may read and write `directory`: without that right,
- * commits of other processes are noticed by the poll alone.
+ * Whether this process may read and write `directory`. Without that right, only
+ * the poll notices commits of other processes.
  */
 export function mayRing(directory: string): boolean {
   return (["read", "write"] as const).every((name) =>
@@ -46,8 +46,8 @@ export function mayRing(directory: string): boolean {
 }
 
 /**
- * Touches a file of its own in a folder that the other instances watch; carries
- * no events. An instance alone in its folder touches nothing.
+ * Touches its own file in a folder that the other instances watch; carries no
+ * events. An instance alone in its folder touches nothing.
  */
 export class LocalLink implements Link {
   readonly #options: LocalLinkOptions;
@@ -55,14 +55,14 @@ export class LocalLink implements Link {
   readonly #ringer: Ringer;
   readonly #others = new Set<string>();
   readonly #ready: Promise<void>;
-  /** Whether a ring was skipped: a newcomer may have begun before that. */
+  /** Whether a ring was skipped: a new instance may have started before it. */
   #hasSkipped = false;
   #watcher: Deno.FsWatcher | undefined;
   #rewatching: Disposable | undefined;
   #listener: (hint: Hint) => void = () => {};
   #open = true;
 
-  /** Begins to watch. */
+  /** Starts watching. */
   constructor(options: LocalLinkOptions) {
     const { directory, from, clock } = options;
     this.#options = options;
@@ -72,7 +72,7 @@ export class LocalLink implements Link {
     this.#ready = this.#watch();
   }
 
-  /** Resolves when this instance is watching and the others can know of it. */
+  /** Resolves when this instance is watching and its bell exists. */
   get ready(): Promise<void> {
     return this.#ready;
   }
@@ -102,11 +102,11 @@ export class LocalLink implements Link {
     try {
       Deno.removeSync(this.#path);
     } catch {
-      // It was removed with the folder, or never made.
+      // It was removed with the folder, or never created.
     }
   }
 
-  /** @returns whether it rang; else the poll finds what was missed. */
+  /** @returns whether it rang; otherwise the poll finds the missed events. */
   async #ring(): Promise<boolean> {
     try {
       await this.#touch();
@@ -118,7 +118,7 @@ export class LocalLink implements Link {
     }
   }
 
-  /** Another instance may have taken the bell for that of a dead one. */
+  /** Another instance may have mistaken the bell for that of a dead one. */
   async #touch(): Promise<void> {
     const now = this.#options.clock.now();
     try {
@@ -181,7 +181,7 @@ export class LocalLink implements Link {
     this.#watchAgain();
   }
 
-  /** Watches from the beginning, once, when the system ended the watch. */
+  /** Watches again, once, after the system ended the watch. */
   #watchAgain(): void {
     if (!this.#open || this.#rewatching) return;
     this.#watcher?.close();

@@ -8,7 +8,7 @@ import type { Head } from "../store/event_log.ts";
 import type { ChannelHead, Hint, Link, LinkObserver } from "./link.ts";
 
 /**
- * Receives what the log's own commits announce: where channels end. Events are
+ * Receives the ends of channels that the log's own commits announce. Events are
  * then read from the log at once, so nothing is sent besides the commit.
  */
 export class NotifyLink implements Link {
@@ -18,11 +18,11 @@ export class NotifyLink implements Link {
   #listener: (hint: Hint) => void = () => {};
 
   /**
-   * Begins to listen.
+   * Starts listening.
    *
    * @param announcements of the store that holds the log.
    * @param from unique name of this instance, without a space.
-   * @param observer is called with what arrives.
+   * @param observer receives each announcement.
    */
   constructor(
     announcements: Announcements,
@@ -35,11 +35,11 @@ export class NotifyLink implements Link {
   }
 
   /**
-   * What a commit of this instance announces.
+   * The announcement in a commit of this instance.
    *
-   * @param heads where its channels end then.
-   * @param maxBytes longest text; without room for all, it only reports that
-   * there is something to read.
+   * @param heads ends of its channels after the commit.
+   * @param maxBytes longest text; if the ends do not fit, the text only reports
+   * that there are events to read.
    */
   announcement(heads: ReadonlyMap<string, Head>, maxBytes: number): string {
     const all = [...heads].map(([channel, { epoch, seq }]) =>
@@ -51,7 +51,7 @@ export class NotifyLink implements Link {
     return text.length <= maxBytes ? text : this.#from;
   }
 
-  /** Nothing is left to send: the commit announced its events. */
+  /** Does nothing: the commit announced its events. */
   publish(): void {}
 
   /** Registers the only listener, which must not throw. */
@@ -69,7 +69,7 @@ export class NotifyLink implements Link {
     const [from, ...lines] = text?.split("\n") ?? [];
     if (from === this.#from) return;
     const heads = lines.flatMap(headIn);
-    // Nothing named, or another version wrote it: look everywhere.
+    // No channel is named, or another version wrote it: compare all channels.
     const incomplete = heads.length === 0 || heads.length < lines.length;
     this.#observer.received?.("notify", incomplete);
     this.#listener({ events: [], heads, incomplete });

@@ -1,5 +1,5 @@
 /**
- * One timer for all outboxes that could not keep up.
+ * One timer for all outboxes that are behind.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import type { Clock } from "../platform/clock.ts";
 /** How often a full socket is checked again, in milliseconds. */
 export const TICK_MS = 20;
 
-/** What {@link Pace} drives. */
+/** A part that {@link Pace} drives. */
 export interface Paced {
   /**
-   * Continues, if it can.
+   * Continues, if possible.
    *
-   * @returns whether anything is left to catch up.
+   * @returns whether it is still behind.
    */
   tick(): boolean;
 }
 
-/** Drives outboxes that are behind until they have caught up. */
+/** Ticks outboxes that are behind until they have caught up. */
 export class Pace implements Disposable {
   readonly #clock: Clock;
   readonly #waiting = new Set<Paced>();
@@ -29,7 +29,7 @@ export class Pace implements Disposable {
     this.#clock = clock;
   }
 
-  /** How many outboxes are behind. */
+  /** Number of outboxes that are behind. */
   get size(): number {
     return this.#waiting.size;
   }

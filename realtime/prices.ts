@@ -1,6 +1,6 @@
 /**
- * What the service does for a caller, in messages of its budget: beyond the
- * message that asked for it.
+ * Prices of work for a caller, in messages of its budget, beyond the message
+ * that requested it.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { SessionGuard } from "./session_guard.ts";
 
 /** Channels subscribed to for the price of one message. */
 export const CHANNELS_PER_MESSAGE = 4;
-/** What is read of the log for the price of one message, in UTF-16 units. */
+/** Length of log read for the price of one message, in UTF-16 units. */
 export const READ_LENGTH_PER_MESSAGE = 32 * 1_024;
 
 /** The price of subscribing to `count` channels, in messages. */
@@ -23,30 +23,30 @@ export function priceOfReading(length: number): number {
   return Math.floor(length / READ_LENGTH_PER_MESSAGE);
 }
 
-/** What a connection pays with, from its own budget and that of its address. */
+/** The account of a connection: its own budget and that of its address. */
 export interface Account extends Reader {
   /**
-   * Admits `count` messages; 0, when omitted, asks whether anything is owed.
+   * Admits `count` messages; 0, the default, checks for a debt.
    *
-   * @param ref names the frame refused.
+   * @param ref `id` of the refused frame.
    * @throws {Refusal} `RATE_LIMITED`.
    */
   admit(count?: number, ref?: () => string | undefined): void;
   /**
    * Charges for one page of the log, before it is read.
    *
-   * @returns milliseconds to wait before that; 0: now.
+   * @returns milliseconds to wait before the read; 0: none.
    */
   charge(): number;
-  /** Charges for channels that are subscribed to. */
+  /** Charges for subscribed channels. */
   subscribing(channels: number): void;
 }
 
 /**
  * The account of a connection.
  *
- * @param guard knows its budgets.
- * @param principal who is at its other end now.
+ * @param guard holds its budgets.
+ * @param principal the client's current principal.
  */
 export function accountOf(
   guard: SessionGuard,
@@ -66,17 +66,17 @@ export function accountOf(
   };
 }
 
-/** Who reads the log. */
+/** A reader of the log, and its account. */
 export interface Reader {
-  /** Whose share of the line to the log it takes. */
+  /** The caller whose share of the read queue it uses. */
   readonly address: string;
   /**
    * Admits one read.
    *
-   * @throws {Refusal} `RATE_LIMITED` while earlier ones are to be paid.
+   * @throws {Refusal} `RATE_LIMITED` while earlier reads are unpaid.
    */
   admit(): void;
-  /** Charges for events that were read, of `length` UTF-16 units. */
+  /** Charges for events read, of `length` UTF-16 units. */
   read(length: number): void;
 }
 

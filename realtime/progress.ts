@@ -1,26 +1,26 @@
 /**
- * One timer for all connections with filtered subscriptions: those that no
- * event matched learn how far they have come.
+ * One timer for all connections with filtered subscriptions: it sends current
+ * positions to those without a matching event.
  *
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
 
-/** A filtered subscription without an event learns its position this often, in milliseconds. */
+/** Interval of `progress` frames to a subscription without events, in milliseconds. */
 export const PROGRESS_MS = 15_000;
 /** Connections served in one turn of the event loop. */
 export const PROGRESS_SLICE = 64;
 
-/** What {@link Progress} drives. */
+/** A part that {@link Progress} drives. */
 export interface Progressing {
-  /** Sends the positions of filtered subscriptions that had no event lately. */
+  /** Sends the positions of filtered subscriptions without a recent event. */
   progress(): void;
 }
 
 /** Calls each connection every {@link PROGRESS_MS}. */
 export class Progress implements Disposable {
   readonly #clock: Clock;
-  /** When each is due, on the monotonic clock; the first is due first. */
+  /** When each is due, on the monotonic clock, earliest first. */
   readonly #due = new Map<Progressing, number>();
   #timer: Disposable | undefined;
 
@@ -29,12 +29,12 @@ export class Progress implements Disposable {
     this.#clock = clock;
   }
 
-  /** How many connections there are. */
+  /** Number of connections. */
   get size(): number {
     return this.#due.size;
   }
 
-  /** Adds a connection; again changes nothing. */
+  /** Adds a connection; adding it again changes nothing. */
   add(connection: Progressing): void {
     if (this.#due.has(connection)) return;
     this.#due.set(connection, this.#clock.monotonic() + PROGRESS_MS);

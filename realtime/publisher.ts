@@ -11,7 +11,7 @@ import type { Principal } from "../security/principal.ts";
 import type { History } from "./history.ts";
 import type { Hub } from "./hub.ts";
 
-/** The service itself: may do everything. */
+/** The service itself, with all rights. */
 export const ITSELF: Principal = {
   identity: { isAuthenticated: true, user: null, role: "admin" },
   isRevoked: () => false,
@@ -19,7 +19,7 @@ export const ITSELF: Principal = {
   mayPublish: () => true,
 };
 
-/** Publishes for a source in this process, and reads what it published. */
+/** Publishes for a source in this process, and reads its events. */
 export class HubPublisher {
   readonly #hub: Hub;
   readonly #history: History;
@@ -40,7 +40,7 @@ export class HubPublisher {
    * Publishes messages, in order, all or none.
    *
    * @param messages 1 to 100.
-   * @returns where each stands.
+   * @returns the result of each.
    * @throws {Refusal} as for a publisher over HTTP.
    */
   async publish(messages: readonly AnyMessage[]): Promise<Accepted[]> {
@@ -53,7 +53,8 @@ export class HubPublisher {
    * A page of a channel's history, oldest first.
    *
    * @param channel canonical name.
-   * @param options how many events, 1 to 1,000, and before which of them.
+   * @param options number of events, 1 to 1,000, and the position before which
+   * they are.
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */
   async page(

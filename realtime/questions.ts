@@ -1,6 +1,6 @@
 /**
- * Verbs that are one question with one answer: they need no connection, so
- * they are answered over HTTP, too.
+ * Verbs that are one query with one reply: they need no connection, so HTTP
+ * serves them too.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Explorer } from "./explorer.ts";
 import type { History } from "./history.ts";
 import type { Reader } from "./prices.ts";
 
-/** The questions, and what answers each. */
+/** The queries, and the reply to each. */
 export const QUESTIONS = {
   query: "query_result",
   request_data: "data_response",
@@ -19,13 +19,13 @@ export const QUESTIONS = {
   request_metrics: "metrics_response",
 } as const satisfies Partial<Record<Command["type"], ReplyType>>;
 
-/** A verb that asks. */
+/** A verb that queries. */
 export type QuestionType = keyof typeof QUESTIONS;
 
-/** A question. */
+/** A query. */
 export type Question = Extract<Command, { readonly type: QuestionType }>;
 
-/** What answers it. */
+/** Its reply. */
 export type Answer = {
   [Type in (typeof QUESTIONS)[QuestionType]]: {
     readonly type: Type;
@@ -33,11 +33,11 @@ export type Answer = {
   };
 }[(typeof QUESTIONS)[QuestionType]];
 
-/** Who knows the answers. */
+/** Parts that answer queries. */
 export interface QuestionParts {
-  /** Answers questions about the past. */
+  /** Answers queries of stored events. */
   readonly history: History;
-  /** Answers what a block is. */
+  /** Answers queries of blocks. */
   readonly explorer: Pick<Explorer, "block">;
   /** This service's own measurements. */
   readonly measure: (
@@ -46,23 +46,23 @@ export interface QuestionParts {
   ) => Promise<Record<string, unknown>>;
 }
 
-/** Who asks. */
+/** The caller of a query. */
 export interface Asker {
-  /** Whose rights count. */
+  /** Its rights. */
   readonly principal: Principal;
-  /** Who pays for what is read. */
+  /** The account charged for reads. */
   readonly reader: Reader;
 }
 
-/** Whether a command is a question. */
+/** Whether a command is a query. */
 export function isQuestion(command: Command): command is Question {
   return command.type in QUESTIONS;
 }
 
 /**
- * Answers a question.
+ * Answers a query.
  *
- * @throws {Refusal} why it is not answered.
+ * @throws {Refusal} with the reason.
  */
 export async function answerTo(
   { type, payload }: Question,

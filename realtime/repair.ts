@@ -10,16 +10,16 @@ import type { Stream } from "./stream.ts";
 import { STREAM_IDLE_MS } from "./streams.ts";
 import type { Streams } from "./streams.ts";
 
-/** How long a missing event may still arrive by the link, in milliseconds. */
+/** How long a missing event may still arrive over the link, in milliseconds. */
 export const HOLD_MS = 10;
 /** How often all heads are compared with the log, in milliseconds. */
 export const POLL_MS = 1_000;
 /**
- * Rest after a comparison that nothing asked for, as a multiple of the time it
- * took: polling takes one part in 21 of the time at most.
+ * Rest after a comparison that no link triggered, as a multiple of its duration:
+ * polling takes at most 1/21 of the time.
  */
 const POLL_REST = 20;
-/** The same when a link reported that something is new: one part in 4. */
+/** The same after a comparison that a link triggered: at most 1/4 of the time. */
 const RING_REST = 3;
 /** Longest rest, however slow the log is, in milliseconds. */
 export const MAX_REST_MS = 5_000;
@@ -30,23 +30,23 @@ const REPAIR_EVENTS = 512;
 /** Bytes read from the log at once for a repair. */
 const REPAIR_BYTES = 1024 * 1024;
 
-/** What repairs need. */
+/** Parts that repairs need. */
 export interface RepairParts {
-  /** The truth. */
+  /** The log, which decides. */
   readonly log: EventLog;
-  /** What is kept in step with it. */
+  /** The streams that are kept in step with it. */
   readonly streams: Streams;
   /** Time, for holding and polling. */
   readonly clock: Clock;
   /** Called with repairs and failures. */
   readonly observer: HubObserver;
-  /** Called when a stream has something new. */
+  /** Called when a stream has new events. */
   readonly changed: (stream: Stream) => void;
   /** How long a link may still deliver before the log is read. */
   readonly holdMs?: number | undefined;
 }
 
-/** Compares streams with the log, and reads what they miss. */
+/** Compares streams with the log, and reads missing events. */
 export class Repair implements Disposable {
   readonly #parts: RepairParts;
   readonly #holdMs: number;
@@ -57,37 +57,37 @@ export class Repair implements Disposable {
   /** No comparison before this, on the monotonic clock. */
   #restUntil = 0;
   #isChecking = false;
-  /** Whether a link reported that something is new during a comparison. */
+  /** Whether a link reported new events during a comparison. */
   #hasRung = false;
   #open = true;
 
-  /** Begins to poll. */
+  /** Starts polling. */
   constructor(parts: RepairParts) {
     this.#parts = parts;
     this.#holdMs = parts.holdMs ?? HOLD_MS;
     this.#checkIn(POLL_MS);
   }
 
-  /** An event is missing: reads it soon, unless it arrives by a link. */
+  /** Reads a missing event soon, unless it arrives over a link. */
   repair(stream: Stream): void {
     this.#repairIn(stream, this.#holdMs);
   }
 
-  /** An event is missing that no link carries: reads it at once. */
+  /** Reads a missing event that no link carries, at once. */
   repairNow(stream: Stream): void {
     this.#repairIn(stream, 0);
   }
 
-  /** Something may be missing: compares all heads soon. */
+  /** Compares all heads soon, because events may be missing. */
   check(): void {
     if (this.#isChecking) this.#hasRung = true;
     else this.#checkIn(this.#holdMs);
   }
 
   /**
-   * Brings `stream` to where the log is.
+   * Brings `stream` to the head of the log.
    *
-   * @throws what the log throws.
+   * @throws errors of the log.
    */
   async readUp(stream: Stream): Promise<void> {
     const { log, observer, changed } = this.#parts;
@@ -108,7 +108,7 @@ export class Repair implements Disposable {
         maxBytes: REPAIR_BYTES,
       });
       if (stream.epoch !== epoch) return;
-      // The log is another by now: the next comparison finds out.
+      // The log was replaced meanwhile: the next comparison detects that.
       if (entries.some((entry) => entry.epoch !== epoch)) return;
       if (entries.length === 0 && stream.seq < upTo) {
         stream.resetTo({ epoch, seq: upTo });
@@ -116,7 +116,7 @@ export class Repair implements Disposable {
       let taken = 0;
       for (const entry of entries) {
         const { seq } = entry;
-        // Retention has deleted what lies between.
+        // Retention has deleted the events in between.
         if (seq > stream.seq + 1) stream.resetTo({ epoch, seq: seq - 1 });
         if (stream.offer(entry) === "taken") taken++;
       }
@@ -134,7 +134,7 @@ export class Repair implements Disposable {
   #repairIn(stream: Stream, ms: number): void {
     if (!this.#open) return;
     const state = this.#repairs.get(stream);
-    // A read that began before may not see what is missing now.
+    // A read that started earlier may not see the missing events.
     if (state === "reading") this.#repairs.set(stream, "outdated");
     if (state) return;
     this.#repairs.set(stream, "due");

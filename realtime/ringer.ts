@@ -1,5 +1,5 @@
 /**
- * The pace at which one instance notifies the others.
+ * Paces the notifications of one instance to the others.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface Pacing {
   readonly waitMs?: number;
 }
 
-/** Rings once for all that was announced since the last ring. */
+/** Rings once for all announcements since the last ring. */
 export class Ringer implements Disposable {
   readonly #clock: Clock;
   readonly #minIntervalMs: number;
@@ -27,8 +27,8 @@ export class Ringer implements Disposable {
   /**
    * Silent until something is announced.
    *
-   * @param ring notifies the others; resolves to whether that succeeded, and
-   * must not reject. A failed ring is repeated after the interval.
+   * @param ring notifies the others; resolves to whether it succeeded, and must
+   * not reject. A failed ring is repeated after the interval.
    */
   constructor(
     clock: Clock,
@@ -41,7 +41,7 @@ export class Ringer implements Disposable {
     this.#ring = ring;
   }
 
-  /** Rings as soon as the pace allows. */
+  /** Rings as soon as the interval allows. */
   announce(): void {
     if (!this.#open) return;
     const busy = this.#isRinging || this.#resting !== undefined;
@@ -53,7 +53,7 @@ export class Ringer implements Disposable {
     if (!busy) this.#rest(this.#waitMs);
   }
 
-  /** Rings no more. */
+  /** Stops ringing. */
   [Symbol.dispose](): void {
     this.#open = false;
     this.#resting?.[Symbol.dispose]();

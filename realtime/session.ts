@@ -30,11 +30,11 @@ import { TokenTimer } from "./token_timer.ts";
 import { Verbs } from "./verbs.ts";
 import type { PublishFrame, VerbParts } from "./verbs.ts";
 
-/** A client should send something this often, in milliseconds. */
+/** A client should send a frame at least this often, in milliseconds. */
 export const HEARTBEAT_MS = 25_000;
-/** Refused frames in excess of good ones after which a connection ends. */
+/** Excess of refused over accepted frames after which a connection ends. */
 export const MAX_FAULTS = 256;
-/** How long a client may stay unauthenticated where that is required. */
+/** How long a client may stay unauthenticated where a token is required. */
 export const AUTH_DEADLINE_MS = 10_000;
 /** The part of a WebSocket that a session uses. */
 export interface Socket extends Peer {
@@ -42,15 +42,15 @@ export interface Socket extends Peer {
   close(code?: number, reason?: string): void;
 }
 
-/** What sessions need of the machine around them. */
+/** Parts that sessions need. */
 export interface SessionParts extends VerbParts {
-  /** Names for sessions and frames. */
+  /** Creates names of sessions and frames. */
   nextId: (now: number) => string;
   /** Longest frame accepted, in bytes. */
   maxMessageBytes: number;
-  /** Changes when any schema of the protocol does. */
+  /** Changes whenever a schema of the protocol changes. */
   schema: string;
-  /** Whether anonymous clients may do nothing but `connect`. */
+  /** Whether anonymous clients may only `connect`. */
   requireAuth: boolean;
   /** Called with bugs; never with refusals. */
   report: (error: unknown) => void;
@@ -64,13 +64,13 @@ export interface SessionParts extends VerbParts {
   failed?: () => void;
   /** Called for every command and publish, with the session's name. */
   commanded?: ((session: string, type: string) => void) | undefined;
-  /** Loads a compression that a client asked for; none when absent. */
+  /** Loads a compression that a client requested; none when absent. */
   compression?: ((name: CompressionName) => Promise<Compression>) | undefined;
 }
 
-/** What is known of one connection from the outset. */
+/** Properties of one connection, known when it opens. */
 export interface SessionOptions {
-  /** Who it is before any `connect`. */
+  /** Its principal before any `connect`. */
   principal: Principal;
   /** Admits its frames. */
   guard: SessionGuard;
@@ -82,7 +82,7 @@ export interface SessionOptions {
 export class Session implements Connection {
   /** Unique name. */
   readonly id: string;
-  /** When it began, in epoch milliseconds. */
+  /** When it opened, in epoch milliseconds. */
   readonly since: number;
   readonly #socket: Socket;
   readonly #parts: SessionParts;
@@ -98,7 +98,7 @@ export class Session implements Connection {
   #client: string | undefined;
   /** Whether the handshake is done: before, a socket can neither send nor close. */
   #isOpen = false;
-  /** The close that was requested before that. */
+  /** The close requested before the handshake was done. */
   #closing: RefusalCode | undefined;
   #state: "opened" | "connected" | "closed" = "opened";
   #authDeadline: Disposable | undefined;
@@ -151,17 +151,17 @@ export class Session implements Connection {
     });
   }
 
-  /** Who the client is. */
+  /** The client's current principal. */
   get identity(): Identity {
     return this.#principal.identity;
   }
 
-  /** Name and version of the client program, as it named itself. */
+  /** Name and version of the client program, as it reported them. */
   get client(): string | undefined {
     return this.#client;
   }
 
-  /** Its channels, with its position in each and how far it is behind. */
+  /** Its channels, with its position and lag in each. */
   get positions(): ReturnType<Outbox["positions"]> {
     return this.#outbox.positions();
   }
@@ -171,7 +171,7 @@ export class Session implements Connection {
     return this.#principal.tokenId;
   }
 
-  /** Whether its token was revoked since. */
+  /** Whether its token has been revoked. */
   get isRevoked(): boolean {
     return this.#principal.isRevoked();
   }
@@ -182,10 +182,11 @@ export class Session implements Connection {
   }
 
   /**
-   * The socket is open: greets, unless the client must authenticate first.
+   * Starts once the socket is open: sends `connected`, unless the client must
+   * authenticate first.
    *
-   * @param awaitsConnect whether it must send `connect` in any case, as clients
-   * of other protocols do.
+   * @param awaitsConnect whether it always sends `connect`, as clients of other
+   * protocols do.
    */
   open({ awaitsConnect = false } = {}): void {
     if (!this.#begin()) return;
@@ -202,7 +203,7 @@ export class Session implements Connection {
     this.#become(this.#principal);
   }
 
-  /** Sends why the connection cannot be, and ends it. */
+  /** Sends the reason for refusing the connection, and ends it. */
   reject(refusal: Refusal): void {
     if (!this.#begin()) return;
     this.#parts.failed?.();
@@ -210,7 +211,7 @@ export class Session implements Connection {
     this.#close(refusal.code);
   }
 
-  /** The handshake is done: closes now if that was requested meanwhile. */
+  /** Called when the handshake is done: closes now if a close was requested meanwhile. */
   #begin(): boolean {
     this.#isOpen = true;
     if (this.#closing !== undefined) this.#hangUp(this.#closing);
@@ -218,8 +219,8 @@ export class Session implements Connection {
   }
 
   /**
-   * Handles one incoming frame. Never throws: an error that escaped a socket's
-   * event handler would end the isolate and all its connections.
+   * Handles one incoming frame. Never throws: an error that escapes a socket's
+   * event handler ends the process and all its connections.
    */
   receive(data: unknown): void {
     if (this.#state === "closed") return;
@@ -232,7 +233,7 @@ export class Session implements Connection {
     }
   }
 
-  /** Asks the client to reconnect later, elsewhere. */
+  /** Requests the client to reconnect later, to another instance. */
   drain(retryInMs: number): void {
     this.#reply("draining", { retryInMs });
   }
@@ -246,7 +247,7 @@ export class Session implements Connection {
   }
 
   /**
-   * The socket has closed, or is as good as closed: releases everything.
+   * Releases everything once the socket has closed or is unusable.
    *
    * @param why a refusal, or the close code of a client that left.
    */
@@ -314,7 +315,7 @@ export class Session implements Connection {
     this.#leaveForbidden();
   }
 
-  /** What is compressed is JSON: a client of another codec gets it as it is. */
+  /** Only JSON is compressed: clients of another codec receive it unchanged. */
   async #compressed(
     name: CompressionName,
   ): Promise<Compression | undefined> {
@@ -323,8 +324,8 @@ export class Session implements Connection {
   }
 
   /**
-   * A client that must authenticate, and cannot through no fault of its own,
-   * is closed to reconnect, rather than closed for good at the deadline.
+   * A client that must authenticate, but cannot because of the server, is closed
+   * with a code that allows a reconnect, instead of a final one at the deadline.
    */
   async #authenticate(
     token: string,
@@ -354,7 +355,7 @@ export class Session implements Connection {
     this.#leaveForbidden();
   }
 
-  /** Another token may allow less than the one before. */
+  /** Another token may have fewer rights than the previous one. */
   #leaveForbidden(): void {
     const lost = [...this.#outbox]
       .filter(({ stream: { channel } }) =>

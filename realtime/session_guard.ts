@@ -1,5 +1,5 @@
 /**
- * What a connection asks before it does anything for its client.
+ * The checks of a connection before it works for its client.
  *
  * @module
  */
@@ -8,16 +8,15 @@ import type { Principal } from "../security/principal.ts";
 
 /** Admits the frames of one connection and authenticates its tokens. */
 export interface SessionGuard {
-  /** The client's address or network, whose share of common bounds it takes. */
+  /** The client's address or network, to which shared bounds apply. */
   readonly address: string;
   /**
    * Milliseconds until the caller's next frame is admitted; 0: now.
    *
-   * @param count how many messages are in it; 1 when omitted; 0 asks whether
-   * anything is owed.
+   * @param count number of messages in it, 1 by default; 0 checks for a debt.
    */
   admit(principal: Principal, count?: number): number;
-  /** Charges `count` messages for what was done, even if that is too much. */
+  /** Charges `count` messages for work done, even beyond the budget. */
   spend(principal: Principal, count: number): void;
   /**
    * Authenticates the holder of a token.

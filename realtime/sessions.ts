@@ -11,19 +11,19 @@ import type { Identity } from "../protocol/replies.ts";
 export interface Connection {
   /** Unique name. */
   readonly id: string;
-  /** When it began, in epoch milliseconds. */
+  /** When it opened, in epoch milliseconds. */
   readonly since: number;
-  /** Who the client is. */
+  /** The client's current principal. */
   readonly identity: Identity;
-  /** Name and version of the client program, as it named itself. */
+  /** Name and version of the client program, as it reported them. */
   readonly client: string | undefined;
-  /** Its channels, with its position in each and how far it is behind. */
+  /** Its channels, with its position and lag in each. */
   readonly positions: Iterable<{ channel: string; seq: number; lag: number }>;
   /** Its token's `jti`; absent without a token. */
   readonly tokenId?: string | undefined;
-  /** Whether its token was revoked since. */
+  /** Whether its token has been revoked. */
   readonly isRevoked: boolean;
-  /** Asks the client to reconnect in `retryInMs` milliseconds. */
+  /** Requests the client to reconnect in `retryInMs` milliseconds. */
   drain(retryInMs: number): void;
   /** Sends `why`, if given, and ends the connection with the code's close. */
   disconnect(code: RefusalCode, why?: string): void;
@@ -34,9 +34,9 @@ export interface Connection {
   onEnd(listener: (why?: RefusalCode | number) => void): void;
 }
 
-/** Called when connections begin and end. */
+/** Called when connections open and end. */
 export interface SessionsObserver {
-  /** A connection began. */
+  /** A connection opened. */
   opened?(listed: Listed): void;
   /** A connection ended. */
   closed?(listed: Listed, why: RefusalCode | number | undefined): void;
@@ -54,7 +54,7 @@ export interface Listed {
 export interface Origin {
   /** Its address. */
   readonly ip: string;
-  /** What counts as one caller: the address, or its network. */
+  /** The caller that bounds apply to: the address, or its network. */
   readonly bucket: string;
 }
 
@@ -65,48 +65,49 @@ export class Sessions {
   readonly #sockets = new Holdings();
   #total = 0;
 
-  /** Empty; `observer` is called when connections begin and end. */
+  /** Empty; `observer` is called when connections open and end. */
   constructor(observer: SessionsObserver = {}) {
     this.#observer = observer;
   }
 
-  /** How many are connected now. */
+  /** Number of current connections. */
   get size(): number {
     return this.#listed.size;
   }
 
-  /** How many have connected since the start. */
+  /** Number of connections since the start. */
   get total(): number {
     return this.#total;
   }
 
-  /** The present connections, oldest first. */
+  /** The current connections, oldest first. */
   [Symbol.iterator](): IterableIterator<Listed> {
     return this.#listed.values();
   }
 
-  /** The connection of that name, if it is here. */
+  /** The connection of that name, if this instance has it. */
   get(id: string): Listed | undefined {
     return this.#listed.get(id);
   }
 
-  /** Sockets held by all together, counted as {@link socketsOf} does. */
+  /** Sockets of all callers, counted as {@link socketsOf} does. */
   get sockets(): number {
     return this.#sockets.total;
   }
 
   /**
-   * Sockets held by one caller, including those that the server has closed but
-   * whose peer has not: they still cost memory.
+   * Sockets of one caller, including those that the server has closed but the
+   * peer has not: they still take memory.
    */
   socketsOf(bucket: string): number {
     return this.#sockets.of(bucket);
   }
 
   /**
-   * Lists a connection from its beginning until it ends.
+   * Registers a connection until it ends.
    *
-   * @returns to be called, once or more, when its socket is closed by both.
+   * @returns a function to call, at least once, when both sides have closed the
+   * socket.
    */
   add(session: Connection, { ip, bucket }: Origin): () => void {
     const listed = { session, ip };
@@ -128,8 +129,8 @@ export class Sessions {
   /**
    * Ends connections, with the close code of `code`.
    *
-   * @param whyOf a sentence for the client, or nothing to keep it connected.
-   * @returns how many were ended.
+   * @param whyOf the reason for the client, or nothing to keep it connected.
+   * @returns the number of ended connections.
    */
   disconnect(
     code: RefusalCode,

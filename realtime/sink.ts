@@ -1,6 +1,6 @@
 /**
- * Where one client's frames go: encoded, and joined with others that are due
- * in the same turn if the client allows it.
+ * The output of one client: encodes frames, and joins those due in the same
+ * turn if the client allows it.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import type { Clock } from "../platform/clock.ts";
 import type { Codec, Frame, MarkedEntry } from "./codec.ts";
 import { FRAME_EVENTS } from "./shared_frames.ts";
 
-/** Nothing more is sent to a socket that holds this many unsent bytes. */
+/** Most unsent bytes of a socket: beyond them nothing more is sent. */
 export const HIGH_WATER_BYTES = 256 * 1024;
 
-/** Where frames go: the part of a WebSocket that an outbox uses. */
+/** The part of a WebSocket that an outbox uses. */
 export interface Peer {
-  /** Bytes accepted but not yet handed to the network. */
+  /** Bytes accepted but not yet passed to the network. */
   readonly bufferedAmount: number;
-  /** Whether it is at least so much; absent where asking costs nothing. */
+  /** Whether it is at least `bytes`; absent where reading it costs nothing. */
   holds?(bytes: number): boolean;
   /** Sends one frame; does nothing once closed. */
   send(frame: Frame): void;
 }
 
-/** What a sink needs of the machine around it. */
+/** Parts that a sink needs. */
 export interface SinkParts {
   /** Time, for the end of a turn. */
   readonly clock: Clock;
@@ -49,18 +49,18 @@ export class Sink {
     this.#parts = parts;
   }
 
-  /** Bytes accepted but not yet handed to the network. */
+  /** Bytes accepted but not yet passed to the network. */
   get buffered(): number {
     return this.#peer.bufferedAmount;
   }
 
-  /** Whether the socket takes no more events now. */
+  /** Whether the socket accepts no more events now. */
   get isFull(): boolean {
     return this.#peer.holds?.(HIGH_WATER_BYTES) ??
       this.#peer.bufferedAmount >= HIGH_WATER_BYTES;
   }
 
-  /** Sends a reply, joined with others of the turn if allowed. */
+  /** Sends a reply, joined with others of the same turn if allowed. */
   reply(reply: ReplyFrame): void {
     if (!this.batch) {
       this.flush();
@@ -72,18 +72,18 @@ export class Sink {
     } else if (this.#replies.length === FRAME_EVENTS) this.flush();
   }
 
-  /** Whether replies wait to be joined with others of the turn. */
+  /** Whether replies wait to be joined with others of the same turn. */
   get waits(): boolean {
     return this.#replies.length > 0;
   }
 
-  /** Sends a frame, after the replies before it. */
+  /** Sends a frame, after earlier replies. */
   send(frame: Frame): void {
     if (this.waits) this.flush();
     this.put(frame);
   }
 
-  /** Sends events for this client alone as one frame, after the replies before. */
+  /** Sends events for this client alone as one frame, after earlier replies. */
   events(parts: readonly MarkedEntry[]): void {
     const [first] = parts;
     if (!first) return;
@@ -95,7 +95,7 @@ export class Sink {
     );
   }
 
-  /** Sends replies that were kept to be joined with others of the turn. */
+  /** Sends the replies that wait to be joined. */
   flush(): void {
     const replies = this.#replies;
     if (replies.length === 0) return;
@@ -107,7 +107,7 @@ export class Sink {
     );
   }
 
-  /** Forgets replies that were kept. */
+  /** Drops the replies that wait to be joined. */
   clear(): void {
     this.#replies = [];
   }

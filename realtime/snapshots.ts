@@ -1,6 +1,6 @@
 /**
- * Subscriptions that begin with what is: the newest event about each thing,
- * then live from the position at which that was read.
+ * Subscriptions that begin with the current state: the newest event about each
+ * subject, then live events from the position of that state.
  *
  * @module
  */
@@ -29,18 +29,18 @@ export const MAX_SNAPSHOTS_WAITING = 1_000;
 export const MAX_SNAPSHOTS_WAITING_PER_ADDRESS = 64;
 /** Most events of one `snapshot` frame. */
 export const SNAPSHOT_FRAME_EVENTS = 100;
-/** UTF-16 units of events after which a frame ends, never before one. */
+/** UTF-16 units of events after which a frame ends, at least one event. */
 export const SNAPSHOT_FRAME_LENGTH = 128 * 1024;
-/** Events read at once that are found one by one. */
+/** Events looked up at once. */
 const READS_AT_ONCE = 50;
 
-/** The newest event about each thing. */
+/** The newest event about each subject. */
 export interface Snapshot {
-  /** Where the channel goes on. */
+  /** The position at which the channel continues. */
   readonly position: Position;
   /** Events as JSON text. */
   readonly frames: readonly string[];
-  /** Whether these are all. */
+  /** Whether the snapshot is complete. */
   readonly isWhole: boolean;
 }
 
@@ -64,17 +64,17 @@ export class Snapshots {
   }
 
   /**
-   * The newest event about each thing of a channel, and a position from which
-   * whatever they do not say yet is delivered.
+   * The newest event about each subject of a channel, and the position after
+   * which all changes are delivered.
    *
    * @param channel one of `SNAPSHOTS`, which the caller may read.
-   * @param reader who pays for it.
+   * @param reader is charged for the read.
    * @throws {Refusal} `RATE_LIMITED`, `STORE_UNAVAILABLE`.
    */
   async read({ name, kind }: Channel, reader: Reader): Promise<Snapshot> {
     return await this.#turns.run(reader.address, async () => {
       reader.admit();
-      // What is read after this position is at least as new.
+      // Events read after this position are at least as new.
       const [head] = await this.#hub.heads([name]);
       const { epoch, seq } = head!;
       const found = await this.#readers[kind as SnapshotChannel](head!);
@@ -84,7 +84,7 @@ export class Snapshots {
     });
   }
 
-  /** How each is read, at least up to a head of its channel. */
+  /** Reader of each snapshot, at least up to a head of its channel. */
   readonly #readers: Readonly<
     Record<SnapshotChannel, (head: Position) => Promise<Frames>>
   > = {
@@ -107,7 +107,7 @@ export class Snapshots {
     await this.#chains.follow("transactions", head, hub);
     return await readEach(this.#chains.pending(), async (txId) => {
       const frame = await hub.latest(`transaction:${txId}`);
-      // It may have moved on meanwhile.
+      // Its status may have changed meanwhile.
       const isPending = frame !== undefined &&
         JSON.parse(frame).payload.status === "pending";
       return isPending ? frame : null;
@@ -131,11 +131,10 @@ export class Snapshots {
 }
 
 /**
- * Reads the events about things, the newest of them first, as far as the bounds
- * allow.
+ * Reads the events about subjects, the newest first, up to the bounds.
  *
- * @param read gives the frame; `null`: there is no state of it any more,
- * `undefined`: it is not kept.
+ * @param read returns the frame; `null`: the subject has no state any more,
+ * `undefined`: it is not stored.
  * @returns frames, the oldest first.
  */
 async function readEach<Name>(
@@ -162,22 +161,22 @@ async function readEach<Name>(
   return { frames: frames.reverse(), isWhole: isAll };
 }
 
-/** Whose snapshots are read. */
+/** The caller of snapshots, and their source. */
 export interface SnapshotReader {
   /** Reads them. */
   readonly snapshots: Pick<Snapshots, "read">;
-  /** Whose right to read counts. */
+  /** The caller, which needs the right to read. */
   readonly principal: Principal;
-  /** Who pays for them. */
+  /** The account charged for the reads. */
   readonly reader: Reader;
 }
 
 /**
- * Reads what channels begin with.
+ * Reads the requested snapshots.
  *
  * @param requests as clients send them.
- * @returns requests that go on where their snapshot was read, and snapshots by
- * canonical name; channels that may not be read are left to be refused.
+ * @returns requests that continue at the position of their snapshot, and
+ * snapshots by canonical name; forbidden channels are refused later.
  * @throws {Refusal} `RATE_LIMITED`, `STORE_UNAVAILABLE`.
  */
 export async function readSnapshots(
@@ -203,7 +202,7 @@ export async function readSnapshots(
   return { requests: all, snapshots: read };
 }
 
-/** The frames of a snapshot; one at least. */
+/** The frames of a snapshot; at least one. */
 export function* framesOf(
   channel: string,
   { frames, isWhole }: Snapshot,

@@ -1,7 +1,7 @@
 /**
  * Frames as Socket.IO packets, each in an Engine.IO message. The codec also
- * answers CONNECT: it is where the protocols meet. A connection has a codec of
- * its own, since every event ends with its client's offset.
+ * answers CONNECT, because it maps one protocol to the other. Each connection
+ * has its own codec, because every event ends with its client's offset.
  *
  * @module
  * @see {@link https://socket.io/docs/v4/connection-state-recovery}
@@ -38,19 +38,20 @@ const TYPES: ReadonlySet<string> = new Set([
   ...Object.keys(MESSAGES),
   "BATCH_UPDATE",
 ]);
-/** Replies that change what the offset holds. */
+/** Replies that change the offset. */
 const WITH_OFFSET: ReadonlySet<string> = new Set([
   "subscribed",
   "unsubscribed",
   "gap",
 ]);
-/** Longest `pid` that is looked at, in characters. */
+/** Longest `pid` that is read, in characters. */
 const MAX_PID_LENGTH = 64;
 
 /**
- * Where a reply goes, as the `ref` of a frame: the client's own `id`, or after
- * a space, which no id holds: `c` to CONNECT, `r` to {@link RESUME}, `n/name` to
- * the CONNECT of a namespace, `g` to what is no packet, `a<ack>:<id>` to an ack.
+ * The target of a reply, as the `ref` of a frame: the client's own `id`, or,
+ * after a space, which no id contains: `c` for CONNECT, `r` for {@link RESUME},
+ * `n/name` for the CONNECT of a namespace, `g` for an invalid packet,
+ * `a<ack>:<id>` for an ack.
  */
 type Address = string;
 const TO_CONNECT: Address = " c";
@@ -59,7 +60,7 @@ const TO_GARBAGE: Address = " g";
 const TO_NAMESPACE = " n";
 const TO_ACK = /^ a(\d+):(.*)$/;
 
-/** Events as they are for all who follow nothing but their channel. */
+/** Encoded events for all clients that follow only the event's channel. */
 const shared = new WeakMap<Entry, string>();
 
 /** A session that was interrupted. */
@@ -82,7 +83,7 @@ export class SocketIoCodec implements Codec {
    * Waits for CONNECT.
    *
    * @param newPid names a session for its recovery.
-   * @param resume called when {@link RESUME} is to be decoded.
+   * @param resume called when {@link RESUME} is decoded.
    */
   constructor(
     { newPid, resume }: { newPid: () => string; resume: () => void },
@@ -168,7 +169,7 @@ export class SocketIoCodec implements Codec {
     }
   }
 
-  /** Where the answer to a packet goes that is refused undecoded. */
+  /** The target of the reply to a packet that is refused without decoding. */
   glance(data: unknown): string | undefined {
     if (data === RESUME) return TO_RESUME;
     if (typeof data !== "string") return undefined;
@@ -199,8 +200,8 @@ export class SocketIoCodec implements Codec {
   }
 
   #connected(reply: ReplyFrame): string {
-    // A client may send `connect` again, with another token, also while its
-    // positions are being resumed: that happens once.
+    // A client may send `connect` again with another token, even while its
+    // positions are being resumed; they are resumed once.
     if (this.#state === "connected" || this.#welcome) {
       return this.#answer(reply);
     }
@@ -223,7 +224,7 @@ export class SocketIoCodec implements Codec {
     };
   }
 
-  /** `recovered` at the client follows from the `pid`: it is the one it had. */
+  /** The client derives `recovered` from the `pid`, which it had before. */
   #resumed(reply: ReplyFrame & { type: "subscribed" }): string {
     const { channels, rejected } = reply.payload;
     const isWhole = rejected.length === 0 &&
@@ -257,7 +258,7 @@ export class SocketIoCodec implements Codec {
     }
     if (this.#state !== "connected") {
       this.#state = "new";
-      // Clients try a lost connection again by themselves, a refused one never.
+      // Clients reconnect after a lost connection, but not after a refused one.
       if (isTemporary(reply.payload.code)) return CLOSE;
       const refusal = `${MESSAGE}4${failure}`;
       return address === TO_GARBAGE ? refusal + SEPARATOR + CLOSE : refusal;
@@ -290,7 +291,7 @@ export class SocketIoCodec implements Codec {
     if (type === "unsubscribed") this.#cursor.leave(payload.channels);
     if (type === "gap") {
       const { channel, as, epoch, to, reason } = payload;
-      // The log ends before an unknown position.
+      // An unknown position is beyond the end of the log.
       if (as !== undefined || reason === "position_unknown") return;
       this.#cursor.move(channel, epoch, to);
     }
@@ -307,7 +308,7 @@ function eventOf(
   return `${MESSAGE}2["${entry.type}",${json}${end}`;
 }
 
-/** The frame of the protocol that a client's event stands for. */
+/** The protocol's frame for a client's event. */
 function frameOf(
   { name, args, ack }: Packet & { kind: "event" },
   maxBytes: number,
@@ -317,7 +318,7 @@ function frameOf(
   const value = typeof name === "string" ? valueOf(name, arg) : undefined;
   const own = isFields(value) && isId(value.id) ? value.id : undefined;
   const to = addressOf(ack, own);
-  // Wrappers pass on an ack or options that they were not given, as null.
+  // Wrappers pass an absent ack or absent options as null.
   if (more.some((it) => it !== null)) {
     throw new Refusal("INVALID_MESSAGE", "An event takes one argument", {
       ref: to,

@@ -1,10 +1,10 @@
 /**
- * What one Socket.IO client is subscribed to and how far it came, as text: the
- * offset that its client sends back after an interruption. It holds all that
- * is needed to continue, so a restarted or another instance can.
+ * The subscriptions and positions of one Socket.IO client as text: the offset
+ * that the client sends back after an interruption. It is complete, so a
+ * restarted or another instance can continue.
  *
- * `name=epoch:seq,name=epoch:seq`; `name=` for a channel that keeps nothing.
- * Filters do not fit: a client with one has no offset.
+ * `name=epoch:seq,name=epoch:seq`; `name=` for a channel without retention.
+ * Filters do not fit: a client with a filter has no offset.
  *
  * @module
  */
@@ -14,40 +14,40 @@ import { MAX_SUBSCRIPTIONS } from "./subscribe.ts";
 
 /** Longest offset, in characters; a client with a longer one cannot recover. */
 export const MAX_OFFSET_LENGTH = 2_048;
-/** Stands for an offset that would be incomplete. */
+/** Replaces an offset that would be incomplete. */
 export const NO_OFFSET = "-";
 
 /** One channel of an offset. */
 export interface OffsetEntry {
   /** Canonical name. */
   readonly channel: string;
-  /** The last event received; absent on channels that keep nothing. */
+  /** The last event received; absent on channels without retention. */
   readonly after?: Position;
 }
 
 /** One channel as `name=epoch:seq`. */
 const ENTRY = /^([\w.:-]{1,128})=(?:([\w.-]{1,64}):(\d{1,15}))?$/;
 
-/** How far a client came in one channel: what {@link Position} names, moving. */
+/** A client's current position in one channel: a mutable {@link Position}. */
 interface Mark {
   epoch: string;
   seq: number;
 }
 
-/** Where one client stands. */
+/** The positions of one client. */
 export class SocketIoCursor {
-  /** By channel; nothing for those that keep nothing. */
+  /** By channel; `undefined` for those without retention. */
   readonly #entries = new Map<string, Mark | undefined>();
   /** Names of filtered subscriptions. */
   readonly #filtered = new Set<string>();
   #isCommon = false;
 
-  /** Whether its offset is that of all who follow nothing but one channel. */
+  /** Whether its offset equals that of all clients that follow only one channel. */
   get isCommon(): boolean {
     return this.#isCommon;
   }
 
-  /** Adds channels from where they begin. */
+  /** Adds channels at their starting positions. */
   begin(channels: ReplyPayload<"subscribed">["channels"]): void {
     for (const { channel, as = channel, epoch, seq, filtered } of channels) {
       this.leave([as]);
@@ -58,9 +58,9 @@ export class SocketIoCursor {
     this.#count();
   }
 
-  /** Moves to a new position in a channel, if it follows that unfiltered. */
+  /** Moves to a new position in a channel, if subscribed to it without a filter. */
   move(channel: string, epoch: string, seq: number): void {
-    // Once an event and client: nothing is allocated.
+    // Runs once per event and client, so it allocates nothing.
     const mark = this.#entries.get(channel);
     if (mark) {
       mark.epoch = epoch;
@@ -70,7 +70,7 @@ export class SocketIoCursor {
     }
   }
 
-  /** Forgets subscriptions. */
+  /** Removes subscriptions. */
   leave(names: readonly string[]): void {
     for (const name of names) {
       this.#entries.delete(name);
@@ -96,9 +96,9 @@ export class SocketIoCursor {
 }
 
 /**
- * Reads what {@link SocketIoCursor.offset} wrote.
+ * Reads an offset written by {@link SocketIoCursor.offset}.
  *
- * @returns nothing when it cannot be understood.
+ * @returns nothing for an invalid offset.
  */
 export function entriesOf(offset: string): OffsetEntry[] | undefined {
   if (offset.length > MAX_OFFSET_LENGTH || offset === NO_OFFSET) return;

@@ -1,16 +1,16 @@
 /**
- * Packets of Socket.IO v5 as text. Binary ones are recognised, and left to be
- * refused. The reference parser is not served: it loads `debug`, which reads
- * the whole environment; tests hold this one to it.
+ * Packets of Socket.IO v5 as text. Binary ones are recognised, so that the
+ * caller refuses them. The reference parser is not used: it loads `debug`, which
+ * reads the whole environment; tests compare this one with it.
  *
  * @module
  * @see {@link https://socket.io/docs/v4/socket-io-protocol/}
  */
 
-/** Longest name of a namespace that is looked at, in characters. */
+/** Longest name of a namespace that is read, in characters. */
 export const MAX_NAMESPACE_LENGTH = 64;
 
-/** Names of events that clients keep for themselves. */
+/** Names of events that are reserved by clients. */
 const RESERVED: ReadonlySet<string> = new Set([
   "connect",
   "connect_error",
@@ -23,7 +23,7 @@ const RESERVED: ReadonlySet<string> = new Set([
 /** A packet that a client may send. */
 export type Packet =
   & {
-    /** `/` unless another is named. */
+    /** `/` by default. */
     readonly namespace: string;
   }
   & (
@@ -33,9 +33,9 @@ export type Packet =
       readonly kind: "event";
       /** Its name; the parser's clients send numbers too. */
       readonly name: string | number;
-      /** What it carries. */
+      /** Its arguments. */
       readonly args: readonly unknown[];
-      /** Names the ack that its sender waits for. */
+      /** Number of the ack that its sender expects. */
       readonly ack: number | undefined;
     }
     | { readonly kind: "ack" }
@@ -55,7 +55,7 @@ const PACKET = /^([0-6])(?:(\d{1,9})-)?(?:(\/[^,]*)(?:,|$))?(\d{1,15})?/;
  * Reads one packet.
  *
  * @param text without the type of the message that carries it.
- * @returns nothing when it is none.
+ * @returns nothing for an invalid packet.
  */
 export function parsePacket(text: string): Packet | undefined {
   const match = PACKET.exec(text);
@@ -106,7 +106,7 @@ export function eventPacket(name: string, ...args: readonly string[]): string {
   return `2["${name}",${args.join(",")}]`;
 }
 
-/** Whether a value is an object, and no array. */
+/** Whether a value is an object and not an array. */
 export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

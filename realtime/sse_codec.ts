@@ -1,6 +1,6 @@
 /**
- * Frames as Server-Sent Events. What an `EventSource` has to send back is in
- * each event's `id`, so every connection has a codec of its own.
+ * Frames as Server-Sent Events. Each event's `id` contains the positions that an
+ * `EventSource` sends back, so every connection has its own codec.
  *
  * @module
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html}
@@ -13,14 +13,14 @@ import type { FrameOptions, ReplyFrame } from "../protocol/encode.ts";
 import { JSON_CODEC } from "./json_codec.ts";
 import type { SseCursor } from "./sse_cursor.ts";
 
-/** Replies that carry an `id`, since they name where the stream stands. */
+/** Replies that carry an `id`, because they name positions. */
 const WITH_ID: ReadonlySet<string> = new Set(["subscribed", "gap", "progress"]);
 
 /** Writes one connection's frames as Server-Sent Events. */
 export class SseCodec implements Codec {
   readonly #cursor: SseCursor;
 
-  /** Moves `cursor` with every event it encodes. */
+  /** Advances `cursor` with every event it encodes. */
   constructor(cursor: SseCursor) {
     this.#cursor = cursor;
   }
@@ -36,7 +36,7 @@ export class SseCodec implements Codec {
     return `${this.#id()}data: ${data}\n\n`;
   }
 
-  /** One event after the other: the format needs no frame around them. */
+  /** Concatenates the events: the format needs no enclosing frame. */
   batch(parts: readonly Part[], _envelope: FrameOptions): string {
     return parts.map((part) =>
       isEvent(part) ? this.event(part.entry, part.marks) : this.reply(part)
@@ -61,12 +61,12 @@ export class SseCodec implements Codec {
     return `${retry}event: ${name}\n${id}data: ${data}\n\n`;
   }
 
-  /** Refuses what a client sends. @throws {Refusal} always: the format goes one way. */
+  /** Refuses frames of a client. @throws {Refusal} always: the format is one-way. */
   decode(): never {
     throw new Refusal("INVALID_MESSAGE", "This connection only receives");
   }
 
-  /** Nothing: the format goes one way. */
+  /** Returns nothing: the format is one-way. */
   glance(): undefined {
     return undefined;
   }
@@ -78,7 +78,7 @@ export class SseCodec implements Codec {
 }
 
 /**
- * Asks an `EventSource` to wait before it connects again.
+ * Makes an `EventSource` wait before it reconnects.
  *
  * @param ms milliseconds.
  */

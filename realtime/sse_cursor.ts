@@ -5,8 +5,9 @@
  * One channel: `epoch:seq`. Up to {@link NAMED_CHANNELS}:
  * `name=epoch:seq,name=epoch:seq`. More, packed: `~`, a digest of the names,
  * then for each name, in alphabetical order, `.` for no position, `!` for a
- * channel that has had no event, or a digest of the epoch and the number. The names are in the URL of the request, so the
- * packed form leaves them out; it stays below 2 KB for 256 channels.
+ * channel that has had no event, or a digest of the epoch and the number. The
+ * names are in the URL of the request, so the packed form omits them; it stays
+ * below 2 KB for 256 channels.
  *
  * @module
  */
@@ -15,10 +16,10 @@ import type { ReplyPayload } from "../protocol/replies.ts";
 import { UNBORN_EPOCH } from "../store/event_log.ts";
 import { digestOf, digitsOf, EPOCH_DIGEST, numberIn } from "./digest.ts";
 
-/** Most channels whose `id` writes names and epochs out. */
+/** Most channels whose `id` contains names and epochs in full. */
 export const NAMED_CHANNELS = 8;
 
-/** Begins the packed form; no name and no epoch of a log does. */
+/** Prefix of the packed form; no name and no epoch starts with it. */
 const PACKED = "~";
 /** Most positions read from an `id` that names its channels. */
 const MAX_POSITIONS = 256;
@@ -31,15 +32,15 @@ const NO_EVENT = "!";
 /** Positions by channel; `undefined` where there is none yet. */
 type Positions = Map<string, Position | undefined>;
 
-/** Where one SSE connection stands. */
+/** The positions of one SSE connection. */
 export class SseCursor {
   readonly #names: readonly string[];
   #positions: Positions;
-  /** The packed form of each position, kept until the position changes. */
+  /** The packed form of each position, cached until the position changes. */
   readonly #packed = new Map<string, string>();
 
   /**
-   * Without positions.
+   * Starts without positions.
    *
    * @param names canonical, as the URL of the request names them.
    */
@@ -48,7 +49,7 @@ export class SseCursor {
     this.#positions = new Map(names.map((name) => [name, undefined]));
   }
 
-  /** Takes the positions that the connection begins with. */
+  /** Sets the starting positions. */
   begin(channels: ReplyPayload<"subscribed">["channels"]): void {
     this.#packed.clear();
     this.#positions = new Map(channels.map(({ channel, epoch, seq }) => [
@@ -89,13 +90,13 @@ export class SseCursor {
 }
 
 /**
- * Reads what {@link SseCursor.id} wrote, or a client by hand.
+ * Reads an `id` written by {@link SseCursor.id} or by hand.
  *
  * @param id in any of the three forms.
  * @param names canonical, as the URL of the request names them.
- * @param canonical canonical name of a channel.
- * @returns positions by channel, the epochs of the packed form as digests; or
- * nothing when it cannot be understood.
+ * @param canonical returns the canonical name of a channel.
+ * @returns positions by channel, the epochs of the packed form as digests;
+ * nothing for an invalid `id`.
  */
 export function positionsIn(
   id: string,

@@ -19,29 +19,29 @@ import type { Connection } from "./sessions.ts";
 import { subscribe } from "./subscribe.ts";
 import { TokenTimer } from "./token_timer.ts";
 
-/** Where the frames of an SSE session go. */
+/** The output of an SSE session. */
 export interface SsePeer extends Peer {
   /** Ends the connection; does nothing once it has ended. */
   close(): void;
 }
 
-/** What SSE sessions need of the machine around them. */
+/** Parts that SSE sessions need. */
 export interface SseSessionParts {
   /** Opens channels. */
   hub: Hub;
   /** Time, for tokens and stalls. */
   clock: Clock;
-  /** Names for sessions and frames. */
+  /** Creates names of sessions and frames. */
   nextId: (now: number) => string;
   /** Called with the code of every refusal. */
   refused?: ((code: RefusalCode) => void) | undefined;
 }
 
-/** What is known of one receiver from the outset. */
+/** Properties of one receiver, known when it connects. */
 export interface SseOptions {
-  /** What it pays with. */
+  /** The account charged for its reads. */
   readonly account: Account;
-  /** Who it is. */
+  /** Its principal. */
   readonly principal: Principal;
 }
 
@@ -49,9 +49,9 @@ export interface SseOptions {
 export class SseSession implements Connection {
   /** Unique name. */
   readonly id: string;
-  /** When it began, in epoch milliseconds. */
+  /** When it opened, in epoch milliseconds. */
   readonly since: number;
-  /** Receivers do not name their program. */
+  /** Absent: receivers do not name their program. */
   readonly client: undefined;
   readonly #peer: SsePeer;
   readonly #parts: SseSessionParts;
@@ -85,7 +85,7 @@ export class SseSession implements Connection {
     this.#token.watch(principal.expiresAt);
   }
 
-  /** Who the client is. */
+  /** The client's principal. */
   get identity(): Identity {
     return this.#principal.identity;
   }
@@ -95,12 +95,12 @@ export class SseSession implements Connection {
     return this.#principal.tokenId;
   }
 
-  /** Whether its token was revoked since. */
+  /** Whether its token has been revoked. */
   get isRevoked(): boolean {
     return this.#principal.isRevoked();
   }
 
-  /** Its channels, with its position in each and how far it is behind. */
+  /** Its channels, with its position and lag in each. */
   get positions(): ReturnType<Outbox["positions"]> {
     return this.#outbox.positions();
   }
@@ -113,8 +113,8 @@ export class SseSession implements Connection {
   /**
    * Subscribes; the result of each channel is sent in `subscribed`.
    *
-   * @throws {Refusal} `STORE_UNAVAILABLE`, or the first refusal when no channel
-   * at all can be subscribed to.
+   * @throws {Refusal} `STORE_UNAVAILABLE`, or the first refusal when every
+   * channel is refused.
    */
   async subscribe(requests: readonly Requested[]): Promise<void> {
     await subscribe(requests, {
@@ -142,12 +142,12 @@ export class SseSession implements Connection {
     });
   }
 
-  /** Asks the client to reconnect later. */
+  /** Requests the client to reconnect later. */
   drain(retryInMs: number): void {
     this.#reply("draining", { retryInMs });
   }
 
-  /** Sends why, and ends the connection. */
+  /** Sends the reason, and ends the connection. */
   disconnect(code: RefusalCode, why?: string): void {
     if (!this.#open) return;
     this.#parts.refused?.(code);
@@ -160,7 +160,7 @@ export class SseSession implements Connection {
   }
 
   /**
-   * The client has left: releases everything.
+   * Releases everything after the connection has ended.
    *
    * @param why the refusal that ended it; absent when the client left.
    */

@@ -13,31 +13,31 @@ import type { Head } from "../store/event_log.ts";
 import { isLogged } from "./channel.ts";
 import { MAX_HELD, RING_EVENTS, Stream } from "./stream.ts";
 
-/** A stream without subscribers is closed after so long, in milliseconds. */
+/** How long a stream without subscribers stays open, in milliseconds. */
 export const STREAM_IDLE_MS = 60_000;
 /** Most streams open in one instance. */
 export const MAX_STREAMS = 20_000;
 /**
- * Most streams of rooms that were opened for one address and are open, in one
- * instance, while others use none. The more they use, the fewer: an address
- * may hold a {@link FREE_PART}th of what is free, so that some space always is
+ * Most open streams of rooms for one address, in one instance, while others use
+ * none. The bound shrinks as others use more: an address may hold the
+ * {@link FREE_PART}th part of the free streams, so that some are always free
  * (dynamic thresholds: Choudhury and Hahne, 1998).
  */
 export const MAX_STREAMS_PER_ADDRESS = 2_000;
-/** An address that holds less than this part of what is free may open a room. */
+/** An address that holds less than this part of the free streams may open a room. */
 const FREE_PART = MAX_STREAMS / MAX_STREAMS_PER_ADDRESS - 1;
-/** Idle streams are looked for so often at most, in milliseconds. */
+/** Shortest interval between searches for idle streams, in milliseconds. */
 const SWEEP_MS = 1_000;
-/** Wait proposed to a client that was refused a stream, in milliseconds. */
+/** `retryAfterMs` of a refused stream, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
-/** Refusals for want of space are reported so often at most, in milliseconds. */
+/** Shortest interval between reports of refused rooms, in milliseconds. */
 const REPORT_MS = 60_000;
 
-/** What the registry needs. */
+/** Parts that the registry needs. */
 export interface StreamsParts {
   /** Time, for idle streams. */
   readonly clock: Clock;
-  /** Reads where a channel's log ends. */
+  /** Reads the end of a channel's log. */
   readonly headOf: (channel: string) => Promise<Head>;
   /** Envelope fields for joined frames. */
   readonly envelope: () => FrameOptions;
@@ -47,7 +47,7 @@ export interface StreamsParts {
    * Called when an address is refused a room, once a minute at most.
    *
    * @param used streams in use; `MAX_STREAMS` when none is free for anyone.
-   * @param address the one refused; absent for a room of the service's own.
+   * @param address the refused caller; absent for a room of the service itself.
    */
   readonly refused?: ((used: number, address?: string) => void) | undefined;
 }
@@ -56,13 +56,13 @@ export interface StreamsParts {
 export interface Standing {
   /** Canonical name. */
   readonly channel: string;
-  /** Newest number here; of no meaning on channels without retention. */
+  /** Newest number here; meaningless on channels without retention. */
   readonly seq: number;
   /** Whether its events are numbered and kept. */
   readonly logged: boolean;
   /** Local subscribers. */
   readonly subscribers: number;
-  /** Events that the subscriber furthest behind has yet to receive. */
+  /** Largest number of events that a subscriber is behind. */
   readonly lag: number;
 }
 
@@ -79,14 +79,14 @@ export class Streams {
   readonly #opening = new Map<string, Opening>();
   /** When a stream lost its last subscriber, on the monotonic clock. */
   readonly #idleSince = new Map<string, number>();
-  /** For which address a room was opened, until its stream is closed. */
+  /** The address for which each room was opened, until its stream is closed. */
   readonly #openedFor = new Map<string, string>();
-  /** How many that are, by address. */
+  /** Number of these rooms, by address. */
   readonly #shares = new Holdings();
   #sweptAt = -Infinity;
   #reportedAt = -Infinity;
 
-  /** None yet. */
+  /** Empty. */
   constructor(parts: StreamsParts) {
     this.#parts = parts;
   }
@@ -108,7 +108,7 @@ export class Streams {
       let lag = 0;
       for (const cursor of cursors) lag = Math.max(lag, seq - cursor.seq);
       for (const cursor of filtered) {
-        // One that keeps up is not moved by events that do not concern it.
+        // Events that do not match do not move a subscriber that is not behind.
         if (cursor.behind) lag = Math.max(lag, seq - cursor.seq);
       }
       yield { channel, seq, logged, subscribers, lag };
@@ -121,9 +121,8 @@ export class Streams {
   }
 
   /**
-   * Keeps an event for a channel that is being opened.
-   *
-   * @returns nothing; an event of any other channel is dropped.
+   * Stores an event for a channel that is being opened. An event of any other
+   * channel is dropped.
    */
   keep(event: Entry): void {
     const arrived = this.#opening.get(event.channel)?.arrived;
@@ -134,7 +133,7 @@ export class Streams {
    * Opens the stream of a channel at its log's head.
    *
    * @param take is called with each event that arrived meanwhile.
-   * @param address whose share it takes; none when omitted.
+   * @param address the caller whose share applies; none when omitted.
    * @throws {Refusal} what `headOf` throws; `TOO_MANY_SUBSCRIPTIONS` for a room
    * while {@link MAX_STREAMS} are in use, or {@link MAX_STREAMS_PER_ADDRESS}
    * of that address. Fixed channels are never refused.
@@ -196,14 +195,14 @@ export class Streams {
       return `One address may open ${share} rooms while ${free} are free`;
     };
     const now = this.#parts.clock.monotonic();
-    // The search costs a look at every stream: refusals must not.
+    // The search visits every stream, which refusals must not do.
     if (why() === undefined || now - this.#sweptAt < SWEEP_MS) return why();
     this.#sweptAt = now;
     this.closeIdle(0);
     return why();
   }
 
-  /** Streams that are open or will be. */
+  /** Number of streams that are open or being opened. */
   get #used(): number {
     return this.#open.size + this.#opening.size;
   }

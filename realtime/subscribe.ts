@@ -1,5 +1,6 @@
 /**
- * How a subscription begins: which channels, and from where.
+ * Starts subscriptions: validates the channels, and finds the starting position
+ * of each.
  *
  * @module
  */
@@ -22,41 +23,41 @@ import type { Selection, StreamPosition } from "./subscription.ts";
 /** Most channels of one connection. */
 export const MAX_SUBSCRIPTIONS = 256;
 
-/** Of positions that no log of a channel continues. */
+/** Epoch of positions that no log of a channel continues. */
 const UNKNOWN_EPOCH = "";
 
-/** Who subscribes, and where answers go. */
+/** The subscribing client, and its output. */
 export interface Subscriber {
   /** Opens channels. */
   readonly hub: Hub;
   /** Holds the subscriptions. */
   readonly outbox: Outbox;
-  /** Whose rights count. */
+  /** Its current principal. */
   readonly principal: Principal;
-  /** Whether the connection is still open, after waiting for the log. */
+  /** Whether the connection is still open, after reading the log. */
   isOpen(): boolean;
-  /** Charges for channels that are subscribed to. */
+  /** Charges for subscribed channels. */
   subscribing(channels: number): void;
   /** Sends the result of each channel, before its first event. */
   answer(payload: ReplyPayload<"subscribed">): void;
-  /** Reports what cannot be delivered any more, before the first event. */
+  /** Reports events that can no longer be delivered, before the first event. */
   reportGap(payload: ReplyPayload<"gap">): void;
 }
 
-/** Where one channel begins for one subscriber. */
+/** The start of one channel for one subscriber. */
 interface Beginning {
   readonly start: StreamPosition;
   readonly recovered: boolean;
   readonly reason?: GapReason;
-  /** Numbers that were missed for good: from, to. */
+  /** Numbers that cannot be delivered any more: from, to. */
   readonly gap?: readonly [number, number];
 }
 
-/** A channel to subscribe to, and how the client asked for it. */
+/** A channel to subscribe to, and the client's request for it. */
 interface Wanted {
   readonly channel: Channel;
   readonly requested: Requested;
-  /** What is asked for of it; everything when absent. */
+  /** The requested selection; all events when absent. */
   readonly selection: Selection | undefined;
 }
 
@@ -68,12 +69,12 @@ interface Opened extends Wanted {
 }
 
 /**
- * Subscribes to channels: those that are refused are named, the others
- * succeed. Nothing is lost between the answer and the first event, since both
- * are settled in one turn.
+ * Subscribes to channels: the reply names the refused ones, the others succeed.
+ * No event is lost between the reply and the first event, because both are
+ * settled in one turn.
  *
- * @param requests channels with where to begin.
- * @param subscriber who subscribes.
+ * @param requests channels and their starting positions.
+ * @param subscriber the subscribing client.
  * @throws {Refusal} `STORE_UNAVAILABLE` when the log cannot be read; nothing
  * was subscribed then.
  */
@@ -172,9 +173,9 @@ function refusalOf(
 }
 
 /**
- * Opens every channel, and again those forgotten while others were read.
+ * Opens every channel, and reopens those closed while others were read.
  *
- * @param refused called with those that there is no room for now.
+ * @param refused called with those for which there is no capacity now.
  */
 async function openAll(
   wanted: readonly Wanted[],
@@ -207,7 +208,7 @@ async function open(
   const { channel, requested: said } = wanted;
   const stream = await hub.open(channel, address);
   let requested = inLogOf(stream, said);
-  // Another instance may have sent the client what has not arrived here yet.
+  // The client may have events of another instance that have not arrived here.
   if (requested.after && isAhead(requested.after, stream)) {
     await hub.refresh(stream);
     requested = inLogOf(stream, said);
@@ -223,7 +224,7 @@ async function open(
   return { ...wanted, requested, stream, oldest };
 }
 
-/** Opens all without waiting for the log; nothing when one must wait. */
+/** Opens all without reading the log; nothing when that is impossible. */
 function openNow(
   wanted: readonly Wanted[],
   { hub }: Subscriber,
@@ -244,7 +245,7 @@ function openNow(
   return opened;
 }
 
-/** A position may name its epoch by a digest; here it gets the whole name. */
+/** Replaces the digest of a position's epoch by the full epoch. */
 function inLogOf(stream: Stream, requested: Requested): Requested {
   const { after } = requested;
   if (!after) return requested;
@@ -252,7 +253,7 @@ function inLogOf(stream: Stream, requested: Requested): Requested {
   return { ...requested, after: { epoch, seq: after.seq } };
 }
 
-/** The oldest number available, if that is known without the log. */
+/** The oldest available number, if it is known without reading the log. */
 function oldestInMemory(
   { after, last }: Requested,
   stream: Stream,
@@ -265,8 +266,8 @@ function oldestInMemory(
 }
 
 /**
- * Whether only the log can prove that a position is one of its own: it was in
- * an earlier log, or before the first event of one that had none yet.
+ * Whether only the log can confirm a position: it may be of an earlier log, or
+ * from before the first event of an empty one.
  */
 function needsProof(after: StreamPosition, stream: Stream): boolean {
   return stream.logged && after.epoch !== UNKNOWN_BLOCK &&
@@ -306,7 +307,7 @@ function resumed(
 ): Beginning {
   const { epoch, seq } = stream;
   const floor = Math.min(oldest - 1, seq);
-  // A channel that had no event may have had its first one meanwhile.
+  // An empty channel may have received its first event meanwhile.
   const isBorn = after.epoch === UNBORN_EPOCH && after.seq === 0;
   if (after.epoch !== epoch && !isBorn) {
     return {

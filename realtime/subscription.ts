@@ -1,5 +1,5 @@
 /**
- * One client's position in one stream: all that a slow subscriber costs.
+ * One client's position in one stream: the only cost of a slow subscriber.
  *
  * @module
  */
@@ -15,33 +15,33 @@ import type { Stream } from "./stream.ts";
 export interface StreamPosition {
   /** The log that `seq` counts in. */
   readonly epoch: string;
-  /** Number of the last event the client has. */
+  /** Number of the last event that the client has received. */
   readonly seq: number;
 }
 
-/** Which events of a channel a client wants, and what it calls that. */
+/** The events of a channel that a client selects, and its name for them. */
 export interface Selection {
   /** The client's name for it; the channel's when absent. */
   readonly as?: string | undefined;
-  /** What the events have to match. */
+  /** The filter that events must match. */
   readonly filter: Filter;
 }
 
-/** Who sends what a subscription is due. */
+/** Sends the due events of a subscription. */
 export interface Sender {
-  /** Sends what `subscription` is due, as far as the socket takes it. */
+  /** Sends the due events of `subscription`, as far as the socket accepts them. */
   advance(subscription: Subscription): void;
-  /** Sends events that a filtered `subscription` is due. */
+  /** Sends events to a filtered `subscription`. */
   take(subscription: Subscription, entries: readonly Entry[]): void;
 }
 
-/** What only a filtered subscription has. */
+/** The state of a filtered subscription. */
 export interface Selected extends Selection {
-  /** What the events have to match now. */
+  /** The current filter. */
   filter: Filter;
-  /** The position that the client knows of, from the last frame that had one. */
+  /** The position in the last frame to the client that had one. */
   known: number;
-  /** {@link known} when progress was last looked at. */
+  /** {@link known} at the last progress check. */
   knownBefore: number;
 }
 
@@ -52,20 +52,20 @@ export class Subscription implements FilteredCursor {
   /** The log that {@link seq} counts in. */
   epoch: string;
   /**
-   * Number of the last event handed to the client. Filtered: up to here it was
-   * sent everything; see {@link Stream.settle}.
+   * Number of the last event sent to the client. Filtered: every match up to this
+   * number was sent; see {@link Stream.settle}.
    */
   seq: number;
   /** Up to this number events are history to the client. */
   replayUntil: number;
   /** Whether it takes events at its own pace instead of as they arrive. */
   behind = false;
-  /** What events have to match; `undefined` when it takes all. */
+  /** The filter and its state; `undefined` when it receives all events. */
   readonly selected: Selected | undefined;
   readonly #sender: Sender;
 
   /**
-   * Begins after `start`; what the stream already has is history.
+   * Begins after `start`; events that the stream already has are history.
    *
    * @param sender must not throw.
    * @param selection all events when absent.
@@ -84,51 +84,51 @@ export class Subscription implements FilteredCursor {
     this.#sender = sender;
   }
 
-  /** What the client calls it. */
+  /** The client's name for it. */
   get name(): string {
     return this.selected?.as ?? this.stream.channel;
   }
 
-  /** Whether it is behind the stream's newest event, as far as is known. */
+  /** Whether it is behind the newest event known to the stream. */
   get isBehind(): boolean {
     return this.epoch !== this.stream.epoch || this.seq < this.stream.seq;
   }
 
-  /** Begins to receive, or goes on by another filter. */
+  /** Starts to receive, or continues with another filter. */
   join(): void {
     const { stream, selected } = this;
     if (selected) stream.filtered.set(this, selected.filter);
     else stream.cursors.add(this);
   }
 
-  /** Receives no more. */
+  /** Stops receiving. */
   leave(): void {
     if (this.selected) this.stream.filtered.delete(this);
     else this.stream.cursors.delete(this);
   }
 
-  /** Has its sender send what is due. */
+  /** Makes its sender send the due events. */
   advance(): void {
     this.#sender.advance(this);
   }
 
-  /** Has its sender send events that match. */
+  /** Makes its sender send matching events. */
   take(entries: readonly Entry[]): void {
     this.#sender.take(this, entries);
   }
 
-  /** Whether the client is to be sent an event. */
+  /** Whether an event must be sent to the client. */
   concerns(entry: Entry): boolean {
     return !this.selected || this.stream.filtered.concerns(this, entry);
   }
 
-  /** The marks of the event `seq` for this client, which learns its position. */
+  /** The marks of the event `seq`, which give the client its position. */
   mark(seq: number): Marks | undefined {
     const replay = seq <= this.replayUntil ? REPLAY : undefined;
     return this.selected ? markOf(this.selected, seq, replay) : replay;
   }
 
-  /** The client knows its position now. */
+  /** Records that the client has received its position. */
   markKnown(): void {
     const { selected } = this;
     if (selected) selected.known = this.seq;
@@ -146,13 +146,13 @@ function markOf(
 }
 
 /**
- * What a filtered subscription missed while its filter was another: read once,
- * beside it, up to where it is.
+ * Events that a filtered subscription missed under its earlier filter: read
+ * once, in parallel with it, up to its position.
  */
 export class Replay extends Subscription {
   /** The subscription. */
   readonly of: Subscription;
-  /** To be called when it has sent everything. */
+  /** Called when all events were sent. */
   readonly done: () => void;
   readonly #index = new FilterIndex<Replay>([]);
 
@@ -171,12 +171,12 @@ export class Replay extends Subscription {
     this.#index.set(this, filter);
   }
 
-  /** Only what matches: the rest was delivered by the subscription. */
+  /** Only newly matching events: the subscription delivered the others. */
   override concerns({ tags }: Entry): boolean {
     return this.#index.matches(this, tags);
   }
 
-  /** No `prev`: the subscription's own position stays. */
+  /** No `prev`: the subscription's own position does not change. */
   override mark(): Marks {
     return { sub: this.selected?.as, ...REPLAY };
   }

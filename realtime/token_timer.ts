@@ -1,23 +1,23 @@
 /**
- * Ends a connection when its token does.
+ * Ends a connection when its token expires.
  *
  * @module
  */
 import type { Clock } from "../platform/clock.ts";
 
-/** How long before its end a token's holder is warned, in milliseconds. */
+/** Time between `token_expiring` and the expiry of a token, in milliseconds. */
 export const TOKEN_WARNING_MS = 60_000;
 /**
- * Longest wait of one timer, in milliseconds: the end is an instant of the wall
- * clock, so one that was stepped is noticed after this time at most.
+ * Longest wait of one timer, in milliseconds. The expiry is an instant of the
+ * wall clock, so a step of that clock is noticed after this time at most.
  */
 export const MAX_TIMER_MS = 60_000;
 
-/** What is called on the way to a token's end. */
+/** Called before and at a token's expiry. */
 export interface TokenWatcher {
-  /** The token ends in `leftMs` milliseconds; called once for each token. */
+  /** The token expires in `leftMs` milliseconds; called once for each token. */
   expiring?(leftMs: number): void;
-  /** The token has ended. */
+  /** The token has expired. */
   expired(): void;
 }
 
@@ -34,10 +34,10 @@ export class TokenTimer implements Disposable {
   }
 
   /**
-   * Watches another token instead of the one before.
+   * Watches another token instead of the current one.
    *
-   * @param expiresAt its end in epoch milliseconds; `undefined` when it has
-   * none.
+   * @param expiresAt its expiry in epoch milliseconds; `undefined` when it never
+   * expires.
    */
   watch(expiresAt: number | undefined): void {
     this.#timer?.[Symbol.dispose]();

@@ -1,6 +1,6 @@
 /**
- * Transactions that clients wait for: each is looked at again when its channel
- * brings something about it, or the chain moves.
+ * Transactions that clients track: the state of each is derived again when its
+ * channel has an event about it, or the chain changes.
  *
  * @module
  */
@@ -21,11 +21,11 @@ import type { Stream } from "./stream.ts";
 export const MAX_TRACKS = 10_000;
 /** Most transactions tracked for one address. */
 export const MAX_TRACKS_PER_ADDRESS = 512;
-/** How long a transaction is tracked at most, in milliseconds. */
+/** Longest tracking of a transaction, in milliseconds. */
 export const TRACK_MS = 3_600_000;
-/** Wait proposed to a client when all may track no more, in milliseconds. */
+/** `retryAfterMs` of a refusal at the instance's bound, in milliseconds. */
 const FULL_RETRY_MS = 5_000;
-/** Wait before the store is asked again that did not answer, in milliseconds. */
+/** Pause before a retry after the store did not answer, in milliseconds. */
 const RETRY_MS = 1_000;
 
 const CHANNELS: readonly Channel[] = [
@@ -33,28 +33,28 @@ const CHANNELS: readonly Channel[] = [
   { name: "blocks", kind: "blocks" },
 ];
 
-/** What is tracked, and for which client. */
+/** A transaction to track, and the client that tracks it. */
 export interface TrackOptions {
   /** The transaction. */
   readonly txId: string;
-  /** Where it ends. */
+  /** The state at which tracking ends. */
   readonly until: Goal;
-  /** Whose share of the bound it takes. */
+  /** The caller whose share of the bound it uses. */
   readonly address: string;
-  /** Receives each state that differs from the one before; must not throw. */
+  /** Receives each state that differs from the previous one; must not throw. */
   readonly moved: (state: TrackedState) => void;
 }
 
 /** One transaction being tracked. */
 interface Track extends TrackOptions {
   payload: Readonly<Record<string, unknown>> | undefined;
-  /** Whether its block was replaced, as far as a look at it showed. */
+  /** Whether its block was replaced, as of the last check. */
   isReplaced: boolean;
   last: TrackedState | undefined;
   timer: Disposable | undefined;
 }
 
-/** What {@link Tracks} needs. */
+/** Parts that {@link Tracks} needs. */
 export interface TracksParts {
   /** Opens channels and reads the log. */
   readonly hub: Hub;
@@ -72,21 +72,21 @@ export class Tracks {
   readonly #followers: Follower[] = [];
   #looking: Promise<void> | undefined;
   #isDue = false;
-  /** Whether events were missed: newest ones have to be read. */
+  /** Whether events were missed, so that the newest ones must be read. */
   #isMissed = false;
 
-  /** Tracks nothing yet. */
+  /** Empty. */
   constructor(parts: TracksParts) {
     this.#parts = parts;
   }
 
-  /** How many are tracked. */
+  /** Number of tracked transactions. */
   get size(): number {
     return this.#shares.total;
   }
 
   /**
-   * How far a transaction has come.
+   * The current state of a transaction.
    *
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */
@@ -102,10 +102,10 @@ export class Tracks {
   }
 
   /**
-   * Tracks a transaction until it has come as far as asked for.
+   * Tracks a transaction until it reaches the requested state.
    *
-   * @returns its present state, with `end` when it need not be tracked, and the
-   * undo.
+   * @returns its current state, with `end` when tracking is unnecessary, and a
+   * function that stops tracking.
    * @throws {Refusal} `TOO_MANY_SUBSCRIPTIONS`, `STORE_UNAVAILABLE`.
    */
   async track(
@@ -116,7 +116,7 @@ export class Tracks {
       await this.#open();
       const event = await this.#newest(options.txId);
       await this.#follow();
-      // An event that arrived meanwhile is newer than what was read.
+      // An event that arrived meanwhile is newer than the one read.
       if (!track.payload) await this.#read(track, event);
     } catch (error) {
       this.#remove(track);
@@ -176,7 +176,7 @@ export class Tracks {
     return text === undefined ? null : JSON.parse(text);
   }
 
-  /** Takes over what was read, unless newer arrives meanwhile. */
+  /** Applies the event that was read, unless a newer one arrived meanwhile. */
   async #read(
     track: Track,
     event: Readonly<Record<string, unknown>> | null,
@@ -192,7 +192,7 @@ export class Tracks {
     track.isReplaced = isReplaced;
   }
 
-  /** Follows the chain to its present end. */
+  /** Follows the chain to its current end. */
   async #follow(): Promise<void> {
     const { hub, chains } = this.#parts;
     const [head] = await hub.heads(["blocks"]);
@@ -228,7 +228,7 @@ export class Tracks {
     this.#lookAgain();
   }
 
-  /** Judges all again, as soon as the chain was followed. */
+  /** Derives all states again, once the chain has been followed. */
   #lookAgain(): void {
     this.#isDue = true;
     this.#looking ??= this.#look()
@@ -247,7 +247,7 @@ export class Tracks {
         }
         this.#isMissed = false;
       } catch {
-        // The log reports it; what was missed is looked for again.
+        // The log reports the error; the missed events are read later.
         this.#isDue = true;
         await new Promise<void>((resolve) => {
           this.#parts.clock.after(RETRY_MS, resolve);
@@ -272,7 +272,7 @@ export class Tracks {
   #judge(track: Track): TrackedState {
     const { txId, payload, until, isReplaced } = track;
     const state = stateOf(txId, payload, this.#parts.chains, isReplaced);
-    // Holds once the chain's memory has forgotten its block.
+    // Still applies when the chain no longer stores its block.
     track.isReplaced = state.state === "reverted";
     return reaches(state.state, until) ? { ...state, end: true } : state;
   }
@@ -282,7 +282,7 @@ function isSame(a: TrackedState, b: TrackedState): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Receives what a stream brings from now on. */
+/** Receives a stream's events from now on. */
 class Follower implements Cursor {
   seq: number;
   epoch: string;

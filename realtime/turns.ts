@@ -1,16 +1,16 @@
 /**
- * A line for work that needs much memory while it runs.
+ * A queue for work that needs much memory while it runs.
  *
  * @module
  */
 import { Refusal } from "../protocol/refusals.ts";
 
-/** When to try again after the line was full, in milliseconds. */
+/** When to retry after the queue was full, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** How much runs and waits. */
+/** Bounds of running and waiting work. */
 export interface TurnsOptions {
-  /** Most work that runs at once, from 1. */
+  /** Most work that runs at once, at least 1. */
   readonly atOnce: number;
   /** Most work that waits. */
   readonly waiting: number;
@@ -24,23 +24,23 @@ interface Waiting {
   readonly begin: () => void;
 }
 
-/** Runs so much work at once; the rest waits in the order of arrival. */
+/** Runs a bounded amount of work at once; the rest waits in order of arrival. */
 export class Turns {
   readonly #options: TurnsOptions;
   readonly #waiting: Waiting[] = [];
   #running = 0;
 
-  /** Nothing runs yet. */
+  /** Idle. */
   constructor(options: TurnsOptions) {
     this.#options = options;
   }
 
   /**
-   * Runs `work` when it is its turn.
+   * Runs `work` when its turn is reached.
    *
-   * @param caller whose share of the line it takes.
-   * @throws {Refusal} `STORE_UNAVAILABLE` when too much waits; what `work`
-   * throws.
+   * @param caller whose share of the queue it uses.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when the queue is full; errors of
+   * `work`.
    */
   async run<T>(caller: string, work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#options.atOnce) this.#running++;
@@ -48,7 +48,7 @@ export class Turns {
     try {
       return await work();
     } finally {
-      // A turn is handed on, so that none that begins now overtakes.
+      // A turn is passed on directly, so that new work cannot overtake.
       const next = this.#waiting.shift();
       if (next) next.begin();
       else this.#running--;

@@ -1,5 +1,5 @@
 /**
- * What a connected client can do: one method a verb.
+ * The verbs of a connected client, one method each.
  *
  * @module
  */
@@ -28,11 +28,11 @@ import type { Snapshot, Snapshots } from "./snapshots.ts";
 import { subscribe } from "./subscribe.ts";
 import { watch } from "./watch.ts";
 
-/** What verbs need of the machine around them. */
+/** Parts that verbs need. */
 export interface VerbParts extends QuestionParts {
   /** Publishes and opens channels. */
   readonly hub: Hub;
-  /** Reads what subscriptions begin with. */
+  /** Reads the snapshots that subscriptions begin with. */
   readonly snapshots: Pick<Snapshots, "read">;
   /** Tracks transactions. */
   readonly tracks: Pick<Tracks, "track">;
@@ -42,15 +42,15 @@ export interface VerbParts extends QuestionParts {
 
 /** The connection that sent a command. */
 export interface Caller {
-  /** Whose rights count now. */
+  /** Its current principal. */
   principal(): Principal;
-  /** Its address, whose share of common bounds it takes, and what it pays. */
+  /** Its address, to which shared bounds apply, and its account. */
   readonly reader: Reader;
-  /** Charges for channels subscribed to. */
+  /** Charges for subscribed channels. */
   subscribing(channels: number): void;
   /** Holds its subscriptions. */
   readonly outbox: Outbox;
-  /** Whether it is still open, after waiting for the log. */
+  /** Whether it is still open, after reading the log. */
   isOpen(): boolean;
   /** Sends it a reply to the frame `ref`. */
   reply<Type extends ReplyType>(
@@ -60,10 +60,10 @@ export interface Caller {
   ): void;
 }
 
-/** Verbs that change who the caller is; the session carries them out itself. */
+/** Verbs that change the caller's identity; the session executes them itself. */
 export type SessionVerb = "connect" | "refresh";
 
-/** A command that leaves the session as it is. */
+/** A command that does not change the session. */
 export type PlainCommand = Exclude<Command, { readonly type: SessionVerb }>;
 
 /** A frame that publishes. */
@@ -71,24 +71,24 @@ export type PublishFrame = Extract<ClientFrame, { readonly kind: "publish" }>;
 
 const TRANSACTIONS: Channel = { name: "transactions", kind: "transactions" };
 
-/** Carries out the verbs of one caller. */
+/** Executes the verbs of one caller. */
 export class Verbs implements Disposable {
   readonly #parts: VerbParts;
   readonly #caller: Caller;
   /** Transactions that the caller tracks, by id. */
   readonly #tracks = new Map<string, Disposable>();
 
-  /** Answers to `caller`. */
+  /** Sends replies to `caller`. */
   constructor(parts: VerbParts, caller: Caller) {
     this.#parts = parts;
     this.#caller = caller;
   }
 
   /**
-   * Carries out one command.
+   * Executes one command.
    *
-   * @returns nothing when it is done at once.
-   * @throws {Refusal} why it is not.
+   * @returns nothing when it completes synchronously.
+   * @throws {Refusal} with the reason.
    */
   obey(command: PlainCommand): Promise<void> | void {
     const { id } = command;
@@ -108,7 +108,7 @@ export class Verbs implements Disposable {
     }
   }
 
-  /** The caller has left: releases what it tracks. */
+  /** Stops its tracking, because the caller has left. */
   [Symbol.dispose](): void {
     for (const txId of [...this.#tracks.keys()]) this.#untrack(txId);
   }
@@ -117,7 +117,7 @@ export class Verbs implements Disposable {
    * Publishes, in the order of calls.
    *
    * @returns resolves when it is stored and answered.
-   * @throws {Refusal} `FORBIDDEN` at once; the others later.
+   * @throws {Refusal} `FORBIDDEN` synchronously; others reject the promise.
    */
   publish({ publications, id: ref }: PublishFrame): Promise<void> {
     const principal = this.#caller.principal();
@@ -210,7 +210,7 @@ export class Verbs implements Disposable {
       address: caller.reader.address,
       moved: (state) => {
         if (state.end) this.#tracks.delete(txId);
-        // Another token may allow less than the one before.
+        // Another token may have fewer rights than the previous one.
         if (caller.principal().mayRead(TRANSACTIONS)) {
           caller.reply("tx_state", state);
         } else this.#untrack(txId);

@@ -19,10 +19,10 @@ import type { ReplyPayload } from "../protocol/replies.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Subscription } from "./subscription.ts";
 
-/** Most characters of a refused item that the answer repeats. */
+/** Most characters of a refused item that the reply repeats. */
 const MAX_ECHO_LENGTH = 128;
 
-/** A checked edit. */
+/** A validated edit. */
 interface Edit {
   readonly subscription: Subscription;
   /** Field whose values are edited. */
@@ -33,13 +33,13 @@ interface Edit {
 }
 
 /**
- * Edits the values of a filtered subscription. With `after`, events since then
- * that match added items are sent first; the edit itself and the answer are
- * settled in one turn, so that the position answered is exact.
+ * Edits the values of a filtered subscription. With `after`, later events that
+ * match added items are sent first. The edit and its reply are settled in one
+ * turn, so that the position in the reply is exact.
  *
- * @param command as decoded.
+ * @param command the decoded command.
  * @param outbox holds the subscription.
- * @param answer sends the result, before the first event that it admits.
+ * @param answer sends the result, before the first event that the edit admits.
  * @throws {Refusal} `INVALID_SUBSCRIPTION` without such a subscription or field.
  */
 export async function watch(
@@ -98,7 +98,7 @@ function editOf(
   };
 }
 
-/** Puts the edit in force at the position that it returns. */
+/** Applies the edit at the position that it returns. */
 function apply(
   { subscription, field, add, remove, rejected }: Edit,
   as: string,
@@ -121,7 +121,7 @@ function apply(
     else refuse(item);
   }
   if (!outbox.reserve(subscription.name, others + after.size)) {
-    // The bounds of connection, address and instance admit none of them.
+    // The bounds of the connection, the address or the instance are reached.
     for (const item of after.difference(before)) {
       after.delete(item);
       refuse(item);
