@@ -1,7 +1,7 @@
 /**
- * Judges what is about to enter `blocks`: missing reverts are written by the
- * service, a block that stands is not stored again, and one whose parent is
- * unknown is marked or refused.
+ * Judges messages before they enter `blocks`: the service publishes missing
+ * reverts, a block that is part of its chain is not stored again, and a block
+ * whose parent is unknown is marked or refused.
  *
  * @module
  */
@@ -17,18 +17,18 @@ import type { Trial } from "./trial.ts";
 
 /** The channel that is judged. */
 export const CHANNEL = "blocks";
-/** Most blocks reverted one by one in a commit; more are a reset. */
+/** Most blocks reverted one by one in a commit; more are reset at once. */
 export const MAX_REVERTS = 128;
 
 /** A `FINALITY` that was published. */
 export interface Finality {
   /** The height up to which blocks have the level. */
   readonly height: number;
-  /** Where its event stands; set once that is known. */
+  /** The position of its event; set once it is known. */
   place?: Place | undefined;
 }
 
-/** A chain, and who began it here. */
+/** A chain, and its first publisher. */
 export interface Chain {
   /** Its standing blocks. */
   readonly spine: Spine<ChainBlock>;
@@ -38,17 +38,17 @@ export interface Chain {
   readonly finality: Partial<Record<Level, Finality | undefined>>;
 }
 
-/** What a {@link BlockJudge} needs. */
+/** Parts that a {@link BlockJudge} needs. */
 export interface BlockJudgeOptions {
-  /** The try that it is part of. */
+  /** The trial that it is part of. */
   readonly trial: Trial;
   /** A block whose parent is unknown is refused. */
   readonly isRefused: boolean;
-  /** What blocks that are about to leave take along. */
+  /** Events that are reverted together with blocks. */
   readonly taken: TakenBack;
-  /** The chain of a name, begun by `owner` if it is new. */
+  /** The chain of a name, created for `owner` if it is new. */
   readonly chain: (name: string, owner: string) => Chain;
-  /** Folds the transactions that are taken back. */
+  /** Folds the reverted transactions. */
   readonly transactions: TransactionJudge;
 }
 
@@ -60,13 +60,13 @@ interface Asked {
   readonly chain: Chain;
 }
 
-/** Judges the blocks of one try. */
+/** Judges the blocks of one trial. */
 export class BlockJudge {
   readonly #options: BlockJudgeOptions;
-  /** Blocks of which has to be read first what they take along. */
+  /** Blocks whose transactions and logs must be read first. */
   readonly unread: Set<ChainBlock> = new Set();
 
-  /** Judges nothing yet. */
+  /** Starts without any messages. */
   constructor(options: BlockJudgeOptions) {
     this.#options = options;
   }
@@ -74,7 +74,7 @@ export class BlockJudge {
   /**
    * Judges a message.
    *
-   * @param isKnown whether it was accepted before, under its id.
+   * @param isKnown whether it was accepted before, with the same id.
    */
   judge(
     draft: Draft,
@@ -101,7 +101,7 @@ export class BlockJudge {
     }
   }
 
-  /** A block under an id that was accepted: what is missing still is. */
+  /** A block whose id was accepted before: returns the same `missing` again. */
   #again({ draft, payload, chain: { spine } }: Asked): Judgement {
     const isStanding = spine.standing(blockOf(payload).key) !== undefined;
     return {
@@ -136,7 +136,7 @@ export class BlockJudge {
     return this.#stored(asked, { ...fresh, gapBefore }, before);
   }
 
-  /** Stores a block, marked if there is a hole before it. */
+  /** Stores a block, marked if heights before it are missing. */
   #stored(
     { draft, payload, name, chain: { spine } }: Asked,
     block: ChainBlock,
@@ -159,12 +159,12 @@ export class BlockJudge {
           : draft,
         placed: ({ id, epoch, seq }) => block.place = { id, epoch, seq },
       },
-      // Until it is filled, the answer to every publisher names it.
+      // Every publisher's answer names the gap until it is filled.
       ...remarked(spine.hole),
     };
   }
 
-  /** Takes back what must not stand below a block that joins. */
+  /** Reverts the blocks that conflict with a block that joins. */
   #cleared(
     asked: Asked,
     { reverts, reset, breaksFinality }: Extract<
@@ -182,7 +182,7 @@ export class BlockJudge {
     return reverts.length === 0 ? [] : this.#reverts(asked, reverts);
   }
 
-  /** Reverts blocks, newest first, and takes back what they hold. */
+  /** Reverts blocks, newest first, with their transactions and logs. */
   #reverts(asked: Asked, blocks: readonly ChainBlock[]): readonly Step[] {
     const { chain: { spine } } = asked;
     const oldest = blocks.at(-1)!;
@@ -211,7 +211,7 @@ export class BlockJudge {
     return this.#written(drafts);
   }
 
-  /** Voids all above a block at once. */
+  /** Voids all blocks above a block at once. */
   #reset(
     asked: Asked,
     reset: Reset,
@@ -225,7 +225,7 @@ export class BlockJudge {
     return this.#written(resets);
   }
 
-  /** Voids what blocks may hold, where it cannot be taken back one by one. */
+  /** Voids the content of blocks that cannot be reverted one by one. */
   #resets(
     asked: Asked,
     reset: Reset,
@@ -255,7 +255,8 @@ export class BlockJudge {
     }
     const block = spine.named(blockId);
     if (oldest && !block && height >= oldest.height) {
-      // It does not stand: a reader that pops a block for each revert must not receive it.
+      // It is not in the chain: a reader that pops a block for each revert must
+      // not receive it.
       const tip = spine.tip!;
       return {
         before: [],
@@ -281,7 +282,7 @@ export class BlockJudge {
     return { before: this.#reset(asked, reset, gone) };
   }
 
-  /** A level only rises: what is not higher was published before. */
+  /** A level only rises: a height that is not higher was published before. */
   #finality({ draft, payload, chain: { spine, finality } }: Asked): Judgement {
     const height = payload["height"] as number;
     const level = payload["level"] as Level;
@@ -306,7 +307,7 @@ export class BlockJudge {
     };
   }
 
-  /** What a block takes along; nothing when not to be known. */
+  /** Events reverted together with a block; nothing when they are unknown. */
   #taken(block: ChainBlock): Taken | undefined {
     const taken = this.#options.taken.of(block);
     if (taken !== "unread") return taken;

@@ -1,6 +1,6 @@
 /**
- * What the messages of `blocks` report of a chain, read from their payloads, and
- * the messages by which the service takes back what was published.
+ * Reads the payloads of `blocks`, and builds the messages by which the service
+ * reverts published events.
  *
  * @module
  */
@@ -10,21 +10,21 @@ import type { MessageType } from "../protocol/messages.ts";
 import type { Draft, Head } from "../store/event_log.ts";
 import type { Block, Hole, Reset } from "./spine.ts";
 
-/** A payload that was validated. */
+/** A validated payload. */
 export type Payload = Readonly<Record<string, unknown>>;
 
-/** Where an event stands, and its id. */
+/** The position of an event, and its id. */
 export type Place = Head & { readonly id: string };
 
 /** A block of a chain, and its event. */
 export interface ChainBlock extends Block {
-  /** Where its event stands; set once that is known. */
+  /** The position of its event; set once it is known. */
   place?: Place | undefined;
   /** Whether it names transactions. */
   readonly isFull: boolean;
 }
 
-/** The name of the chain that a payload is about; `""`: the default one. */
+/** The name of a payload's chain; `""`: the default one. */
 export function chainOf({ chain }: Payload): string {
   return typeof chain === "string" ? chain : "";
 }
@@ -58,13 +58,13 @@ export function transactionIds(
   return Array.isArray(ids) ? ids : [];
 }
 
-/** Makes the messages of one chain that are the service's own. */
+/** Builds the service's own messages about one chain. */
 export class Corrections {
   readonly #chain: string;
   readonly #timestamp: string;
 
   /**
-   * Of one chain at one time.
+   * Builds messages about one chain at one time.
    *
    * @param chain its name; `""`: the default one.
    * @param now epoch milliseconds.
@@ -74,7 +74,7 @@ export class Corrections {
     this.#timestamp = instantText(now);
   }
 
-  /** A block left the chain. */
+  /** A block was reverted. */
   reverted({ blockId, height, previous }: Block): Draft {
     return this.#draft("BLOCK_REVERTED", "blocks", {
       blockId,
@@ -84,7 +84,7 @@ export class Corrections {
     });
   }
 
-  /** All above a block is void. */
+  /** All blocks above a block are void. */
   reset(
     channel: "blocks" | "transactions" | "logs",
     { keeps, reason }: Reset,
@@ -96,11 +96,11 @@ export class Corrections {
   }
 
   /**
-   * A transaction is pending again. It keeps its transfers, so that those who
-   * received by them receive that they are void.
+   * A transaction is pending again. The message keeps its transfers, so that
+   * subscribers who received them are notified of the revert.
    *
    * @param payload of its newest event.
-   * @param left the block that held it.
+   * @param left the block that contained it.
    */
   pending(
     payload: Payload,

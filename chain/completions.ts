@@ -1,15 +1,16 @@
 /**
- * Which blocks are complete on `transactions`, as its events fold: what is said
- * of a height after its `BLOCK_COMPLETE` opens it, and all above it, again.
+ * The complete blocks of `transactions`, folded from its events: an event about
+ * a height after its `BLOCK_COMPLETE` makes that height and all above it
+ * incomplete again.
  *
  * @module
  */
 import type { Payload, Place } from "./chain_events.ts";
 import type { UndoLog } from "./undo_log.ts";
 
-/** Complete blocks remembered of a chain; the lowest is forgotten. */
+/** Most complete blocks stored per chain; the lowest is evicted. */
 export const MAX_COMPLETE = 1_024;
-/** Chains of which any are; the one unused for longest is forgotten. */
+/** Most chains with complete blocks; the least recently used is evicted. */
 export const MAX_COMPLETE_CHAINS = 64;
 
 /** A `BLOCK_COMPLETE` that was published. */
@@ -18,13 +19,13 @@ export interface Completion {
   readonly blockId: string;
   /** That block's height. */
   readonly height: number;
-  /** What it says of the block, to be compared. */
+  /** Its content, for comparison. */
   readonly text: string;
-  /** Where its event stands; set once that is known. */
+  /** The position of its event; set once it is known. */
   place?: Place | undefined;
 }
 
-/** What a `BLOCK_COMPLETE` says. */
+/** The content of a `BLOCK_COMPLETE`. */
 export function completionOf(payload: Payload): Completion {
   const { blockId, height, transactions, failed, missing } = payload;
   return {
@@ -35,8 +36,8 @@ export function completionOf(payload: Payload): Completion {
 }
 
 /**
- * The height that a `TX_RECEIVED` is about, so that no block from there on is
- * complete any more; absent where it is about none.
+ * The height that a `TX_RECEIVED` concerns: blocks from it on are no longer
+ * complete. Absent where it concerns none.
  */
 export function openedBy({ blockHeight, left }: Payload): number | undefined {
   return (blockHeight ?? (left as { height?: number } | undefined)?.height) as
@@ -44,18 +45,18 @@ export function openedBy({ blockHeight, left }: Payload): number | undefined {
     | undefined;
 }
 
-/** Remembers complete blocks. */
+/** Stores complete blocks. */
 export class Completions {
   readonly #undoLog: UndoLog;
-  /** By chain, the one used last at the end; blocks lowest first. */
+  /** By chain, the most recently used last; blocks lowest first. */
   readonly #chains = new Map<string, Completion[]>();
 
-  /** Knows none. @param undoLog records steps that are only tried. */
+  /** Empty. @param undoLog records steps of a trial. */
   constructor(undoLog: UndoLog) {
     this.#undoLog = undoLog;
   }
 
-  /** The one that says the same of the same block, while that is complete. */
+  /** The event with the same content about the same block, while it is complete. */
   find(chain: string, completion: Completion): Completion | undefined {
     const { blockId, height, text } = completion;
     return this.#chains.get(chain)?.findLast((it) =>
@@ -73,7 +74,7 @@ export class Completions {
     this.#undoLog.push(() => blocks.pop());
   }
 
-  /** From a height on nothing is complete. */
+  /** Marks all blocks from a height on as incomplete. */
   open(chain: string, height: number): void {
     const blocks = this.#chains.get(chain);
     let at = blocks?.length ?? 0;
@@ -83,12 +84,12 @@ export class Completions {
     this.#undoLog.push(() => blocks.push(...gone));
   }
 
-  /** Forgets all. */
+  /** Removes all. */
   clear(): void {
     this.#chains.clear();
   }
 
-  /** Forgets what is beyond the bounds. */
+  /** Evicts entries beyond the bounds. */
   bound(): void {
     for (const [chain, blocks] of this.#chains) {
       if (this.#chains.size > MAX_COMPLETE_CHAINS) this.#chains.delete(chain);

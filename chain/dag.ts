@@ -1,6 +1,6 @@
 /**
- * The nodes of a DAG as the events of `dag` fold: which are known, and which
- * have no children.
+ * The nodes of a DAG, folded from the events of `dag`: the known nodes, and
+ * those without children.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { EqualParts } from "./equal_parts.ts";
 import { UndoLog } from "./undo_log.ts";
 
 /**
- * Nodes remembered, in equal parts where their publishers need more: of who
- * holds most the oldest is forgotten.
+ * Most nodes stored, divided equally among publishers when full: the oldest
+ * node of the publisher with the most nodes is evicted.
  */
 export const MAX_DAG_NODES = 16_384;
-/** Edges remembered, likewise. */
+/** Most edges stored, divided likewise. */
 export const MAX_DAG_EDGES = 65_536;
-/** Most unknown parents of a node that are named. */
+/** Most unknown parents of a node that a mark names. */
 export const MAX_MISSING_PARENTS = 64;
 
-/** Where the event that added a node stands; set once that is known. */
+/** The position of the event that added a node; set once it is known. */
 export interface NodePlace {
-  /** Its place. */
+  /** The position. */
   place?: Place | undefined;
 }
 
@@ -28,34 +28,34 @@ export interface NodePlace {
 interface Node {
   readonly parents: ReadonlySet<string>;
   readonly at: NodePlace;
-  /** Whose share it takes: of its first publisher. */
+  /** The owner whose share it counts for: its first publisher. */
   readonly owner: string;
 }
 
-/** Remembers the nodes of a DAG. */
+/** Stores the nodes of a DAG. */
 export class Dag {
-  /** Tries steps, to be undone. */
+  /** Records steps, to undo them. */
   readonly undoLog: UndoLog = new UndoLog();
   readonly #nodes = new Map<string, Node>();
-  /** How many known nodes have it as a parent, by name. */
+  /** Number of known nodes with that parent, by name. */
   readonly #children = new Map<string, number>();
   readonly #shares = new EqualParts();
   #edges = 0;
   #isWhole = true;
 
-  /** How many nodes are remembered. */
+  /** Number of stored nodes. */
   get size(): number {
     return this.#nodes.size;
   }
 
-  /** Whether none was forgotten. */
+  /** Whether no node was evicted. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
 
   /**
-   * Parents of a node about to be added that are not known, at most
-   * {@link MAX_MISSING_PARENTS}. The first node is a start.
+   * Unknown parents of a node to be added, at most
+   * {@link MAX_MISSING_PARENTS}. The first node needs no known parents.
    */
   missing({ relatedNodes }: Payload): string[] {
     if (this.#nodes.size === 0) return [];
@@ -67,9 +67,9 @@ export class Dag {
   /**
    * A `DAG_UPDATE` was published.
    *
-   * @param payload of it.
-   * @param at where it stands, for the node that it adds.
-   * @param owner whose share that node takes, when it is not known yet.
+   * @param payload its payload.
+   * @param at its position, for the node that it adds.
+   * @param owner whose share a new node counts for.
    */
   apply(payload: Payload, at: NodePlace, owner: string): void {
     const nodeId = payload["nodeId"] as string;
@@ -99,7 +99,7 @@ export class Dag {
     }
   }
 
-  /** Where the events of nodes without children stand, the newest first. */
+  /** Positions of the events of nodes without children, newest first. */
   tips(): Place[] {
     return [...this.#nodes]
       .filter(([name]) => !this.#children.has(name))
@@ -112,7 +112,7 @@ export class Dag {
     for (const name of [...this.#nodes.keys()]) this.#put(name, undefined);
   }
 
-  /** Forgets all. */
+  /** Removes all. */
   clear(): void {
     this.#nodes.clear();
     this.#children.clear();
@@ -121,7 +121,7 @@ export class Dag {
     this.#isWhole = true;
   }
 
-  /** Forgets what is beyond the bounds. */
+  /** Evicts nodes beyond the bounds. */
   bound(): void {
     for (;;) {
       const isWide = this.#edges > MAX_DAG_EDGES;
@@ -133,7 +133,7 @@ export class Dag {
       this.#shares.leave(owner, name, parents.size);
       this.#children.delete(name);
       this.#edges -= parents.size;
-      // A parent that is known has had a child, though that is forgotten.
+      // A known parent has had a child, even if the child was evicted.
       for (const parent of parents) {
         if (!this.#nodes.has(parent)) this.#count(parent, -1);
       }

@@ -1,6 +1,6 @@
 /**
- * Judges what is about to enter `dag`: a node whose parents are unknown is
- * marked, and its publisher learns which they are.
+ * Judges messages before they enter `dag`: a node whose parents are unknown is
+ * marked, and its publisher receives their names.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import type { Trial } from "./trial.ts";
 /** The channel that is judged. */
 export const CHANNEL = "dag";
 
-/** Judges the nodes of one try. */
+/** Judges the nodes of one trial. */
 export class DagJudge {
   readonly #trial: Trial;
   readonly #dag: Dag;
 
-  /** Judges nothing yet. */
+  /** Starts without any messages. */
   constructor(trial: Trial, dag: Dag) {
     this.#trial = trial;
     this.#dag = dag;

@@ -1,19 +1,19 @@
 /**
- * What is forgotten first where publishers share a bounded memory: the oldest
- * of the one that holds most. A publisher with no more than an equal part loses
- * nothing, however much others publish.
+ * The eviction order where publishers share a bounded memory: the oldest entry
+ * of the publisher with the largest share. A publisher with at most an equal
+ * part loses nothing, regardless of how much others publish.
  *
  * @module
  */
 
-/** Publishers that have a share of their own; further ones have one together. */
+/** Publishers with their own share; further ones have one in common. */
 export const MAX_SHARES = 64;
 
-/** What one publisher holds. */
+/** The share of one publisher. */
 interface Share {
-  /** What is remembered for it, the one that changed last at the end. */
+  /** Its entries, the most recently changed last. */
   readonly names: Set<string>;
-  /** Its cost in all. */
+  /** Its total cost. */
   cost: number;
 }
 
@@ -22,12 +22,12 @@ export class EqualParts {
   readonly #shares = new Map<string, Share>();
 
   /**
-   * Something is remembered for a publisher, as what changed last.
+   * Adds an entry for a publisher, as the most recently changed.
    *
-   * @param owner its name.
-   * @param name of what is remembered, which no share holds.
-   * @param cost beside being one more.
-   * @returns the share, to {@link leave} it.
+   * @param owner name of the publisher.
+   * @param name of the entry, which is in no share yet.
+   * @param cost in addition to the entry itself.
+   * @returns the share, for {@link leave}.
    */
   take(owner: string, name: string, cost = 0): string {
     const isOwn = this.#shares.has(owner) || this.#shares.size < MAX_SHARES;
@@ -39,7 +39,7 @@ export class EqualParts {
     return share;
   }
 
-  /** It is no longer remembered. */
+  /** Removes an entry. */
   leave(share: string, name: string, cost = 0): void {
     const held = this.#shares.get(share)!;
     held.names.delete(name);
@@ -48,9 +48,9 @@ export class EqualParts {
   }
 
   /**
-   * What is to be forgotten next.
+   * The entry to evict next.
    *
-   * @param of what there is too much of.
+   * @param of the measure that exceeds its bound.
    */
   oldest(of: "names" | "cost"): string | undefined {
     let most: Share | undefined;
@@ -61,17 +61,17 @@ export class EqualParts {
     return most?.names.values().next().value;
   }
 
-  /** Nothing is remembered. */
+  /** Removes all entries. */
   clear(): void {
     this.#shares.clear();
   }
 }
 
 /**
- * Whose share an event takes. The log does not record who published what: what
- * another instance accepted counts for its chain.
+ * The owner whose share an event counts for. The log does not record the
+ * publisher: an event that another instance accepted counts for its chain.
  *
- * @param subject of its publisher, where that is known.
+ * @param subject of its publisher, where it is known.
  * @param chain its name; `""`: the default one.
  */
 export function ownerOf(subject: string | undefined, chain: string): string {

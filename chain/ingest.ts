@@ -1,6 +1,6 @@
 /**
- * Keeps what enters `blocks`, `transactions` and `dag` true: follows the logs
- * of these channels, and judges every message before it is stored.
+ * Keeps `blocks`, `transactions` and `dag` consistent: follows the logs of these
+ * channels, and judges every message before it is stored.
  *
  * @module
  */
@@ -29,22 +29,22 @@ import type { ChainFault } from "./trial.ts";
 
 /** Channels that are followed. */
 export type FollowedChannel = "blocks" | "transactions" | "dag";
-/** Chains that are followed at once; the one unused for longest is forgotten. */
+/** Most chains followed at once; the least recently used is evicted. */
 export const MAX_CHAINS = 64;
-/** Chains of one publisher that are followed at once, likewise. */
+/** Most chains of one publisher followed at once, likewise. */
 export const MAX_CHAINS_PER_PUBLISHER = 16;
-/** What to do with a block whose parent is unknown, or an impossible status. */
+/** Action for a block whose parent is unknown, or for an impossible status. */
 export type ChainCheck = "mark" | "refuse";
 
-/** What {@link ChainIngest} needs. */
+/** Parts that {@link ChainIngest} needs. */
 export interface ChainIngestOptions {
-  /** What to do with what does not fit. */
+  /** Action for inconsistent messages. */
   readonly check: ChainCheck;
   /** Receives faults of events that were stored. */
   readonly onFault?: ((fault: ChainFault) => void) | undefined;
 }
 
-/** A chain to be looked at. */
+/** A read-only view of a chain. */
 export interface ReadableChain {
   /** Its standing blocks. */
   readonly spine: Pick<
@@ -53,21 +53,21 @@ export interface ReadableChain {
   >;
 }
 
-/** Chains to be looked at. */
+/** A read-only view of chains. */
 export type Chains = Pick<
   ChainIngest,
   "follow" | "find" | "positionOf" | "pending" | "tips"
 >;
 
-/** The newest of something, as far as it is remembered. */
+/** The newest of a kind of subject, within the stored ones. */
 export interface Remembered<Name> {
-  /** Names of them, the newest first. */
+  /** Their names, newest first. */
   readonly names: readonly Name[];
-  /** Whether these are all. */
+  /** Whether the list is complete. */
   readonly isWhole: boolean;
 }
 
-/** Follows channels and judges what is about to enter them. */
+/** Follows channels, and judges messages before they enter them. */
 export class ChainIngest implements Ingest {
   readonly channels: ReadonlySet<string>;
   readonly #options: ChainIngestOptions;
@@ -77,7 +77,7 @@ export class ChainIngest implements Ingest {
   readonly #followers: Readonly<Record<FollowedChannel, LogFollower>>;
   readonly #taken = new TakenBack();
 
-  /** Follows nothing yet: the first judgement has it read the log's end. */
+  /** Follows nothing yet: the first judgement reads the end of the log. */
   constructor(options: ChainIngestOptions) {
     this.#options = options;
     const [transactions, dag] = [this.#transactions, this.#dag];
@@ -107,7 +107,7 @@ export class ChainIngest implements Ingest {
   }
 
   /**
-   * A chain as far as the log was followed; not to be changed.
+   * A chain as of the followed position of the log; read-only.
    *
    * @param name `""`: the default one.
    */
@@ -115,12 +115,12 @@ export class ChainIngest implements Ingest {
     return this.#chains.get(name);
   }
 
-  /** How far a channel was followed; absent before the first time. */
+  /** The followed position of a channel; absent before the first read. */
   positionOf(channel: FollowedChannel): Head | undefined {
     return this.#followers[channel].at;
   }
 
-  /** Ids of pending transactions, as far as the log was followed. */
+  /** Ids of pending transactions, as of the followed position of the log. */
   pending(): Remembered<string> {
     const { isWhole } = this.#transactions;
     return {
@@ -129,7 +129,7 @@ export class ChainIngest implements Ingest {
     };
   }
 
-  /** Numbers of the events that added nodes which have no children. */
+  /** Numbers of the events that added nodes without children. */
   tips(): Remembered<number> {
     const { epoch } = this.#followers.dag.at ?? {};
     const tips = this.#dag.tips();
@@ -207,7 +207,7 @@ export class ChainIngest implements Ingest {
     this.#dag.apply(payload, { place: { id, epoch, seq } }, owner);
   }
 
-  /** The chain of that name, begun if need be, used last. */
+  /** The chain of that name, created if needed, as the most recently used. */
   #chain(name: string, owner: string): Chain {
     const known = this.#chains.get(name);
     const chain = known ??

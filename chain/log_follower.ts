@@ -1,6 +1,6 @@
 /**
- * Follows the log of one channel: reads what was appended since the last look,
- * or the newest of it when that is too much.
+ * Follows the log of one channel: reads the events appended since the last read,
+ * or only the newest of them when they are too many.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import type { LoggedEntry } from "../store/entry.ts";
 import type { Head } from "../store/event_log.ts";
 import type { LogSource } from "../store/ingest.ts";
 
-/** Newest events that are read when a channel is first followed. */
+/** Newest events read when a channel is first followed. */
 export const MAX_FOLLOWED_EVENTS = 2_048;
-/** The same in UTF-16 units of their frames. */
+/** The same bound in UTF-16 units of their frames. */
 export const MAX_FOLLOWED_LENGTH = 16 * 1024 * 1024;
 /** Events read at once. */
 const PAGE_EVENTS = 256;
@@ -21,13 +21,13 @@ const PAGE_BYTES = 1024 * 1024;
 export interface Fold {
   /** The next event. */
   readonly add: (entry: LoggedEntry) => void;
-  /** What was folded does not lead to the next event. */
+  /** The next event does not follow the folded ones: discards the state. */
   readonly clear: () => void;
-  /** All up to the present was folded: a chance to forget. */
+  /** All current events are folded: entries may be evicted now. */
   readonly done: () => void;
 }
 
-/** How far a channel's log was followed. */
+/** The followed position of a channel's log. */
 export class LogFollower {
   readonly #channel: string;
   readonly #fold: Fold;
@@ -35,23 +35,23 @@ export class LogFollower {
   #isWhole = false;
   #following: Promise<void> | undefined;
 
-  /** Has followed nothing yet. */
+  /** Starts without a position. */
   constructor(channel: string, fold: Fold) {
     this.#channel = channel;
     this.#fold = fold;
   }
 
-  /** How far; absent before the first {@link follow}. */
+  /** The position; absent before the first {@link follow}. */
   get at(): Head | undefined {
     return this.#at;
   }
 
-  /** Whether every event of the log was folded, from its first. */
+  /** Whether every event of the log was folded, from the first on. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
 
-  /** Whether everything up to a head was followed, or more. */
+  /** Whether the position is at or beyond a head. */
   has({ epoch, seq }: Head): boolean {
     return this.#at?.epoch === epoch && this.#at.seq >= seq;
   }
@@ -59,10 +59,10 @@ export class LogFollower {
   /**
    * Follows the log up to a head.
    *
-   * @throws whatever the store throws.
+   * @throws errors of the store.
    */
   async follow(head: Head, log: LogSource): Promise<void> {
-    // One that outlived its caller's deadline goes on: it is not begun again.
+    // A read that exceeded its caller's deadline continues and is reused.
     while (this.#following) await this.#following;
     if (this.has(head)) return;
     this.#following = this.#follow(head, log)
@@ -71,9 +71,9 @@ export class LogFollower {
   }
 
   /**
-   * What led from one head to the next was folded already.
+   * Advances over events that were already folded.
    *
-   * @returns `false` when that is not the next event.
+   * @returns `false` when they are not the next ones.
    */
   advance(before: Head, after: Head): boolean {
     if (!this.has(before) || this.#at!.seq > before.seq) return false;

@@ -1,7 +1,7 @@
 /**
- * One try at a commit: each message is judged after those before it, on what
- * was folded itself, and undone at the end. When the commit took effect the
- * same steps are made for good.
+ * One trial of a commit: each message is judged after the ones before it, on the
+ * folded state itself, and all steps are undone at the end. When the commit
+ * succeeds, the same steps are applied permanently.
  *
  * @module
  */
@@ -24,15 +24,15 @@ import type { Transactions } from "./transactions.ts";
 import { Trial } from "./trial.ts";
 import type { ChainFault } from "./trial.ts";
 
-/** What a {@link ChainRehearsal} needs. */
+/** Parts that a {@link ChainRehearsal} needs. */
 export interface ChainRehearsalOptions extends RehearsalOptions {
-  /** A block whose parent is unknown, or an impossible status, is refused. */
+  /** Refuses a block whose parent is unknown, and an impossible status. */
   readonly isRefused: boolean;
-  /** What blocks that are about to leave take along. */
+  /** Events that are reverted together with blocks. */
   readonly taken: TakenBack;
-  /** The chain of a name, begun by `owner` if it is new. */
+  /** The chain of a name, created for `owner` if it is new. */
   readonly chain: (name: string, owner: string) => Chain;
-  /** The same, where it was begun. */
+  /** The chain of a name, if it exists. */
   readonly find: (name: string) => Chain | undefined;
   /** The newest statuses of transactions. */
   readonly transactions: Transactions;
@@ -41,9 +41,9 @@ export interface ChainRehearsalOptions extends RehearsalOptions {
   /** Receives faults of events that were stored. */
   readonly onFault: (fault: ChainFault) => void;
   /**
-   * The commit took effect.
+   * The commit succeeded.
    *
-   * @returns whether what it moved of a channel is the next event.
+   * @returns whether its events of a channel are the next ones.
    */
   readonly settled: (channel: string, move: HeadMove) => boolean;
 }
@@ -56,7 +56,7 @@ export class ChainRehearsal implements Rehearsal {
   readonly #transactions: TransactionJudge;
   readonly #nodes: DagJudge;
 
-  /** Judges nothing yet. */
+  /** Starts without any messages. */
   constructor(options: ChainRehearsalOptions) {
     const { isRefused, taken, chain, find, transactions, dag } = options;
     const trial = new Trial(options);
@@ -122,7 +122,7 @@ export class ChainRehearsal implements Rehearsal {
 
   end(): void {
     this.#trial.end();
-    // What was read holds for one try.
+    // The events read are valid for one trial.
     if (this.#blocks.unread.size === 0) this.#options.taken.clear();
   }
 

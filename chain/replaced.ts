@@ -1,6 +1,6 @@
 /**
- * Whether a block that is older than what is remembered of its chain was
- * replaced: the log says which block was published last at its height.
+ * Whether a block below the stored part of its chain was replaced: the log has
+ * the block that was published last at its height.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { blockOf, chainOf } from "./chain_events.ts";
 import type { Payload } from "./chain_events.ts";
 import type { Chains } from "./ingest.ts";
 
-/** Reads the newest event about something. */
+/** Reads the newest event about a subject. */
 export interface LatestSource {
   /**
-   * Reads the newest event about one thing.
+   * Reads the newest event about one subject.
    *
    * @param key as in `EventLog.latest`.
-   * @returns its frame; nothing when none is known.
+   * @returns its frame; nothing when there is none.
    */
   latest(key: string): Promise<string | undefined>;
 }
@@ -30,13 +30,13 @@ export interface NamedBlock {
 }
 
 /**
- * Whether another block took the place of one that the chain's memory holds
- * nothing against. A block whose publisher names no parent replaces none.
+ * Whether another block replaced one that the stored part of the chain does not
+ * contradict. A block without a named parent replaces none.
  *
- * @param block the one in question.
- * @param chains followed to the present.
- * @param log where to look.
- * @throws whatever the log throws.
+ * @param block the block to check.
+ * @param chains followed to their current ends.
+ * @param log the log to read.
+ * @throws errors of the log.
  */
 export async function wasReplaced(
   { chain, blockId, height }: NamedBlock,
@@ -58,7 +58,7 @@ export async function wasReplaced(
   return other.previous !== undefined;
 }
 
-/** The block that holds a transaction, as its newest event names it. */
+/** The block that contains a transaction, as its newest event names it. */
 export function holderOf(payload: Payload | undefined): NamedBlock | undefined {
   const { status, blockId, blockHeight } = payload ?? {};
   const isHeld = status === "confirmed" || status === "failed";

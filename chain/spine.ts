@@ -1,24 +1,24 @@
 /**
- * The spine of one chain: the standing blocks as the events of `blocks` fold,
- * and what has to be published before a new block may join them.
+ * The spine of one chain: its current blocks, folded from the events of
+ * `blocks`, and the messages to publish before a new block may join them.
  *
  * @module
  */
 import { UndoLog } from "./undo_log.ts";
 
-/** Standing blocks remembered of a chain; a fork deeper than that is a reset. */
+/** Most current blocks stored per chain; a deeper fork is a reset. */
 export const TAIL_BLOCKS = 1_024;
-/** Blocks remembered that left a chain; the first to leave is forgotten. */
+/** Most reverted blocks stored per chain; the first reverted is evicted. */
 export const GONE_BLOCKS = 1_024;
 
-/** How surely blocks up to a height stay. */
+/** The finality of blocks up to a height. */
 export type Level = "safe" | "final";
 
-/** A block, as far as its place in the chain goes. */
+/** The fields of a block that decide its place in the chain. */
 export interface Block {
   /** Its `blockId`. */
   readonly blockId: string;
-  /** What a child calls its parent: its `hash`, else its `blockId`. */
+  /** The name that a child uses for it: its `hash`, else its `blockId`. */
   readonly key: string;
   /** Its parent's key; absent where the publisher does not name it. */
   readonly previous?: string | undefined;
@@ -28,103 +28,103 @@ export interface Block {
   readonly gapBefore?: Hole | undefined;
 }
 
-/** Heights that are missing before a block, first and last. */
+/** Range of heights that are missing below a block. */
 export interface Hole {
-  /** The lowest height that is missing. */
+  /** The lowest missing height. */
   readonly from: number;
   /** The highest. */
   readonly to: number;
 }
 
 /**
- * Whether a block stands; `old`: it is older than what is remembered, which
- * holds nothing against it; `unknown`: nothing that is remembered decides it.
+ * Whether a block is in the chain; `old`: it is below the stored blocks, which
+ * do not contradict it; `unknown`: the stored blocks do not decide it.
  */
 export type Standing = "stands" | "gone" | "old" | "unknown";
 
-/** What has to happen for a block to join. */
+/** The steps needed for a block to join. */
 export type Verdict<B extends Block = Block> =
-  /** It stands already, as this one: there is nothing to publish. */
+  /** The same block is already in the chain: there is nothing to publish. */
   | { readonly kind: "stands"; readonly block: B }
-  /** It joins once what it replaces is taken back. */
+  /** It joins once the blocks that it replaces are reverted. */
   | {
     readonly kind: "joins";
-    /** Blocks to be reverted first, newest first. */
+    /** Blocks to revert first, newest first. */
     readonly reverts: readonly B[];
-    /** A reset to be published first, when the fork is below what is known. */
+    /** A reset to publish first, when the fork is below the stored blocks. */
     readonly reset?: Reset | undefined;
     /** Set when blocks before this one are unknown. */
     readonly gapBefore?: Hole | undefined;
-    /** The revert goes below what was called safe or final. */
+    /** The revert goes below a block that was published as safe or final. */
     readonly breaksFinality: boolean;
   };
 
-/** A new start of the chain, published for those that hold the old one. */
+/** A restart of the chain, published for readers that hold the old one. */
 export interface Reset {
-  /** The newest block that still stands; `null`: none. */
+  /** The newest block that is still valid; `null`: none. */
   readonly keeps: Pick<Block, "blockId" | "height"> | null;
-  /** Why it cannot be published block by block. */
+  /** Why the change cannot be published block by block. */
   readonly reason: "deeper_than_kept" | "finality_broken";
 }
 
 /**
- * Folds what `blocks` reports of one chain. It publishes nothing: {@link judge}
- * decides what is right, and the fold moves only by what was really published.
+ * Folds the events of `blocks` about one chain. It publishes nothing:
+ * {@link judge} decides the steps, and only published events change the fold.
  */
 export class Spine<B extends Block = Block> {
-  /** Standing blocks, oldest first. */
+  /** Current blocks, oldest first. */
   readonly #tail: B[] = [];
   readonly #standing = new Map<string, B>();
-  /** Those of them before which blocks are unknown, oldest first. */
+  /** Those of them below which blocks are unknown, oldest first. */
   readonly #gapped: B[] = [];
-  /** Names of blocks that left, the first to leave first. */
+  /** Names of reverted blocks, the first reverted first. */
   readonly #gone = new Set<string>();
   /** What was published above it and is not in the tail left by a reset. */
   #voidAbove = Infinity;
   readonly #levels: Record<Level, number> = { safe: -1, final: -1 };
   /**
-   * Tries steps, to be undone. More blocks than {@link TAIL_BLOCKS} may be
-   * remembered meanwhile.
+   * Records steps, to undo them. More blocks than {@link TAIL_BLOCKS} may be
+   * stored during a trial.
    */
   readonly undoLog: UndoLog = new UndoLog();
 
-  /** The newest standing block; absent before the first. */
+  /** The newest block; absent before the first. */
   get tip(): B | undefined {
     return this.#tail.at(-1);
   }
 
-  /** The newest heights below the tip of which nothing is known. */
+  /** The newest unknown heights below the tip. */
   get hole(): Hole | undefined {
     return this.#gapped.at(-1)?.gapBefore;
   }
 
-  /** The height up to which all is called final; -1: none yet. */
+  /** The height up to which all blocks are final; -1: none yet. */
   get final(): number {
     return this.#levels.final;
   }
 
   /**
-   * The height up to which all is called safe or final, so that nothing is
-   * reverted any more; -1: none yet.
+   * The height up to which all blocks are safe or final, so that none is
+   * reverted; -1: none yet.
    */
   get safe(): number {
     return Math.max(this.#levels.safe, this.#levels.final);
   }
 
-  /** Standing blocks that are remembered, oldest first. */
+  /** The stored blocks, oldest first. */
   get tail(): readonly B[] {
     return this.#tail;
   }
 
-  /** The standing block with that key, while it is remembered. */
+  /** The current block with that key, while it is stored. */
   standing(key: string): B | undefined {
     return this.#standing.get(key);
   }
 
   /**
-   * Decides what has to be published before `block`.
+   * Decides the messages to publish before `block`.
    *
-   * @param block what a publisher wants to add.
+   * @param block the block that a publisher adds.
    */
   judge(block: Block): Verdict<B> {
     const known = this.#standing.get(block.key);
@@ -141,7 +141,7 @@ export class Spine<B extends Block = Block> {
 
   /** A `NEW_BLOCK` was published. */
   add(block: B): void {
-    // One whose publisher names no parent may be published again.
+    // A block without a named parent may be published again.
     if (this.#standing.has(block.key)) return;
     this.#tail.push(block);
     this.#standing.set(block.key, block);
@@ -160,22 +160,22 @@ export class Spine<B extends Block = Block> {
     }
   }
 
-  /** A `BLOCK_REVERTED` was published: the block and what stands on it go. */
+  /** A `BLOCK_REVERTED` was published: removes the block and those above it. */
   revert(blockId: string): void {
     const at = this.#tail.findLastIndex((it) => it.blockId === blockId);
     if (at >= 0) this.#cut(at);
     else this.#leave([blockId]);
   }
 
-  /** The newest standing block of that name, while it is remembered. */
+  /** The newest current block of that name, while it is stored. */
   named(blockId: string): B | undefined {
     return this.#tail.findLast((it) => it.blockId === blockId);
   }
 
   /**
-   * Whether a block stands. One that is older than what is remembered may have
-   * been voided by a reset that is forgotten; one that is higher than the tip
-   * may not have been published.
+   * Whether a block is in the chain. A block below the stored ones may have been
+   * voided by a reset that is no longer stored; one above the tip may not have
+   * been published.
    *
    * @param blockId its name.
    * @param height its height; absent where its publisher does not name it.
@@ -193,7 +193,7 @@ export class Spine<B extends Block = Block> {
     return isTaken ? "gone" : "unknown";
   }
 
-  /** Standing blocks on top of `block`, which stands too, newest first. */
+  /** Current blocks above `block`, which is current too, newest first. */
   on(block: B): B[] {
     return this.#tail.slice(this.#tail.lastIndexOf(block) + 1).reverse();
   }
@@ -204,8 +204,8 @@ export class Spine<B extends Block = Block> {
   }
 
   /**
-   * A `CHAIN_RESET` was published. What is above that height goes, as for every
-   * reader: the block that its publisher names may be one that never stood.
+   * A `CHAIN_RESET` was published. Blocks above that height are removed, as in
+   * every reader: the block that its publisher names may never have been current.
    */
   reset(keeps: Reset["keeps"]): void {
     const kept = keeps?.height ?? -1;
@@ -219,8 +219,8 @@ export class Spine<B extends Block = Block> {
   }
 
   /**
-   * Its parent is not known. What stands at the parent's height or above is on
-   * another branch, so it goes; the blocks between are missing.
+   * Its parent is unknown. Blocks at the parent's height or above are on another
+   * branch, so they are reverted; the blocks in between are missing.
    */
   #orphan(block: Block, tip: B): Verdict<B> {
     if (block.height > tip.height + 1) {
@@ -256,14 +256,14 @@ export class Spine<B extends Block = Block> {
     };
   }
 
-  /** Standing blocks higher than `height`, newest first. */
+  /** Current blocks above `height`, newest first. */
   #above(height: number): B[] {
     let at = this.#tail.length;
     while (at > 0 && this.#tail[at - 1]!.height > height) at--;
     return this.#tail.slice(at).reverse();
   }
 
-  /** Blocks leave the chain, the newest first. */
+  /** Removes blocks from the chain, newest first. */
   #cut(from: number): void {
     const gone = this.#drop(from);
     this.#leave(gone.map(({ blockId }) => blockId).reverse());
@@ -282,7 +282,7 @@ export class Spine<B extends Block = Block> {
     return gone;
   }
 
-  /** Remembers names of blocks that left. */
+  /** Stores names of reverted blocks. */
   #leave(blockIds: readonly string[]): void {
     const fresh = blockIds.filter((blockId) => !this.#gone.has(blockId));
     for (const blockId of fresh) this.#gone.add(blockId);

@@ -1,7 +1,7 @@
 /**
- * What blocks take along that are about to be reverted, read from the log: the
- * transactions that the block lists and whose newest event reports that it holds
- * them, and whether any of them wrote contract events.
+ * The events to revert together with blocks, read from the log: the transactions
+ * that a block lists and whose newest event names that block, and whether any of
+ * them emitted contract events.
  *
  * @module
  */
@@ -9,32 +9,32 @@ import type { LogSource } from "../store/ingest.ts";
 import { transactionIds } from "./chain_events.ts";
 import type { ChainBlock, Payload } from "./chain_events.ts";
 
-/** Most transactions taken back one by one; more are a reset. */
+/** Most transactions reverted one by one; more are reset at once. */
 export const MAX_TAKEN_BACK = 400;
 /** Longest `NEW_BLOCK` that is read again, in bytes. */
 const MAX_BLOCK_BYTES = 1024 * 1024;
 /** Newest events read at once. */
 const READS_AT_ONCE = 50;
 
-/** Statuses of a transaction that a block holds. */
+/** Statuses of a transaction in a block. */
 const HELD: ReadonlySet<unknown> = new Set(["confirmed", "failed"]);
 
-/** What a block takes along. */
+/** The events to revert together with a block. */
 export interface Taken {
-  /** Payloads of the newest events of its transactions, last first. */
+  /** Payloads of the newest events of its transactions, in reverse order. */
   readonly transactions: readonly Payload[];
-  /** Whether contract events of it were published. */
+  /** Whether its contract events were published. */
   readonly hasLogs: boolean;
 }
 
-/** Reads what has to be taken back with blocks. */
+/** Reads the events to revert together with blocks. */
 export class TakenBack {
   readonly #known = new Map<string, Taken | undefined>();
 
   /**
-   * What a block takes along.
+   * The events to revert together with a block.
    *
-   * @returns nothing when it cannot be known, `"unread"` before {@link read}.
+   * @returns nothing when they are unknown, `"unread"` before {@link read}.
    */
   of({ place }: ChainBlock): Taken | undefined | "unread" {
     if (!place) return undefined;
@@ -43,9 +43,9 @@ export class TakenBack {
   }
 
   /**
-   * Reads what blocks take along.
+   * Reads the events to revert together with blocks.
    *
-   * @throws whatever the store throws.
+   * @throws errors of the store.
    */
   async read(blocks: readonly ChainBlock[], log: LogSource): Promise<void> {
     let left = MAX_TAKEN_BACK;
@@ -58,7 +58,7 @@ export class TakenBack {
     }
   }
 
-  /** Forgets what was read. */
+  /** Discards the events read. */
   clear(): void {
     this.#known.clear();
   }
@@ -95,7 +95,7 @@ async function takenBy(
       const isTaken = HELD.has(status) && holder === blockId;
       if (isTaken) transactions.push(payload);
     }
-    // One is enough to know.
+    // One is enough to decide.
     if (hasLogs) continue;
     const logs = await newest("logs", some, log);
     hasLogs = logs.some((payload) => payload["blockId"] === blockId);

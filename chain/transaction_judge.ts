@@ -1,7 +1,7 @@
 /**
- * Judges what is about to enter `transactions`: a status that was published
- * before is not stored again, a missing take-back is written, and one that
- * cannot follow is marked or refused.
+ * Judges messages before they enter `transactions`: a status that was published
+ * before is not stored again, the service publishes a missing revert, and a
+ * status that cannot follow is marked or refused.
  *
  * @module
  */
@@ -20,23 +20,23 @@ import type { Trial } from "./trial.ts";
 /** The channel that is judged. */
 export const CHANNEL = "transactions";
 
-/** What a {@link TransactionJudge} needs. */
+/** Parts that a {@link TransactionJudge} needs. */
 export interface TransactionJudgeOptions {
-  /** The try that it is part of. */
+  /** The trial that it is part of. */
   readonly trial: Trial;
   /** The newest statuses. */
   readonly transactions: Transactions;
-  /** The standing blocks of a chain, where any are known. */
+  /** The current blocks of a chain, where any are known. */
   readonly spine: (chain: string) => Pick<Spine, "standingOf"> | undefined;
-  /** Whether what cannot follow is refused. */
+  /** Whether a status that cannot follow is refused. */
   readonly isRefused: boolean;
 }
 
-/** Judges the transactions of one try. */
+/** Judges the transactions of one trial. */
 export class TransactionJudge {
   readonly #options: TransactionJudgeOptions;
 
-  /** Judges nothing yet. */
+  /** Starts without any messages. */
   constructor(options: TransactionJudgeOptions) {
     this.#options = options;
   }
@@ -84,7 +84,7 @@ export class TransactionJudge {
     if (verdict !== "contradicts") {
       return {
         before: [],
-        // One of the same request gets its place later.
+        // An event of the same request gets its position later.
         stands: () => ({ ...before!.place!, channel: CHANNEL }),
         ...(verdict === "late" ? { remarks: { contradicts } } : {}),
       };
@@ -140,7 +140,7 @@ export class TransactionJudge {
     };
   }
 
-  /** A block that is complete is not completed again. */
+  /** Does not store a second `BLOCK_COMPLETE` of a complete block. */
   #complete(draft: Draft, payload: Payload): Judgement {
     const { completions } = this.#options.transactions;
     const before = completions.find(chainOf(payload), completionOf(payload));
@@ -152,7 +152,7 @@ export class TransactionJudge {
       : { before: [], step: this.store(draft, payload) };
   }
 
-  /** Whether the block that holds a transaction stands. */
+  /** Whether the block that contains a transaction is in the chain. */
   #standing(chain: string, { blockId, height }: Status): Standing {
     const { trial, spine } = this.#options;
     trial.relies.add("blocks");
@@ -161,12 +161,12 @@ export class TransactionJudge {
   }
 }
 
-/** The height up to which a `CHAIN_RESET` keeps what was published; -1: nothing. */
+/** The height up to which a `CHAIN_RESET` keeps blocks; -1: none. */
 export function keptHeight({ keeps }: Payload): number {
   return (keeps as { height: number } | null)?.height ?? -1;
 }
 
-/** The mark is the service's own to make. */
+/** Removes the mark, which only the service may set. */
 function without(draft: Draft, payload: Payload): Draft {
   const { contradicts: _contradicts, ...rest } = payload;
   return { ...draft, payloadText: JSON.stringify(rest) };

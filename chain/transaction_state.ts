@@ -1,6 +1,6 @@
 /**
- * How far a transaction has come: what its newest event reports, seen on the
- * chain as it stands.
+ * The state of a transaction: the status in its newest event, combined with the
+ * current chain.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { holderOf, wasReplaced } from "./replaced.ts";
 import type { LatestSource, NamedBlock } from "./replaced.ts";
 
 /**
- * Judges a transaction, and looks up in the log what is not remembered.
+ * Derives the state of a transaction, reading older blocks from the log.
  *
  * @param txId its id.
- * @param payload of its newest `TX_RECEIVED`; absent when none is known.
- * @param chains followed to the present.
- * @param log where to look.
- * @throws whatever the log throws.
+ * @param payload of its newest `TX_RECEIVED`; absent when there is none.
+ * @param chains followed to their current ends.
+ * @param log the log to read.
+ * @throws errors of the log.
  */
 export async function lookedUpState(
   txId: string,
@@ -32,13 +32,13 @@ export async function lookedUpState(
 }
 
 /**
- * Judges a transaction.
+ * Derives the state of a transaction.
  *
  * @param txId its id.
- * @param payload of its newest `TX_RECEIVED`; absent when none is known.
- * @param chains followed to the present.
- * @param isReplaced whether the block that holds it was replaced, if it is
- * older than what is remembered of the chain.
+ * @param payload of its newest `TX_RECEIVED`; absent when there is none.
+ * @param chains followed to their current ends.
+ * @param isReplaced whether the block that contains it was replaced, if it is
+ * below the stored blocks of the chain.
  */
 export function stateOf(
   txId: string,
@@ -63,7 +63,7 @@ export function stateOf(
   const height = blockHeight as number | undefined;
   const holder = holderOf(payload);
   const state = heldState(chain, holder, isReplaced);
-  // Its take-back may follow, and adds nothing.
+  // Its revert may follow, and adds nothing.
   if (state === "reverted") return { txId, state };
   return {
     txId,
@@ -74,13 +74,13 @@ export function stateOf(
   };
 }
 
-/** How firmly the block that holds a transaction stands. */
+/** The finality of the block that contains a transaction. */
 function heldState(
   chain: ReadableChain | undefined,
   holder: NamedBlock | undefined,
   isReplaced: boolean,
 ): TransactionState {
-  // Who names no block leaves nothing to be judged.
+  // Without a named block there is nothing to judge.
   if (!chain || !holder) return "included";
   const { blockId, height } = holder;
   const { tip, final } = chain.spine;

@@ -1,6 +1,6 @@
 /**
- * The newest status of each transaction as the events of `transactions` fold,
- * and what a further status means after it.
+ * The newest status of each transaction, folded from the events of
+ * `transactions`, and the meaning of a further status after it.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import type { Standing } from "./spine.ts";
 import { UndoLog } from "./undo_log.ts";
 
 /**
- * Transactions remembered, in equal parts where their publishers need more: of
- * who holds most the one unchanged for longest is forgotten.
+ * Most transactions stored, divided equally among publishers when full: of the
+ * publisher with the most, the least recently changed is evicted.
  */
 export const MAX_TRANSACTIONS = 20_000;
 
@@ -20,15 +20,15 @@ export const MAX_TRANSACTIONS = 20_000;
 export interface Status {
   /** As in `TX_RECEIVED`. */
   readonly status: string;
-  /** The block that holds it, where its publisher names it. */
+  /** The block that contains it, where its publisher names it. */
   readonly blockId?: string | undefined;
   /** That block's height. */
   readonly height?: number | undefined;
-  /** From that height on no block is complete any more. */
+  /** Blocks from this height on are no longer complete. */
   readonly opens?: number | undefined;
-  /** In a block, but its outcome is not known. */
+  /** It is in a block, but its outcome is unknown. */
   readonly isUnsure: boolean;
-  /** Where the event stands; set once that is known. */
+  /** The position of the event; set once it is known. */
   place?: Place | undefined;
 }
 
@@ -44,30 +44,30 @@ export function statusOf(payload: Payload): Status {
   };
 }
 
-/** Whether a block holds the transaction. */
+/** Whether a block contains the transaction. */
 export function isHeld({ status }: Status): boolean {
   return status === "confirmed" || status === "failed";
 }
 
-/** What a status means after the one before it. */
+/** The meaning of a status after the one before it. */
 export type StatusVerdict =
   /** It may follow. */
   | "follows"
-  /** It was published before: what stands is not stored again. */
+  /** It was published before, so it is not stored again. */
   | "known"
-  /** News of the pool, about a transaction that a standing block holds. */
+  /** A status of the pool, for a transaction that a current block contains. */
   | "late"
-  /** It follows once the transaction has left the block that held it. */
+  /** It follows once the transaction has left its block. */
   | "leaves"
   /** It cannot follow. */
   | "contradicts";
 
 /**
- * Judges a status by the one before it.
+ * Judges a status against the one before it.
  *
  * @param before the newest one.
  * @param payload of the next `TX_RECEIVED`.
- * @param standing answers whether the block of `before` stands.
+ * @param standing returns whether the block of `before` is in the chain.
  */
 export function judgeStatus(
   before: Status | undefined,
@@ -115,30 +115,30 @@ function judgePool(
   return verdicts[standing()];
 }
 
-/** What is remembered of a transaction. */
+/** The stored state of a transaction. */
 interface Known {
   readonly status: Status;
-  /** Whose share it takes: of its first publisher. */
+  /** The owner whose share it counts for: its first publisher. */
   readonly owner: string;
 }
 
-/** Remembers the newest status of transactions. */
+/** Stores the newest status of transactions. */
 export class Transactions {
-  /** Tries steps, to be undone. */
+  /** Records steps, to undo them. */
   readonly undoLog: UndoLog = new UndoLog();
-  /** The blocks of which all is published. */
+  /** The complete blocks. */
   readonly completions: Completions = new Completions(this.undoLog);
-  /** By chain and id, the one that changed last at the end. */
+  /** By chain and id, the most recently changed last. */
   readonly #known = new Map<string, Known>();
   readonly #shares = new EqualParts();
   #isWhole = true;
 
-  /** How many are remembered. */
+  /** Number of stored transactions. */
   get size(): number {
     return this.#known.size;
   }
 
-  /** Whether none was forgotten. */
+  /** Whether no transaction was evicted. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
@@ -156,7 +156,7 @@ export class Transactions {
   /**
    * A `TX_RECEIVED` was published.
    *
-   * @param owner whose share it takes, when it is not known yet.
+   * @param owner whose share a new transaction counts for.
    */
   set(chain: string, txId: string, status: Status, owner: string): void {
     const name = nameOf(chain, txId);
@@ -168,7 +168,7 @@ export class Transactions {
     this.undoLog.push(() => this.#put(name, before));
   }
 
-  /** A `CHAIN_RESET` was published: what blocks above a height held is void. */
+  /** A `CHAIN_RESET` was published: voids transactions of blocks above a height. */
   reset(chain: string, height: number): void {
     const prefix = nameOf(chain, "");
     const gone = [...this.#known].filter(([name, { status }]) =>
@@ -181,7 +181,7 @@ export class Transactions {
     });
   }
 
-  /** Ids of those that are pending, the one published last first. */
+  /** Ids of pending transactions, the most recently published first. */
   pending(): string[] {
     return [...this.#known]
       .filter(([, { status }]) => status.status === "pending")
@@ -189,7 +189,7 @@ export class Transactions {
       .reverse();
   }
 
-  /** Forgets all. */
+  /** Removes all. */
   clear(): void {
     this.completions.clear();
     this.#known.clear();
@@ -197,7 +197,7 @@ export class Transactions {
     this.#isWhole = true;
   }
 
-  /** Forgets what is beyond the bound. */
+  /** Evicts transactions beyond the bound. */
   bound(): void {
     this.completions.bound();
     while (this.#known.size > MAX_TRANSACTIONS) {

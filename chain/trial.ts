@@ -1,6 +1,6 @@
 /**
- * What the judges of one try at a commit share: steps that count once it took
- * effect, and what they found.
+ * The shared state of the judges of one trial of a commit: the steps that apply
+ * once it succeeds, and the faults they found.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import type { HeadMove, RehearsalOptions, Step } from "../store/ingest.ts";
 import type { Payload } from "./chain_events.ts";
 import type { UndoLog } from "./undo_log.ts";
 
-/** What was found wrong with a chain that a publisher reports. */
+/** A fault of a chain that a publisher reports. */
 export type ChainFault =
-  /** Blocks are missing before one, or what was final is reverted. */
+  /** Blocks are missing below one, or a final block is reverted. */
   | {
     readonly type: "blocks_missing" | "finality_broken";
     /** The chain; `""`: the default one. */
     readonly chain: string;
-    /** The message at which it was found. */
+    /** The message with the fault. */
     readonly blockId: string;
     /** Its height. */
     readonly height: number;
@@ -30,44 +30,44 @@ export type ChainFault =
     readonly chain: string;
     /** The transaction. */
     readonly txId: string;
-    /** What was published. */
+    /** The published status. */
     readonly status: string;
-    /** What stood before. */
+    /** The status before it. */
     readonly before: string;
   };
 
-/** A step that counts for what was folded of a channel. */
+/** A step that changes the fold of a channel. */
 interface Done {
   readonly channel: string;
   readonly step: () => void;
 }
 
-/** One try. */
+/** One trial. */
 export class Trial {
-  /** What it may do. */
+  /** Its limits. */
   readonly options: RehearsalOptions;
-  /** Channels that have to be followed first: the try is void. */
+  /** Channels that must be followed first: the trial is void. */
   readonly lacks: Set<string> = new Set();
-  /** Channels on whose logs answers rest. */
+  /** Channels on whose logs the answers depend. */
   readonly relies: Set<string> = new Set();
-  /** Whether more would be stored than the commit holds: the try is void. */
+  /** Whether the events exceed the commit's limits: the trial is void. */
   isCramped = false;
   readonly #touched = new Set<UndoLog>();
   readonly #steps: Done[] = [];
   readonly #faults: ChainFault[] = [];
   readonly #added: Draft[] = [];
 
-  /** Has tried nothing. */
+  /** Empty. */
   constructor(options: RehearsalOptions) {
     this.options = options;
   }
 
-  /** What was found wrong. */
+  /** The faults found. */
   get faults(): readonly ChainFault[] {
     return this.#faults;
   }
 
-  /** Makes a step, to be undone with the try. */
+  /** Makes a step, which is undone with the trial. */
   do(channel: string, undoLog: UndoLog, step: () => void): void {
     if (!this.#touched.has(undoLog)) {
       this.#touched.add(undoLog);
@@ -77,17 +77,20 @@ export class Trial {
     this.later(channel, step);
   }
 
-  /** Makes a step only once the commit took effect. */
+  /** Makes a step only once the commit succeeds. */
   later(channel: string, step: () => void): void {
     this.#steps.push({ channel, step });
   }
 
-  /** Reports a fault once the commit took effect. */
+  /** Reports a fault once the commit succeeds. */
   report(fault: ChainFault): void {
     this.#faults.push(fault);
   }
 
-  /** Whether the commit holds these too; others may have to give way. */
+  /**
+   * Whether the commit can hold these too. If only other requests prevent that,
+   * the trial is void and the result is `true`.
+   */
   fits(drafts: readonly Draft[]): boolean {
     const { fits, isAlone } = this.options;
     if (fits([...this.#added, ...drafts])) return true;
@@ -100,7 +103,7 @@ export class Trial {
    * A message as it is stored with a mark of the service.
    *
    * @param payload with the mark.
-   * @returns the message as it came when one commit does not hold the mark.
+   * @returns the message without the mark when one commit cannot hold the mark.
    */
   marked(draft: Draft, payload: Payload): Draft {
     const marked = { ...draft, payloadText: JSON.stringify(payload) };
@@ -116,8 +119,8 @@ export class Trial {
   }
 
   /**
-   * Whether everything of a channel was followed; otherwise the try is void,
-   * and made again once it was.
+   * Whether a channel was followed to its end; otherwise the trial is void, and
+   * repeated once it was.
    */
   follows(channel: string): boolean {
     if (this.options.isFollowed(channel)) return true;
@@ -125,7 +128,7 @@ export class Trial {
     return false;
   }
 
-  /** Marks the present. @returns goes back to it. */
+  /** Marks the current state. @returns a function that restores it. */
   mark(): () => void {
     const steps = new Map([...this.#touched].map((it) => [it, it.steps]));
     const lengths = [this.#steps, this.#faults, this.#added]
@@ -138,16 +141,16 @@ export class Trial {
     };
   }
 
-  /** Undoes all. */
+  /** Undoes all steps. */
   end(): void {
     for (const undoLog of this.#touched) undoLog.end();
   }
 
   /**
-   * Makes for good the steps of channels of which they are the next.
+   * Applies the steps of each channel for which they are the next ones.
    *
-   * @param moves where the commit let channels end.
-   * @param isNext whether that is so.
+   * @param moves ends of channels after the commit.
+   * @param isNext whether a channel's events are the next ones.
    */
   settle(
     moves: ReadonlyMap<string, HeadMove>,

@@ -1,34 +1,34 @@
 /**
- * How to undo steps that were only tried.
+ * Undoes the steps of a trial.
  *
  * @module
  */
 
-/** Records the undo of each step while something is tried. */
+/** Records the undo of each step during a trial. */
 export class UndoLog {
   #undo: (() => void)[] | undefined;
 
-  /** Whether steps are only tried. */
+  /** Whether a trial is running. */
   get isTrying(): boolean {
     return this.#undo !== undefined;
   }
 
-  /** Steps since the try began; 0 outside one. */
+  /** Steps since the trial started; 0 outside one. */
   get steps(): number {
     return this.#undo?.length ?? 0;
   }
 
-  /** Begins a try, unless one has begun. */
+  /** Starts a trial, unless one is running. */
   begin(): void {
     this.#undo ??= [];
   }
 
-  /** A step was made; outside a try it counts for good. */
+  /** Records a step; outside a trial it is permanent. */
   push(undo: () => void): void {
     this.#undo?.push(undo);
   }
 
-  /** Undoes all steps of the try after the first `steps`. */
+  /** Undoes all steps of the trial after the first `steps`. */
   undo(steps: number): void {
     const undo = this.#undo?.splice(steps) ?? [];
     const kept = this.#undo;
@@ -37,7 +37,7 @@ export class UndoLog {
     this.#undo = kept;
   }
 
-  /** Undoes the try and ends it. */
+  /** Undoes the trial and ends it. */
   end(): void {
     this.undo(0);
     this.#undo = undefined;
