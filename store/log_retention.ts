@@ -114,6 +114,8 @@ export class Trimmer {
       end: ["log", channel, last + 1],
     };
     const once = () => deleteRows(store, range);
-    while (await retryWhileBusy({ ...this.#options, isBusy }, once) > 0);
+    const options = { ...this.#options, isBusy };
+    // Fewer than it may delete are the last.
+    while (await retryWhileBusy(options, once) === TRIM_ROWS);
   }
 }
