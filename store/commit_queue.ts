@@ -1,5 +1,5 @@
 /**
- * What waits for a commit, bounded.
+ * The bounded queue of requests that wait for a commit.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { CommitSize } from "./commit_size.ts";
 import type { Draft, StreamPosition } from "./event_log.ts";
 
 /**
- * Most events waiting for a commit; beyond, publishers are asked to wait. One
+ * Most events waiting for a commit; beyond it publishers must retry. One
  * publisher has at most half of it.
  */
 export const MAX_WAITING_EVENTS = 20_000;
@@ -25,19 +25,19 @@ export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 /** The name of the service's own events among publishers. */
 const OWN = "";
 
-/** What one call of `LogWriter.append` waits for. */
+/** One waiting call of `LogWriter.append`. */
 export interface Request {
-  /** What to append, together. */
+  /** The events to append together. */
   readonly drafts: readonly Draft[];
-  /** How much of a commit it takes. */
+  /** Its size in a commit. */
   readonly size: CommitSize;
-  /** Answers it. */
+  /** Resolves it. */
   readonly resolve: (positions: readonly StreamPosition[]) => void;
-  /** Refuses it. */
+  /** Rejects it. */
   readonly reject: (error: unknown) => void;
 }
 
-/** Requests in the order in which they came. */
+/** Requests in the order of arrival. */
 export class CommitQueue {
   readonly #retryAfterMs: number;
   #waiting: Request[] = [];
@@ -69,9 +69,9 @@ export class CommitQueue {
   /**
    * Adds a request.
    *
-   * @returns resolves and rejects as the request is answered.
+   * @returns settles as the request does.
    * @throws {Refusal} `MESSAGE_TOO_LARGE` when no commit can hold it,
-   * `STORE_UNAVAILABLE` while too much waits.
+   * `STORE_UNAVAILABLE` while the queue is full.
    */
   add(drafts: readonly Draft[]): Promise<readonly StreamPosition[]> {
     const size = sizeOf(drafts);
@@ -101,7 +101,7 @@ export class CommitQueue {
     return promise;
   }
 
-  /** Takes as many requests as one commit holds. */
+  /** Removes as many requests as one commit can hold. */
   next(): Request[] {
     const load = new CommitLoad();
     for (const { size } of this.#waiting) {
@@ -129,7 +129,7 @@ export class CommitQueue {
   }
 }
 
-/** What is published together is one publisher's. */
+/** The publisher of a request: all its events are of one. */
 function publisherOf([first]: readonly Draft[]): string {
   return first?.publisher?.subject ?? OWN;
 }

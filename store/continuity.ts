@@ -1,12 +1,11 @@
 /**
- * Whether the store is still the one that positions were given for. A store
- * that was restored from a copy goes on with numbers that were given before, to
- * other events. So how far it came is also written beside it, where a copy of
- * the store alone does not reach: the witness. When the two disagree at a start,
- * every log gets a new epoch.
+ * Detects a store that was restored from a copy: it would assign numbers again
+ * that other events had before. The progress of the store is therefore also
+ * written beside it, outside of a copy of the store: the witness. When the two
+ * disagree at a start, every log gets a new epoch.
  *
  * `["witness"]` holds the {@link Mark}; the witness holds the versionstamp of a
- * mark, never of one that the store has not kept.
+ * mark that the store has committed.
  *
  * @module
  */
@@ -17,44 +16,44 @@ import { isBusy } from "./store.ts";
 import type { Found, Key, Store } from "./store.ts";
 import type { Testimony, Witness } from "./witness.ts";
 
-/** Least time between two marks of one instance, in milliseconds. */
+/** Shortest time between two marks of one instance, in milliseconds. */
 export const MARK_EVERY_MS = 1_000;
 /**
- * A witness written this much later than the store's newest mark was put there
- * by another program, in milliseconds.
+ * A witness written this much later than the store's newest mark was written by
+ * another program, in milliseconds.
  */
 export const LATE_MS = 60_000;
-/** Where the store's half is. */
+/** The key of the store's mark. */
 const MARK_KEY: Key = ["witness"];
 
-/** How far the store is known to have got. */
+/** A mark of the store's progress. */
 interface Mark {
   /** When it was written, in epoch milliseconds. */
   readonly at: number;
-  /** Which file is the witness; nothing where none can be written. */
+  /** Identity of the witness file; absent where none can be written. */
   readonly file?: string | undefined;
-  /** Names the renewal of all epochs that is under way; absent otherwise. */
+  /** Name of the running renewal of all epochs; absent otherwise. */
   readonly renewal?: string;
 }
 
-/** What {@link Continuity.open} needs. */
+/** Parts that {@link Continuity.open} needs. */
 export interface ContinuityOptions {
-  /** Stays the caller's to close. */
+  /** The store; closed by the caller. */
   readonly store: Store;
-  /** What is written beside the store. */
+  /** The witness beside the store. */
   readonly witness: Witness;
-  /** Instants for marks, pace for writing them. */
+  /** Time of marks, and the interval between them. */
   readonly clock: Clock;
   /** Names epochs and renewals. */
   readonly nextId: (now: number) => string;
-  /** Receives what keeps marks from being written; the log goes on without. */
+  /** Receives errors of writing marks; the log continues without them. */
   readonly report: (error: unknown) => void;
 }
 
-/** Marks how far the store came, in the store and beside it. */
+/** Marks the progress of the store, in the store and beside it. */
 export class Continuity {
   readonly #options: ContinuityOptions;
-  /** Whether the store was found to be another than the witness knows. */
+  /** Whether the store disagreed with the witness. */
   readonly wasRestored: boolean;
   #isDirty = false;
   #waiting: Disposable | undefined;
@@ -69,7 +68,7 @@ export class Continuity {
    * Compares the store with its witness, and gives every log a new epoch when
    * they disagree. Instances that start together do it once.
    *
-   * @throws whatever the store throws.
+   * @throws errors of the store.
    */
   static async open(options: ContinuityOptions): Promise<Continuity> {
     const wasRestored = await reconcile(options);
@@ -79,7 +78,7 @@ export class Continuity {
     return continuity;
   }
 
-  /** The store has committed something that must not be lost unnoticed. */
+  /** Notes a commit whose loss must be detected. */
   note(): void {
     this.#isDirty = true;
     if (this.#waiting || this.#marking) return;
@@ -89,7 +88,7 @@ export class Continuity {
     });
   }
 
-  /** Resolves when everything noted is marked, or cannot be. */
+  /** Resolves when all noted commits are marked, or marking failed. */
   async settled(): Promise<void> {
     this.#waiting?.[Symbol.dispose]();
     this.#waiting = undefined;
@@ -124,7 +123,7 @@ export class Continuity {
   }
 }
 
-/** Renews all epochs where store and witness disagree; whether they did. */
+/** Renews all epochs where store and witness disagree. @returns whether they did. */
 async function reconcile(options: ContinuityOptions): Promise<boolean> {
   const { store, witness, report } = options;
   for (;;) {
@@ -138,17 +137,17 @@ async function reconcile(options: ContinuityOptions): Promise<boolean> {
     const renewal = found.value?.renewal ??
       (disagrees ? await claimRenewal(options, found) : undefined);
     if (renewal !== undefined) await renewHeads(options, renewal);
-    // Where another instance was faster, its mark is compared.
+    // If another instance was faster, its mark is compared.
     if (renewal !== undefined || !disagrees) return disagrees;
   }
 }
 
-/** Whether the store is not the one that the witness was written beside. */
+/** Whether the witness was written beside another store. */
 function isOther(
   { value: mark, versionstamp }: Found<Mark>,
   testimony: Testimony | undefined,
 ): boolean {
-  // A new store, or one of an earlier version; or a copy from before marks.
+  // A new store, or one of an earlier version, or a copy older than the marks.
   if (!mark) return testimony !== undefined && testimony.stamp !== "";
   if (mark.file === undefined) return false;
   if (!testimony) return true;
@@ -158,10 +157,10 @@ function isOther(
 
 /**
  * Gives every log a new epoch. Events keep their numbers; positions up to the
- * present heads are still known, all others are not.
+ * current heads stay valid, all others do not.
  *
- * @param options the store, when, and names for epochs.
- * @throws whatever the store throws; the next start goes on with it.
+ * @param options the store, the time, and names of epochs.
+ * @throws errors of the store; the next start continues the renewal.
  */
 export async function renewEpochs(options: RenewalOptions): Promise<void> {
   const { store, clock } = options;
@@ -178,14 +177,14 @@ export async function renewEpochs(options: RenewalOptions): Promise<void> {
   }
 }
 
-/** What a renewal needs. */
+/** Parts that a renewal needs. */
 export type RenewalOptions = Pick<
   ContinuityOptions,
   "store" | "clock" | "nextId"
 >;
 
 /**
- * Begins a renewal, so that one that is cut short is gone on with.
+ * Starts a renewal, and records it, so that an interrupted one is continued.
  *
  * @returns its name, or nothing when another instance was faster.
  */
@@ -218,7 +217,7 @@ async function renewHeads(
       earlier: [{ epoch, seq }, ...head.earlier].slice(0, MAX_EARLIER),
       renewal,
     };
-    // One that is written meanwhile was renewed by another instance.
+    // A head written meanwhile was renewed by another instance.
     await retryWhileBusy(
       { clock, isBusy },
       () =>

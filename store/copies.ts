@@ -1,5 +1,5 @@
 /**
- * Copies of a store that is kept in a file.
+ * Copies of a store in a file.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { isBusy } from "./store.ts";
 import type { Store } from "./store.ts";
 import { journalOf, PlaceError } from "./store_file.ts";
 
-/** Where the security state is, by the first part of its keys. */
+/** First parts of the keys of the security state. */
 const SECURITY_PREFIXES = ["block", "revocation", "security", "operator"];
-/** More than any store has. */
+/** More entries than any store has. */
 const ALL_PAGES = 2 ** 31 - 1;
-/** How long an entry that has no end of its own is kept, in milliseconds. */
+/** How long an entry without its own expiry is kept, in milliseconds. */
 const ENDLESS_MS = 366 * 24 * 3_600_000;
-/** How long an entry is kept beyond its own end, in milliseconds. */
+/** How long an entry is kept beyond its own expiry, in milliseconds. */
 const AFTER_END_MS = 24 * 3_600_000;
 
 /**
@@ -35,34 +35,34 @@ export async function backUp(path: string, to: string): Promise<void> {
   const { backup, DatabaseSync } = await import("node:sqlite");
   const database = new DatabaseSync(path, { readOnly: true });
   try {
-    // In one step: several begin again whenever the service writes.
+    // In one step: several steps restart whenever the service writes.
     await backup(database, to, { rate: ALL_PAGES });
   } finally {
     database.close();
   }
 }
 
-/** What {@link restore} needs. */
+/** Parts that {@link restore} needs. */
 export interface RestoreOptions {
   /** The file of the store; need not exist. */
   readonly path: string;
   /** A copy that {@link backUp} made. */
   readonly from: string;
-  /** Ends of entries, pace of retries. */
+  /** Measures the expiry of entries, and paces retries. */
   readonly clock: Clock;
-  /** Names the epochs that all channels get. */
+  /** Creates the new epochs of all channels. */
   readonly nextId: (now: number) => string;
 }
 
 /**
- * Puts a copy in the place of a store. The present store's security state is
- * carried over, since a token that was revoked must stay revoked; all channels
- * get new epochs, since numbers will be given twice.
+ * Replaces a store by a copy. The current store's security state is carried
+ * over, because a revoked token must stay revoked; all channels get new epochs,
+ * because numbers will be assigned again.
  *
- * @returns where the present store was moved, a name that was free; nothing
- * when there was none.
- * @throws {PlaceError} when `from` is no sound copy, or the service runs on the
- * present store; nothing was done then.
+ * @returns the new path of the current store, which was free; nothing when there
+ * was no store.
+ * @throws {PlaceError} when `from` is not an undamaged copy, or the service runs
+ * on the current store; nothing was changed then.
  */
 export async function restore(
   { path, from, clock, nextId }: RestoreOptions,
@@ -94,14 +94,14 @@ export async function restore(
   if (hasPresent) {
     await moveStore(path, replaced);
   } else {
-    // The journal of a store that was deleted belongs to no other.
+    // The journal of a deleted store must not apply to another.
     await removeStore(path);
   }
   await moveStore(staged, path);
   return hasPresent ? replaced : undefined;
 }
 
-/** Makes the security state of `to` that of `from`. */
+/** Copies the security state of `from` to `to`. */
 async function carryOver(from: Store, to: Store, clock: Clock): Promise<void> {
   const retry = <T>(work: () => Promise<T>) =>
     retryWhileBusy({ clock, isBusy }, work);
@@ -123,7 +123,7 @@ async function carryOver(from: Store, to: Store, clock: Clock): Promise<void> {
   }
 }
 
-/** Makes sure that a file is a database without damage. */
+/** Throws if a file is not an undamaged database. */
 async function sound(path: string): Promise<void> {
   if (!await exists(path)) throw new PlaceError(path, "there is no file");
   const { DatabaseSync } = await import("node:sqlite");
@@ -143,7 +143,7 @@ async function sound(path: string): Promise<void> {
   throw new PlaceError(path, "the file is not a sound store");
 }
 
-/** Makes sure that no instance serves from a store. */
+/** Throws if an instance serves from a store. */
 async function mustBeIdle(path: string, clock: Clock): Promise<void> {
   const store = await openStore(path, { clock });
   try {
@@ -163,14 +163,14 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** The name, with a number where it is taken: no store is written over. */
+/** The name, with a number if it is taken: no store is overwritten. */
 async function freeName(name: string): Promise<string> {
   let free = name;
   for (let i = 2; await exists(free); i++) free = `${name}-${i}`;
   return free;
 }
 
-/** Its journal holds what the file itself does not hold yet. */
+/** Moves a file with its journal, which holds changes that the file does not have yet. */
 async function moveStore(from: string, to: string): Promise<void> {
   await Deno.rename(from, to);
   const journal = journalOf(from);

@@ -23,17 +23,17 @@ import type {
   StoreLimits,
 } from "./store.ts";
 
-/** How long one try to open may take, in milliseconds. */
+/** Deadline of one attempt to open, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 1_000;
-/** Tries before the start fails. */
+/** Attempts before the start fails. */
 export const OPEN_TRIES = 10;
-/** Longest wait between tries, in milliseconds. */
+/** Longest pause between attempts, in milliseconds. */
 const OPEN_PAUSE_MS = 100;
 /** Subject of errors about calls that take too long. */
 const WHAT = "The store";
 
 /**
- * What Deno KV accepts.
+ * The limits of Deno KV.
  *
  * @see {@link https://docs.deno.com/api/deno/~/Deno.Kv}
  */
@@ -59,14 +59,13 @@ export interface OpenOptions {
 }
 
 /**
- * Opens the store. Several instances may open a file at once: on one that does
- * not exist yet, some get the answer that it is locked, or none at all, and
- * try again.
+ * Opens the store. Several instances may open a file at once: on a new file,
+ * some get an error that it is locked, or no answer, and retry.
  *
  * @param path a file, `:memory:`, or the address of a service; Deno's own
  * place when absent.
  * @param options time, and how to open.
- * @throws what the last try threw.
+ * @throws the error of the last attempt.
  */
 export async function openStore(
   path: string | undefined,
@@ -79,7 +78,7 @@ export async function openStore(
       const kv = await within(clock, OPEN_TIMEOUT_MS, WHAT, opening);
       return new DenoKvStore(kv, clock);
     } catch (error) {
-      // One that opens too late is not used any more.
+      // A store that opens after the deadline is closed.
       opening.then((kv) => kv.close(), () => {});
       if (tries === OPEN_TRIES) throw error;
     }
@@ -87,7 +86,7 @@ export async function openStore(
   }
 }
 
-/** Gives a Deno KV the manners of a {@link Store}: deadlines, errors, counters. */
+/** Adapts a Deno KV to {@link Store}: deadlines, errors, counters. */
 class DenoKvStore implements Store {
   readonly limits = DENO_KV_LIMITS;
   readonly #kv: Deno.Kv;
@@ -165,7 +164,7 @@ class DenoKvStore implements Store {
   }
 }
 
-/** A counter's value is a `bigint`, whatever Deno wraps it in. */
+/** Unwraps a counter's value, which Deno wraps, to a `bigint`. */
 function found<Value>(entry: Deno.KvEntryMaybe<unknown>): Found<Value> {
   const { value } = entry;
   const plain = value instanceof Deno.KvU64 ? value.value : value;
@@ -178,7 +177,7 @@ function isDamage(error: unknown): boolean {
     /malformed|Invalid column type/.test(error.message);
 }
 
-/** SQLite's own answer while another connection writes to the file. */
+/** SQLite's error while another connection writes to the file. */
 function isLocked(error: unknown): boolean {
   return error instanceof Error && error.message.includes("locked");
 }

@@ -1,6 +1,6 @@
 /**
- * What a commit will hold: events get their numbers and are encoded, repeated
- * ids are answered, and requests that may not be accepted are left out.
+ * The content of a commit: events get their numbers and are encoded, repeated
+ * ids get their earlier result, and refused requests are left out.
  *
  * @module
  */
@@ -17,36 +17,36 @@ import { isOwn } from "./log_heads.ts";
 import type { HeadRecord } from "./log_heads.ts";
 import type { Judgement, Rehearsal } from "./ingest.ts";
 
-/** Where a request's events stand, or why they were not accepted. */
+/** The positions of a request's events, or the reason of their refusal. */
 export type Answer = readonly StreamPosition[] | Refusal;
 
-/** What was read before a commit is prepared. */
+/** Data read before a commit is prepared. */
 export interface Known {
   /** Ids used already, by `idName`. */
   readonly ids: ReadonlyMap<string, UsedId>;
-  /** Rooms that publishers began already, by subject. */
+  /** Rooms that publishers have created, by subject. */
   readonly rooms: ReadonlyMap<string, number>;
 }
 
 /** A channel's part of a commit. */
 export interface ChannelPart {
-  /** Where its log ends with it. */
+  /** The end of its log after the commit. */
   head: HeadRecord;
   /** Its new events. */
   readonly entries: LoggedEntry[];
 }
 
-/** What a {@link DraftCommit} needs. */
+/** Parts that a {@link DraftCommit} needs. */
 export interface DraftCommitOptions {
   /** When the events are accepted, in epoch milliseconds. */
   readonly now: number;
-  /** Names for events whose publisher gave none, and for epochs. */
+  /** Creates ids of events without one, and epochs. */
   readonly nextId: (now: number) => string;
-  /** What was read before. */
+  /** Data read before. */
   readonly known: Known;
-  /** Where a channel's log ends now. */
+  /** The current end of a channel's log. */
   readonly headOf: (channel: string) => HeadRecord;
-  /** Judges requests; all are stored as they are when absent. */
+  /** Judges requests; when absent, all are stored unchanged. */
   readonly rehearsal?: Rehearsal | undefined;
 }
 
@@ -60,7 +60,7 @@ export class DraftCommit {
   readonly states = new Map<string, State>();
   /** Ids used for the first time. */
   readonly ids = new Map<NamedDraft, UsedId>();
-  /** Rooms that limited publishers begin. */
+  /** Rooms that limited publishers create. */
   readonly births: { readonly channel: string; readonly subject: string }[] =
     [];
   readonly #options: DraftCommitOptions;
@@ -73,7 +73,7 @@ export class DraftCommit {
   }
 
   /**
-   * Takes one request, all of it or nothing.
+   * Adds one request, entirely or not at all.
    *
    * @param drafts in their order.
    */
@@ -158,7 +158,7 @@ export class DraftCommit {
       this.#options.headOf(channel).epoch === UNBORN_EPOCH;
   }
 
-  /** `payloadText` is what is stored; the id's digest is of what was sent. */
+  /** Stores `payloadText`; the id's digest is of the payload as sent. */
   #place(draft: Draft, payloadText = draft.payloadText): StreamPosition {
     const { now, nextId } = this.#options;
     const { channel, type, tags, id } = draft;
@@ -189,7 +189,7 @@ export class DraftCommit {
     return { id: name, channel, epoch, seq };
   }
 
-  /** The same id will be answered with this position. */
+  /** Makes a repeated id return this position. */
   #remember(draft: Draft, { epoch, seq }: Head): void {
     if (!isNamed(draft)) return;
     const until = this.#options.now + ID_MEMORY_MS;

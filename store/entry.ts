@@ -1,11 +1,11 @@
 /**
- * An event on its way from its publisher to the log, the links and the rings.
+ * An event between its publisher and the log, the links and the rings.
  *
  * @module
  */
 import type { Tags } from "../protocol/messages.ts";
 
-/** An event, encoded once, with what routing and storage ask of it beside. */
+/** An event, encoded once, with the fields that routing and storage need. */
 export interface Entry {
   /** Canonical name of its channel. */
   readonly channel: string;
@@ -17,7 +17,7 @@ export interface Entry {
   readonly type: string;
   /** When the server accepted it, in epoch milliseconds. */
   readonly at: number;
-  /** What it can be filtered by. */
+  /** The tags that filters match. */
   readonly tags: Tags;
   /** The whole frame as JSON text, as `encodeEvent` wrote it. */
   readonly json: string;

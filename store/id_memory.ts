@@ -1,5 +1,5 @@
 /**
- * Which idempotency keys were used, for what, and where that came to stand:
+ * The used idempotency keys, with the digest and the position of their events:
  * `["id", channel, publisher, id]`.
  *
  * @module
@@ -9,14 +9,14 @@ import type { Clock } from "../platform/clock.ts";
 import type { Draft, Head } from "./event_log.ts";
 import type { Commit, Key, Store } from "./store.ts";
 
-/** How long a publisher's `id` is remembered, in milliseconds. */
+/** How long a publisher's `id` is stored, in milliseconds. */
 export const ID_MEMORY_MS = 600_000;
 
-/** What was published under an `id`. */
+/** The event published with an `id`. */
 export interface UsedId extends Head {
-  /** Of the type and payload: the same id for something else is a conflict. */
+  /** Of type and payload: the same id for another message is a conflict. */
   readonly digest: string;
-  /** When it is forgotten, in epoch milliseconds. */
+  /** When it expires, in epoch milliseconds. */
   readonly until: number;
 }
 
@@ -28,7 +28,7 @@ export function isNamed(draft: Draft): draft is NamedDraft {
   return draft.id !== undefined;
 }
 
-/** Text that stands for a publisher's `id` in a channel. */
+/** A text that identifies a publisher's `id` in a channel. */
 export function idName({ channel, publisher, id }: NamedDraft): string {
   return JSON.stringify([channel, publisher?.subject, id]);
 }
@@ -38,12 +38,12 @@ export function idKeyBytes({ publisher, id = "" }: Draft): number {
   return 3 * (publisher?.subject.length ?? 0) + id.length;
 }
 
-/** What distinguishes two messages under one `id`. */
+/** A digest that distinguishes two messages with the same `id`. */
 export function digestOf({ type, payloadText }: Draft): string {
   return `${type}.${payloadText.length}.${crc32(payloadText)}`;
 }
 
-/** Has a commit remember an `id`. */
+/** Adds an `id` to a commit. */
 export function remember(
   commit: Commit,
   draft: NamedDraft,
@@ -53,10 +53,10 @@ export function remember(
 }
 
 /**
- * Reads which ids were used already.
+ * Reads the ids that are already used.
  *
- * @param store where they are stored.
- * @param clock decides which are forgotten.
+ * @param store holds them.
+ * @param clock decides which have expired.
  * @param drafts any; those without an `id` are ignored.
  * @returns by {@link idName}.
  */
@@ -74,7 +74,7 @@ export async function usedIds(
     reads.push(
       store.getMany<UsedId>(some.map(keyOf)).then((entries) => {
         for (const [j, { value }] of entries.entries()) {
-          // `expireIn` is the earliest time of deletion, not the time.
+          // `expireIn` is the earliest time of deletion, not the exact time.
           if (!value || value.until <= clock.now()) continue;
           used.set(idName(some[j]!), value);
         }

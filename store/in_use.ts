@@ -1,5 +1,5 @@
 /**
- * Whether instances serve from a store: each renews a row of its own.
+ * Whether instances serve from a store: each renews its own row.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import type { Store } from "./store.ts";
 export const INSTANCE_PREFIX = "instance";
 /** Interval of these reports, in milliseconds. */
 export const BEAT_MS = 5_000;
-/** Why a store that only a stopped service may lose is left as it is. */
+/** Why a store in use is not changed. */
 export const IN_USE = "the service runs on it; stop all instances first";
-/** Time between looks at them, in milliseconds. */
+/** Interval of reading these reports, in milliseconds. */
 const LOOK_MS = 250;
 
 /**
- * Watches for as long as an instance may take to report. The row of one that
- * was killed stands for a while, but does not change.
+ * Watches for as long as an instance may take to report. The row of a killed
+ * instance remains for some time, but does not change.
  *
- * @param store where they report.
+ * @param store holds the reports.
  * @param clock measures the wait.
  * @returns whether one reported; without a row at once, otherwise within two
  * {@link BEAT_MS}.
- * @throws whatever the store throws.
+ * @throws errors of the store.
  */
 export async function isInUse(
   store: Store,

@@ -1,6 +1,6 @@
 /**
- * The seam between the log and what its events mean: before a request enters
- * the log it is judged by what the log holds already, in the log's own order.
+ * The seam between the log and the meaning of its events: before a request
+ * enters the log it is judged against the events in the log, in the log's order.
  * `chain/ingest.ts` judges blocks, transactions and nodes of the DAG.
  *
  * @module
@@ -14,103 +14,103 @@ import type {
   StreamPosition,
 } from "./event_log.ts";
 
-/** What is read of the log to judge by it. */
+/** The parts of the log that judging reads. */
 export type LogSource = Pick<EventLog, "read" | "latest">;
 
 /** An event to be stored. */
 export interface Step {
-  /** As it is stored. */
+  /** The event as stored. */
   readonly draft: Draft;
-  /** Receives where it will stand. */
+  /** Receives its position. */
   readonly placed?: ((position: StreamPosition) => void) | undefined;
 }
 
-/** What becomes of a message. */
+/** The decision about a message. */
 export interface Judgement {
-  /** Events of the service itself that are stored before it. */
+  /** Events of the service itself to store before it. */
   readonly before: readonly Step[];
-  /** How it is stored; it is not when absent. */
+  /** The event to store; absent when it is not stored. */
   readonly step?: Step | undefined;
   /**
-   * Where it stands when it is not stored, since it was published before; the
-   * last of `before` when absent.
+   * The position of an event that is not stored, because it was published
+   * before; the last of `before` when absent.
    */
   readonly stands?: (() => StreamPosition) | undefined;
-  /** What its publisher receives with the answer. */
+  /** Fields of the publisher's reply. */
   readonly remarks?: Remarks | undefined;
 }
 
-/** A try at a commit: what is judged counts only once it is settled. */
+/** A trial of a commit: its decisions apply only once it is settled. */
 export interface Rehearsal {
   /**
-   * Judges one request after those before it.
+   * Judges one request after the earlier ones.
    *
    * @param drafts in their order.
-   * @param isUsed whether a draft was accepted before, under its id.
-   * @returns what becomes of each, or why the request is not accepted.
+   * @param isUsed whether a draft was accepted before, with the same id.
+   * @returns the decision about each, or the refusal of the request.
    */
   judge(
     drafts: readonly Draft[],
     isUsed: (draft: Draft) => boolean,
   ): readonly Judgement[] | Refusal;
-  /** Set when something has to be read first: the try is void then. */
+  /** Set when the log must be read first: the trial is void then. */
   readonly wants: ((log: LogSource) => Promise<void>) | undefined;
-  /** Channels that have to be followed first: the try is void then. */
+  /** Channels that must be followed first: the trial is void then. */
   readonly lacks: ReadonlySet<string>;
   /**
-   * Channels on whose logs, as they were followed, answers rest: the commit
-   * must check that they are still so.
+   * Channels on whose followed logs the decisions depend: the commit must check
+   * that these logs have not changed.
    */
   readonly relies: ReadonlySet<string>;
-  /** Whether more would be stored than this commit holds: the try is void. */
+  /** Whether the events exceed this commit's limits: the trial is void. */
   readonly isCramped: boolean;
-  /** Ends the try; nothing of it counts yet. */
+  /** Ends the trial, without applying it. */
   end(): void;
   /**
-   * The commit took effect: what was judged counts.
+   * Applies the decisions, because the commit succeeded.
    *
-   * @param moves where it let the logs end that are followed.
+   * @param moves the ends of the followed logs after it.
    */
   settle(moves: ReadonlyMap<string, HeadMove>): void;
 }
 
-/** Where a log ended before a commit, and where it does with it. */
+/** The end of a log before and after a commit. */
 export interface HeadMove {
-  /** Before. */
+  /** The end before the commit. */
   readonly before: Head;
-  /** With it. */
+  /** The end after the commit. */
   readonly after: Head;
 }
 
-/** What a try at a commit may do. */
+/** Options of a trial. */
 export interface RehearsalOptions {
   /** When events are accepted, in epoch milliseconds. */
   readonly now: number;
   /** Whether the commit would hold these events too. */
   readonly fits: (drafts: readonly Draft[]) => boolean;
-  /** Whether it holds one request only, so that nothing else can give way. */
+  /** Whether the commit holds one request only. */
   readonly isAlone: boolean;
-  /** Whether a channel was followed to where the writer knows its end. */
+  /** Whether a channel was followed to the end that the writer knows. */
   readonly isFollowed: (channel: string) => boolean;
   /** Whether a channel has had an event. */
   readonly isUsed: (channel: string) => boolean;
 }
 
-/** Judges what enters the log. */
+/** Judges messages before they enter the log. */
 export interface Ingest {
   /** The channels whose logs it follows; only their messages are judged. */
   readonly channels: ReadonlySet<string>;
-  /** Whether everything of a channel up to `head` was followed, or more. */
+  /** Whether a channel was followed to `head` or beyond. */
   has(channel: string, head: Head): boolean;
   /**
    * Follows the log of a channel up to a head.
    *
    * @param channel one of {@link channels}.
-   * @param head of it.
+   * @param head the end to reach.
    * @param log reads it.
-   * @throws whatever the store throws.
+   * @throws errors of the store.
    */
   follow(channel: string, head: Head, log: LogSource): Promise<void>;
-  /** Begins a try; the one before must have ended. */
+  /** Starts a trial; the previous one must have ended. */
   rehearse(options: RehearsalOptions): Rehearsal;
 }

@@ -1,6 +1,6 @@
 /**
- * Where logs end, remembered between commits: each commit is checked against
- * what is remembered here, so an old head costs a retry and nothing else.
+ * The ends of logs, cached between commits: each commit is checked against this
+ * cache, so an outdated head costs only a retry.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import type { FoundHead, HeadRecord } from "./log_heads.ts";
 import { deleteRows } from "./log_retention.ts";
 import type { Store } from "./store.ts";
 
-/** Heads remembered between commits. */
+/** Most heads cached between commits. */
 export const MAX_KNOWN_HEADS = 20_000;
 
-/** Heads as they were read or written last. */
+/** Heads as last read or written. */
 export class KnownHeads {
   readonly #store: Store;
   readonly #heads = new Map<string, FoundHead>();
 
-  /** Knows none yet. */
+  /** Empty. */
   constructor(store: Store) {
     this.#store = store;
   }
 
-  /** What is remembered of a channel. */
+  /** The cached head of a channel. */
   get(channel: string): FoundHead | undefined {
     return this.#heads.get(channel);
   }
@@ -34,12 +34,12 @@ export class KnownHeads {
     return epoch !== undefined && epoch !== UNBORN_EPOCH;
   }
 
-  /** Forgets channels, so that they are read again. */
+  /** Removes channels, so that they are read again. */
   forget(channels: Iterable<string>): void {
     for (const channel of channels) this.#heads.delete(channel);
   }
 
-  /** Remembers what a commit wrote, when its versionstamp is known. */
+  /** Caches the heads of a commit, once its versionstamp is known. */
   keep(
     heads: ReadonlyMap<string, HeadRecord>,
     versionstamp: string | undefined,
@@ -75,8 +75,8 @@ export class KnownHeads {
   }
 
   /**
-   * Deletes what an earlier log of the name left, before a new one begins; not
-   * when another instance has begun one meanwhile.
+   * Deletes the rest of an earlier log of the name before a new one begins,
+   * unless another instance has begun one meanwhile.
    */
   async #clear(channel: string, versionstamp: string | null): Promise<void> {
     const unborn = { key: headKey(channel), versionstamp };

@@ -1,6 +1,6 @@
 /**
- * The newest event about each thing that can be asked for: `["state", key]`
- * holds its frame, or where to look for it.
+ * The newest event about each subject that can be requested: `["state", key]`
+ * holds its frame, or its position in the log.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import { PART_BYTES } from "./rows.ts";
 import { seal, SEAL_BYTES, unseal } from "./seal.ts";
 import type { Store } from "./store.ts";
 
-/** How long a latest state is kept at least, in milliseconds: seven days. */
+/** Shortest retention of a latest state, in milliseconds: seven days. */
 export const STATE_MS = 7 * 24 * 3_600_000;
 
 /** First byte of a frame that an earlier version stored without a checksum. */
 const BRACE = 0x7b;
 
-/** A latest state: the frame, or where it is. */
+/** A latest state: the frame, or its position in the log. */
 export type State = Uint8Array | { readonly key: string } | EventPlace;
 
 /** An event in the log. */
@@ -25,11 +25,11 @@ export interface EventPlace extends Head {
 }
 
 /**
- * What to keep of an event so that its subject can be asked for.
+ * The latest states to store for an event.
  *
- * @param draft what was published.
+ * @param draft the published event.
  * @param json its frame.
- * @param head where it stands.
+ * @param head its position.
  * @returns states by key.
  */
 export function statesOf(
@@ -41,7 +41,7 @@ export function statesOf(
   if (lasting === undefined) return [];
   const sealed = seal(json);
   const isShort = sealed.byteLength <= PART_BYTES + SEAL_BYTES;
-  // A block may be named like its height.
+  // A block's name may equal its height.
   const aliases = others.filter((key) => key !== lasting);
   return [
     [lasting, isShort ? sealed : { channel, epoch, seq }],
@@ -52,9 +52,9 @@ export function statesOf(
 /**
  * Reads a latest state.
  *
- * @param store where it is stored.
+ * @param store holds it.
  * @param key as in {@link Draft.keys}.
- * @returns the frame, where it is, or nothing when none is known.
+ * @returns the frame, its position, or nothing when there is none.
  */
 export async function readState(
   store: Store,
@@ -71,7 +71,7 @@ export async function readState(
 /**
  * Reads the latest states of a kind, in the order of their names.
  *
- * @param store where they are stored.
+ * @param store holds them.
  * @param kind such as `validator`.
  */
 export async function* readStates(
@@ -91,7 +91,7 @@ function contentOf(
   state: Uint8Array | EventPlace,
 ): string | EventPlace | undefined {
   if (!(state instanceof Uint8Array)) return state;
-  // A checksum may begin like a frame: only one that fails tells them apart.
+  // A checksum may begin like a frame: only a failed checksum decides.
   const sealed = unseal(state);
   if (sealed !== undefined || state[0] !== BRACE) return sealed;
   const frame = new TextDecoder().decode(state);

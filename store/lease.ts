@@ -1,17 +1,16 @@
 /**
- * One holder among many instances: which of them runs the source.
+ * A lease: at most one of many instances holds it, and runs the source.
  *
  * @module
  */
 
 /**
- * A standing request to hold what is leased. While it is held, some work runs;
- * when the store cannot be reached the work is stopped before another holder
- * may start it.
+ * A continuous request for a lease. Work runs while the lease is held; when the
+ * store is unreachable the work is stopped before another holder may start it.
  */
 export interface Lease extends AsyncDisposable {
-  /** Whether the lease is held, and the work may go on, at this moment. */
+  /** Whether the lease is held now, so that the work may continue. */
   readonly held: boolean;
-  /** Stops the work, waits for its end and lets the next holder in at once. */
+  /** Stops the work, waits for its end and releases the lease at once. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /**
- * Keeps all rows together within their bytes, and heads within their number.
- * Rooms are made up by users, so they pay first, those that were idle longest
- * before all others; then the oldest events of the largest channels.
+ * Keeps the log within its bounds of bytes and heads. Rooms are created by
+ * users, so their events are deleted first, starting with the rooms idle for
+ * longest; then the oldest events of the largest channels.
  *
  * @module
  */
@@ -18,39 +18,39 @@ import { offsetIn, ROW_OVERHEAD_BYTES } from "./rows.ts";
 import { isBusy } from "./store.ts";
 import type { Key, Store } from "./store.ts";
 
-/** Most heads stored; beyond, rooms that were idle longest are forgotten. */
+/** Most heads stored; beyond it the rooms idle for longest are deleted. */
 export const MAX_HEADS = 100_000;
 /**
- * A log is forgotten only once it was idle this long, in milliseconds: ids that
- * name its events are forgotten by then, and no commit to it is under way.
+ * Shortest idle time before a log is deleted, in milliseconds: ids that name its
+ * events have expired by then, and no commit to it is in flight.
  */
 export const FORGET_IDLE_MS = ID_MEMORY_MS;
-/** Share of a bound down to which is deleted once it is exceeded. */
+/** Part of a bound that is left after its excess is deleted. */
 const LEFT_SHARE = 0.9;
-/** Everything is counted again when this share of the bound was added. */
+/** Part of the bound that may be added before the next count. */
 const COUNT_SHARE = 1 / 64;
-/** Channels looked at together. */
+/** Channels counted together. */
 const LOOKS = 16;
-/** What an event takes besides its frame, in bytes, about. */
+/** Approximate size of an event besides its frame, in bytes. */
 const EVENT_BYTES = 100;
 
-/** What a {@link LogBudget} needs. */
+/** Parts that a {@link LogBudget} needs. */
 export interface LogBudgetOptions {
-  /** Where the log is stored. */
+  /** Holds the log. */
   readonly store: Store;
   /** Paces retries, and decides what is idle. */
   readonly clock: Pick<Clock, "after" | "now">;
   /** Uniform in [0, 1), for jitter. */
   readonly random: Random;
-  /** Bytes of all rows, about; the store's own overhead comes on top. */
+  /** Approximate bytes of all rows, without the store's own overhead. */
   readonly maxBytes: number;
   /** Heads of all channels; {@link MAX_HEADS} when absent. */
   readonly maxHeads?: number | undefined;
-  /** Receives what was evicted, and failures. */
+  /** Receives evictions and failures. */
   readonly observer: LogObserver;
 }
 
-/** A channel's log, and what it holds. */
+/** A channel's log, and its size. */
 interface Holding {
   readonly channel: string;
   readonly key: Key;
@@ -59,10 +59,10 @@ interface Holding {
   bytes: number;
 }
 
-/** Counts the log now and then, and deletes what is too much. */
+/** Counts the log at intervals, and deletes the excess. */
 export class LogBudget {
   readonly #options: LogBudgetOptions;
-  /** Bytes added by this instance since it counted; it begins by counting. */
+  /** Bytes added by this instance since its last count; it starts with a count. */
   #added = Infinity;
   #running: Promise<void> | undefined;
 
@@ -92,7 +92,7 @@ export class LogBudget {
       await this.#evict(holdings);
       await this.#forget(holdings);
     } catch (error) {
-      // Counted again when as much was added again.
+      // The next count follows after the same amount.
       if (!isBusy(error)) observer.failed?.(error);
     }
   }
@@ -114,7 +114,7 @@ export class LogBudget {
     return holdings;
   }
 
-  /** What was ever added, without what came before the oldest row. */
+  /** Bytes ever added, minus those before the oldest row. */
   async #weigh(holding: Holding): Promise<void> {
     const { channel, head } = holding;
     const rows = this.#options.store.list<Uint8Array>(
@@ -140,7 +140,7 @@ export class LogBudget {
     }
   }
 
-  /** Deletes the oldest rows of a channel; how many bytes they had. */
+  /** Deletes the oldest rows of a channel. @returns their bytes. */
   async #shrink(holding: Holding, excess: number): Promise<number> {
     const { observer } = this.#options;
     const { channel } = holding;
@@ -166,7 +166,7 @@ export class LogBudget {
       limit: TRIM_ROWS,
     });
     for await (const { key, value } of rows) {
-      // A row goes as a whole.
+      // Rows are deleted as a whole.
       if (freed >= excess && key[2] !== last) break;
       commit.delete(key);
       freed += value.byteLength + (key[2] === last ? 0 : ROW_OVERHEAD_BYTES);
@@ -176,7 +176,7 @@ export class LogBudget {
     return freed;
   }
 
-  /** A log that is forgotten leaves the mark that one was. */
+  /** Deletes logs, and records that logs were deleted. */
   async #forget(holdings: readonly Holding[]): Promise<void> {
     const { store, clock, maxHeads = MAX_HEADS } = this.#options;
     if (holdings.length <= maxHeads) return;
@@ -186,7 +186,7 @@ export class LogBudget {
     for (const holding of idle.slice(0, excess)) {
       const { key, versionstamp, channel } = holding;
       await this.#persistently(async () => {
-        // One that was written meanwhile is not idle.
+        // A log written meanwhile is not idle.
         const { ok } = await store.atomic().check({ key, versionstamp })
           .delete(key).set(FORGOTTEN_KEY, 1).commit();
         const gone = { key, versionstamp: null };
@@ -205,7 +205,7 @@ function isRoom(channel: string): boolean {
   return channel.startsWith("room:");
 }
 
-/** Rooms, those that had no event for longest first. */
+/** Rooms, those idle for longest first. */
 function idlestRooms(holdings: readonly Holding[]): Holding[] {
   return holdings.filter(({ channel }) => isRoom(channel))
     .toSorted((a, b) => a.head.at - b.head.at);

@@ -1,7 +1,7 @@
 /**
- * Where each channel's log ends, as it is stored: `["head", channel]` holds a
- * checksum and JSON. A head outlives its events, so that the numbering of a
- * channel that was quiet for long goes on.
+ * The stored end of each channel's log: `["head", channel]` holds a checksum and
+ * JSON. A head outlives its events, so that the numbers of a channel continue
+ * after a long idle time.
  *
  * @module
  */
@@ -12,24 +12,24 @@ import type { Part } from "./rows.ts";
 import { seal, unseal } from "./seal.ts";
 import type { Key, Store, Versionstamp } from "./store.ts";
 
-/** Earlier identities of a log that was restored, at most. */
+/** Most earlier epochs of a restored log. */
 export const MAX_EARLIER = 16;
 
-/** Set once a head was forgotten: a new log may not be its name's first. */
+/** Set once a head was deleted: a new log may not be the first of its name. */
 export const FORGOTTEN_KEY = ["forgotten"];
 
-/** What is stored of a log besides its events. */
+/** Properties of a log, stored besides its events. */
 export interface HeadRecord extends Head {
-  /** Bytes of all rows that it ever had; see `rows.ts`. */
+  /** Total bytes of all rows ever written; see `rows.ts`. */
   readonly bytes: number;
   /** When its newest event was accepted, in epoch milliseconds. */
   readonly at: number;
   /**
-   * Epochs under which its events up to a number were written, before it was
-   * restored from a copy.
+   * Epochs of its events up to a number, from before it was restored from a
+   * copy.
    */
   readonly earlier: readonly Head[];
-  /** Whether an earlier log of the same name may have been forgotten. */
+  /** Whether an earlier log of the same name may have been deleted. */
   readonly isReborn: boolean;
   /** The renewal that named its epoch; see `continuity.ts`. */
   readonly renewal?: string;
@@ -37,13 +37,13 @@ export interface HeadRecord extends Head {
 
 /** A head, and the state of its key. */
 export interface FoundHead {
-  /** What is stored, or can be concluded. */
+  /** The stored head, or one derived from rows. */
   readonly head: HeadRecord;
-  /** To be checked by the writer of the next one. */
+  /** The writer of the next head checks it. */
   readonly versionstamp: Versionstamp;
 }
 
-/** Of a channel that has had no event yet. */
+/** The head of a channel without events. */
 export const UNBORN: HeadRecord = {
   epoch: UNBORN_EPOCH,
   seq: 0,
@@ -66,7 +66,7 @@ export function encodeHead(head: HeadRecord): Uint8Array {
 /**
  * Reads a head from the store.
  *
- * @param value what {@link encodeHead} wrote, or the object that earlier
+ * @param value the result of {@link encodeHead}, or the object that earlier
  * versions stored.
  */
 export function headIn(value: unknown): HeadRecord | "damaged" {
@@ -81,9 +81,9 @@ export function headIn(value: unknown): HeadRecord | "damaged" {
 }
 
 /**
- * Reads where logs end.
+ * Reads the ends of logs.
  *
- * @param store where they are stored.
+ * @param store holds them.
  * @param channels canonical names.
  * @returns their heads, in the same order.
  */
@@ -108,10 +108,10 @@ export async function readHeads(
 }
 
 /**
- * Reads where the logs of all rooms end, in the order of their names. Damaged
+ * Reads the ends of the logs of all rooms, in the order of their names. Damaged
  * heads are left out.
  *
- * @param store where they are stored.
+ * @param store holds them.
  */
 export async function* readRoomHeads(
   store: Store,
@@ -125,8 +125,9 @@ export async function* readRoomHeads(
 }
 
 /**
- * What a damaged head held: the newest row was committed with it. When that is
- * gone or damaged too, the log cannot go on, and the next event begins another.
+ * Derives a damaged head from the newest row, which was committed with it. If
+ * that is missing or damaged too, the log cannot continue, and the next event
+ * starts a new one.
  */
 async function concluded(store: Store, channel: string): Promise<HeadRecord> {
   const parts: Part[] = [];
@@ -149,10 +150,10 @@ async function concluded(store: Store, channel: string): Promise<HeadRecord> {
 }
 
 /**
- * Whether a row belongs to a log, and not to an earlier one of its name.
+ * Whether a row belongs to a log, and not to an earlier log of the same name.
  *
  * @param head of the log.
- * @param epoch that the row was written under; of earlier versions unknown.
+ * @param epoch of the row; unknown in rows of earlier versions.
  * @param seq of its last event.
  */
 export function isOwn(

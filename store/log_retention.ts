@@ -1,6 +1,6 @@
 /**
- * Deletes the oldest rows of channels: those beyond the number of events that
- * is kept. What is too old the store deletes itself.
+ * Deletes the oldest rows of channels, beyond the configured number of events.
+ * The store itself deletes expired rows.
  *
  * @module
  */
@@ -20,10 +20,10 @@ export const TRIM_ROWS = 500;
 /**
  * Deletes the first rows of a selection.
  *
- * @param store where they are stored.
- * @param selector which rows.
- * @param checks what must still be true.
- * @returns how many were deleted, at most {@link TRIM_ROWS}; 0 when there were
+ * @param store holds them.
+ * @param selector selects the rows.
+ * @param checks conditions of the deletion.
+ * @returns number of deleted rows, at most {@link TRIM_ROWS}; 0 when there were
  * none or a check failed.
  */
 export async function deleteRows(
@@ -42,13 +42,13 @@ export async function deleteRows(
   return ok ? rows : 0;
 }
 
-/** What a {@link Trimmer} needs. */
+/** Parts that a {@link Trimmer} needs. */
 export interface TrimmerOptions {
-  /** Where rows are stored. */
+  /** Holds the rows. */
   readonly store: Store;
   /** Paces retries. */
   readonly clock: Pick<Clock, "after">;
-  /** How much of `channel` is kept. */
+  /** The retention of `channel`. */
   readonly retention: (channel: string) => Retention;
   /** Uniform in [0, 1), for jitter. */
   readonly random: Random;
@@ -56,10 +56,10 @@ export interface TrimmerOptions {
   readonly observer: LogObserver;
 }
 
-/** Keeps channels to their number of events, beside the hot path. */
+/** Keeps channels within their number of events, outside the hot path. */
 export class Trimmer {
   readonly #options: TrimmerOptions;
-  /** The newest number at which each channel is due. */
+  /** The number from which each channel must be trimmed. */
   readonly #due = new Map<string, number>();
   #running: Promise<void> | undefined;
 
@@ -68,7 +68,7 @@ export class Trimmer {
     this.#options = options;
   }
 
-  /** Trims channels that have grown enough with these events. */
+  /** Trims the channels that have grown enough with these events. */
   consider(entries: readonly LoggedEntry[]): void {
     for (const { channel, seq } of entries) {
       if (seq % TRIM_EVERY !== 0) continue;
@@ -79,7 +79,7 @@ export class Trimmer {
     this.#start();
   }
 
-  /** A run that ends at once must not find itself running for ever. */
+  /** Starts a run; `finally` clears the state even of one that ends at once. */
   #start(): void {
     if (this.#due.size === 0 || this.#running) return;
     this.#running = this.#run().finally(() => {

@@ -1,5 +1,5 @@
 /**
- * Which store stands at an address.
+ * Opens the store at an address.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export function isRemote(address: string | undefined): boolean {
   return isDatabase(address) || /^https?:/.test(address ?? "");
 }
 
-/** The file at an address; nothing when the store is no file at a known place. */
+/** The file at an address; nothing for other stores or an unknown path. */
 function fileAt(address: string | undefined): string | undefined {
   const isFile = address && !isRemote(address) && address !== ":memory:";
   return isFile ? address : undefined;
@@ -31,7 +31,7 @@ function fileAt(address: string | undefined): string | undefined {
  * The folder in which processes that share the store's file notify each other.
  *
  * @param address as `KV_PATH` has it.
- * @returns nothing when the store is no file at a known place.
+ * @returns nothing for other stores or an unknown path.
  */
 export function bellsOf(address: string | undefined): string | undefined {
   const file = fileAt(address);
@@ -39,10 +39,10 @@ export function bellsOf(address: string | undefined): string | undefined {
 }
 
 /**
- * The file beside the store that records how far it got; see `continuity.ts`.
+ * The file beside the store that records its progress; see `continuity.ts`.
  *
  * @param address as `KV_PATH` has it.
- * @returns nothing when the store is no file at a known place.
+ * @returns nothing for other stores or an unknown path.
  */
 export function witnessOf(address: string | undefined): string | undefined {
   const file = fileAt(address);
@@ -50,7 +50,7 @@ export function witnessOf(address: string | undefined): string | undefined {
 }
 
 /**
- * What can be written beside the store at an address.
+ * The witness beside the store at an address.
  *
  * @param address as `KV_PATH` has it.
  */
@@ -60,12 +60,12 @@ export function witnessAt(address: string | undefined): Witness {
 }
 
 /**
- * Makes sure that a store can be opened in the file at an address.
+ * Verifies that a store can be opened in the file at an address.
  *
  * @param address as `KV_PATH` has it.
- * @param options how to look at it.
- * @returns nothing when the store is no file at a known place.
- * @throws {PlaceError} with what is wrong with the place.
+ * @param options how to inspect it.
+ * @returns nothing for other stores or an unknown path.
+ * @throws {PlaceError} with the reason.
  */
 export async function placeAt(
   address: string | undefined,
@@ -81,8 +81,8 @@ export async function placeAt(
  *
  * @param address as `KV_PATH` has it; Deno's own place when absent.
  * @param options time, for deadlines.
- * @throws {PlaceError} when no store can be at the place of a file.
- * @throws what cannot be opened, in its own words.
+ * @throws {PlaceError} when no store can be opened at the path of a file.
+ * @throws the error of opening.
  */
 export async function openStoreAt(
   address: string | undefined,
@@ -91,7 +91,7 @@ export async function openStoreAt(
   const place = await placeAt(address, options);
   if (place) return guarded(await openStore(address, options), place);
   if (!isDatabase(address)) return await openStore(address, options);
-  // Loaded only where it is used: served code stays light.
+  // Loaded only when used, for a fast cold start.
   const { openPostgres } = await import("./postgres.ts");
   return await openPostgres(address!, options);
 }

@@ -48,16 +48,16 @@ import type {
 export const MAX_ANNOUNCEMENT_BYTES = 7_000;
 /** Most rows that one batch of a list reads. */
 const LIST_BATCH = 500;
-/** How long a key counts as watched after the last sign of a watcher. */
+/** How long a key counts as watched after its watcher's last renewal. */
 const WATCHED = "5 minutes";
-/** How often a watcher gives that sign, in milliseconds. */
+/** Interval of a watcher's renewals, in milliseconds. */
 const WATCH_AGAIN_MS = 60_000;
-/** How soon that is tried again after it failed, in milliseconds. */
+/** Pause before a failed renewal is retried, in milliseconds. */
 const WATCH_RETRY_MS = 1_000;
 /**
- * Without an answer to any read for this long, in milliseconds, connections are
- * taken for dead and made again: a host that vanished ends none of them, and
- * the system would send on for a quarter of an hour.
+ * Time without an answer to any read after which connections are replaced, in
+ * milliseconds. A host that vanished closes none of them, and the operating
+ * system would retransmit for a quarter of an hour.
  */
 export const SILENT_MS = 3 * CALL_DEADLINE_MS;
 /** Subject of errors about calls that take too long. */
@@ -72,16 +72,15 @@ export interface PostgresOptions {
 }
 
 /**
- * Opens a store; makes its tables, or brings them up to date, one instance at
- * a time.
+ * Opens a store; creates or migrates its tables, one instance at a time.
  *
  * @param url `postgres://user:secret@host,host2/database`; with several hosts
- * the one that takes writes is used. Absent parts come from the `PG...`
+ * the writable one is used. Absent parts are read from the `PG...`
  * variables.
- * @param options time, and which tables.
+ * @param options time, and the schema of the tables.
  * @throws {NewerStore} when the tables are of a later version.
  * @throws {TimedOut} when no database answers in time.
- * @throws what the database answers.
+ * @throws errors of the database.
  */
 export async function openPostgres(
   url: string,
@@ -104,7 +103,7 @@ export async function openPostgres(
   return new PostgresStore(url, plain, { schema, clock, prepares: false });
 }
 
-/** A {@link Store} in PostgreSQL, with what only a database reports. */
+/** A {@link Store} in PostgreSQL, with announcements and the database's state. */
 export class PostgresStore implements Store {
   readonly limits = POSTGRES_LIMITS;
   /** Carried by NOTIFY inside the commit. */
@@ -119,7 +118,7 @@ export class PostgresStore implements Store {
   #pools: Pools;
   #prepares: boolean;
   #isOpen = true;
-  /** When the last read was answered, or refused, on the monotonic clock. */
+  /** When the last read was answered or refused, on the monotonic clock. */
   #answeredAt: number;
   readonly #calls = new Set<Promise<unknown>>();
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -260,7 +259,7 @@ export class PostgresStore implements Store {
     this.#watchAgain?.[Symbol.dispose]();
     this.#watchers.clear();
     this.#listeners.clear();
-    // One that is just connecting would outlive the others.
+    // A connection that is still being opened would outlive the others.
     const listening = this.#listening ?? Promise.resolve();
     await within(this.#clock, CLOSE_MS, WHAT, listening).catch(() => {});
     await disconnect({ ...this.#pools }, this.#clock);
@@ -309,7 +308,7 @@ export class PostgresStore implements Store {
   readonly #ask: Call = (ask) => this.#call("reads", ask);
   readonly #change: Call = (ask) => this.#call("commits", ask);
 
-  /** Every question to the database: with a deadline and sorted errors. */
+  /** Runs a statement with a deadline, and classifies its errors. */
   async #call<Rows extends postgres.Row[]>(
     pool: keyof Pools,
     ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
@@ -359,7 +358,7 @@ export class PostgresStore implements Store {
     void disconnect({ ...before }, this.#clock);
   }
 
-  /** Comes back by itself; what was missed meanwhile is asked for. */
+  /** Reconnects by itself; announcements missed meanwhile are reported as lost. */
   #listen(): void {
     if (this.#watchers.size + this.#listeners.size === 0) return;
     this.#listening ??= this.#pools.reads.listen(
@@ -385,7 +384,7 @@ export class PostgresStore implements Store {
     }
   }
 
-  /** Says which keys are watched, so that commits ring for no others. */
+  /** Records the watched keys, so that commits notify only for these. */
   async #watched(): Promise<void> {
     this.#watchedAgainIn(WATCH_AGAIN_MS);
     this.#listen();
@@ -400,7 +399,7 @@ export class PostgresStore implements Store {
           order by key
           on conflict (key) do update set until = excluded.until`
       );
-      // What was committed before this notified no listener.
+      // Earlier commits notified no listener.
       this.#ringAll();
     } catch {
       this.#signSoon();
@@ -411,7 +410,7 @@ export class PostgresStore implements Store {
     for (const all of this.#watchers.values()) for (const ring of all) ring();
   }
 
-  /** Something failed without which a watch may miss a commit. */
+  /** Handles a failure after which a watch may miss a commit. */
   #signSoon(): void {
     this.#watchAgain?.[Symbol.dispose]();
     this.#watchAgain = undefined;

@@ -1,5 +1,5 @@
 /**
- * A commit in the making, for the store in PostgreSQL.
+ * The builder of a commit to the store in PostgreSQL.
  *
  * @module
  */
@@ -16,8 +16,8 @@ import type {
 } from "./store.ts";
 
 /**
- * What it accepts: as much as Deno KV, so that nothing above has to know which
- * store it is on.
+ * Its limits: those of Deno KV, so that the layers above need not distinguish
+ * stores.
  */
 export const POSTGRES_LIMITS: StoreLimits = {
   keyBytes: 2_048,
@@ -30,32 +30,32 @@ export const POSTGRES_LIMITS: StoreLimits = {
   watchKeys: 10,
 };
 
-/** What a commit is made of. */
+/** The parts of a commit. */
 export interface CommitParts {
-  /** What must not have changed. */
+  /** Conditions: states of keys that must be unchanged. */
   readonly checks: readonly Check[];
-  /** What is written; `ms` is the lifetime, `null` for good. */
+  /** Values written; `ms` is the lifetime, `null` without an end. */
   readonly sets: readonly {
     readonly name: Uint8Array;
     readonly bytes: Uint8Array;
     readonly kind: ValueKind;
     readonly ms: number | null;
   }[];
-  /** What is added to counters. */
+  /** Amounts added to counters. */
   readonly sums: readonly { readonly name: Uint8Array; readonly by: bigint }[];
   /** Encoded keys that are deleted. */
   readonly deletes: readonly Uint8Array[];
-  /** What listeners of all instances receive with the commit. */
+  /** The announcement to listeners of all instances. */
   readonly announcement: string | null;
 }
 
-/** The last thing that a commit does with one key. */
+/** The last mutation of one key in a commit. */
 type Mutation =
   | { readonly set: CommitParts["sets"][number] }
   | { readonly sum: CommitParts["sums"][number] }
   | { readonly delete: Uint8Array };
 
-/** A commit in the making, with an announcement. */
+/** A commit being built, with an announcement. */
 export class PostgresCommit implements Commit {
   readonly #make: (parts: CommitParts) => Promise<CommitResult>;
   readonly #checks: Check[] = [];
@@ -110,7 +110,7 @@ export class PostgresCommit implements Commit {
   }
 
   /**
-   * Notifies the listeners of all instances, this one too, when it takes effect.
+   * Notifies the listeners of all instances, this one too, when it succeeds.
    *
    * @param text at most {@link MAX_ANNOUNCEMENT_BYTES}.
    */

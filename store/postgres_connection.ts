@@ -9,49 +9,49 @@ import { Deadline, TimedOut, within } from "../platform/deadline.ts";
 import { systemRandom } from "../platform/random.ts";
 import { MIGRATION_LOCK, migrationFor, MIGRATIONS } from "./postgres_schema.ts";
 
-/** Connections, as the client hands them out. */
+/** A pool of connections of the client library. */
 export type Sql = ReturnType<typeof postgres>;
 
 /**
- * One question to the database.
+ * One statement to the database.
  *
  * @throws {TimedOut} after the deadline of calls.
- * @throws {StoreBusy} when nothing was done and the next try may pass.
+ * @throws {StoreBusy} when nothing was changed and a retry may succeed.
  */
 export type Call = <Rows extends postgres.Row[] = postgres.Row[]>(
   ask: (sql: Sql) => postgres.PendingQuery<postgres.Row[]>,
 ) => Promise<postgres.RowList<Rows>>;
 
 /**
- * Connections of one instance, besides the one that listens. Commits have their
- * own: while they wait for a standby, reads are answered.
+ * Connections of one instance, besides the one for LISTEN. Commits have their
+ * own pool, so that reads are answered while commits wait for a standby.
  */
 const CONNECTIONS = { reads: 3, commits: 3 } as const;
 
 /**
- * Connections of one instance by what they are for, each with one statement at
- * a time: what waits can still be withdrawn. Of several on their way the client
- * would give the answer of one that was withdrawn to the next.
+ * Connections of one instance by purpose, each with one statement at a time, so
+ * that waiting statements can be withdrawn. With several in flight, the client
+ * would assign the answer of a withdrawn statement to the next one.
  */
 export interface Pools {
-  /** Questions that change nothing. */
+  /** Read-only statements. */
   readonly reads: Sql;
   /** Statements that may change something. */
   readonly commits: Sql;
 }
 
-/** How many connections {@link Pools} has. */
+/** Number of connections of {@link Pools}. */
 export const POOL_SIZE: number = CONNECTIONS.reads + CONNECTIONS.commits;
-/** How long the first connection and the tables may take, in milliseconds. */
+/** Deadline of the first connection and the tables, in milliseconds. */
 const OPEN_DEADLINE_MS = 15_000;
-/** Longest try to connect, in seconds. */
+/** Deadline of one attempt to connect, in seconds. */
 const CONNECT_TIMEOUT_S = 3;
-/** Ceilings of the wait before connecting again, in seconds. */
+/** Ceilings of the pause before a reconnect, in seconds. */
 const RECONNECT = { base: 0.05, cap: 1 };
 /**
- * Errors after which nothing was done and the next try may pass: serialization
+ * Errors after which nothing was changed and a retry may succeed: serialization
  * failure, deadlock, lock not available, a read-only server after a failover,
- * and a statement that was cancelled.
+ * and a cancelled statement.
  * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
  */
 export const BUSY: ReadonlySet<unknown> = new Set([
@@ -62,8 +62,8 @@ export const BUSY: ReadonlySet<unknown> = new Set([
   "57014",
 ]);
 /**
- * A pooler between transactions knows nothing of prepared statements: not
- * found, or there already.
+ * Errors of prepared statements behind a transaction pooler: not found, or
+ * already existing.
  */
 export const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
 
@@ -73,7 +73,7 @@ export const UNPREPARED: ReadonlySet<unknown> = new Set(["26000", "42P05"]);
  * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html}
  */
 export const DAMAGED: ReadonlySet<unknown> = new Set(["XX001", "XX002"]);
-/** The tables were made by a later version of this program. */
+/** The tables were created by a later version of this program. */
 export class NewerStore extends Error {
   /** Distinguishes it from bugs at startup. */
   override readonly name = "NewerStore";
@@ -81,15 +81,15 @@ export class NewerStore extends Error {
   /** Names both versions. @param version of the tables, counted from 1. */
   constructor(version: number) {
     super(
-      `The tables in the database are of version ${version}, and this program knows ${MIGRATIONS.length}: run the later version of the program`,
+      `The tables in the database are of version ${version}, and this program supports ${MIGRATIONS.length}: run the later version of the program`,
     );
   }
 }
 
 /**
- * Connects as soon as something is asked.
+ * Connects with the first statement.
  *
- * @param url one host or several; absent parts come from the environment.
+ * @param url one host or several; absent parts are read from the environment.
  * @param prepare whether statements are prepared.
  */
 export function connect(url: string, prepare: boolean): Pools {
@@ -102,16 +102,16 @@ export function connect(url: string, prepare: boolean): Pools {
 
 function open(
   url: string,
-  // The types of the client do not know of `max_pipeline`.
+  // The types of the client lack `max_pipeline`.
   options: { prepare: boolean; max: number; max_pipeline?: number },
 ): Sql {
   const settings = {
     ...options,
-    // Arrays are passed as text: their types need not be known.
+    // Arrays are passed as text, so their types need not be fetched.
     fetch_types: false,
     onnotice: () => {},
     connect_timeout: CONNECT_TIMEOUT_S,
-    // A connection serves until it breaks.
+    // A connection is used until it breaks.
     max_lifetime: null,
     backoff: (tries: number) =>
       systemRandom() *
@@ -119,19 +119,19 @@ function open(
     connection: { application_name: "kaldrix" },
   };
   const sql = postgres(url, settings);
-  // The address, or the environment, names them; nothing has connected yet.
+  // The address or the environment names them; no connection exists yet.
   if (sql.options.host.length === 1) return sql;
-  // A standby must not be taken for the primary; with one host there is no
-  // choice, and a pooler in front of it may not know the question.
+  // With several hosts, only the primary must be used. With one host there is no
+  // choice, and a pooler in front of it may not support the query.
   return postgres(url, { ...settings, target_session_attrs: "primary" });
 }
 
-/** How long what is under way may take when connections are closed. */
+/** How long statements in flight may take when connections are closed. */
 export const CLOSE_MS = 1_000;
 
 /**
- * Closes all connections; gives up on one that does not end, since the client
- * may wait for it without end.
+ * Closes all connections, up to a deadline, because the client may wait forever
+ * for one that does not end.
  */
 export async function disconnect(
   pools: Readonly<Record<string, Sql>>,
@@ -145,7 +145,7 @@ export async function disconnect(
 }
 
 /**
- * Makes the tables, or brings them up to date, one instance at a time.
+ * Creates or migrates the tables, one instance at a time.
  *
  * @param schema a plain name.
  * @throws {NewerStore} when they are of a later version.
@@ -170,7 +170,7 @@ async function bringUpToDate(sql: Sql, schema: string): Promise<void> {
     await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
     const [there] = await tx`
       select from pg_namespace where nspname = ${schema}`;
-    // Asked first: who may not make schemas may use one that is there.
+    // Checked first: a user without the right to create schemas may use one.
     if (!there) await tx.unsafe(`create schema ${schema}`);
     await tx.unsafe(
       `create table if not exists ${schema}.version (made integer not null)`,
@@ -189,15 +189,14 @@ async function bringUpToDate(sql: Sql, schema: string): Promise<void> {
   });
 }
 
-/** Statements asked at once, and how often, to find a pooler. */
+/** Concurrent statements, and their rounds, to detect a pooler. */
 const PROBES = { atOnce: 24, rounds: 4 };
-/** How long they may take, in milliseconds; a pooler may let them hang. */
+/** Their deadline, in milliseconds; a pooler may never answer them. */
 const PROBE_MS = 2_000;
 
 /**
- * Whether a connection keeps what was prepared on it. Behind a pooler that
- * hands out a connection for a transaction it does not, which shows as soon as
- * several ask at once.
+ * Whether a connection keeps its prepared statements. Behind a transaction
+ * pooler it does not, which several concurrent statements reveal.
  */
 export async function keeps(
   sql: Sql,
@@ -222,11 +221,11 @@ export async function keeps(
 }
 
 /**
- * Withdraws a question whose deadline is over. A commit that the database has
- * is left to it: cancelling one that waits for a standby would end the wait, and
- * what only the primary has would look acknowledged.
+ * Withdraws a statement after its deadline. A commit that the database has
+ * received is not cancelled: cancelling one that waits for a standby would end
+ * the wait, and data that only the primary has would appear acknowledged.
  *
- * @param query as the client made it.
+ * @param query the client's query object.
  * @param isCommit whether it may change something.
  */
 export function withdraw(

@@ -1,20 +1,20 @@
 /**
- * Keys and values as PostgreSQL keeps them: keys as bytes that sort as the
- * seam says, values in a form that later versions can read.
+ * Keys and values as PostgreSQL stores them: keys as bytes in the order that
+ * `store.ts` defines, values in a form that later versions can read.
  *
  * @module
  */
 import type { Key, KeyPart } from "./store.ts";
 
-/** Begins a text part; texts sort before numbers. */
+/** Marks the start of a text part; texts sort before numbers. */
 const TEXT = 2;
-/** Begins a number part: eight bytes follow. */
+/** Marks the start of a number part: eight bytes follow. */
 const NUMBER = 0x21;
-/** Ends a text part. */
+/** Marks the end of a text part. */
 const END = 0;
-/** Follows a zero byte inside a text, which differs so from its end. */
+/** Follows a zero byte inside a text, to distinguish it from the end. */
 const ESCAPED = 0xff;
-/** Bit that is set for numbers below zero. */
+/** The sign bit, set for negative numbers. */
 const SIGN = 0x80;
 
 const encoder = new TextEncoder();
@@ -24,7 +24,7 @@ const decoder = new TextDecoder();
  * A key as bytes; comparing them byte by byte orders keys part by part.
  *
  * @returns texts as UTF-8 ended by a zero byte, numbers as IEEE 754 with the
- * sign turned, as in the ordered encodings of other key-value stores.
+ * sign inverted, as in the ordered encodings of other key-value stores.
  */
 export function encodeKey(key: Key): Uint8Array {
   const bytes: number[] = [];
@@ -41,7 +41,7 @@ export function encodeKey(key: Key): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** The key that {@link encodeKey} wrote. */
+/** Decodes a key of {@link encodeKey}. */
 export function decodeKey(encoded: Uint8Array): Key {
   // The client's bytes are Node's, whose slices share memory.
   const bytes = new Uint8Array(encoded);
@@ -78,7 +78,7 @@ function numberIn(bytes: Uint8Array): number {
   return new DataView(bytes.buffer).getFloat64(0);
 }
 
-/** How a value is kept: as JSON text, or as it is. */
+/** The encoding of a value. */
 export type ValueKind = typeof JSON_VALUE | typeof BYTES_VALUE;
 
 /** The value is JSON in UTF-8. */
@@ -88,14 +88,14 @@ export const BYTES_VALUE = 1;
 /** The value is a counter, in a column of its own. */
 export const COUNTER_VALUE = 2;
 
-/** A value as bytes, and how to read them. */
+/** A value as bytes, with its encoding. */
 export function encodeValue(value: unknown): [Uint8Array, ValueKind] {
   return value instanceof Uint8Array
     ? [value, BYTES_VALUE]
     : [encoder.encode(JSON.stringify(value)), JSON_VALUE];
 }
 
-/** The value that {@link encodeValue} wrote. */
+/** Decodes a value of {@link encodeValue}. */
 export function decodeValue(bytes: Uint8Array, kind: ValueKind): unknown {
   // The client's bytes share one buffer: a copy does not keep all of it.
   return kind === BYTES_VALUE

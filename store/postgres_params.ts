@@ -1,6 +1,6 @@
 /**
- * Values as PostgreSQL reads them from text: its client writes neither bytes
- * in arrays nor arrays of which it does not know the type.
+ * Values in PostgreSQL's text format: its client supports neither bytes in
+ * arrays nor arrays of types unknown to it.
  *
  * @module
  */
@@ -16,12 +16,12 @@ export function bytea(bytes: Uint8Array): string {
   return `\\x${hexOf(bytes)}`;
 }
 
-/** An array of bytes as PostgreSQL reads it: the client writes none itself. */
+/** An array of bytes in PostgreSQL's text format. */
 export function bytesOf(all: readonly Uint8Array[]): string {
   return `{${all.map((it) => `"\\\\x${hexOf(it)}"`).join()}}`;
 }
 
-/** An array of numbers as PostgreSQL reads it. */
+/** An array of numbers in PostgreSQL's text format. */
 export function arrayOf(all: readonly (number | bigint | null)[]): string {
   return `{${all.map((it) => it ?? "NULL").join()}}`;
 }

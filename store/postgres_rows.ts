@@ -1,5 +1,5 @@
 /**
- * Rows of the table, as the seam shows them.
+ * Converts rows of the table to entries of the store.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import type { Check, Found, Key, Selector } from "./store.ts";
 
 /** A row of the table. */
 export interface Row {
-  /** As `encodeKey` wrote it. */
+  /** The result of `encodeKey`. */
   readonly key: Uint8Array;
-  /** As `encodeValue` wrote it; of a counter nothing. */
+  /** The result of `encodeValue`; empty for a counter. */
   readonly value: Uint8Array;
-  /** Of a counter: 0 to 2^64 - 1 as decimal digits. */
+  /** The value of a counter: 0 to 2^64 - 1 as decimal digits. */
   readonly count: string | null;
-  /** How the value is kept: see `postgres_keys.ts`. */
+  /** The encoding of the value: see `postgres_keys.ts`. */
   readonly kind: number;
   /** The commit that wrote it, as decimal digits. */
   readonly stamp: string;
 }
 
-/** Where the keys of a selection begin, and before which they end. */
+/** The first key of a selection, and the key after its last. */
 export function rangeOf(
   selector: Selector,
 ): [start: Uint8Array, end: Uint8Array] {
@@ -35,7 +35,7 @@ export function rangeOf(
   return [start, end];
 }
 
-/** What stands under a key; nothing without a row. */
+/** The entry of a key; an empty one without a row. */
 export function foundOf<Value>(key: Key, row: Row | undefined): Found<Value> {
   if (!row) return { key, value: null, versionstamp: null };
   const value = row.kind === COUNTER_VALUE
@@ -45,12 +45,12 @@ export function foundOf<Value>(key: Key, row: Row | undefined): Found<Value> {
   return { key, value: value as Value, versionstamp };
 }
 
-/** Stamps compare as text, as the seam wants it. */
+/** Pads a stamp so that stamps compare as text, as `store.ts` requires. */
 export function versionstampOf(stamp: string): string {
   return stamp.padStart(20, "0");
 }
 
-/** The stamp that a check asks for. */
+/** The stamp that a check requires. */
 export function stampOf({ versionstamp }: Check): bigint | null {
   return versionstamp === null ? null : BigInt(versionstamp);
 }

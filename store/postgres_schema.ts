@@ -4,16 +4,16 @@
  * @module
  */
 
-/** Identifies the lock under which tables are made and changed. */
+/** Identifies the lock under which tables are created and migrated. */
 export const MIGRATION_LOCK = 7_260_110;
-/** Raised by `commit()` when a check failed after something was written. */
+/** Raised by `commit()` when a check failed after a write. */
 export const CONFLICT = "KX001";
-/** Raised by `commit()` when something is added to what is no counter. */
+/** Raised by `commit()` when an amount is added to a value that is no counter. */
 export const NO_COUNTER = "KX002";
 
 /**
- * What changes from one version of the tables to the next; the version is how
- * many of them have been made. Each is one transaction, and may use `$schema`.
+ * Migrations from one version of the tables to the next; the version is the
+ * number of applied ones. Each is one transaction, and may use `$schema`.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -136,7 +136,7 @@ export function migrationFor(schema: string, version: number): string {
   return MIGRATIONS[version]!.replaceAll("$schema", schema);
 }
 
-/** Whether a name may stand in SQL as it is. */
+/** Whether a name may be used in SQL without quoting. */
 export function isSchemaName(name: string): boolean {
   return /^[a-z][a-z0-9_]{0,50}$/.test(name);
 }

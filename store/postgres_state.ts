@@ -1,18 +1,18 @@
 /**
- * How the database stands: what it promises, and how large it is.
+ * The state of the database: its guarantees and its size.
  *
  * @module
  */
 import type { Call } from "./postgres_connection.ts";
 import type { DatabaseState } from "./store.ts";
 
-/** The part of {@link DatabaseState} that the database knows. */
+/** The part of {@link DatabaseState} that the database reports. */
 export type StandingState = Omit<DatabaseState, "calls" | "connections">;
 
 interface StateRow {
   readonly primary: boolean;
   readonly synchronous: boolean;
-  /** Decimal digits; nothing without the right to see it. */
+  /** Decimal digits; `null` without the right to read it. */
   readonly standbys: string | null;
   readonly bytes: string;
   readonly rows: string;
@@ -20,9 +20,9 @@ interface StateRow {
 }
 
 /**
- * Asks the database.
+ * Queries the database.
  *
- * @param call asks it.
+ * @param call runs a statement.
  * @param schema holds the tables.
  */
 export async function stateOf(
@@ -30,7 +30,7 @@ export async function stateOf(
   schema: string,
 ): Promise<StandingState> {
   const [row] = await call<StateRow[]>((sql) =>
-    // Who replicates is seen by members of pg_read_all_stats alone.
+    // Only members of pg_read_all_stats can read the standbys.
     sql`select not pg_is_in_recovery() as primary,
       current_setting('synchronous_standby_names') <> '' and
         current_setting('synchronous_commit') not in ('off', 'local')

@@ -1,5 +1,5 @@
 /**
- * Deletes rows that have expired: PostgreSQL does not do it by itself.
+ * Deletes expired rows, because PostgreSQL does not expire rows itself.
  *
  * @module
  */
@@ -7,19 +7,19 @@ import type { Clock } from "../platform/clock.ts";
 import { systemRandom } from "../platform/random.ts";
 import type { Call } from "./postgres_connection.ts";
 
-/** How often expired rows are looked for, in milliseconds. */
+/** Interval of deleting expired rows, in milliseconds. */
 export const SWEEP_MS = 5_000;
 /** Most rows deleted in one statement. */
 export const SWEEP_ROWS = 1_000;
 /**
- * Pause after a statement that left some, in milliseconds: at most 10,000 rows
- * a second, several times as many as publishing with ids can make.
+ * Pause after a statement that reached its limit, in milliseconds: at most
+ * 10,000 rows a second, several times the rate of publishing with ids.
  */
 export const SWEEP_AGAIN_MS = 100;
 
-/** What a {@link Sweeper} needs. */
+/** Parts that a {@link Sweeper} needs. */
 export interface SweeperOptions {
-  /** Asks the database. */
+  /** Runs a statement. */
   readonly call: Call;
   /** The schema that holds the tables. */
   readonly schema: string;
@@ -28,7 +28,7 @@ export interface SweeperOptions {
 }
 
 /**
- * Deletes expired rows until it is disposed. Several of them, one an instance,
+ * Deletes expired rows until it is disposed. The sweepers of several instances
  * do not wait for each other.
  */
 export class Sweeper implements Disposable {
@@ -36,13 +36,13 @@ export class Sweeper implements Disposable {
   #next: Disposable;
   #isOver = false;
 
-  /** Begins. */
+  /** Starts. */
   constructor(options: SweeperOptions) {
     this.#options = options;
     this.#next = this.#after(SWEEP_MS * (0.5 + systemRandom()));
   }
 
-  /** Ends it; a statement under way may still take effect. */
+  /** Stops; a statement in flight may still take effect. */
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#next[Symbol.dispose]();
@@ -50,7 +50,7 @@ export class Sweeper implements Disposable {
 
   #after(ms: number): Disposable {
     return this.#options.clock.after(ms, async () => {
-      // After a failure, the next sweep takes them.
+      // After a failure, the next sweep deletes them.
       const rows = await this.#sweep().catch(() => 0);
       if (this.#isOver) return;
       this.#next = this.#after(
@@ -65,7 +65,7 @@ export class Sweeper implements Disposable {
     const { call, schema } = this.#options;
     const { count } = await call((sql) => {
       const kv = sql(`${schema}.kv`);
-      // An array, so that the selection is made once, with its limit.
+      // An array, so that the selection runs once, with its limit.
       return sql`delete from ${kv} where key = any(array(
         select key from ${kv} where expires < now()
         limit ${SWEEP_ROWS} for update skip locked))`;

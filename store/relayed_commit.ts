@@ -1,11 +1,11 @@
 /**
- * A commit that is collected for another store.
+ * A commit whose parts another store collects.
  *
  * @module
  */
 import type { Check, Commit, CommitResult, Key, SetOptions } from "./store.ts";
 
-/** What a store collects for a commit, whatever making it returns. */
+/** The collector of a commit's parts; the result of committing is open. */
 interface Collected {
   check(...checks: readonly Check[]): unknown;
   set(key: Key, value: unknown, options?: SetOptions): unknown;
@@ -13,7 +13,7 @@ interface Collected {
   sum(key: Key, by: bigint): unknown;
 }
 
-/** Hands everything on, and is made in a way of its own. */
+/** Forwards checks and mutations, and commits through its own function. */
 export class RelayedCommit implements Commit {
   readonly #collected: Collected;
   readonly #make: () => Promise<CommitResult>;
@@ -22,7 +22,7 @@ export class RelayedCommit implements Commit {
    * Empty.
    *
    * @param collected receives checks and mutations.
-   * @param make makes what was collected; as {@link Commit.commit}.
+   * @param make commits the collected parts; as {@link Commit.commit}.
    */
   constructor(collected: Collected, make: () => Promise<CommitResult>) {
     this.#collected = collected;

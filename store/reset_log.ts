@@ -1,6 +1,6 @@
 /**
- * Starts a new log, and leaves everything else as it is: blocks,
- * revocations, limits and the records of operators have keys of their own.
+ * Deletes the log, and nothing else: blocks, revocations, limits and the records
+ * of operators have other keys.
  *
  * @module
  */
@@ -12,21 +12,21 @@ import { isBusy } from "./store.ts";
 import type { Store } from "./store.ts";
 
 /**
- * What the log keeps, by the first part of its keys. Heads come first: rows
- * without a head belong to no log, whenever the rest is cut short.
+ * First parts of the log's keys. Heads are deleted first: rows without a head
+ * belong to no log, even if the deletion is interrupted.
  */
 const LOG_PREFIXES = ["head", "log", "state", "id", "room", "commit"];
 
 /**
- * Deletes every event of every channel, and what is remembered about them. Each
- * channel gets a new epoch with its next event, so that clients learn that
- * their positions are of another log. Instances that run keep what they have in
- * memory: stop them before.
+ * Deletes every event of every channel, and their ids and states. Each channel
+ * gets a new epoch with its next event, so that clients detect that their
+ * positions are of another log. Running instances keep their memory: stop them
+ * before.
  *
- * @param store where the log is.
+ * @param store holds the log.
  * @param clock paces retries.
- * @returns how many rows were deleted.
- * @throws whatever the store throws; again goes on with it.
+ * @returns number of deleted rows.
+ * @throws errors of the store; another call continues the deletion.
  */
 export async function resetLog(
   store: Store,

@@ -1,6 +1,6 @@
 /**
- * How many rooms a publisher began: `["room", publisher, channel]` is stored
- * with a room's first event, and lasts as long as events do.
+ * The rooms that a publisher created: `["room", publisher, channel]` is stored
+ * with a room's first event, with the retention of events.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import type { Draft } from "./event_log.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Counts the rooms of those publishers who are about to begin more.
+ * Counts the rooms of the publishers that are about to create more.
  *
- * @param store where they are counted.
- * @param drafts about to be stored.
+ * @param store holds them.
+ * @param drafts to be stored.
  * @param isBorn whether a channel has had an event.
- * @returns rooms by subject, as far as its publisher's bound needs them.
+ * @returns rooms by subject, up to the bound of each publisher.
  */
 export async function roomsBegun(
   store: Store,

@@ -1,6 +1,6 @@
 /**
- * Reads the log: heads, pages, the oldest number, latest states. Rows that are
- * damaged are named, never delivered.
+ * Reads the log: heads, pages, the oldest number, latest states. Damaged rows are
+ * reported, never delivered.
  *
  * @module
  */
@@ -24,18 +24,18 @@ import type { Part, RowContent } from "./rows.ts";
 import { StoreDamaged } from "./store.ts";
 import type { Key, Present, Store } from "./store.ts";
 
-/** Rows read at once: about as many as a page of shared ones holds. */
+/** Rows read at once: about the number of shared rows in a page. */
 const LIST_BATCH = 16;
-/** Damaged rows remembered, so that each is reported once. */
+/** Most damaged rows stored, so that each is reported once. */
 const MAX_REPORTED = 1_000;
 
-/** A row as it was read, and the number of its last event. */
+/** A row as read, and the number of its last event. */
 interface NumberedRow {
   readonly last: number;
   readonly content: RowContent | "gone" | "damaged";
 }
 
-/** From a key, up to but without another. */
+/** A range of keys: the first, and the one after the last. */
 interface KeyRange {
   readonly start: Key;
   readonly end: Key;
@@ -47,7 +47,7 @@ interface NumberedLine {
   readonly line: Uint8Array;
 }
 
-/** Reads what a `LogWriter` stored. */
+/** Reads the rows of a `LogWriter`. */
 export class RowReader {
   readonly #store: Store;
   readonly #observer: LogObserver;
@@ -56,7 +56,7 @@ export class RowReader {
   /**
    * Reads rows of one store.
    *
-   * @param store stays the caller's to close.
+   * @param store is closed by the caller.
    * @param observer receives damage.
    */
   constructor(store: Store, observer: LogObserver) {
@@ -87,7 +87,7 @@ export class RowReader {
   /** Reads as `EventLog.oldest` promises. */
   async oldest(channel: string): Promise<number> {
     const head = await this.#head(channel);
-    // Rows may outlive the head of their log: they belong to no log then.
+    // Rows may outlive the head of their log; they then belong to no log.
     if (head.epoch === UNBORN_EPOCH) return 1;
     const selector = {
       start: ["log", channel, 0],
@@ -118,7 +118,7 @@ export class RowReader {
     const { after, upTo, limit, maxBytes, newest = false } = range;
     const selector = {
       start: ["log", channel, after + 1],
-      // The last of the range may lie in a row that ends beyond it.
+      // The last event of the range may be in a row that ends beyond it.
       end: ["log", channel, upTo + ROW_EVENTS],
     };
     const rows: NumberedRow[] = [];
@@ -136,7 +136,7 @@ export class RowReader {
       }
     } catch (error) {
       if (!(error instanceof StoreDamaged)) throw error;
-      // What comes before the damage is a page of its own.
+      // The events before the damage are a separate page.
       if (lines > 0) return rows;
       const beyond = newest ? [] : await this.#beyondDamage(selector, range);
       const [first] = beyond;
@@ -146,7 +146,7 @@ export class RowReader {
     return rows;
   }
 
-  /** The rows above a place that cannot be read across, as a page holds them. */
+  /** The rows after an unreadable one, in the order of a page. */
   async #beyondDamage(
     selector: KeyRange,
     range: PageRange,
@@ -170,7 +170,7 @@ export class RowReader {
     return rows.reverse();
   }
 
-  /** The first row of a log that can be read. */
+  /** The first readable row of a log. */
   async #firstOwn(
     selector: KeyRange,
     head: HeadRecord,
@@ -229,7 +229,7 @@ export class RowReader {
   /**
    * Rows in order, from their first or last part on.
    *
-   * @throws {StoreDamaged} after the last row that can be read.
+   * @throws {StoreDamaged} after the last readable row.
    */
   async *#rows(
     selector: KeyRange,
@@ -257,7 +257,7 @@ export class RowReader {
     if (last !== undefined) yield row();
   }
 
-  /** Lists with the largest batches that can be read. */
+  /** Lists in the largest batches that can be read. */
   async *#parts(
     selector: KeyRange,
     reverse: boolean,
@@ -329,7 +329,7 @@ export class RowReader {
   }
 }
 
-/** How many events a row holds, as far as that can be read. */
+/** Number of events in a row, if it is readable. */
 function lengthOf({ content }: NumberedRow): number {
   return typeof content === "object" ? content.lines.length : 0;
 }
@@ -342,7 +342,7 @@ function ownLines(
   return isOwn(head, content.epoch, last) ? content.lines : [];
 }
 
-/** The lines of a row that lie in a range, in order. */
+/** The lines of a row within a range, in order. */
 function numbered(
   { last, content }: NumberedRow,
   { after, upTo }: PageRange,

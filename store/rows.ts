@@ -1,13 +1,13 @@
 /**
- * How events are stored. Short ones that are committed together share a row,
- * one to a line, since a row costs much to write and to read and a line does
- * not. A long one takes a row of several parts.
+ * The rows of events. Short events of one commit share a row, one per line,
+ * because a row is expensive to write and to read and a line is not. A long
+ * event takes a row of several parts.
  *
- * A row begins with a version, a checksum of the rest, how many bytes of rows
- * the channel had before it, and the epoch it was written under. A line is
- * type, time, tags and the frame's tail, separated by tabs: the frame's head
- * follows from where the event stands. Earlier versions wrote lines only, each
- * a whole frame, which begins with `{`.
+ * A row begins with a version, a checksum of the rest, the bytes of the
+ * channel's rows before it, and its epoch. A line is type, time, tags and the
+ * frame's tail, separated by tabs: the frame's head is derived from the event's
+ * position. Earlier versions wrote only lines, each a whole frame, which begins
+ * with `{`.
  *
  * @module
  */
@@ -19,38 +19,38 @@ import type { Tags } from "../protocol/messages.ts";
 import type { LoggedEntry } from "./entry.ts";
 
 /**
- * Length of every part of a row but the last, which is shorter: so a reader
- * sees whether it holds the whole. A KV value holds at most 64 KiB.
+ * Length of every part of a row but the last, which is shorter, so that a reader
+ * can detect whether the row is complete. A KV value holds at most 64 KiB.
  */
 export const PART_BYTES = 60_000;
-/** A row shared by several events holds at most this many bytes of lines. */
+/** Most bytes of lines in a row shared by several events. */
 export const ROW_BYTES = 16 * 1024;
 /** Most events in one row. */
 export const ROW_EVENTS = 100;
-/** What a row occupies besides its bytes: key, index and bookkeeping. */
+/** Overhead of a row besides its bytes: key, index and bookkeeping. */
 export const ROW_OVERHEAD_BYTES = 120;
 
 /** First byte of a row; earlier versions begin with `{`. */
 const VERSION = 1;
-/** First byte of a row that an earlier version wrote. */
+/** First byte of a row of an earlier version. */
 const BRACE = 0x7b;
-/** Where the checksum begins, and where the bytes that it covers begin. */
+/** Start of the checksum, and start of the bytes that it covers. */
 const SUM_AT = 1;
 const OFFSET_AT = 5;
 const EPOCH_LENGTH_AT = 13;
 const EPOCH_AT = 14;
-/** Bytes of a row in front of its lines, at most. */
+/** Most bytes of a row before its lines. */
 export const ROW_HEAD_BYTES = EPOCH_AT + 64;
 
-/** Separates lines; JSON text never holds it. */
+/** Separates lines; JSON text never contains it. */
 const LINE_FEED = 10;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-/** What every event without tags has. */
+/** The shared tags of all events without tags. */
 const NO_TAGS: Tags = {};
 
-/** Events that are stored together. */
+/** Events stored together in one row. */
 export interface Row {
   /** The number of the last event in it. */
   readonly seq: number;
@@ -58,7 +58,7 @@ export interface Row {
   readonly bytes: Uint8Array;
 }
 
-/** Some of a row's bytes. */
+/** A part of a row's bytes. */
 export interface Part {
   /** From 0. */
   readonly number: number;
@@ -66,23 +66,23 @@ export interface Part {
   readonly bytes: Uint8Array;
 }
 
-/** A row as it was read. */
+/** A row as read. */
 export interface RowContent {
-  /** Under which the row was written; of rows of earlier versions unknown. */
+  /** Epoch of the row; unknown in rows of earlier versions. */
   readonly epoch: string | undefined;
-  /** Bytes of rows that the channel had before it. */
+  /** Bytes of the channel's rows before it. */
   readonly offset: number;
-  /** Events, each as {@link lineOf} wrote it. */
+  /** Events, each a result of {@link lineOf}. */
   readonly lines: readonly Uint8Array[];
 }
 
-/** Tags as a line holds them: JSON, or nothing when there are none. */
+/** Tags in a line: JSON, or empty without tags. */
 export function tagsText(tags: Tags): string {
   for (const _ in tags) return JSON.stringify(tags);
   return "";
 }
 
-/** Writes an event as a line. JSON text never holds a tab. */
+/** Writes an event as a line. JSON text never contains a tab. */
 export function lineOf(entry: LoggedEntry): string {
   const { type, at, tags, json } = entry;
   const tail = json.slice(eventHead(type, entry).length);
@@ -92,8 +92,8 @@ export function lineOf(entry: LoggedEntry): string {
 /**
  * Reads an event from its line.
  *
- * @param line as {@link RowContent} holds it.
- * @param place channel, number, and the present epoch of the log.
+ * @param line as in {@link RowContent}.
+ * @param place channel, number, and the current epoch of the log.
  */
 export function entryIn(
   line: Uint8Array,
@@ -115,7 +115,7 @@ export function entryIn(
   };
 }
 
-/** Reads what an earlier version stored. */
+/** Reads a line of an earlier version. */
 function earlierEntryIn(
   frame: string,
   place: Pick<LoggedEntry, "channel" | "epoch" | "seq">,
@@ -131,9 +131,9 @@ function earlierEntryIn(
 /**
  * Packs events into rows.
  *
- * @param entries of one channel and epoch, their numbers without a hole.
- * @param offset bytes of rows that the channel has already.
- * @returns the rows, and how many bytes the channel has with them.
+ * @param entries of one channel and epoch, with consecutive numbers.
+ * @param offset bytes of the channel's rows so far.
+ * @returns the rows, and the bytes of the channel's rows with them.
  */
 export function packed(
   entries: readonly LoggedEntry[],
@@ -166,7 +166,7 @@ export function packed(
   return { rows, bytes };
 }
 
-/** `length` of the lines is in bytes, with what separates them. */
+/** `length` of the lines is in bytes, with separators. */
 function rowOf(
   lines: readonly string[],
   length: number,
@@ -199,8 +199,8 @@ export function partsOf({ bytes }: Row): Uint8Array[] {
  * Reads a row from its parts.
  *
  * @param parts in their order.
- * @returns `"gone"` when a part is missing, since retention may be deleting
- * them; `"damaged"` when it is not what was written.
+ * @returns `"gone"` when a part is missing, because retention may be deleting
+ * the row; `"damaged"` when the checksum or the format is wrong.
  */
 export function rowIn(parts: readonly Part[]): RowContent | "gone" | "damaged" {
   const last = parts.at(-1);
@@ -232,7 +232,7 @@ export function offsetIn(first: Uint8Array): number {
   return new DataView(first.buffer, first.byteOffset).getFloat64(OFFSET_AT);
 }
 
-/** It has no checksum: that its lines can be parsed is all there is to check. */
+/** Checks a row without a checksum: its lines must parse. */
 function earlierRowIn(bytes: Uint8Array): RowContent | "damaged" {
   const lines = linesIn(bytes);
   try {

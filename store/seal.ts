@@ -1,5 +1,5 @@
 /**
- * Text with a checksum in front, so that damage to the store is noticed.
+ * Text with a checksum in front, so that damage to the store is detected.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { crc32 } from "node:zlib";
 /** Bytes in front of the text. */
 export const SEAL_BYTES = 4;
 
-/** Becomes the checksum: one character is one byte here. */
+/** Space for the checksum: one character is one byte here. */
 const ROOM = "\0".repeat(SEAL_BYTES);
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The text in UTF-8 behind its checksum. */
+/** The text in UTF-8, after its checksum. */
 export function seal(text: string): Uint8Array {
   const bytes = encoder.encode(ROOM + text);
   const sum = crc32(bytes.subarray(SEAL_BYTES));
@@ -22,7 +22,7 @@ export function seal(text: string): Uint8Array {
   return bytes;
 }
 
-/** The text that {@link seal} wrote, or nothing when it is damaged. */
+/** The text of a {@link seal}, or nothing when it is damaged. */
 export function unseal(bytes: Uint8Array): string | undefined {
   if (bytes.byteLength < SEAL_BYTES) return undefined;
   const body = bytes.subarray(SEAL_BYTES);

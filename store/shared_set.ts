@@ -5,47 +5,47 @@
  * @module
  */
 
-/** What changed in memory, by this instance or another. */
+/** A change in memory, by this instance or another. */
 export interface Change<Value> {
   /** Entries that are new or have another value. */
   readonly put: readonly (readonly [key: string, value: Value])[];
-  /** Entries that are gone, with their last value. */
+  /** Removed entries, with their last value. */
   readonly deleted: readonly (readonly [key: string, value: Value])[];
 }
 
 /**
- * Entries by key. A change takes effect here at once and on other instances
- * within a second. What cannot be written now is written when the store is
- * back; what is known stays in force meanwhile.
+ * Entries by key. A change applies here at once and on other instances within a
+ * second. Changes that cannot be written now are written when the store is
+ * reachable again; entries in memory stay in force meanwhile.
  */
 export interface SharedSet<Value> extends AsyncDisposable {
-  /** Fulfilled once the store was read for the first time, or could not be. */
+  /** Fulfilled once the first read of the store has succeeded or failed. */
   readonly ready: Promise<void>;
-  /** `degraded` while the store is away or does not have every change yet. */
+  /** `degraded` while the store is unreachable or does not have every change yet. */
   readonly state: "ok" | "degraded";
-  /** How many entries are kept, ended ones included. */
+  /** Number of entries, expired ones included. */
   readonly size: number;
-  /** Whether there is no room for another entry. */
+  /** Whether the bound of entries is reached. */
   readonly isFull: boolean;
-  /** The entry under `key`, unless it has ended. */
+  /** The entry of `key`, unless it has expired. */
   get(key: string): Value | undefined;
-  /** All entries that have not ended. */
+  /** All entries that have not expired. */
   values(): Iterable<Value>;
   /**
-   * Keeps `value`, here at once.
+   * Stores `value`, in this instance at once.
    *
-   * @param key at most some 1,000 bytes.
+   * @param key at most about 1,000 bytes.
    * @param value small plain data, as JSON has it.
-   * @returns fulfilled when all instances can know.
-   * @throws {Refusal} `STORE_UNAVAILABLE` when it holds here only, for now.
-   * @throws {RangeError} when there is no room; nothing was kept then.
+   * @returns fulfilled when the store has it, for all instances.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when it applies only here for now.
+   * @throws {RangeError} when the bound is reached; nothing was stored then.
    */
   put(key: string, value: Value): Promise<void>;
   /**
-   * Deletes what is under `key`, here at once.
+   * Deletes the entry of `key`, in this instance at once.
    *
-   * @returns fulfilled when all instances can know.
-   * @throws {Refusal} `STORE_UNAVAILABLE` when it holds here only, for now.
+   * @returns fulfilled when the store has it, for all instances.
+   * @throws {Refusal} `STORE_UNAVAILABLE` when it applies only here for now.
    */
   delete(key: string): Promise<void>;
   /** Reads the store now if it has changed; never rejects. */

@@ -1,7 +1,7 @@
 /**
- * The seam to what lasts: an ordered key-value store with atomic commits, as
- * much of one as the service uses. `deno_kv.ts` stands behind it; whatever
- * passes `tests/contracts/store_contract.ts` may.
+ * The seam to storage: the part of an ordered key-value store with atomic commits
+ * that the service uses. `deno_kv.ts` implements it; any implementation must pass
+ * `tests/contracts/store_contract.ts`.
  *
  * @module
  */
@@ -10,20 +10,20 @@
 export type KeyPart = string | number;
 
 /**
- * A name in the store. Keys sort part by part; strings by their UTF-8 bytes,
+ * A key of the store. Keys sort part by part; strings by their UTF-8 bytes,
  * numbers by value.
  */
 export type Key = readonly KeyPart[];
 
 /**
- * The state of a key: another one after each write to it, greater (as text)
- * than that of every earlier commit; `null` while nothing is stored under it.
+ * The state of a key: it changes with each write, and is greater (as text) than
+ * that of every earlier commit; `null` while the key has no value.
  */
 export type Versionstamp = string | null;
 
-/** Something that is stored. */
+/** A stored entry. */
 export interface Present<Value> {
-  /** Where it is stored. */
+  /** Its key. */
   readonly key: Key;
   /** `bigint` for a counter. */
   readonly value: Value;
@@ -31,27 +31,27 @@ export interface Present<Value> {
   readonly versionstamp: string;
 }
 
-/** What stands under a key: a value, or nothing. */
+/** The state of a key: an entry, or no value. */
 export type Found<Value> = Present<Value> | {
-  /** Where nothing is stored. */
+  /** A key without a value. */
   readonly key: Key;
-  /** Nothing. */
+  /** No value. */
   readonly value: null;
-  /** That nothing is stored is a state too, and can be checked. */
+  /** The absence of a value is a state too, and can be checked. */
   readonly versionstamp: null;
 };
 
 /** The state that a key must have for a commit to take effect. */
 export interface Check {
-  /** Which key. */
+  /** The key. */
   readonly key: Key;
-  /** As it was found. */
+  /** The state that was read. */
   readonly versionstamp: Versionstamp;
 }
 
 /**
- * Which entries to list: those whose keys begin with `prefix` and are longer,
- * of these from `start` (inclusive) or before `end` (exclusive); or those
+ * A selection of entries: those whose keys begin with `prefix` and are longer,
+ * optionally from `start` (inclusive) or before `end` (exclusive); or those
  * between two keys.
  */
 export type Selector =
@@ -60,7 +60,7 @@ export type Selector =
   | { readonly prefix: Key; readonly end: Key }
   | { readonly start: Key; readonly end: Key };
 
-/** How to list. */
+/** Options of a list. */
 export interface ListOptions {
   /** Most entries; all when absent. */
   readonly limit?: number;
@@ -70,16 +70,17 @@ export interface ListOptions {
   readonly reverse?: boolean;
 }
 
-/** How to write. */
+/** Options of a write. */
 export interface SetOptions {
   /**
-   * Milliseconds after which the entry may be deleted. That is the earliest
-   * time, not the time: what must end keeps its own end in its value.
+   * Milliseconds after which the entry may be deleted. This is the earliest
+   * time, not the exact one: an entry that must expire stores its expiry in its
+   * value.
    */
   readonly expireIn?: number;
 }
 
-/** How a commit ended. */
+/** The result of a commit. */
 export type CommitResult =
   | {
     /** All of it took effect. */
@@ -92,39 +93,39 @@ export type CommitResult =
     readonly ok: false;
   };
 
-/** A commit in the making: all of it takes effect, or nothing. */
+/** A commit being built: all of it takes effect, or nothing. */
 export interface Commit {
-  /** Lets the commit take effect only while these keys are as they were found. */
+  /** Makes the commit fail unless these keys still have the given states. */
   check(...checks: readonly Check[]): this;
   /**
    * Writes a value: plain data as JSON has it, or a `Uint8Array`.
    *
-   * @param key its name.
-   * @param value no counter: only {@link sum} makes one.
+   * @param key its key.
+   * @param value not a counter: only {@link sum} creates one.
    */
   set(key: Key, value: unknown, options?: SetOptions): this;
-  /** Deletes what stands under a key; nothing there is no error. */
+  /** Deletes the value of a key; an absent value is no error. */
   delete(key: Key): this;
   /**
-   * Adds to a counter, modulo 2^64; one that is absent counts from 0. Commits
-   * that only add never conflict.
+   * Adds to a counter, modulo 2^64; an absent one starts at 0. Commits that only
+   * add never conflict.
    *
    * @param by zero or more.
    */
   sum(key: Key, by: bigint): this;
   /**
-   * Makes it take effect.
+   * Executes the commit.
    *
-   * @throws {StoreBusy} when another writer was faster; nothing was done.
-   * @throws {StoreUnusable} when nothing may be written; nothing was done.
+   * @throws {StoreBusy} when another writer was faster; nothing was changed.
+   * @throws {StoreUnusable} when writes are not allowed; nothing was changed.
    * @throws {TimedOut} after {@link CALL_DEADLINE_MS}; it may still take effect.
-   * @throws {TypeError} when it is beyond {@link Store.limits}.
-   * @throws whatever else the store throws; it may have taken effect.
+   * @throws {TypeError} when it exceeds {@link Store.limits}.
+   * @throws other errors of the store; it may have taken effect.
    */
   commit(): Promise<CommitResult>;
 }
 
-/** What a store accepts at most. */
+/** The limits of a store. */
 export interface StoreLimits {
   /** Bytes of one key. */
   readonly keyBytes: number;
@@ -144,41 +145,41 @@ export interface StoreLimits {
   readonly watchKeys: number;
 }
 
-/** Short messages that travel with commits to all who share the store. */
+/** Short messages in commits, delivered to all instances that share the store. */
 export interface Announcements {
   /** Longest text, in bytes. */
   readonly maxBytes: number;
   /**
-   * Lets a commit carry a message: it is delivered when the commit takes
-   * effect, and only then. Best effort.
+   * Adds a message to a commit: it is delivered if the commit takes effect. Best
+   * effort.
    *
    * @param commit of the same store; one message each, the last wins.
    * @param text at most {@link maxBytes}.
    */
   attach(commit: Commit, text: string): void;
   /**
-   * Receives messages, those of this connection too.
+   * Registers a listener for messages, including those of this connection.
    *
-   * @param listener must not throw; called with `undefined` when some may have
-   * been missed, and once at the beginning.
+   * @param listener must not throw; called with `undefined` when messages may
+   * have been missed, and once at the start.
    * @returns dispose it to end.
    */
   listen(listener: (text: string | undefined) => void): Disposable;
 }
 
-/** How the database under a store stands. */
+/** The state of the database of a store. */
 export interface DatabaseState {
-  /** Whether it takes writes. */
+  /** Whether it accepts writes. */
   readonly isPrimary: boolean;
-  /** Whether a commit waits until a standby has it, too. */
+  /** Whether a commit waits until a standby has it too. */
   readonly isSynchronous: boolean;
-  /** Connected standbys that commits may wait for, where that may be seen. */
+  /** Connected standbys that commits may wait for; absent without the right to read it. */
   readonly standbys: number | undefined;
   /** Bytes of the table with its indexes. */
   readonly bytes: number;
-  /** Rows, as the database estimates them. */
+  /** Estimated number of rows. */
   readonly rows: number;
-  /** Rows that are deleted or replaced, and not yet vacuumed: an estimate. */
+  /** Estimated number of deleted or replaced rows that are not yet vacuumed. */
   readonly deadRows: number;
   /** Calls of this instance that wait for an answer. */
   readonly calls: number;
@@ -187,26 +188,26 @@ export interface DatabaseState {
 }
 
 /**
- * How long one call may take, in milliseconds; one batch of a list is a call.
- * A store that is out of reach must not hold up its callers.
+ * Deadline of one call, in milliseconds; one batch of a list is a call. An
+ * unreachable store must not block its callers.
  */
 export const CALL_DEADLINE_MS = 3_000;
 
 /**
- * An ordered key-value store. Reads are consistent: they see every commit that
- * was acknowledged before they began, by whatever connection.
+ * An ordered key-value store. Reads are consistent: they include every commit
+ * that was acknowledged before they began, on any connection.
  *
- * All reads throw {@link TimedOut} after {@link CALL_DEADLINE_MS}, and
- * whatever the store throws while it cannot be reached.
+ * All reads throw {@link TimedOut} after {@link CALL_DEADLINE_MS}, and other
+ * errors while the store is unreachable.
  */
 export interface Store extends AsyncDisposable {
-  /** What it accepts at most. */
+  /** Its limits. */
   readonly limits: StoreLimits;
   /** Messages that commits carry; absent where the store has none. */
   readonly announcements?: Announcements;
-  /** Asks how the database stands; absent where the store is none. */
+  /** Reads the state of the database; absent for other stores. */
   state?(): Promise<DatabaseState>;
-  /** Reads what stands under a key. */
+  /** Reads the state of a key. */
   get<Value>(key: Key): Promise<Found<Value>>;
   /**
    * Reads several keys at once.
@@ -214,59 +215,59 @@ export interface Store extends AsyncDisposable {
    * @param keys at most {@link StoreLimits.getManyKeys}.
    */
   getMany<Value>(keys: readonly Key[]): Promise<Found<Value>[]>;
-  /** Writes one value: a commit of its own. */
+  /** Writes one value in its own commit. */
   set(key: Key, value: unknown, options?: SetOptions): Promise<void>;
   /** Lists entries in the order of their keys. */
   list<Value>(
     selector: Selector,
     options?: ListOptions,
   ): AsyncIterable<Present<Value>>;
-  /** Begins a commit. */
+  /** Starts building a commit. */
   atomic(): Commit;
   /**
-   * Follows keys: yields their states now and again after changes, the newest
-   * only. Changes by other processes may be missed, so callers poll as well.
+   * Watches keys: yields their states now and after changes, only the newest.
+   * Changes by other processes may be missed, so callers must poll too.
    *
    * @param keys at most {@link StoreLimits.watchKeys}.
    * @returns cancel it to end.
    */
   watch<Value>(keys: readonly Key[]): ReadableStream<Found<Value>[]>;
-  /** Lets go of it; calls under way may fail. Again is harmless. */
+  /** Closes the store; calls in flight may fail. May be called again. */
   close(): Promise<void>;
 }
 
-/** Another writer was faster: nothing was done, and the next try may pass. */
+/** Another writer was faster: nothing was changed, and a retry may succeed. */
 export class StoreBusy extends Error {
   /** Names the kind of error in a log line. */
   override readonly name = "StoreBusy";
 
-  /** Keeps the cause. @param cause what the store answered. */
+  /** Stores the cause. @param cause the error of the store. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
-/** What is stored cannot be read where it was asked for: trying again is vain. */
+/** Stored data is unreadable: a retry cannot succeed. */
 export class StoreDamaged extends Error {
   /** Names the kind of error in a log line. */
   override readonly name = "StoreDamaged";
 
-  /** Keeps the cause. @param cause what the store answered. */
+  /** Stores the cause. @param cause the error of the store. */
   constructor(cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
 /**
- * The store must not be written to now: nothing was done, and the next try will
- * not pass either. The message gives the reason, and may be shown to any client.
+ * The store cannot be written now: nothing was changed, and a retry will fail
+ * too. The message gives the reason, and may be shown to any client.
  */
 export class StoreUnusable extends Error {
   /** Names the kind of error in a log line. */
   override readonly name = "StoreUnusable";
 }
 
-/** Whether an error of a store means that nothing was done and another try may succeed. */
+/** Whether an error of a store means that nothing was changed and a retry may succeed. */
 export function isBusy(error: unknown): boolean {
   return error instanceof StoreBusy;
 }

@@ -1,8 +1,7 @@
 /**
- * The file that a store is kept in, as other programs change it: they move it,
- * replace it, cut it off, fill its disk. Deno KV notices none of these: it
- * goes on writing to a file that no process will find, and ends the process on
- * a full disk.
+ * The file of a store, which other programs may move, replace or truncate, and
+ * whose disk they may fill. Deno KV detects none of these: it continues to write
+ * to a file that no process will find, and ends the process on a full disk.
  *
  * @module
  */
@@ -22,47 +21,47 @@ import type {
 } from "./store.ts";
 
 /**
- * Free space that is left to the store for what it writes by itself, in bytes:
- * below it nothing is accepted. On a small disk it is {@link FLOOR_PART} of it.
+ * Free space reserved for the store's own writes, in bytes: below it no write is
+ * accepted. On a small disk it is {@link FLOOR_PART} of the disk.
  */
 export const FLOOR_BYTES = 64 * 2 ** 20;
-/** The largest part of a disk that is left free. */
+/** The largest part of a disk that is reserved. */
 export const FLOOR_PART = 1 / 8;
-/** A look at the file counts for so long, in milliseconds. */
+/** How long a check of the file is valid, in milliseconds. */
 export const FILE_CHECK_MS = 20;
-/** How a file of SQLite begins. */
+/** The first bytes of a file of SQLite. */
 const MAGIC = "SQLite format 3\0";
 const MIB = 2 ** 20;
 
 /** Sizes of a disk, in bytes. */
 export interface Disk {
-  /** All of it. */
+  /** Total size. */
   readonly size: number;
-  /** What this process may still write. */
+  /** Space that this process may still write. */
   readonly free: number;
 }
 
-/** Looks at the disk of a file; nothing when that is not permitted. */
+/** Reads the disk of a file; nothing without permission. */
 export type LookAtDisk = (path: string) => Disk | undefined;
 
-/** How a {@link StoreFile} looks at its disk. */
+/** How a {@link StoreFile} reads its disk. */
 export interface StoreFileOptions {
-  /** Measures how old a look is. */
+  /** Measures the age of a check. */
   readonly clock: Pick<Clock, "monotonic">;
   /** The real one when omitted. */
   readonly disk?: LookAtDisk;
 }
 
-/** The place at `KV_PATH` cannot hold a store. */
+/** No store can be opened at `KV_PATH`. */
 export class PlaceError extends Error {
-  /** Lets a caller tell it from other errors. */
+  /** Distinguishes it from other errors. */
   override readonly name = "PlaceError";
 
   /**
-   * Names the place and what is wrong.
+   * Names the path and the reason.
    *
-   * @param path the place.
-   * @param reason what is wrong with it.
+   * @param path the path.
+   * @param reason why no store can be opened.
    * @param options the usual `cause`.
    */
   constructor(path: string, reason: string, options?: ErrorOptions) {
@@ -92,12 +91,12 @@ export class StoreFile {
   }
 
   /**
-   * Makes sure that a store can be opened at `path` and written to; an empty
-   * file is left where there was none.
+   * Verifies that a store can be opened at `path` and written to; creates an
+   * empty file where there is none.
    *
-   * @param path where the store is, or is to be.
-   * @param options how to look at the disk.
-   * @throws {PlaceError} says what is wrong with the place.
+   * @param path path of the store, existing or new.
+   * @param options how to read the disk.
+   * @throws {PlaceError} with the reason.
    */
   static async open(
     path: string,
@@ -118,12 +117,11 @@ export class StoreFile {
   }
 
   /**
-   * Makes sure that the store is still the file at its path, and that there is
-   * room to write. A look that is new enough counts. Looking blocks this thread
-   * for some 40 µs, as the write that follows it does; handing it to another
-   * thread takes longer.
+   * Verifies that the store is still the file at its path, and that the disk has
+   * space. A recent check is reused. A check blocks this thread for about 40 µs,
+   * as the following write does; another thread would take longer.
    *
-   * @throws {StoreUnusable} says why nothing may be written now.
+   * @throws {StoreUnusable} with the reason.
    */
   check(): void {
     if (this.#clock.monotonic() - this.#checkedAt < FILE_CHECK_MS) return;
@@ -143,7 +141,7 @@ export class StoreFile {
     this.#size = found.size;
     const disk = this.#disk(this.#path);
     if (disk) {
-      // What stands in the journal will be written to the database as well.
+      // The content of the journal will be written to the database too.
       const free = disk.free - sizeOf(journalOf(this.#path));
       const floor = Math.min(FLOOR_BYTES, disk.size * FLOOR_PART);
       if (free < floor) {
@@ -195,7 +193,7 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @returns nothing when no file is there. */
+/** @returns nothing when there is no file. */
 function findFile(
   path: string,
 ): { identity: string; size: number } | undefined {
@@ -213,7 +211,7 @@ export function journalOf(path: string): string {
   return `${path}-wal`;
 }
 
-/** @returns 0 where there is no file, or where it may not be looked at. */
+/** @returns 0 without a file or without permission. */
 function sizeOf(path: string): number {
   try {
     return Deno.statSync(path).size;
@@ -222,7 +220,7 @@ function sizeOf(path: string): number {
   }
 }
 
-/** Looks at real disks; loaded only where a file is used. */
+/** Reads real disks; loaded only where a file is used. */
 async function diskLooks(): Promise<LookAtDisk> {
   const { statfsSync } = await import("node:fs");
   return (path) => {
@@ -236,10 +234,10 @@ async function diskLooks(): Promise<LookAtDisk> {
 }
 
 /**
- * Lets a store write only while its file is in order; it can be read always.
+ * Makes a store refuse writes while its file is unusable; reads are not affected.
  *
- * @param store kept in `file`; closed with the one returned.
- * @param file looked at before every commit.
+ * @param store the store in `file`; closed with the one returned.
+ * @param file checked before every commit.
  */
 export function guarded(store: Store, file: StoreFile): Store {
   return new GuardedStore(store, file);

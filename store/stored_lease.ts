@@ -1,5 +1,5 @@
 /**
- * The {@link Lease} that every store carries: a row that its holder renews.
+ * The {@link Lease} on any store: a row that its holder renews.
  *
  * @module
  */
@@ -10,38 +10,37 @@ import type { Lease } from "./lease.ts";
 import type { Key, Store } from "./store.ts";
 
 /**
- * How long a lease lasts without a renewal, in milliseconds. An instance that waits
- * measures on its own monotonic clock for how long the row stays unchanged, so
- * that no machine's wall clock decides.
+ * Time to live of a lease without a renewal, in milliseconds. A waiting instance
+ * measures on its own monotonic clock how long the row stays unchanged, so that
+ * wall clocks do not matter.
  */
 export const LEASE_TTL_MS = 5_000;
-/** Renewals, and looks of those who wait, in one time to live. */
+/** Renewals, and checks by waiting instances, in one time to live. */
 const LOOKS_PER_TTL = 5;
-/** Longest wait after a look that failed, as a part of the usual one. */
+/** Longest pause after a failed check, as a part of the usual one. */
 const RETRY_PART = 0.25;
 /**
- * Part of the time to live by which a holder that cannot renew stops early.
- * It covers the end of its work and clocks that run at different rates.
+ * Part of the time to live by which a holder that cannot renew stops early. It
+ * covers the end of its work and different rates of clocks.
  */
 const GUARD_PART = 0.2;
 
-/** What a {@link StoredLease} needs. */
+/** Parts that a {@link StoredLease} needs. */
 export interface StoredLeaseOptions {
-  /** Holds the lease; stays the caller's to close. */
+  /** Holds the lease; closed by the caller. */
   readonly kv: Store;
-  /** Measures what is due and over. */
+  /** Measures intervals and deadlines. */
   readonly clock: Pick<Clock, "monotonic" | "after">;
-  /** What is leased; holders of one name exclude each other. */
+  /** Name of the lease; holders of one name exclude each other. */
   readonly name: string;
   /**
-   * Runs while the lease is held, once each time it is won. Must end soon
-   * after its signal is aborted: within a fifth of `ttlMs`, or another may
-   * have begun.
+   * Runs while the lease is held, once per acquisition. Must end within a fifth
+   * of `ttlMs` after its signal is aborted, or another holder may have started.
    */
   readonly work: (signal: AbortSignal) => Promise<void>;
   /**
-   * Receives errors of the work, and of the store those that last: a file that
-   * is locked for a moment is only looked at again.
+   * Receives errors of the work, and lasting errors of the store: a briefly
+   * locked file only causes another check.
    */
   readonly report?: (error: unknown) => void;
   /** This holder's name; unique when absent. */
@@ -56,14 +55,14 @@ interface Holding {
   readonly holder: string;
 }
 
-/** The row as another holder left it. */
+/** The row as another holder wrote it. */
 interface Seen {
   readonly versionstamp: string;
-  /** When it was first seen so, on the monotonic clock. */
+  /** When this state was first read, on the monotonic clock. */
   readonly since: number;
 }
 
-/** Takes the lease when it is free, renews it while it is held. */
+/** Acquires the lease when it is free, and renews it while it is held. */
 export class StoredLease implements Lease {
   readonly #kv: Store;
   readonly #clock: Pick<Clock, "monotonic" | "after">;
@@ -76,17 +75,17 @@ export class StoredLease implements Lease {
   readonly #random: Random;
   #disposed = false;
   #seen: Seen | undefined;
-  /** Since when looks fail, or since that was last reported. */
+  /** When checks began to fail, or when that was last reported. */
   #failingSince: number | undefined;
-  /** Aborts the work under way; absent when there is none. */
+  /** Aborts the running work; absent when there is none. */
   #stop: AbortController | undefined;
   #working: Promise<void> | undefined;
   #deadline: Disposable | undefined;
   #next: Disposable | undefined;
-  /** Settles when the look under way is over. */
+  /** Settles when the running check has ended. */
   #looking: Promise<void>;
 
-  /** Begins to try at once. */
+  /** Starts trying to acquire the lease at once. */
   constructor(options: StoredLeaseOptions) {
     this.#kv = options.kv;
     this.#clock = options.clock;
@@ -100,12 +99,12 @@ export class StoredLease implements Lease {
     this.#looking = this.#look();
   }
 
-  /** Whether the lease is held, and the work may go on, at this moment. */
+  /** Whether the lease is held now, so that the work may continue. */
   get held(): boolean {
     return this.#stop !== undefined && !this.#stop.signal.aborted;
   }
 
-  /** Stops the work, waits for its end and lets the next holder in at once. */
+  /** Stops the work, waits for its end and releases the lease at once. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     this.#next?.[Symbol.dispose]();
@@ -115,16 +114,16 @@ export class StoredLease implements Lease {
     await this.#release();
   }
 
-  /** One look at the lease: take it, renew it, or leave it. Never throws. */
+  /** One check of the lease: acquires it, renews it, or waits. Never throws. */
   async #look(): Promise<void> {
     let waitMs = this.#ttlMs / LOOKS_PER_TTL;
     try {
       await this.#tryToHold();
       this.#failingSince = undefined;
     } catch (error) {
-      // A locked file or a store out of reach: the deadline decides.
+      // A locked file or an unreachable store: the deadline decides.
       this.#failed(error);
-      // Jitter, so that two that met at the file do not meet again.
+      // Jitter, so that two instances do not collide again.
       waitMs *= RETRY_PART * this.#random();
     }
     if (this.#disposed) return;
@@ -133,7 +132,7 @@ export class StoredLease implements Lease {
     });
   }
 
-  /** Reports only what lasts as long as a holder may go on without the store. */
+  /** Reports only errors that last as long as a holder may work without the store. */
   #failed(cause: unknown): void {
     const now = this.#clock.monotonic();
     this.#failingSince ??= now;
@@ -152,7 +151,7 @@ export class StoredLease implements Lease {
 
   async #tryToHold(): Promise<void> {
     const entry = await this.#kv.get<Holding>(this.#key);
-    // What happens from here on happens before others see the renewal.
+    // The following runs before others can read the renewal.
     const now = this.#clock.monotonic();
     const isMine = entry.value?.holder === this.#holder;
     if (entry.value && !isMine && !this.#isOver(entry.versionstamp, now)) {
@@ -172,7 +171,7 @@ export class StoredLease implements Lease {
     this.#hold(now + this.#ttlMs);
   }
 
-  /** Whether another's lease stayed unchanged for its time to live. */
+  /** Whether another holder's row stayed unchanged for its time to live. */
   #isOver(versionstamp: string, now: number): boolean {
     if (this.#seen?.versionstamp !== versionstamp) {
       this.#seen = { versionstamp, since: now };
@@ -183,12 +182,12 @@ export class StoredLease implements Lease {
   /** @param until when others may take over, on the monotonic clock. */
   #hold(until: number): void {
     const left = until - this.#ttlMs * GUARD_PART - this.#clock.monotonic();
-    // The commit took too long, or came after the end.
+    // The commit took too long, or ended after the lease.
     if (this.#disposed || left <= 0) return;
     this.#deadline?.[Symbol.dispose]();
     this.#deadline = this.#clock.after(left, () => this.#lose("not renewed"));
-    // Work that was stopped must be over before it begins again; meanwhile the
-    // lease keeps others from beginning beside it.
+    // Stopped work must end before it is started again; meanwhile the lease
+    // prevents others from starting.
     if (this.#working) return;
     const stop = new AbortController();
     this.#stop = stop;
@@ -219,7 +218,7 @@ export class StoredLease implements Lease {
       if (entry.value?.holder !== this.#holder) return;
       await this.#kv.atomic().check(entry).delete(this.#key).commit();
     } catch {
-      // It ends by itself when its time is over.
+      // It expires by itself.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The {@link SharedSet} that every store carries: a row an entry, and a counter
- * of changes that the instances watch and poll.
+ * The {@link SharedSet} on any store: one row per entry, and a counter of
+ * changes that the instances watch and poll.
  *
  * @module
  */
@@ -12,37 +12,37 @@ import { isBusy } from "./store.ts";
 import type { Key, Store } from "./store.ts";
 
 /**
- * How often the store is asked for changes that the watch did not report, in
- * milliseconds: a watch does not reach across processes on one file, and every
- * change must reach all instances within a second.
+ * Interval of polls for changes that the watch did not report, in milliseconds:
+ * a watch does not cross processes on one file, and every change must reach all
+ * instances within a second.
  */
 export const POLL_MS = 800;
 /** When to retry after the store failed, in milliseconds. */
 const RETRY_MS = 200;
 /** Most entries of one commit. */
 const WRITE_BATCH = 100;
-/** Sets with more entries than these are not read again for every change. */
+/** Most entries of a set that is read again after every change. */
 const LARGE = 500;
-/** Least time between two reads of a large set, in milliseconds. */
+/** Shortest time between two reads of a larger set, in milliseconds. */
 const LARGE_GAP_MS = 200;
 
-/** How a set is kept. */
+/** Options of a set. */
 export interface StoredSetOptions<Value> {
-  /** Holds the entries; stays the caller's to close. */
+  /** Holds the entries; closed by the caller. */
   readonly kv: Store;
-  /** Decides which entries have ended, and paces the polls. */
+  /** Decides which entries have expired, and paces the polls. */
   readonly clock: Clock;
-  /** Sets this set apart from others in the store. */
+  /** Distinguishes this set from others in the store. */
   readonly name: string;
-  /** Most entries kept. */
+  /** Most entries stored. */
   readonly maxEntries: number;
-  /** When an entry ends and may be deleted, in epoch milliseconds. */
+  /** When an entry expires and may be deleted, in epoch milliseconds. */
   readonly endOf: (value: Value) => number;
-  /** How often the store is asked for changes, in milliseconds. */
+  /** Interval of polls for changes, in milliseconds. */
   readonly pollMs?: number | undefined;
 }
 
-/** A change reaches the others within milliseconds by the watch, or by a poll. */
+/** A change reaches other instances within milliseconds by a watch, or by a poll. */
 export class StoredSet<Value> implements SharedSet<Value> {
   readonly #kv: Store;
   readonly #clock: Clock;
@@ -53,11 +53,11 @@ export class StoredSet<Value> implements SharedSet<Value> {
   readonly #pollMs: number;
   readonly #onChange: (change: Change<Value>) => void;
   #entries = new Map<string, Value>();
-  /** The entries' versionstamps when they were last read. */
+  /** The entries' versionstamps at the last read. */
   #stamps = new Map<string, string>();
-  /** Not in the store yet; `undefined` stands for a deletion. */
+  /** Changes not in the store yet; `undefined` marks a deletion. */
   readonly #pending = new Map<string, { readonly value: Value | undefined }>();
-  /** What changed here while the store was being read. */
+  /** Keys changed here while the store was being read. */
   readonly #meanwhile = new Map<string, Value | undefined>();
   #version: string | null | undefined;
   #loading: Promise<void> | undefined;
@@ -71,13 +71,13 @@ export class StoredSet<Value> implements SharedSet<Value> {
   #isDisposed = false;
   readonly #timers = new Map<string, Disposable>();
 
-  /** Fulfilled once the store was read for the first time, or could not be. */
+  /** Fulfilled once the first read of the store has succeeded or failed. */
   readonly ready: Promise<void>;
 
   /**
    * Starts reading and watching.
    *
-   * @param options where it is kept, and how much.
+   * @param options its store and bounds.
    * @param onChange receives every change in memory; must not throw.
    */
   constructor(
@@ -97,23 +97,23 @@ export class StoredSet<Value> implements SharedSet<Value> {
     this.#later("poll", this.#pollMs, this.#poll);
   }
 
-  /** `degraded` while the store is away or does not have every change yet. */
+  /** `degraded` while the store is unreachable or does not have every change yet. */
   get state(): "ok" | "degraded" {
     return this.#isAway ? "degraded" : "ok";
   }
 
-  /** How many entries are kept, ended ones included. */
+  /** Number of entries, expired ones included. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Whether there is no room for another entry. */
+  /** Whether the bound of entries is reached. */
   get isFull(): boolean {
     return this.#entries.size >= this.#maxEntries ||
       this.#pending.size >= this.#maxEntries;
   }
 
-  /** The entry under `key`, unless it has ended. */
+  /** The entry of `key`, unless it has expired. */
   get(key: string): Value | undefined {
     const value = this.#entries.get(key);
     if (value === undefined || this.#endOf(value) <= this.#clock.now()) {
@@ -122,7 +122,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
     return value;
   }
 
-  /** All entries that have not ended. */
+  /** All entries that have not expired. */
   *values(): Generator<Value> {
     const now = this.#clock.now();
     for (const value of this.#entries.values()) {
@@ -130,7 +130,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
     }
   }
 
-  /** Keeps `value`, here at once; see {@link SharedSet.put}. */
+  /** Stores `value`, in this instance at once; see {@link SharedSet.put}. */
   put(key: string, value: Value): Promise<void> {
     if (!this.#entries.has(key) && this.isFull) this.#prune();
     if (!this.#entries.has(key) && this.isFull) {
@@ -139,7 +139,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
     return this.#set(key, value);
   }
 
-  /** Deletes what is under `key`, here at once; see {@link SharedSet.delete}. */
+  /** Deletes the entry of `key`, in this instance at once; see {@link SharedSet.delete}. */
   delete(key: string): Promise<void> {
     return this.#set(key, undefined);
   }
@@ -195,7 +195,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
   }
 
   async #written(key: string, pending: unknown): Promise<void> {
-    // The round under way may have begun too early: that one, and one more.
+    // The running round may have started too early: wait for it and one more.
     for (let i = 0; i < 2 && this.#pending.get(key) === pending; i++) {
       await this.#write();
     }
@@ -266,7 +266,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
     this.#later("watch", this.#pollMs, () => this.#watching = this.#watch());
   }
 
-  /** Reads again: at once when that is cheap, else after {@link LARGE_GAP_MS}. */
+  /** Reads again: at once for a small set, else after {@link LARGE_GAP_MS}. */
   #reload(): void {
     const wait = this.#entries.size > LARGE
       ? this.#loadedAt + LARGE_GAP_MS - this.#clock.monotonic()
@@ -301,8 +301,8 @@ export class StoredSet<Value> implements SharedSet<Value> {
     let version: string | null;
     try {
       version = (await this.#kv.get(this.#versionKey)).versionstamp;
-      // Instances that write at once may exceed the bound by what each had
-      // room for; nothing that was accepted is left out for that.
+      // Concurrent writes of several instances may exceed the bound; accepted
+      // entries are kept nevertheless.
       const all = this.#kv.list<Value>(
         { prefix: this.#entryKey },
         { limit: this.#maxEntries * 2, batchSize: 500 },
@@ -319,7 +319,7 @@ export class StoredSet<Value> implements SharedSet<Value> {
       if (value === undefined) found.delete(key);
       else found.set(key, value);
     }
-    // What changed here may be older than what was read: another instance may
+    // A change made here may be older than the entry read: another instance may
     // have written the same key since. The next poll reads again.
     this.#version = this.#meanwhile.size > 0 ? undefined : version;
     this.#loadedAt = this.#clock.monotonic();

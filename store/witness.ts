@@ -1,35 +1,35 @@
 /**
- * What is written beside a store, and outlives its being replaced.
+ * The witness: a record beside a store that outlives the store's replacement.
  *
  * @module
  */
 
-/** What a witness holds. */
+/** The content of a witness. */
 export interface Testimony {
-  /** Versionstamp of a mark that the store has kept; empty before the first. */
+  /** Versionstamp of a mark that the store has committed; empty before the first. */
   readonly stamp: string;
-  /** Which file it is: another one after it was restored from a copy. */
+  /** Identity of the file; it changes when the file is restored from a copy. */
   readonly file: string;
   /** When it was written, in epoch milliseconds. */
   readonly writtenAt: number;
 }
 
-/** A place beside the store. */
+/** Storage beside the store. */
 export interface Witness {
   /**
-   * Reads what was written.
+   * Reads the record.
    *
-   * @returns nothing when nothing ever was.
-   * @throws when that cannot be found out.
+   * @returns nothing before the first write.
+   * @throws when reading fails.
    */
   read(): Promise<Testimony | undefined>;
-  /** Names the file, made if need be; nothing where there can be none. */
+  /** Identity of the file, created if needed; nothing where there can be none. */
   name(): Promise<string | undefined>;
-  /** Writes the versionstamp of a mark that the store has kept. */
+  /** Writes the versionstamp of a mark that the store has committed. */
   write(stamp: string): Promise<void>;
 }
 
-/** Of stores that have no place beside them: they never disagree. */
+/** The witness of stores without storage beside them: it never disagrees. */
 export const NO_WITNESS: Witness = {
   read: () => Promise.resolve(undefined),
   name: () => Promise.resolve(undefined),
@@ -39,7 +39,7 @@ export const NO_WITNESS: Witness = {
 /**
  * A witness in a file.
  *
- * @param file its path; made when it is first written.
+ * @param file its path; created with the first write.
  */
 export function fileWitness(file: string): Witness {
   return {
@@ -65,7 +65,7 @@ export function fileWitness(file: string): Witness {
   };
 }
 
-/** A copy has another number, or was born later. */
+/** The identity of a file: a copy has another inode or a later birth time. */
 function identityOf({ ino, birthtime }: Deno.FileInfo): string {
   return `${ino ?? 0}.${birthtime?.getTime() ?? 0}`;
 }

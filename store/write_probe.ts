@@ -1,5 +1,5 @@
 /**
- * Whether the store takes writes: reading alone does not show it.
+ * Tests whether the store accepts writes, which reads do not show.
  *
  * @module
  */
@@ -8,28 +8,28 @@ import { retryWhileBusy } from "../platform/retry.ts";
 import { isBusy } from "./store.ts";
 import type { Key, Store } from "./store.ts";
 
-/** The answer of one write counts for so long, in milliseconds. */
+/** How long the result of one write is valid, in milliseconds. */
 export const PROBE_MS = 1_000;
-/** Where it is written; one row for all callers. */
+/** The key of the write; one row for all callers. */
 const PROBE_KEY: Key = ["probe"];
 
-/** Tries a write, however often it is asked, once a {@link PROBE_MS}. */
+/** Writes at most once per {@link PROBE_MS}, for any number of callers. */
 export class WriteProbe {
   readonly #store: Store;
   readonly #clock: Clock;
   #last: Promise<void> | undefined;
   #at = -Infinity;
 
-  /** Writes nothing yet. */
+  /** Starts without a write. */
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
   }
 
   /**
-   * Makes sure that the store takes writes.
+   * Verifies that the store accepts writes.
    *
-   * @throws whatever the store threw at the latest try.
+   * @throws the error of the latest write.
    */
   run(): Promise<void> {
     const now = this.#clock.monotonic();
