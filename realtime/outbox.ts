@@ -366,13 +366,15 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
   #sendFromRing(to: Subscription): boolean {
     if (to.selected) return this.#feed.fromRing(to);
     const { stream } = to;
-    while (to.epoch === stream.epoch && to.seq < stream.until) {
+    if (to.epoch !== stream.epoch) return false;
+    const { until } = stream;
+    while (to.seq < until) {
       if (to.seq + 1 < stream.first || this.isFull) return false;
       if (this.waits) this.flush();
       if (this.batch) this.#sendJoined(to);
-      else this.#sendSingly(to);
+      else this.#sendSingly(to, until);
     }
-    return to.epoch === stream.epoch;
+    return true;
   }
 
   #sendJoined(to: Subscription): void {
@@ -383,14 +385,14 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
   }
 
   /** A frame an event, as far as the ring has them and the socket takes them. */
-  #sendSingly(to: Subscription): void {
+  #sendSingly(to: Subscription, until: number): void {
     const { stream, replayUntil } = to;
     const { codec } = this;
     do {
       const entry = stream.entryAt(++to.seq);
       const marks = to.seq <= replayUntil ? REPLAY : undefined;
       this.put(codec.event(entry, marks));
-    } while (to.seq < stream.until && !this.isFull);
+    } while (to.seq < until && !this.isFull);
   }
 
   /** Serves subscriptions that are behind, one step each in turn. */

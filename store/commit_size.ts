@@ -78,12 +78,10 @@ export function fits(
 
 /** Requests that go with one commit. */
 export class CommitLoad {
-  #load: CommitSize = {
-    bytes: 0,
-    keyBytes: 0,
-    mutations: 0,
-    channels: new Set(),
-  };
+  #bytes = 0;
+  #keyBytes = 0;
+  #mutations = 0;
+  readonly #channels = new Set<string>();
   #size = 0;
 
   /** How many were taken. */
@@ -94,18 +92,21 @@ export class CommitLoad {
   /**
    * Takes one more.
    *
-   * @returns `false` when the commit would not hold it too.
+   * @returns `false` when the commit would not hold it too; none is taken
+   * after that.
    */
   take({ bytes, keyBytes, mutations, channels }: CommitSize): boolean {
-    const load = {
-      bytes: this.#load.bytes + bytes,
-      keyBytes: this.#load.keyBytes + keyBytes,
-      mutations: this.#load.mutations + mutations,
-      channels: new Set([...this.#load.channels, ...channels]),
-    };
-    if (!fits(load)) return false;
-    this.#load = load;
-    this.#size++;
-    return true;
+    this.#bytes += bytes;
+    this.#keyBytes += keyBytes;
+    this.#mutations += mutations;
+    for (const channel of channels) this.#channels.add(channel);
+    const takes = fits({
+      bytes: this.#bytes,
+      keyBytes: this.#keyBytes,
+      mutations: this.#mutations,
+      channels: this.#channels,
+    });
+    if (takes) this.#size++;
+    return takes;
   }
 }
