@@ -1,8 +1,7 @@
 /**
- * The chain, held back until it is as firm as an application needs: blocks that
- * joined, and those that left again.
+ * Follows the chain up to a finality: blocks that joined, and reverted ones.
  *
- * A module of its own, so that pages that do not need it do not load it.
+ * A separate module, so that pages that do not need it do not load it.
  *
  * @module
  */
@@ -16,17 +15,17 @@ export type * from "./types.ts";
 
 /** Most blocks that are held back. */
 export const MAX_HELD_BLOCKS = 10_000;
-/** Blocks yielded that are remembered, to name those that leave. */
+/** Most yielded blocks that are stored, to name reverted ones. */
 export const MAX_YIELDED_BLOCKS = 1_024;
 
 /**
- * Follows the chain through every reconnect.
+ * Follows the chain across reconnects.
  *
- * @param client whose connection is used.
- * @param options which blocks, and when.
+ * @param client provides the connection.
+ * @param options chain, finality and position.
  * @throws {RequestError} why the channel was refused, `CLOSED` when the
- * connection ended for good, `QUEUE_FULL` when too many blocks are held back,
- * or 10,000 changes wait to be taken.
+ * connection ended permanently, `QUEUE_FULL` when too many blocks are held back,
+ * or 10,000 changes wait to be read.
  */
 export async function* chain(
   client: Client,
@@ -65,13 +64,13 @@ export async function* chain(
   }
 }
 
-/** The blocks of one chain as its events fold. */
+/** The blocks of one chain, folded from its events. */
 interface ChainFold {
-  /** How many blocks are held back. */
+  /** Number of blocks held back. */
   readonly held: number;
-  /** One more event. */
+  /** Adds an event. */
   take(event: AnyEvent): void;
-  /** Forgets the blocks that are held back. */
+  /** Drops the blocks held back. */
   clear(): void;
 }
 
@@ -80,9 +79,9 @@ function foldOf(
   put: (change: ChainChange) => void,
 ): ChainFold {
   const hasPredecessor = after !== undefined;
-  /** Standing blocks that are not firm enough, oldest first. */
+  /** Current blocks below the finality, oldest first. */
   let held: Event<"NEW_BLOCK">[] = [];
-  /** Standing blocks that were added, oldest first. */
+  /** Current blocks that were added, oldest first. */
   const added: Event<"NEW_BLOCK">[] = [];
 
   /** What is held back comes again after it, and so does what is before it. */

@@ -1,5 +1,5 @@
 /**
- * What applications see of one channel: its own handlers, history and state.
+ * The handle of one channel: its own handlers, history and state.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import type { ChannelState, Gap } from "./state.ts";
 import type { Position } from "../protocol/commands.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
-/** Which page of a channel's history, oldest first. */
+/** Selects a page of a channel's history, oldest first. */
 export interface HistoryQuery {
-  /** Only later than this. */
+  /** Only events after this position. */
   readonly after?: Position;
-  /** Only earlier than this. */
+  /** Only events before this position. */
   readonly before?: Position;
   /** Most events, 1 to 1,000. Default 100. */
   readonly limit?: number;
 }
 
-/** How events are iterated. */
+/** Options of an iteration. */
 export interface EventsOptions {
   /** Ends the iteration, without an error. */
   readonly signal?: AbortSignal;
@@ -32,7 +32,7 @@ export interface EventsOptions {
  */
 export interface Channel<Name extends ChannelName = ChannelName>
   extends AsyncIterable<Received<TypesIn<Name>>> {
-  /** Canonical, once known; until then as asked for. */
+  /** The canonical name, once known; until then the requested one. */
   readonly name: string;
   /** State of the channel; `undefined` once it is closed or left. */
   readonly state: ChannelState | undefined;
@@ -41,7 +41,7 @@ export interface Channel<Name extends ChannelName = ChannelName>
   /**
    * Calls `handler` for every event of a type in this channel.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   on<Type extends TypesIn<Name>>(
     type: Type,
@@ -50,17 +50,17 @@ export interface Channel<Name extends ChannelName = ChannelName>
   /**
    * Calls `handler` for every event in this channel.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   onAny(handler: (message: Received<TypesIn<Name>>) => void): () => void;
   /**
-   * Calls `listener` when events of this channel are lost for good.
+   * Calls `listener` when events of this channel are permanently lost.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onGap(listener: (gap: Gap) => void): () => void;
   /**
-   * Asks for a page of the channel's history; handlers are not called.
+   * Requests a page of the channel's history; handlers are not called.
    *
    * @throws {RequestError} as `Client.request`.
    */
@@ -69,11 +69,11 @@ export interface Channel<Name extends ChannelName = ChannelName>
     options?: SendOptions,
   ): Promise<Response<"query">>;
   /**
-   * The events from now on, one by one, through every reconnect. Ends when the
-   * handle is closed or the channel left. Iterating the handle itself is the
-   * same without options.
+   * Iterates the events from now on, across reconnects. Ends when the handle is
+   * closed or the channel is left. Iterating the handle itself is the same
+   * without options.
    *
-   * @throws {RequestError} `QUEUE_FULL` when 10,000 events wait to be taken.
+   * @throws {RequestError} `QUEUE_FULL` when 10,000 events wait to be read.
    */
   events(
     options?: EventsOptions,
@@ -83,7 +83,7 @@ export interface Channel<Name extends ChannelName = ChannelName>
 }
 
 /**
- * A room. `Events` gives the data of each event by its name:
+ * A room. `Events` maps names of events to their data:
  * `client.room<{ chat: { text: string } }>("lobby")`.
  */
 export interface Room<
@@ -92,7 +92,7 @@ export interface Room<
   /**
    * Calls `handler` for every event of a name in this room.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   on<Name extends keyof Events & string>(
     event: Name,

@@ -1,6 +1,6 @@
 /**
  * The joined channels: subscribed after every connect from the position of each,
- * and again whenever something is missing.
+ * and again when events are missing.
  *
  * @module
  */
@@ -16,13 +16,13 @@ import { after, stop } from "./timers.ts";
 import type { Failure, Gap, JoinOptions } from "./types.ts";
 import type { ReplyPayload } from "../protocol/replies.ts";
 
-/** The client itself; its handlers are those of all channels. */
+/** The client itself as a holder; its handlers are for all channels. */
 const ITSELF: Holder = {};
 
 /**
  * Joins, now and after every connect.
  *
- * @param holder who leaves it again; the client itself when absent.
+ * @param holder the owner of the join; the client itself when absent.
  */
 export function join(
   parts: Parts,
@@ -50,7 +50,7 @@ export function join(
       .catch(() => release(parts, cursor));
     return;
   }
-  // New, not answered yet, or without retention.
+  // New, without a reply yet, or without retention.
   cursor.position = after && { ...after };
   cursor.last = Math.max(cursor.last ?? 0, last ?? 0);
   parts.channels.set(cursor.name, cursor);
@@ -58,14 +58,14 @@ export function join(
   changed(parts);
 }
 
-/** Delivers what waited for history. */
+/** Delivers the events that waited for history. */
 export function release(parts: Parts, cursor: Cursor): void {
   const { held = [] } = cursor;
   cursor.held = undefined;
   for (const event of held) parts.hand(cursor, event);
 }
 
-/** Leaves and forgets the position. */
+/** Leaves, and drops the position. */
 export function leave(parts: Parts, alias: string): void {
   const name = cursorOf(parts, alias)?.name;
   if (name === undefined) return;
@@ -105,7 +105,7 @@ export function ask(parts: Parts, wanted: readonly Cursor[]): void {
   ask(parts, wanted.slice(most));
 }
 
-/** Subscribes again, later each time that it did not help. */
+/** Subscribes again, with a growing pause after each failure. */
 export function askAgain(parts: Parts, cursor: Cursor, leastMs = 0): void {
   const key = `#${cursor.name}`;
   if (cursor.ref || parts.timers.has(key)) return;
@@ -123,7 +123,7 @@ export function subscribeRefused(
   const hit = [...parts.channels.values()]
     .filter((cursor) => cursor.ref === ref);
   for (const cursor of hit) {
-    // Only one of them may be wrong.
+    // The refusal may concern only one of them.
     if (hit.length > 1) ask(parts, [cursor]);
     else refuse(parts, cursor, failure);
   }
@@ -175,7 +175,7 @@ export function subscribed(
   }
 }
 
-/** Events are lost for good: notifies, unless some before them are missing. */
+/** Reports permanently lost events, unless earlier ones are still missing. */
 export function gap(parts: Parts, lost: Gap): void {
   const cursor = parts.channels.get(lost.as ?? lost.channel);
   if (!cursor) return;

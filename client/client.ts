@@ -1,6 +1,6 @@
 /**
- * The tiny client: one connection that maintains itself, resumes at its positions
- * and reports what was lost. Runs in browsers, Deno and Node 22.
+ * The client core: one connection that reconnects by itself, resumes at its
+ * positions and reports lost events. Runs in browsers, Deno and Node 22.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import type { Client, ClientState, JoinOptions, Options } from "./types.ts";
 export { RequestError } from "./failure.ts";
 export type * from "./types.ts";
 
-/** A received frame: shape checked, content not. */
+/** A received frame: its shape is validated, its content is not. */
 interface Frame {
   readonly type: string;
   readonly payload: Record<string, unknown>;
@@ -28,12 +28,12 @@ interface Frame {
 }
 
 /**
- * Connects, and maintains the connection.
+ * Creates a client, which connects and reconnects by itself.
  *
- * @param url as `options.url`, which it overrides.
- * @param options how.
- * @returns at once; see `state` and `onState` for its progress.
- * @throws {TypeError} the URL is none, or there is no page to complete it.
+ * @param url overrides `options.url`.
+ * @param options options of the connection.
+ * @returns the client, before it is connected; see `state` and `onState`.
+ * @throws {TypeError} when the URL is invalid, or relative without a page.
  */
 export function connect(url?: string, options: Options = {}): Client {
   const {
@@ -118,14 +118,14 @@ export function connect(url?: string, options: Options = {}): Client {
       call(parts.handlers.get(type), frame as never);
       if (!isAnswer && type !== "pong") return changed(parts);
     } else {
-      // A filtered subscription's events are its own affair.
+      // Filtered subscriptions handle their own events.
       const cursor = parts.channels.get(sub as string);
       if (!cursor || !deliver(cursor, frame)) return;
     }
     stirred(parts);
   }
 
-  /** Hands an event to its handlers, unless it was seen before. */
+  /** Delivers an event to its handlers, unless it was delivered before. */
   function deliver(cursor: Cursor, frame: Frame): boolean {
     const verdict = take(cursor, frame);
     if (verdict !== true) {
@@ -149,7 +149,7 @@ export function connect(url?: string, options: Options = {}): Client {
   const on = (type: string, handler: (message: never) => void) =>
     listen(parts, parts.handlers, type, handler);
 
-  /** Loads what sends, if need be once more when there is a connection. */
+  /** Loads the sending module; retries when there is a connection. */
   parts.load = async () => {
     const get = () => import("./sending.ts");
     const { Sending } = await get().catch(() => parts.self.ready().then(get));
@@ -172,7 +172,7 @@ export function connect(url?: string, options: Options = {}): Client {
   };
   const { sender } = parts;
 
-  /** Makes a verb that yields what it is given once that is loaded. */
+  /** Makes a verb that yields once the sending module is loaded. */
   const streamer = (verb: SendingVerb) =>
     async function* (...given: unknown[]) {
       yield* await sender(verb)(...given) as AsyncIterable<unknown>;

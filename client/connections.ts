@@ -138,7 +138,7 @@ export class Shared {
    * Keeps the connection for a mounted component; a server mounts nothing.
    *
    * @param render called with each change of the state.
-   * @returns its undo.
+   * @returns a function that undoes it.
    */
   hold = (render: () => void): () => void => {
     if (!("document" in globalThis)) return () => {};

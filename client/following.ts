@@ -1,5 +1,5 @@
 /**
- * Types of what follows: a transaction, the chain, what matches a filter.
+ * Types for following a transaction, the chain, and filtered events.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type { Goal } from "../protocol/states.ts";
 export type { Filter } from "../protocol/filters.ts";
 export type { Goal, TrackedState } from "../protocol/states.ts";
 
-/** What is waited for. */
+/** Options of tracking a transaction. */
 export interface TrackOptions {
   /** The state at which the iteration ends. Default `final`. */
   readonly until?: Goal;
@@ -23,7 +23,7 @@ export interface TrackOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A block by its name and place. */
+/** A block by its name and height. */
 export interface BlockPlace {
   /** Its name. */
   readonly blockId: string;
@@ -31,16 +31,16 @@ export interface BlockPlace {
   readonly height: number;
 }
 
-/** How the chain changed. */
+/** A change of the chain. */
 export type ChainChange =
   & {
-    /** Keep it to go on from here: see {@link ChainOptions.after}. */
+    /** Store it to resume from here: see {@link ChainOptions.after}. */
     readonly position: Position | undefined;
   }
   & (
-    /** A block joined, and is as firm as asked for. */
+    /** A block joined, and has the requested finality. */
     | { readonly type: "add"; readonly block: Event<"NEW_BLOCK"> }
-    /** A block that was added left; the newest leaves first. */
+    /** An added block was reverted; the newest is reverted first. */
     | {
       readonly type: "revert";
       /** Which. */
@@ -48,28 +48,28 @@ export type ChainChange =
       /** Its event, where this iteration added it. */
       readonly block?: Event<"NEW_BLOCK"> | undefined;
     }
-    /** All above a block is void; reverts of what was added here come first. */
+    /** All blocks above a block are void; reverts of added blocks precede this. */
     | {
       readonly type: "reset";
-      /** The newest block that still stands; `null`: none. */
+      /** The newest block that is still valid; `null`: none. */
       readonly keeps: BlockPlace | null;
     }
-    /** Events are lost for good: blocks may have joined and left unseen. */
+    /** Events are permanently lost: blocks may have joined and been reverted. */
     | { readonly type: "gap"; readonly gap: Gap }
   );
 
-/** Which blocks, and when. */
+/** Options of following the chain. */
 export interface ChainOptions {
   /**
-   * How firm a block must be: `final`, `safe`, or this many blocks on top of
+   * Required finality of a block: `final`, `safe`, or a number of blocks above
    * it. Default 0: as soon as it joins.
    */
   readonly level?: "final" | "safe" | number;
-  /** Which chain, such as `evm:1`. Default: that of the first event. */
+  /** The chain, such as `evm:1`. Default: that of the first event. */
   readonly chain?: string;
   /**
-   * Go on after the change with this `position`. Of blocks that were added
-   * before it only their reverts are yielded.
+   * Resume after the change with this `position`. Of blocks that were added
+   * before it only the reverts are yielded.
    */
   readonly after?: Position;
   /** Begin with this many of the newest events, 0 to 1,000. */
@@ -78,13 +78,13 @@ export interface ChainOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What is watched, and from where. */
+/** Options of a filtered subscription. */
 export interface WatchOptions {
-  /** What events have to match; PROTOCOL.md lists the fields. */
+  /** The filter; PROTOCOL.md lists the fields. */
   readonly filter: Filter;
-  /** Replay what matched after this position. */
+  /** Replay matching events after this position. */
   readonly after?: Position;
-  /** Replay what matched of this many of the newest events, 0 to 1,000. */
+  /** Replay matching events among this many of the newest, 0 to 1,000. */
   readonly last?: number;
   /**
    * Its name on the wire, 1 to 64 of letters, digits, `_ . : -`, unique on the
@@ -92,8 +92,8 @@ export interface WatchOptions {
    */
   readonly as?: string;
   /**
-   * Receives what a handler threw, once for each. Default: of `client.watch`,
-   * as the client's; of this module, the console.
+   * Receives the first error of each handler. Default: in `client.watch` the
+   * client's, in this module the console.
    */
   readonly onError?: (error: unknown) => void;
 }
@@ -106,7 +106,7 @@ export interface WatchEdit {
   readonly remove?: readonly string[];
   /** The field they belong to; needed when the filter has several. */
   readonly field?: string;
-  /** Deliver what the added values missed since this position first. */
+  /** First deliver the events that match the added values since this position. */
   readonly after?: Position;
 }
 
@@ -116,37 +116,36 @@ export interface Watch {
   readonly name: string;
   /** `joining`, `joined`, or `rejected`: see `code`. */
   readonly status: "joining" | "joined" | "rejected";
-  /** Why it was rejected; asked again with the next connection. */
+  /** Why it was rejected; requested again with the next connection. */
   readonly code: RefusalCode | Failure["code"] | undefined;
-  /** Up to here everything that matches was delivered; keep it to resume. */
+  /** Every match up to here was delivered; store it to resume. */
   readonly position: Position | undefined;
   /**
-   * Calls `handler` for every event of a type that matches.
+   * Calls `handler` for every matching event of a type.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   on<Type extends MessageType>(type: Type, handler: Handler<Type>): () => void;
   /**
-   * Calls `listener` when events are lost for good.
+   * Calls `listener` when events are permanently lost.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onGap(listener: (gap: Gap) => void): () => void;
   /**
-   * Calls `listener` when the position moves without an event.
+   * Calls `listener` when the position advances without an event.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onProgress(listener: (position: Position) => void): () => void;
   /**
-   * Edits the filter in place, once it is joined; it counts after reconnects,
-   * too.
+   * Edits the filter in place, once joined; the edit survives reconnects.
    *
-   * @returns from which position on it counts, and what was rejected.
-   * @throws {RequestError} the server's refusal, or `CONNECTION_LOST` and the
-   * like, after which the edit is not in force: do it again.
+   * @returns the position from which the edit applies, and rejected values.
+   * @throws {RequestError} the server's refusal, or an error such as
+   * `CONNECTION_LOST`, after which the edit does not apply: repeat it.
    */
   edit(edit: WatchEdit): Promise<ReplyPayload<"watched">>;
-  /** Leaves for good. */
+  /** Leaves permanently. */
   close(): void;
 }

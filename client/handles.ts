@@ -13,10 +13,10 @@ import type { Parts } from "./parts.ts";
 import type { Channel, EventsOptions, Gap, HistoryQuery } from "./types.ts";
 import type { JoinOptions, Received, Room, SendOptions } from "./types.ts";
 
-/** Under which name handlers of all types are kept. */
+/** The key of handlers of all types. */
 export const ANY = "*";
 
-/** Adds a handler, and remembers what it cannot have received. */
+/** Adds a handler, and records which events it cannot have received. */
 export function listen(
   parts: Parts,
   handlers: Handlers,

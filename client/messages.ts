@@ -1,6 +1,6 @@
 /**
- * Types of what arrives: which message types a channel carries, and what is
- * known of each message. All follow from the protocol's registries.
+ * Types of received events: the message types of each channel, and the payload
+ * of each. All are derived from the protocol's registries.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export type CarriedTypes = {
   }[MessageType];
 };
 
-/** Message types of channels that keep nothing: they have no `seq`. */
+/** Message types of channels without retention: they have no `seq`. */
 export type LiveOnlyType = {
   [Type in MessageType]: (typeof MESSAGES)[Type]["channel"] extends
     keyof typeof CHANNELS
@@ -41,22 +41,22 @@ export type TypesIn<Name extends ChannelName> = Name extends keyof CarriedTypes
   ? CarriedTypes[Name]
   : "ROOM_MESSAGE";
 
-/** What is named of a payload, at every depth: other fields are type errors. */
+/** The declared fields of a payload, at every depth: others are type errors. */
 export type Known<T> = T extends readonly (infer Item)[] ? Known<Item>[]
   : T extends object ? keyof NamedFields<T> extends never ? T : NamedFields<T>
   : T;
 
-/** The fields of an object, without the room left for others. */
+/** The fields of an object, without the index signature for others. */
 export type NamedFields<T> = {
   [Key in keyof T as string extends Key ? never : Key]: Known<T[Key]>;
 };
 
-/** An event as handlers get it. */
+/** An event as handlers receive it. */
 export type Received<Type extends MessageType = MessageType> = Type extends
   MessageType ?
     & Omit<Event<Type>, "type" | "payload" | "seq" | "epoch">
     & {
-      /** Which message. */
+      /** The message type. */
       readonly type: Type;
       /** What it says. */
       readonly payload: Type extends LiveOnlyType ? PayloadOf<Type>
@@ -65,12 +65,12 @@ export type Received<Type extends MessageType = MessageType> = Type extends
     & (Type extends LiveOnlyType ? Partial<Numbered> : Numbered)
   : never;
 
-/** Takes events of one type. */
+/** Handles events of one type. */
 export type Handler<Type extends MessageType = MessageType> = (
   message: Received<Type>,
 ) => void;
 
-/** Where an event stands in its channel. */
+/** The position of an event in its channel. */
 export interface Numbered {
   /** Position in the channel, from 1. */
   readonly seq: number;
@@ -79,13 +79,13 @@ export interface Numbered {
 }
 
 /**
- * A channel as it is asked for: a name that is written out must exist, one that
- * is only known at run time is checked by the server.
+ * The name of a requested channel: a literal must exist, a name known only at
+ * run time is checked by the server.
  */
 export type Asked<Name extends string> = Name extends ChannelName ? Name
   : string extends Name ? Name
   : ChannelName;
 
-/** What is known of the channel of a name. */
+/** The types of the channel of a name. */
 export type NamedChannel<Name extends string> = Name extends ChannelName ? Name
   : ChannelName;

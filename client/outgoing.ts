@@ -1,5 +1,5 @@
 /**
- * Types of what applications send: messages, requests, and how each is sent.
+ * Types of sent messages and requests, and of their options.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { COMMANDS } from "../protocol/commands.ts";
 import type { MessageType, PayloadOf } from "../protocol/messages.ts";
 import type { ReplyPayload, ReplyType } from "../protocol/replies.ts";
 
-/** How one message or request is sent: the pace and queue of {@link Options}. */
+/** Options of one message or request: the pace and queue of {@link Options}. */
 export interface SendOptions extends
   Pick<
     Options,
@@ -20,8 +20,8 @@ export interface SendOptions extends
     | "offlineQueue"
   > {
   /**
-   * What the message is about. Of messages with the same key that wait for
-   * their pace, only the newest is sent; the others reject with `REPLACED`.
+   * Subject of the message. Of waiting messages with the same key, only the
+   * newest is sent; the others reject with `REPLACED`.
    */
   readonly key?: string;
   /**
@@ -30,13 +30,13 @@ export interface SendOptions extends
    */
   readonly signal?: AbortSignal;
   /**
-   * Longest wait from the call to the answer, in milliseconds; rejects with
-   * `TIMEOUT`. Default: as long as it waits for the connection, and 10 s more.
+   * Longest time from the call to the reply, in milliseconds; rejects with
+   * `TIMEOUT`. Default: the time until the connection, and 10 s more.
    */
   readonly timeout?: number;
   /**
-   * Sends now or never: without a connection, or while earlier messages have
-   * not left, it rejects with `DROPPED`, which is not noted in `lastError`.
+   * Sends at once or not at all: without a connection, or while earlier messages
+   * are still unsent, it rejects with `DROPPED`, which does not set `lastError`.
    * Never sent again. Default `false`.
    */
   readonly volatile?: boolean;
@@ -74,13 +74,13 @@ export interface OutgoingBatch {
 export type Sent<Type> = Type extends "TEST" ? Record<string, unknown>
   : ReplyPayload<"published">;
 
-/** Verbs that applications may use, and the reply that each brings. */
+/** Verbs that applications may use, and the reply to each. */
 export interface Requests {
   /** Latest state of a block, transaction, validator, node or channel. */
   readonly request_data: "data_response";
   /** A page of a channel's history. */
   readonly query: "query_result";
-  /** A block as it stands now, and its transactions. */
+  /** The current state of a block, and its transactions. */
   readonly block: "block_response";
   /** The service's measurements. */
   readonly request_metrics: "metrics_response";
@@ -88,11 +88,11 @@ export interface Requests {
   readonly ping: "pong";
 }
 
-/** What a verb must be given. */
+/** The payload of a verb. */
 export type RequestPayload<Verb extends keyof Requests> =
   (typeof COMMANDS)[Verb]["_zod"]["input"];
 
-/** What a verb is answered. */
+/** The reply to a verb. */
 export type Response<Verb extends keyof Requests> = ReplyPayload<
   Requests[Verb] & ReplyType
 >;

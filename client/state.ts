@@ -1,6 +1,5 @@
 /**
- * What applications see of a connection: its state, its channels, what went
- * wrong and what was lost.
+ * The state of a connection: its channels, errors and lost events.
  *
  * @module
  */
@@ -9,27 +8,26 @@ import type { Issue, RefusalCode } from "../protocol/refusals.ts";
 import type { GapReason, Identity } from "../protocol/replies.ts";
 
 /**
- * State of a connection. `connecting`: the first try; `reconnecting`: later
- * ones and the waits between; `closed`: not without another `connect()`.
+ * State of a connection. `connecting`: the first attempt; `reconnecting`: later
+ * attempts and the pauses between; `closed`: until another `connect()`.
  */
 export type Status = "connecting" | "connected" | "reconnecting" | "closed";
 
 /**
- * Why the client itself gave up on something. `CONNECTION_LOST`: the socket
- * ended without a reason; `CONNECT_FAILED`: it never opened, or the token
- * function or the making of a socket threw. A moment later `connectionError`
- * says more, if a request to the same address does: `NOT_FOUND`: nothing is at
- * its path; `NOT_A_SERVICE`: something else is; `SERVER_ERROR`: a proxy or the
- * server is not ready; `WRONG_SCHEME`: `wss:` where `ws:` is spoken, or the
- * other way; `NO_ANSWER`: nothing answers at all; or the server's refusal.
- * `TIMEOUT`: no `connected` within 10 s, no answer to a
- * request within 10 s, or silence after a ping for 5 s; `OFFLINE`: refused
- * since not connected; `QUEUE_FULL`: too many wait already; `REPLACED`: not
- * sent, since a newer message of the same `key` was; `DROPPED`: volatile, and
- * could not be sent at once; `CLOSED`: the client was
- * closed meanwhile; `NO_TOKEN`: connected as anonymous, since `auth` gives no
- * token; `EVENTS_LOST`: it is not known any more what
- * happened; `MALFORMED_FRAME`: the server sent what is no frame.
+ * Errors of the client itself. `CONNECTION_LOST`: the socket closed without a
+ * reason; `CONNECT_FAILED`: it never opened, or the token function or the
+ * creation of a socket threw. `connectionError` is refined soon after, if a
+ * request to the same address allows it: `NOT_FOUND`: there is nothing at the
+ * path; `NOT_A_SERVICE`: another program answers; `SERVER_ERROR`: a proxy or the
+ * server is not ready; `WRONG_SCHEME`: `wss:` instead of `ws:`, or the reverse;
+ * `NO_ANSWER`: no answer at all; or the server's refusal. `TIMEOUT`: no
+ * `connected` within 10 s, no reply to a request within 10 s, or no frame within
+ * 5 s after a ping; `OFFLINE`: refused because not connected; `QUEUE_FULL`: too
+ * many wait already; `REPLACED`: not sent, because a newer message with the same
+ * `key` was; `DROPPED`: volatile, and could not be sent at once; `CLOSED`: the
+ * client was closed meanwhile; `NO_TOKEN`: connected as anonymous, because
+ * `auth` returned no token; `EVENTS_LOST`: the history is incomplete;
+ * `MALFORMED_FRAME`: the server sent an invalid frame.
  */
 export type ClientErrorCode =
   | "CONNECTION_LOST"
@@ -49,13 +47,13 @@ export type ClientErrorCode =
   | "EVENTS_LOST"
   | "MALFORMED_FRAME";
 
-/** What went wrong: a code to switch on, a sentence for a person. */
+/** A failure: a code to switch on, a sentence for a person. */
 export interface Failure {
   /** The server's refusal, or the client's own reason. */
   readonly code: RefusalCode | ClientErrorCode;
   /** A sentence. */
   readonly message: string;
-  /** Milliseconds after which trying again makes sense. */
+  /** Milliseconds until a retry can succeed. */
   readonly retryAfterMs?: number | undefined;
   /** What exactly was wrong with a frame. */
   readonly issues?: readonly Issue[] | undefined;
@@ -64,8 +62,8 @@ export interface Failure {
 /** State of one joined channel. */
 export interface ChannelState {
   /**
-   * `joining`: asked for; `joined`: events arrive; `rejected`: the server
-   * refused, see `code`; asked again with the next connection.
+   * `joining`: requested; `joined`: events arrive; `rejected`: the server
+   * refused, see `code`; requested again with the next connection.
    */
   readonly status: "joining" | "joined" | "rejected";
   /** Identity of its log; `null` until known and without retention. */
@@ -82,24 +80,24 @@ export interface ChannelState {
   readonly code?: RefusalCode | ClientErrorCode | undefined;
 }
 
-/** A snapshot of a connection; never changes, a new one takes its place. */
+/** An immutable snapshot of a connection; each change creates a new one. */
 export interface ClientState {
   /** State of the connection. */
   readonly status: Status;
   /**
-   * What carries the events: `sse` where sockets do not pass, `polling` where
-   * streams do not, either.
+   * The transport of events: `sse` where sockets are blocked, `polling` where
+   * streams are blocked too.
    */
   readonly transport: "websocket" | "sse" | "polling";
-  /** Whether `status` is `connected`: welcomed by the server. */
+  /** Whether `status` is `connected`: the server sent `connected`. */
   readonly isConnected: boolean;
   /** Why the connection was lost or refused; `null` while connected. */
   readonly connectionError: Failure | null;
-  /** Tries since the connection was lost; 0 while connected. */
+  /** Attempts since the connection was lost; 0 while connected. */
   readonly reconnectAttempts: number;
-  /** When the next try begins, in epoch milliseconds; `null` unless waiting. */
+  /** When the next attempt starts, in epoch milliseconds; `null` unless waiting. */
   readonly nextRetryAt: number | null;
-  /** Connections made before the present one. */
+  /** Connections before the current one. */
   readonly reconnects: number;
   /**
    * Moving average of the time from the server's acceptance of a live event
@@ -145,7 +143,7 @@ export interface Gap {
   readonly reason: GapReason;
 }
 
-/** Where to begin in a channel; live from now on when neither is given. */
+/** Starting position in a channel; live from now on when neither is given. */
 export interface JoinOptions {
   /** Replay the events after this position. */
   readonly after?: Position;
@@ -153,16 +151,16 @@ export interface JoinOptions {
   readonly last?: number;
 }
 
-/** A frame that passed, for tools. Tokens are left out. */
+/** A frame received or sent, for tools. Tokens are removed. */
 export interface TappedFrame {
   /** `in`: from the server. */
   readonly direction: "in" | "out";
-  /** As parsed; not checked, not to be changed. */
+  /** As parsed; not validated, read-only. */
   readonly frame: Readonly<Record<string, unknown>>;
   /** Epoch milliseconds of this clock. */
   readonly at: number;
   /** Characters of JSON. */
   readonly length: number;
-  /** Bytes as it arrived; absent unless the frame came compressed. */
+  /** Bytes on the wire; absent unless the frame was compressed. */
   readonly wireBytes?: number;
 }

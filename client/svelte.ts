@@ -25,7 +25,7 @@ export interface Readable<T> {
   /**
    * Calls `run` at once and with each later value.
    *
-   * @returns its undo.
+   * @returns a function that undoes it.
    */
   subscribe(run: (value: T) => void): () => void;
 }

@@ -1,6 +1,6 @@
 /**
- * What applications see of the client: its verbs, and all types that they
- * mention. Every message type follows from the protocol's registry.
+ * The client's public interface: its verbs and all types that they use. Message
+ * types are derived from the protocol's registry.
  *
  * @module
  */
@@ -26,53 +26,53 @@ export type { AnyEvent, Event, MessageType } from "../protocol/messages.ts";
 export type { RefusalCode } from "../protocol/refusals.ts";
 export type { GapReason, Identity } from "../protocol/replies.ts";
 
-/** A connection that maintains itself. Its methods need no `this`. */
+/** A connection that reconnects by itself. Its methods need no `this`. */
 export interface Client {
-  /** The present state; the same object until something changes. */
+  /** The current state; the same object until something changes. */
   readonly state: ClientState;
   /**
-   * Calls `listener` when the state changed: at once for the connection, the
+   * Calls `listener` when the state has changed: at once for the connection, the
    * channels and errors; at most once a second (or every `throttleTime`, with
-   * `enableThrottle`) for what traffic alone changes.
+   * `enableThrottle`) for changes by traffic alone.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onState(listener: (state: ClientState) => void): () => void;
-  /** Connects again after the end, or at once while waiting to. */
+  /** Connects again after the end, or at once during a pause. */
   connect(): void;
   /**
-   * Ends the connection; what waits is refused with `CLOSED`. Channels,
-   * positions and handlers are kept for another `connect()`.
+   * Ends the connection; waiting messages and requests reject with `CLOSED`.
+   * Channels, positions and handlers are kept for another `connect()`.
    */
   disconnect(): void;
   /**
-   * Asks for the token again, now. Another one is given to the server on the
-   * same connection; one of another user makes another connection, which
-   * continues the channels from their positions and refuses with `CLOSED`
-   * what waits.
+   * Requests a token from `auth.token` now. A new token is sent to the server on
+   * the same connection; a token of another user opens a new connection, which
+   * continues the channels from their positions and rejects waiting messages and
+   * requests with `CLOSED`.
    */
   refresh(): void;
   /**
-   * Takes another token in place of `auth.token`, as `refresh()` does; `""`
-   * signs out: the connection is made again as anonymous.
+   * Replaces `auth.token`, as `refresh()` does; `""` signs out: the client
+   * reconnects as anonymous.
    */
   setToken(token: Auth["token"]): void;
   /**
    * Waits until connected.
    *
-   * @throws {RequestError} why the connection ended for good.
+   * @throws {RequestError} why the connection ended permanently.
    */
   ready(): Promise<ClientState>;
   /**
-   * Publishes a message. When the connection breaks before the answer, it is
-   * sent again under the same `id`, which the server takes only once. May be
-   * ignored: a failure is then seen in `state.lastError` only.
+   * Publishes a message. If the connection breaks before the reply, it is sent
+   * again with the same `id`, which the server accepts only once. The promise may
+   * be ignored: a failure is then visible only in `state.lastError`.
    *
-   * @param options pace and queue, in place of the connection's.
-   * @returns positions of what was accepted; for `TEST` its echo.
+   * @param options pace and queue, instead of the connection's.
+   * @returns positions of the accepted events; for `TEST` its echo.
    * @throws {RequestError} the server's refusal, `OFFLINE`, `QUEUE_FULL`,
    * `REPLACED`, `TIMEOUT`, `CLOSED` or `CONNECTION_LOST`; `INVALID_MESSAGE`
-   * and `MESSAGE_TOO_LARGE` also without asking the server.
+   * and `MESSAGE_TOO_LARGE` also without a request.
    */
   sendMessage<const Message extends Outgoing | OutgoingBatch>(
     message: Message,
@@ -81,7 +81,7 @@ export interface Client {
   /**
    * Publishes many messages in order, in few frames.
    *
-   * @throws {RequestError} as `sendMessage`; earlier frames stay published.
+   * @throws {RequestError} as `sendMessage`; earlier frames remain published.
    */
   sendBatch(
     messages: readonly Outgoing[],
@@ -93,10 +93,10 @@ export interface Client {
     options?: SendOptions,
   ): Promise<ReplyPayload<"published">>;
   /**
-   * Calls `handler` for every event of a type in the joined channels: in
-   * order within a channel, none twice.
+   * Calls `handler` for every event of a type in the joined channels: in order
+   * within a channel, each once.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   subscribe<Type extends MessageType>(
     type: Type,
@@ -107,13 +107,13 @@ export interface Client {
   /**
    * Calls `handler` for every event in the joined channels.
    *
-   * @returns its undo.
+   * @returns a function that removes the handler.
    */
   onAny(handler: Handler): () => void;
   /**
    * Joins a channel, now and after every reconnect, from its position. Joining
-   * again with `last` or `after` delivers what is asked for to the handlers
-   * that have received nothing of the channel yet, and to no others.
+   * again with `last` or `after` delivers the requested events only to handlers
+   * that have received nothing of the channel yet.
    *
    * @param channel its name or alias.
    */
@@ -122,7 +122,7 @@ export interface Client {
     options?: JoinOptions,
   ): void;
   /**
-   * Leaves a channel for all of its holders, and forgets the position in it.
+   * Leaves a channel for all of its holders, and drops its position.
    *
    * @param channel its name or alias.
    */
@@ -147,7 +147,7 @@ export interface Client {
     options?: JoinOptions,
   ): Room<Events>;
   /**
-   * Asks the server.
+   * Sends a request to the server.
    *
    * @throws {RequestError} as `sendMessage`.
    */
@@ -158,35 +158,33 @@ export interface Client {
       : [payload: RequestPayload<Verb>, options?: SendOptions]
   ): Promise<Response<Verb>>;
   /**
-   * Follows a transaction: yields its present state, then each that differs
-   * from the one before, and ends once it has come as far as asked for, through
-   * every reconnect. Begins when it is first asked for a state; loads
-   * `track.js` then.
+   * Tracks a transaction: yields its current state, then each different one, and
+   * ends at the requested state, across reconnects. Starts with the first
+   * iteration, and loads `track.js` then.
    *
    * @throws {RequestError} the server's refusal, `CLOSED` when the connection
-   * ended for good, `QUEUE_FULL` when 10,000 states wait to be taken.
+   * ended permanently, `QUEUE_FULL` when 10,000 states wait to be read.
    */
   track(
     txId: string,
     options?: TrackOptions,
   ): AsyncGenerator<TrackedState, void>;
   /**
-   * Follows the chain, held back until it is as firm as asked for, through
-   * every reconnect. Begins when it is first asked for a change; loads
-   * `chain.js` then.
+   * Follows the chain up to the requested finality, across reconnects. Starts
+   * with the first iteration, and loads `chain.js` then.
    *
    * @throws {RequestError} why the channel was refused, `CLOSED` when the
-   * connection ended for good, `QUEUE_FULL` when too many blocks are held back,
-   * or 10,000 changes wait to be taken.
+   * connection ended permanently, `QUEUE_FULL` when too many blocks are held
+   * back, or 10,000 changes wait to be read.
    */
   chain(options?: ChainOptions): AsyncGenerator<ChainChange, void>;
   /**
-   * Follows the events of a channel that match a filter, through every
-   * reconnect; the channel need not be joined. Loads `watch.js`: resolves with
-   * the handle before anything of it can arrive.
+   * Follows the events of a channel that match a filter, across reconnects; the
+   * channel need not be joined. Loads `watch.js`: resolves with the handle before
+   * its first event can arrive.
    *
    * @param channel its name or alias.
-   * @throws {RequestError} `QUEUE_FULL`, or why the connection ended for good
+   * @throws {RequestError} `QUEUE_FULL`, or why the connection ended permanently
    * before the module was loaded.
    */
   watch<const Name extends string>(
@@ -194,15 +192,15 @@ export interface Client {
     options: WatchOptions,
   ): Promise<Watch>;
   /**
-   * Calls `listener` when events are lost for good.
+   * Calls `listener` when events are permanently lost.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onGap(listener: (gap: Gap) => void): () => void;
   /**
-   * Calls `listener` with every frame that passes.
+   * Calls `listener` with every frame received or sent.
    *
-   * @returns its undo.
+   * @returns a function that removes the listener.
    */
   onFrame(listener: (frame: TappedFrame) => void): () => void;
 }
