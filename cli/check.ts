@@ -1,6 +1,6 @@
 /**
- * Checks whether this machine can run the service, and how the one that runs
- * is.
+ * Checks whether this machine can run the service, and the state of a running
+ * service.
  *
  * @module
  */
@@ -22,19 +22,19 @@ import { Failed, Misused, paint, print, printable } from "./terminal.ts";
 const STORE_MS = 10_000;
 /** Most that two clocks may differ, in milliseconds. */
 const SKEW_MS = 2_000;
-/** What proxies answer while no instance does. */
+/** Statuses of proxies while no instance answers. */
 const AWAY = [502, 503, 504];
-/** Fewest different characters of a secret that looks random. */
+/** Fewest different characters of a random secret. */
 const MIN_VARIETY = 12;
 
-/** What a check found. */
+/** The result of a check. */
 interface Finding {
   readonly name: string;
   readonly state: "ok" | "warn" | "failed" | "skipped";
   readonly detail: string;
 }
 
-/** What the command line asks for. */
+/** Options of the command line. */
 interface Flags {
   readonly url?: string;
   readonly dev?: true;
@@ -216,7 +216,7 @@ async function portFindings({ HOST, PORT }: Settings): Promise<Finding[]> {
   }
 }
 
-/** How a running service is. */
+/** Checks a running service. */
 async function serviceFindings(remote: Remote): Promise<Finding[]> {
   const name = "reachable";
   const noService = `${remote.base} answers, but is no KALDRIX service`;
@@ -246,7 +246,7 @@ async function serviceFindings(remote: Remote): Promise<Finding[]> {
   }
 }
 
-/** Its `Date` has whole seconds, cut off. */
+/** Compares clocks; `Date` has whole seconds, rounded down. */
 function serviceClock(skewMs: number): Finding {
   const name = "its clock";
   if (Number.isNaN(skewMs)) {

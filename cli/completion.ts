@@ -1,12 +1,12 @@
 /**
- * Writes what a shell needs to complete the program's commands and options.
+ * Writes completion scripts for the program's commands and options.
  *
  * @module
  */
 import type { Command } from "commander";
 import { Misused, print } from "./terminal.ts";
 
-/** Adds `completion`; call it last, since it looks at the commands. */
+/** Adds `completion`; call it last, because it reads the other commands. */
 export function completionCommand(program: Command): void {
   program.command("completion")
     .description("write completion for a shell: bash or zsh")

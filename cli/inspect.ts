@@ -1,6 +1,6 @@
 /**
- * Shows what a running service has: channels, rooms, instances, sessions, one
- * block or transaction.
+ * Shows the contents of a running service: channels, rooms, instances, sessions,
+ * one block or transaction.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { reaching, Remote } from "./remote.ts";
 import { paint, print, printable } from "./terminal.ts";
 
-/** What `/api/channels` answers, as far as it is shown. */
+/** The shown part of the answer of `/api/channels`. */
 interface Catalogue {
   readonly channels: readonly {
     readonly channel: string;
@@ -33,13 +33,13 @@ interface Catalogue {
   }[];
 }
 
-/** A page of what `/api/admin/` lists, as far as it is shown. */
+/** The shown part of a page of a list of `/api/admin/`. */
 interface Page {
   readonly complete: boolean;
   readonly next: string | null;
 }
 
-/** A session, as far as it is shown. */
+/** The shown part of a session. */
 interface Session {
   readonly id: string;
   readonly user: string | null;
@@ -50,7 +50,7 @@ interface Session {
   readonly channels: readonly { readonly channel: string }[];
 }
 
-/** A room, as far as it is shown. */
+/** The shown part of a room. */
 interface Room {
   readonly room: string;
   readonly followers: number;
@@ -58,14 +58,14 @@ interface Room {
   readonly lag: number;
 }
 
-/** What the command line asks for. */
+/** Options of the command line. */
 interface Flags {
   readonly url: string;
   readonly json?: true;
 }
 
 type Row = readonly (string | number)[];
-/** What narrows a list. */
+/** Options that narrow a list. */
 type Words = readonly string[] | "";
 
 /** Adds `inspect` and its commands. */
@@ -116,7 +116,7 @@ function megabytes(bytes: number | undefined): string {
   return bytes === undefined ? "-" : (bytes / 1e6).toFixed(1);
 }
 
-/** An answer, and how it is shown to a person. */
+/** An answer, and its form for a person. */
 interface Shown {
   readonly answer: unknown;
   readonly lines: () => string[];
@@ -162,7 +162,7 @@ async function rooms(remote: Remote, words: Words): Promise<Shown> {
   };
 }
 
-/** What a caller other than an operator sees: the fullest rooms of each instance. */
+/** The view of callers without an operator's rights: the fullest rooms of each instance. */
 async function visibleRooms(remote: Remote): Promise<Shown> {
   const { instances } = await remote.get<Catalogue>("/api/channels");
   const counts = new Map<string, number>();
@@ -273,7 +273,7 @@ async function transaction(remote: Remote, id: string): Promise<Shown> {
   return { answer, lines: () => sheet(answer) };
 }
 
-/** A line a fact; the facts of what is inside follow their names. */
+/** One line per fact; nested facts follow their name. */
 function sheet(answer: Readonly<Record<string, unknown>>): string[] {
   const facts = factsOf(answer);
   const size = Math.max(...facts.map(([name]) => name.length));
@@ -297,7 +297,7 @@ function factsOf(
   );
 }
 
-/** Rows below their names; numbers stand at the right of their columns. */
+/** Rows below a header; numbers are right-aligned. */
 function table(names: readonly string[], rows: readonly Row[]): string[] {
   if (rows.length === 0) return ["none"];
   const texts = rows.map((row) => row.map((it) => printable(String(it))));

@@ -7,7 +7,7 @@ import { paint, printable } from "./terminal.ts";
 
 /** An event, as any client receives it. */
 export interface Received {
-  /** Which message. */
+  /** The message type. */
   readonly type: string;
   /** Name of its channel. */
   readonly channel: string;
@@ -21,7 +21,7 @@ export interface Received {
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
-/** Where an ISO 8601 instant has its time, to the millisecond, and `Z`. */
+/** Position of the time, to the millisecond, and `Z` in an ISO 8601 instant. */
 const TIME = [11, 24] as const;
 /** Most characters of a value; more of it is left out. */
 const MAX_VALUE = 100;
@@ -34,9 +34,9 @@ const PLAIN = /^[\w.:+/@-]+$/;
  * Writes an event as a line.
  *
  * @param event as received.
- * @param columns where the line is cut; `Infinity` cuts nothing.
- * @returns `time channel number type`, then the payload's fields; whatever
- * could give orders to a terminal is escaped.
+ * @param columns longest line; `Infinity` does not cut.
+ * @returns `time channel number type`, then the payload's fields; control
+ * characters of a terminal are escaped.
  */
 export function lineOf(event: Received, columns = Infinity): string {
   const { timestamp, channel, seq, type, replay, payload } = event;
@@ -53,8 +53,8 @@ export function lineOf(event: Received, columns = Infinity): string {
 }
 
 /**
- * All fields but the payload's own time, which hardly differs; its status
- * first, where no width cuts it.
+ * All fields but the payload's own time, which is nearly the same; its status
+ * first, so that it is not cut off.
  */
 function fieldsOf(payload: Received["payload"]): string {
   const { status, timestamp: _, ...others } = payload;

@@ -1,6 +1,6 @@
 /**
- * What the commands use of Deno, made of what Node has: the published package
- * runs there. Under Deno itself it changes nothing.
+ * The part of the `Deno` namespace that commands use, implemented on Node for the
+ * published package. Under Deno itself it changes nothing.
  *
  * @module
  */
@@ -10,17 +10,17 @@ import process from "node:process";
 import { Readable } from "node:stream";
 import { isatty } from "node:tty";
 
-/** Wait before a full pipe is written to again, in milliseconds. */
+/** Pause before a full pipe is written again, in milliseconds. */
 const FULL_PIPE_MS = 5;
 
 class BrokenPipe extends Error {}
 
-/** A stream of bytes that a descriptor or the standard input gives. */
+/** A stream of bytes from a descriptor or the standard input. */
 function readable(stream: Readable): ReadableStream<Uint8Array> {
   return Readable.toWeb(stream) as ReadableStream<Uint8Array>;
 }
 
-/** An output as Deno has it: what is written is out when the call returns. */
+/** An output as in Deno: the data is written when the call returns. */
 function output(descriptor: 1 | 2) {
   const sleep = new Int32Array(new SharedArrayBuffer(4));
   return {

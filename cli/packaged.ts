@@ -1,10 +1,10 @@
 /**
  * The terminal program of the published package: `npx kaldrix <command>`. It
- * runs on Node, and has the commands that need nothing but a service.
+ * runs on Node, and has the commands that need only a running service.
  *
  * @module
  */
-// First: the commands expect what it provides.
+// First, because the commands use what it provides.
 import "./on_node.ts";
 import type { Command } from "commander";
 import { completionCommand } from "./completion.ts";
@@ -15,7 +15,7 @@ import { tailCommand } from "./tail.ts";
 import { Failed, run } from "./terminal.ts";
 import { tokenCommand } from "./token.ts";
 
-/** Commands that need the service's own code, and what they do. */
+/** Commands that need the service's own code, with descriptions. */
 const ELSEWHERE = {
   check: "look for what would stop the service",
   store: "look after the store",

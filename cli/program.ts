@@ -1,5 +1,5 @@
 /**
- * The terminal program around its commands.
+ * The terminal program that contains the commands.
  *
  * @module
  */

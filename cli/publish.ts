@@ -23,17 +23,17 @@ import {
 
 /** Longest line, in characters: above every limit of a service. */
 export const MAX_LINE = 2 ** 20;
-/** Shortest wait between two updates of the progress, in milliseconds. */
+/** Shortest interval between two updates of the progress, in milliseconds. */
 const PROGRESS_MS = 200;
 
-/** All types that can be published, below the width of a terminal. */
+/** All types that can be published, wrapped to the width of a terminal. */
 const TYPES = Object.keys(MESSAGES).join(", ").match(/.{1,72}(?:, |$)/g)!
   .map((line) => line.trimEnd()).join("\n  ");
 
-/** Where a message stands in its frame; what follows is of the message. */
+/** Path of a message in its frame; the rest is a path in the message. */
 const UPDATE = /^payload\.updates\.(\d+)\.?/;
 
-/** What the command line asks for. */
+/** Options of the command line. */
 interface Flags {
   readonly url: string;
   readonly channel?: string;
@@ -42,7 +42,7 @@ interface Flags {
   readonly json?: true;
 }
 
-/** A line of the input and where it stands, from 1. */
+/** A line of the input and its number, from 1. */
 interface Line {
   readonly number: number;
   readonly text: string;
@@ -158,14 +158,14 @@ async function publishLines(
 }
 
 /**
- * Sends a batch, and again after the wait that a refusal names; the reason is
+ * Sends a batch, and retries after the delay that a refusal names; the reason is
  * reported once.
  */
 async function sent(
   client: Client,
   messages: readonly Outgoing[],
 ): Promise<{ accepted: readonly Accepted[] }> {
-  // The same ids with every try: what was taken is not taken again.
+  // The same ids with every attempt: accepted messages are not stored twice.
   const named = messages.map((it) => ({ id: crypto.randomUUID(), ...it }));
   let reason = "";
   for (;;) {
@@ -186,7 +186,7 @@ function rate(count: number, ms: number): string {
   return `${Math.round(count / Math.max(ms, 1) * 1_000)} a second`;
 }
 
-/** Reads JSON that has to be an object. @throws {Failed} naming `what`. */
+/** Parses JSON that must be an object. @throws {Failed} naming `what`. */
 function parsed(text: string, what: string): Record<string, unknown> {
   let value: unknown;
   try {
@@ -242,7 +242,7 @@ async function* textOf(
   }
 }
 
-/** Cuts what arrived together into what one frame takes. */
+/** Splits lines that arrived together into batches for one frame. */
 async function* batches(
   groups: AsyncIterable<readonly Line[]>,
 ): AsyncGenerator<readonly Line[]> {

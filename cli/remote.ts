@@ -1,5 +1,5 @@
 /**
- * A running service, as a command reaches it.
+ * Access to a running service for commands.
  *
  * @module
  */
@@ -19,13 +19,13 @@ const ANSWER_MS = 10_000;
 export const TOKEN_HELP =
   "\nKALDRIX_TOKEN in the environment holds the token, if one is needed.";
 
-/** The option that names where the service is. */
+/** The option with the address of the service. */
 export function urlOption(): Option {
   return new Option("--url <url>", "where the service is")
     .env("KALDRIX_URL").default("http://localhost:3000");
 }
 
-/** A command that has {@link urlOption}, and says where its token comes from. */
+/** A command with {@link urlOption}, whose help explains the token. */
 export function reaching(command: Command): Command {
   return command.addOption(urlOption()).addHelpText("after", TOKEN_HELP);
 }
@@ -41,7 +41,7 @@ export class Remote {
    * Reads KALDRIX_TOKEN; nothing is sent yet.
    *
    * @param url begins with `http:`, `https:`, `ws:` or `wss:`.
-   * @throws {Misused} it does not.
+   * @throws {Misused} when it does not.
    */
   constructor(url: string) {
     const parsed = URL.parse(url);
@@ -58,7 +58,7 @@ export class Remote {
    * Requests a path.
    *
    * @returns the answer, whatever its status.
-   * @throws {Failed} the service cannot be reached.
+   * @throws {Failed} when the service is unreachable.
    */
   async ask(path: string): Promise<Response> {
     progress(`waiting for ${this.base} ...`);
@@ -79,8 +79,8 @@ export class Remote {
   /**
    * Requests a path.
    *
-   * @returns its JSON, whose shape the caller knows from the documents.
-   * @throws {Failed} the service refuses, or cannot be reached.
+   * @returns its JSON, in the shape that the documents describe.
+   * @throws {Failed} when the service refuses or is unreachable.
    */
   async get<T>(path: string): Promise<T> {
     const response = await this.ask(path);
@@ -100,7 +100,7 @@ export class Remote {
 
   /** Connects over a WebSocket, and stays connected. */
   connect(options: Options = {}): Client {
-    // Pages may not learn why a socket failed, programs may.
+    // Unlike pages, programs can read why a socket failed.
     const keep = (reason?: string) => this.#reason = reason;
     class Socket extends WebSocket {
       constructor(url: string) {
@@ -120,9 +120,9 @@ export class Remote {
   }
 
   /**
-   * Connects, and waits until the service has answered.
+   * Connects, and waits for the answer of the service.
    *
-   * @throws {Failed} it does not.
+   * @throws {Failed} when it does not answer.
    */
   async connected(options: Options = {}): Promise<Client> {
     progress(`connecting to ${this.base} ...`);
@@ -149,7 +149,7 @@ export class Remote {
   why({ code, message }: Failure): string {
     if (code === "DRAINING") return `${this.base} restarts`;
     if (isRefusal(code)) {
-      // A close has room for the code alone.
+      // The reason of a close contains only the code.
       const isBare = message === code || message.startsWith("Closed ");
       const text = isBare ? REFUSALS[code].text : message;
       return `${this.base} refuses: ${code} ${text}${hintAt(code)}`;
@@ -162,11 +162,11 @@ export class Remote {
 }
 
 /**
- * The failure that a refused request is, with what exactly was wrong.
+ * The failure for a refused request, with its issues.
  *
- * @param error what the request threw.
- * @param placeOf names a path into the frame as the user knows it.
- * @returns the error itself where it is no refusal.
+ * @param error the error of the request.
+ * @param placeOf translates a path in the frame for the user.
+ * @returns the error itself when it is not a refusal.
  */
 export function failureOf(
   error: unknown,
@@ -185,7 +185,7 @@ function isRefusal(code: string): code is RefusalCode {
   return Object.hasOwn(REFUSALS, code);
 }
 
-/** What to do about a refusal, where it is a matter of the token. */
+/** A hint for refusals that concern the token. */
 function hintAt(code: string | number): string {
   if (code === "TOKEN_EXPIRED") return ". KALDRIX_TOKEN has to hold a new one";
   return code === "UNAUTHENTICATED" || code === "FORBIDDEN"
@@ -195,7 +195,7 @@ function hintAt(code: string | number): string {
 
 const SILENT = "it does not answer";
 
-/** Messages of Deno and Node, and what they mean for a person. */
+/** Messages of Deno and Node, with explanations for a person. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/refused|ECONNREFUSED|tcp connect error/, "nothing listens there"],
   [/dns error|ENOTFOUND|EAI_AGAIN/, "no host has that name"],
@@ -223,7 +223,7 @@ function reasonOf(message: string): string {
   return message;
 }
 
-/** The message of what failed first. */
+/** The message of the root cause. */
 function rootOf(error: unknown): string {
   let root = error;
   while (root instanceof Error && root.cause) root = root.cause;

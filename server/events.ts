@@ -1,6 +1,6 @@
 /**
- * What one instance makes of events: the log that keeps them, the links to
- * other instances, the hub that delivers them, and what answers from them.
+ * The event parts of one instance: the log that stores events, the links to
+ * other instances, the hub that delivers them, and the queries of them.
  *
  * @module
  */
@@ -24,49 +24,49 @@ import { openLinks } from "./links.ts";
 import type { Links } from "./links.ts";
 import type { Settings } from "./settings.ts";
 
-/** What the events of an instance need. */
+/** Options of the event parts. */
 export interface EventsOptions {
-  /** Checked. */
+  /** Validated settings. */
   readonly settings: Settings;
-  /** Holds the log; stays the caller's to close. */
+  /** Holds the log; closed by the caller. */
   readonly kv: Store;
   /** Time. */
   readonly clock: Clock;
-  /** Writes what operators read. */
+  /** The operators' log. */
   readonly logger: Logger;
-  /** Makes unique names. */
+  /** Creates unique names. */
   readonly nextId: (now: number) => string;
   /** Name of the instance. */
   readonly id: string;
-  /** Counts what happens. */
+  /** Counts events for metrics. */
   readonly metrics: Metrics;
   /** Traces events; none when absent. */
   readonly tracing: Tracing | undefined;
-  /** Marks how far the store came; absent in tests. */
+  /** Marks the progress of the store; absent in tests. */
   readonly continuity: Continuity | undefined;
 }
 
-/** What one instance makes of events. */
+/** The event parts of one instance. */
 export interface Events extends Disposable {
-  /** To the other instances. */
+  /** Links to the other instances. */
   readonly links: Links;
-  /** Keeps them. */
+  /** Stores events. */
   readonly log: StoredEventLog;
-  /** Delivers them. */
+  /** Delivers events. */
   readonly hub: Hub;
   /** Answers `query` and `latest`. */
   readonly history: History;
-  /** Answers what the explorer's pages ask. */
+  /** Answers queries of blocks and addresses. */
   readonly explorer: Explorer;
-  /** Begins subscriptions with what stands. */
+  /** Reads the snapshots that subscriptions begin with. */
   readonly snapshots: Snapshots;
-  /** Follows transactions. */
+  /** Tracks transactions. */
   readonly tracks: Tracks;
-  /** Where a source in this process publishes. */
+  /** Publishes for a source in this process. */
   readonly publisher: HubPublisher;
 }
 
-/** Opens what an instance makes of events. */
+/** Opens the event parts of an instance. */
 export function openEvents(options: EventsOptions): Events {
   const { settings, kv, clock, logger, nextId, id, metrics } = options;
   const { tracing, continuity } = options;

@@ -1,12 +1,12 @@
 /**
- * Ends of a start, with a sentence for the person who starts it.
+ * Exits during startup, with a message for the person who starts the service.
  *
  * @module
  */
 import { PlaceError } from "../store/store_file.ts";
 import type { CommandLine } from "./command_line.ts";
 
-/** Prints what the command line asks for instead of serving, and ends. */
+/** Prints the help or version that the command line requests, and exits. */
 export function answerAndExit({ answer }: CommandLine): void {
   if (!answer) return;
   // deno-lint-ignore no-console -- an answer to the person who typed it.
@@ -14,7 +14,7 @@ export function answerAndExit({ answer }: CommandLine): void {
   Deno.exit(answer.isError ? 2 : 0);
 }
 
-/** Prints why the service cannot start, and ends. */
+/** Prints why the service cannot start, and exits. */
 export function exitWith(reason: string): never {
   // deno-lint-ignore no-console -- for the person who starts it.
   console.error(`Cannot start: ${reason}`);
@@ -22,10 +22,10 @@ export function exitWith(reason: string): never {
 }
 
 /**
- * Ends unless the store can be opened. Only a file is named: the address of a
- * database may hold a password.
+ * Exits unless the store can be opened. The message names only a file: the
+ * address of a database may contain a password.
  *
- * @param opening the store at `KV_PATH`, or a look at its place.
+ * @param opening the store at `KV_PATH`, or a check of its path.
  */
 export async function storeOrExit<Opened>(
   opening: Promise<Opened>,
@@ -40,8 +40,8 @@ export async function storeOrExit<Opened>(
 }
 
 /**
- * Ends unless the address can be bound: a port that another program listens on
- * would be shared with it in silence.
+ * Exits unless the address can be bound: otherwise the port would be silently
+ * shared with another program.
  *
  * @returns the port, chosen by the system for port 0.
  */

@@ -1,5 +1,5 @@
 /**
- * The guards of one instance: who may connect, and how much each may do.
+ * The guards of one instance: admission of connections, and rate limits.
  *
  * @module
  */
@@ -24,31 +24,31 @@ import type { Settings } from "./settings.ts";
 /** Clients without a token are refused at this multiple of ALERT_MEMORY_MB. */
 const FULL_SHARE = 2;
 
-/** What the guards are made of. */
+/** Options of the guards. */
 export interface GuardsOptions {
-  /** Checked. */
+  /** Validated settings. */
   readonly settings: Settings;
-  /** Of tokens; at least one, unless a key server is set. */
+  /** Secrets of tokens; at least one, unless a key server is set. */
   readonly secrets: readonly string[];
-  /** Shares blocks, revocations and counts; stays the caller's to close. */
+  /** Shares blocks, revocations and counts; closed by the caller. */
   readonly kv: Store;
   /** Time. */
   readonly clock: Clock;
-  /** Writes what operators read. */
+  /** The operators' log. */
   readonly logger: Logger;
   /** Clients connected to the instance. */
   readonly sessions: Sessions;
-  /** How many instances share the process. */
+  /** Number of instances in the process. */
   readonly instances: number;
   /** Resident memory of the process, in bytes. */
   readonly memoryUsage: () => number;
-  /** Refuses what an instance that drains does not accept. */
+  /** Refuses new connections while the instance drains. */
   readonly inService: GateParts["inService"];
 }
 
 /** The guards of one instance. */
 export interface Guards extends AsyncDisposable {
-  /** Lets clients in. */
+  /** Admits clients. */
   readonly gate: Gate;
   /** Blocked addresses. */
   readonly blocks: BlockList;
@@ -73,7 +73,7 @@ export function openGuards(options: GuardsOptions): Guards {
     clock,
     allow: [...settings.TRUSTED_PROXIES, ...settings.ALLOWED_IPS],
   });
-  /** A budget by address; one instance may grant all of it before it asks. */
+  /** A budget by address; one instance may grant all of it before it reads the store. */
   const limit = (name: string, times: number) => {
     const most = settings.RATE_LIMIT_MAX * times;
     const windowMs = settings.RATE_LIMIT_WINDOW_MS;

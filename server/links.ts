@@ -1,5 +1,5 @@
 /**
- * The links of an instance, by the settings and the store.
+ * Chooses the links of an instance by the settings and the store.
  *
  * @module
  */
@@ -12,19 +12,19 @@ import { NotifyLink } from "../realtime/notify_link.ts";
 import type { Store } from "../store/store.ts";
 import type { Settings } from "./settings.ts";
 
-/** How the doorbell rings, in milliseconds, when it is the only link. */
+/** Pace of the doorbell, in milliseconds, when it is the only link. */
 const ALONE = { minIntervalMs: 5 };
 /**
- * Beside a faster link: delayed, because each ring is itself a commit. It only
- * finds what that link lost.
+ * Pace beside a faster link: delayed, because each ring is itself a commit. It
+ * only repairs losses of that link.
  */
 const BESIDE = { minIntervalMs: 100, waitMs: 100 };
 
-/** What {@link openLinks} needs. */
+/** Options of {@link openLinks}. */
 export interface LinksOptions {
-  /** Which link was asked for; by the store when absent. */
+  /** The configured link; chosen by the store when absent. */
   link: Settings["LINK"];
-  /** Where processes on one file ring; absent when the store is no file. */
+  /** Folder of bells of processes on one file; absent for other stores. */
   bells: string | undefined;
   /** Carries the doorbell. */
   store: Store;
@@ -32,19 +32,19 @@ export interface LinksOptions {
   clock: Clock;
   /** Name of the instance. */
   id: string;
-  /** Counts what the links do. */
+  /** Counts events of the links. */
   observer: LinkObserver;
 }
 
-/** The links that stand. */
+/** The open links. */
 export interface Links extends Disposable {
   /** Name of the fastest one. */
   readonly name: NonNullable<Settings["LINK"]>;
-  /** Those that the hub uses. */
+  /** Links that the hub uses. */
   readonly all: readonly Link[];
-  /** Always there, if only to test that the store notifies. */
+  /** Always present, at least to test that the store notifies. */
   readonly doorbell: DoorbellLink;
-  /** Notifies inside the log's own commit; absent where the store cannot. */
+  /** Notifies within the log's own commit; absent where the store cannot. */
   readonly notify: NotifyLink | undefined;
 }
 
@@ -64,7 +64,7 @@ export function openLinks(options: LinksOptions): Links {
     ? undefined
     : new BroadcastLink("kaldrix", id, observer);
   const all = broadcast && notify
-    // What notifies with each commit needs no ring that is a commit itself.
+    // A link that notifies with each commit needs no ring, itself a commit.
     ? [broadcast, notify]
     : [broadcast, openLocal(), doorbell].filter((link) => link !== undefined);
   return {
@@ -77,7 +77,7 @@ export function openLinks(options: LinksOptions): Links {
     },
   };
 
-  /** Other processes on the same file learn of commits in milliseconds. */
+  /** Notifies other processes on the same file within milliseconds. */
   function openLocal(): LocalLink | undefined {
     if (bells === undefined || !mayRing(bells)) return undefined;
     const isReachable = (from: string) => broadcast?.reaches(from) ?? false;

@@ -1,5 +1,5 @@
 /**
- * Accepting connections, for as long as the process lives.
+ * Accepts connections until the process ends.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { pause } from "../platform/pause.ts";
 
-/** Ceilings of the waits before a listener is opened again. */
+/** Ceilings of the pauses before a listener is reopened. */
 const RETRY = { baseMs: 200, capMs: 5_000 } as const;
 /** A listener that lasted this long, in milliseconds, did not fail at once. */
 const LASTED_MS = 10_000;
 
-/** Where and how to listen. */
+/** Options of listening. */
 export interface ListenOptions {
   /** Address to bind. */
   readonly hostname: string;
@@ -25,9 +25,9 @@ export interface ListenOptions {
   readonly handler: Deno.ServeHandler<Deno.NetAddr>;
   /** Called when connections are accepted for the first time. */
   readonly onListen: (address: Deno.NetAddr) => void;
-  /** Paces further tries. */
+  /** Paces retries. */
   readonly clock: Clock;
-  /** Writes that accepting failed, and that it goes on. */
+  /** Logs that accepting failed and is retried. */
   readonly logger: Pick<Logger, "error" | "warn">;
   /** Serves; `Deno.serve` when omitted. */
   readonly serve?: (
@@ -37,11 +37,11 @@ export interface ListenOptions {
 }
 
 /**
- * Accepts connections, and goes on with a new listener whenever accepting
- * fails, as it does when the process is out of file descriptors: connections
- * that are open stay open, and the process does not end.
+ * Accepts connections, and opens a new listener whenever accepting fails, as it
+ * does when the process is out of file descriptors: open connections stay open,
+ * and the process does not end.
  *
- * @throws what the first attempt to bind throws.
+ * @throws the error of the first attempt to bind.
  */
 export function keepListening(options: ListenOptions): void {
   const { hostname, port, isShared, handler, onListen, clock, logger } =

@@ -1,22 +1,22 @@
 /**
- * Instances of one process that begin together: none accepts connections
- * before all are built, and none is ready before all accept connections. A
- * client that finds one ready finds them all.
+ * Starts the instances of one process together: none accepts connections before
+ * all are built, and none is ready before all accept connections. So one ready
+ * instance means that all are ready.
  *
  * @module
  */
 
 /** One instance, here or in a worker. */
 export interface Member {
-  /** Resolves when it could listen. */
+  /** Resolves when it is able to listen. */
   built(): Promise<void>;
-  /** Lets it listen; resolves when it does. */
+  /** Makes it listen; resolves when it listens. */
   listen(): Promise<void>;
   /** Notifies it that all members listen. */
   ready(): void;
 }
 
-/** What the two ends of a worker send each other. */
+/** Messages between the two ends of a worker. */
 type Word = "built" | "listen" | "listening" | "ready";
 
 /** Either end of a worker. */
@@ -33,9 +33,9 @@ interface Port {
 }
 
 /**
- * Lets members begin together.
+ * Starts members together.
  *
- * @throws what the first member that cannot begin throws.
+ * @throws the error of the first member that cannot start.
  */
 export async function beginTogether(members: readonly Member[]): Promise<void> {
   await Promise.all(members.map((member) => member.built()));
@@ -43,7 +43,7 @@ export async function beginTogether(members: readonly Member[]): Promise<void> {
   for (const member of members) member.ready();
 }
 
-/** The member in a worker, as the process that made the worker sees it. */
+/** The member in a worker, on the side of the process that created the worker. */
 export function remote(worker: Port): Member {
   const built = Promise.withResolvers<void>();
   const listening = Promise.withResolvers<void>();
@@ -56,7 +56,7 @@ export function remote(worker: Port): Member {
     built.reject(error);
     listening.reject(error);
   });
-  // A worker may fail before anybody waits for it.
+  // A worker may fail before its result is awaited.
   built.promise.catch(() => {});
   listening.promise.catch(() => {});
   return {
@@ -69,10 +69,10 @@ export function remote(worker: Port): Member {
   };
 }
 
-/** Lets the process that made this worker lead its member. */
+/** Lets the process that created this worker control its member. */
 export function follow(leader: Port, member: Member): void {
   leader.addEventListener("message", async ({ data }) => {
-    // A failure is the worker's own uncaught error, which the leader sees.
+    // A failure is the worker's own uncaught error, which the leader receives.
     if (data === "listen") {
       await member.listen();
       leader.postMessage("listening");

@@ -1,5 +1,5 @@
 /**
- * What the machine gives: cores, and file descriptors, of which every
+ * The resources of the machine: cores, and file descriptors, of which every
  * connection takes one.
  *
  * @module
@@ -10,7 +10,7 @@ const OWN_FILES = 64;
 /** Share of the others for clients; the rest is for unfinished requests. */
 const CLIENTS_SHARE = 0.8;
 
-/** How many instances share the process: `DENO_JOBS`, or one for each core. */
+/** Number of instances in the process: `DENO_JOBS`, or one per core. */
 export function instanceCount(): number {
   const jobs = Number(Deno.env.get("DENO_JOBS"));
   return Number.isInteger(jobs) && jobs > 0
@@ -22,8 +22,8 @@ export function instanceCount(): number {
  * Most clients of one instance that the process has descriptors for.
  *
  * @param files the limit of the process.
- * @param instances how many share it.
- * @returns from 1.
+ * @param instances number of instances that share it.
+ * @returns at least 1.
  */
 export function connectionsFor(files: number, instances: number): number {
   const share = Math.max(0, files - OWN_FILES) * CLIENTS_SHARE / instances;
@@ -32,9 +32,9 @@ export function connectionsFor(files: number, instances: number): number {
 
 /**
  * The limit of descriptors of a process started from here, by the shell.
- * Deno raises its own to the hard limit, and so do its children inherit it.
+ * Deno raises its own limit to the hard limit, which its children inherit.
  *
- * @returns nothing where there is no such shell or no limit.
+ * @returns nothing without such a shell or a limit.
  */
 export async function fileLimit(): Promise<number | undefined> {
   try {

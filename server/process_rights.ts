@@ -1,5 +1,5 @@
 /**
- * The rights that the service's process needs, by its settings.
+ * The permissions that the service's process needs, by its settings.
  *
  * @module
  */
@@ -27,7 +27,7 @@ const OWN_FILES = [
   "isolate.ts",
   "main.ts",
 ];
-/** Ports of URLs that name none. */
+/** Default ports of URLs. */
 const PORTS: Readonly<Record<string, number>> = {
   "http:": 80,
   "https:": 443,
@@ -38,10 +38,10 @@ const PORTS: Readonly<Record<string, number>> = {
 };
 
 /**
- * The flags that let Deno do what these settings need, and nothing else.
+ * The flags that grant Deno the permissions that these settings need.
  *
- * @param settings checked.
- * @param secretFiles files that hold settings.
+ * @param settings validated settings.
+ * @param secretFiles files that contain settings.
  * @returns `--no-prompt` and `--allow-...`; besides them the set `serve` of
  * deno.json is needed for the settings themselves.
  */
@@ -63,12 +63,12 @@ export function rightsFor(
       [...OWN_FILES, ...store, ...journal, ...secretFiles].join(",")
     }`,
     ...store.length > 0 ? [`--allow-write=${store.join(",")}`] : [],
-    // The client of the database looks for variables that are not set.
+    // The client of the database reads variables that are not set.
     ...isDatabase(KV_PATH) ? ["--ignore-env"] : [],
   ];
 }
 
-/** Where the process listens and connects to; nothing when that is unknown. */
+/** Addresses that the process uses; nothing when they are unknown. */
 function hostsFor(settings: Settings): string[] | undefined {
   const { HOST, PORT, KV_PATH, SOURCE } = settings;
   const listens = `${HOST.includes(":") ? `[${HOST}]` : HOST}:${PORT}`;

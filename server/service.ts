@@ -1,5 +1,5 @@
 /**
- * One instance of the service, all parts put together.
+ * One instance of the service, assembled from its parts.
  *
  * @module
  */
@@ -45,32 +45,32 @@ import { visits } from "./visits.ts";
 import type { Store } from "../store/store.ts";
 import { WriteProbe } from "../store/write_probe.ts";
 
-/** The doorbell is rung as a test after this time of silence. */
+/** Idle time after which the doorbell is rung as a test, in milliseconds. */
 export const SELF_TEST_MS = 15_000;
 
-/** What a service is made of. */
+/** Options of a service. */
 export interface ServiceOptions {
-  /** Checked. */
+  /** Validated settings. */
   settings: Settings;
   /** At least one, unless a key server is set. */
   secrets: readonly string[];
-  /** Holds everything that outlives the instance; stays the caller's to close. */
+  /** Holds all data that outlives the instance; closed by the caller. */
   kv: Store;
   /** Time. */
   clock: Clock;
-  /** Writes what operators read. */
+  /** The operators' log. */
   logger: Logger;
   /** The built files, by path. */
   assets: ReadonlyMap<string, Asset>;
-  /** Marks how far the store came; absent in tests. */
+  /** Marks the progress of the store; absent in tests. */
   continuity?: Continuity | undefined;
   /**
-   * Whether it listens, or is about to, when it is built. With `false` it takes
-   * part in the cluster from {@link Service.register} on, and is ready once
-   * `readiness.listening()` is called. `true` when absent.
+   * Whether it listens, or is about to, when it is created. With `false` it joins
+   * the cluster with {@link Service.register}, and is ready once
+   * `readiness.listening()` is called. Default `true`.
    */
   isListening?: boolean | undefined;
-  /** How many instances share the process; 1 when absent. */
+  /** Number of instances in the process; 1 when absent. */
   instances?: number | undefined;
   /** Resident memory of the process, in bytes; the machine's own when absent. */
   memoryUsage?: (() => number) | undefined;
@@ -86,41 +86,41 @@ export interface Service extends AsyncDisposable {
   readonly isolate: string;
   /** All its routes. */
   readonly app: Hono<Env>;
-  /** How documents describe them. */
+  /** Descriptions of the routes, for documents. */
   readonly endpoints: App["endpoints"];
-  /** Publishes, and keeps the streams. */
+  /** Publishes events, and holds the streams. */
   readonly hub: Hub;
-  /** What its sessions are made of. */
+  /** Parts of its sessions. */
   readonly session: SessionParts;
-  /** Clients connected to it. */
+  /** Its connected clients. */
   readonly sessions: Sessions;
-  /** Lets them in. */
+  /** Admits clients. */
   readonly gate: Gate;
-  /** Knows the other instances. */
+  /** Lists the other instances. */
   readonly instances: Instances;
   /** Blocked addresses. */
   readonly blocks: BlockList;
   /** Revoked tokens. */
   readonly revocations: Revocations;
-  /** Where a source in this process publishes. */
+  /** Publishes for a source in this process. */
   readonly publisher: HubPublisher;
   /** Takes it out of service. */
   readonly drain: Drain;
-  /** Judges whether it is ready. */
+  /** Decides whether it is ready. */
   readonly readiness: Readiness;
   /**
-   * Makes it known to the other instances; again is harmless. An instance that
-   * never could listen must not be reported as lost.
+   * Registers it with the other instances; may be called again. An instance that
+   * never listened must not be reported as lost.
    */
   register(): void;
-  /** Takes that back: an instance that ends without is reported as lost. */
+  /** Unregisters it: an instance that ends without this is reported as lost. */
   leave(): Promise<void>;
-  /** Notifies other instances of nothing more: the last thing before the end. */
+  /** Stops notifying other instances: the last step of a shutdown. */
   unlink(): void;
 }
 
 /**
- * Puts an instance together; it serves once its `app` is asked.
+ * Assembles an instance; its `app` serves requests.
  *
  * @param options settings, and the parts that they do not describe.
  */
@@ -280,7 +280,7 @@ export function createService(options: ServiceOptions): Service {
   });
   const announce = announcer(hub, instances);
   samples.onSample(() => {
-    // What cannot be read now is reported at the next sample.
+    // Data that cannot be read now is reported with the next sample.
     announce().catch(() => {});
     void vitals.refresh();
     doorbell.test(SELF_TEST_MS);

@@ -1,6 +1,6 @@
 /**
- * Settings from the environment: read in one place, checked before anything
- * starts. `docs/settings.md` lists them with units and defaults.
+ * Settings from the environment, read and validated in one place before the
+ * service starts. `docs/settings.md` lists them with units and defaults.
  *
  * @module
  */
@@ -36,10 +36,10 @@ const origins = list.refine(
   "must hold origins such as https://app.example, separated by commas",
 );
 
-/** As a browser would name it: in lower case, without a path. */
+/** An origin in the browser's form: in lower case, without a path. */
 function isOrigin(text: string): boolean {
   const origin = URL.parse(text)?.origin;
-  // Those of browser extensions are opaque to the URL standard.
+  // Origins of browser extensions are opaque in the URL standard.
   if (origin === "null") return /^[a-z-]+:\/\/[a-z0-9-]+$/.test(text);
   return origin === text;
 }
@@ -117,15 +117,15 @@ const Schema = z.object({
   ALERT_MEMORY_MB: integer(64, 1_000_000).default(460),
 });
 
-/** Every setting, checked. */
+/** All validated settings. */
 export type Settings = z.output<typeof Schema>;
 
 /** The names of all settings. */
 export const SETTING_NAMES = Object.keys(Schema.shape) as (keyof Settings)[];
 
 /**
- * Settings that hold a secret or a URL with one. Each can be read from a file
- * instead, which `<name>_FILE` names.
+ * Settings that contain a secret or a URL with one. Each can be read from the
+ * file that `<name>_FILE` names.
  */
 export const SECRET_NAMES = [
   "JWT_SECRET",
@@ -134,18 +134,18 @@ export const SECRET_NAMES = [
   "ALERT_WEBHOOK_URL",
 ] as const satisfies readonly (keyof Settings)[];
 
-/** The settings that name a file which holds a secret. */
+/** The settings that name a file with a secret. */
 export const FILE_SETTING_NAMES: readonly string[] = SECRET_NAMES.map(
   (name) => `${name}_FILE`,
 );
 
-/** Names the settings that are wrong, a sentence each. */
+/** Names the invalid settings, one sentence each. */
 export class SettingsError extends Error {
-  /** Lets the start distinguish wrong settings from bugs. */
+  /** Distinguishes invalid settings from bugs at startup. */
   override readonly name = "SettingsError";
 }
 
-/** How the service is run: `dev` may make up what production must be given. */
+/** How the service runs: `dev` has defaults for settings that production requires. */
 export interface ReadOptions {
   /** Whether this is `deno task dev`. */
   dev: boolean;
@@ -157,8 +157,8 @@ export interface ReadOptions {
  * Reads the settings.
  *
  * @param env reads one variable; an empty one counts as not set.
- * @param options how the service is run.
- * @throws {SettingsError} naming every setting that is wrong or missing.
+ * @param options how the service runs.
+ * @throws {SettingsError} naming every invalid or missing setting.
  */
 export function readSettings(
   env: (name: string) => string | undefined,
@@ -183,8 +183,8 @@ export function readSettings(
     }
     given[name] = secret;
   }
-  // Hosts that provide a database name it in a variable of their own; without
-  // that, its client reads the PG... variables.
+  // Hosting platforms name their database in their own variable; without it,
+  // the client of the database reads the PG... variables.
   if (given["KV_PATH"] === "postgres:") {
     given["KV_PATH"] = env("DATABASE_URL") || "postgres:";
   }
@@ -225,7 +225,7 @@ export function readSettings(
 }
 
 /**
- * Reads the settings of this process; wrong ones end it with a sentence for the
+ * Reads the settings of this process; invalid ones end it with a message for the
  * person who starts it.
  */
 export function settingsOrExit(options: ReadOptions): Settings {
@@ -239,17 +239,17 @@ export function settingsOrExit(options: ReadOptions): Settings {
   }
 }
 
-/** Beginnings of settings that no other program's variables have. */
+/** Prefixes that only this service's settings have. */
 const OWN_PREFIX =
   /^(?:ALERT|ALLOWED|CHAIN|EVM|JWKS|JWT|KV|LOG|MAX_CONNECTIONS|MAX_LOG|MAX_MESSAGE|RATE_LIMIT|RETENTION|TRUSTED)_/;
-/** Names up to this length differ from many others by two letters. */
+/** Longest name for which two different letters are too many. */
 const SHORT_NAME = 8;
 
 /**
- * The setting that a variable was perhaps meant to be.
+ * The setting that a variable's name probably misspells.
  *
- * @param name of a variable in the environment.
- * @returns nothing when it is a setting, or unlike all of them.
+ * @param name name of a variable in the environment.
+ * @returns nothing when it is a setting, or similar to none.
  */
 export function similarSetting(name: string): string | undefined {
   const known: readonly string[] = [...SETTING_NAMES, ...FILE_SETTING_NAMES];
@@ -261,7 +261,7 @@ export function similarSetting(name: string): string | undefined {
   return edits <= most || OWN_PREFIX.test(name) ? closest : undefined;
 }
 
-/** The files that hold settings, by the variables that name them. */
+/** The files with settings, by the variables that name them. */
 export function secretFiles(): string[] {
   return FILE_SETTING_NAMES.flatMap((name) => Deno.env.get(name) || []);
 }
@@ -278,7 +278,7 @@ export function warnOfUnknownSettings(): void {
   }
 }
 
-/** How many letters to insert, delete or replace (Levenshtein's distance). */
+/** Number of letters to insert, delete or replace (Levenshtein distance). */
 function editsBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, letter] of [...a].entries()) {

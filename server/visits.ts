@@ -1,5 +1,5 @@
 /**
- * Lines about sessions: who connected, and why the connection ended.
+ * Log lines about sessions: the client, and the reason of the end.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Listed, SessionsObserver } from "../realtime/sessions.ts";
 
-/** Reasons to end that are ordinary: their lines are written at `debug`. */
+/** Ordinary reasons of an end, logged at `debug`. */
 const QUIET_ENDS: ReadonlySet<unknown> = new Set([
   undefined,
   1000,
@@ -17,12 +17,12 @@ const QUIET_ENDS: ReadonlySet<unknown> = new Set([
   "DRAINING",
 ]);
 
-/** Writes a line for each session; at `info` when the service ended it. */
+/** Logs a line for each session; at `info` when the service ended it. */
 export function visits(
   logger: Logger,
   clock: Pick<Clock, "monotonic">,
 ): SessionsObserver {
-  /** When each began, on the monotonic clock. */
+  /** Start of each, on the monotonic clock. */
   const began = new WeakMap<Listed["session"], number>();
   const facts = ({ session, ip }: Listed) => ({
     session: session.id,
