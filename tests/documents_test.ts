@@ -1,5 +1,5 @@
 /**
- * What the documents say about the project itself: where links lead, which
+ * The statements of the documents about the project: where links lead, which
  * commands there are, how versions relate. `docs_test.ts` checks what
  * PROTOCOL.md says about the code.
  */

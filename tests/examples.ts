@@ -9,7 +9,7 @@ import type { MessageType } from "../protocol/messages.ts";
 export interface Example {
   /** Which message. */
   readonly type: MessageType;
-  /** What it says. */
+  /** Its text. */
   readonly payload: Readonly<Record<string, unknown>>;
   /** ISO 8601. */
   readonly timestamp: string;

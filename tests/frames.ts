@@ -10,7 +10,7 @@ import type { MessageType } from "../protocol/messages.ts";
 import { REPLIES } from "../protocol/replies.ts";
 import type { ReplyType } from "../protocol/replies.ts";
 
-/** Every frame from the server, but for what its type says of the payload. */
+/** Every frame from the server, without the payload of its type. */
 const ReplyFrame = z.strictObject({
   ...serverFields,
   type: z.enum(Object.keys(REPLIES) as [ReplyType, ...ReplyType[]]),
@@ -41,7 +41,7 @@ const BatchFrame = z.strictObject({
 });
 
 /**
- * Makes sure that the server says only what the protocol has.
+ * Verifies that the server sends only frames of the protocol.
  *
  * @param frame as parsed.
  * @returns the types in it: one, or those of a batch.

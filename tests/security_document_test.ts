@@ -37,7 +37,7 @@ function span(ms: number): string {
   return `${ms / size} ${name}`;
 }
 
-/** What the table of limits has to say, from the code. */
+/** The expected rows of the table of limits, from the code. */
 const LIMITS: Readonly<Record<string, string>> = {
   "connections of one instance": count(settings.MAX_CONNECTIONS),
   "connections of one address to one instance": count(

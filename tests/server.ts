@@ -54,7 +54,7 @@ export interface Ending {
   readonly ms: number;
 }
 
-/** A process and what it says. */
+/** A process and its output. */
 interface Running {
   readonly process: Deno.ChildProcess;
   readonly output: Promise<unknown>;

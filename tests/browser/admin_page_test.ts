@@ -156,7 +156,7 @@ Deno.test("numbers are written in few words", () => {
   ]);
 });
 
-Deno.test("the top of the page says the worst thing, and whether that is old", () => {
+Deno.test("the top of the page shows the worst problem, and whether the data is old", () => {
   const alert = (severity: string, message: string) => ({
     id: message,
     type: "t",

@@ -10,13 +10,13 @@ const SOURCES = 5;
 interface Shown {
   /** Heights received, by source. */
   readonly heights: number[][];
-  /** State of each source: 0 connecting, 1 open, 2 given up for good. */
+  /** State of each source: 0 connecting, 1 open, 2 closed permanently. */
   readonly states: number[];
   /** Refusals received, by code. */
   readonly refusals: string[];
 }
 
-/** Runs in the page: opens sources, and tells on request what they received. */
+/** Runs in the page: opens sources, and returns their events on request. */
 function openSources({ url, count }: { url: string; count: number }): void {
   const heights: number[][] = [];
   const refusals: string[] = [];

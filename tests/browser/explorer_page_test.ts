@@ -184,7 +184,7 @@ Deno.test("a transaction is called by its status, or by how its block stands", (
   );
 });
 
-Deno.test("what happened to a transaction is said in sentences", () => {
+Deno.test("the history of a transaction is shown in sentences", () => {
   const said = (...made: Parameters<typeof transaction>) =>
     sentenceOf(transaction(...made));
   assert.deepEqual([
@@ -265,7 +265,7 @@ Deno.test("numbers and names are written for people", () => {
   assert.equal(brief("0x123456789", 6, 0), "0x1234…");
 });
 
-/** A block that holds transactions, and what is said of those. */
+/** A block that contains transactions, and the events about those. */
 function blockOf(
   height: number,
   transactions: readonly PayloadOf<"TX_RECEIVED">[] = [],

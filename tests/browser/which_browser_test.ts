@@ -33,7 +33,7 @@ Deno.test("whichBrowser() finds an installed browser elsewhere", () => {
   );
 });
 
-Deno.test("whichBrowser() prefers CHROME_PATH, and says when it names no file", () => {
+Deno.test("whichBrowser() prefers CHROME_PATH, and reports when it names no file", () => {
   const env = { CHROME_PATH: "/opt/chrome" };
   assert.deepEqual(
     whichBrowser(platform("linux", "x86_64", ["/opt/chrome"], env)),
@@ -43,7 +43,7 @@ Deno.test("whichBrowser() prefers CHROME_PATH, and says when it names no file", 
   assert.ok(choice.kind === "none" && choice.reason.includes("/opt/chrome"));
 });
 
-Deno.test("whichBrowser() says why there is none", () => {
+Deno.test("whichBrowser() reports why there is none", () => {
   const choice = whichBrowser(platform("freebsd", "x86_64"));
   assert.ok(choice.kind === "none");
   assert.match(choice.reason, /no Chromium for freebsd x86_64/);

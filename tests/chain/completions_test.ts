@@ -23,7 +23,7 @@ function tx(txId: string, more: Fields & { status: string }): Draft {
   return draft("TX_RECEIVED", payload as unknown as Fields);
 }
 
-Deno.test("a block that is complete is not completed again, whoever publishes it", async () => {
+Deno.test("a complete block is not completed again, by any publisher", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   await log.append([newBlock("a1", 1, "a0"), newBlock("a2", 2, "a1")]);
@@ -37,7 +37,7 @@ Deno.test("a block that is complete is not completed again, whoever publishes it
   // An instance that begins now knows it from the log.
   const other = logOn(kv);
   assert.deepEqual(await other.append([complete("a1", 1)]), [first]);
-  // More than was known says something, and one request may say it twice.
+  // A larger count is a change, and one request may contain it twice.
   const whole = await log.append([complete("a2", 2), complete("a2", 2)]);
   assert.equal(whole[0]!.seq, second!.seq + 1);
   assert.deepEqual(whole[1], whole[0]);
@@ -89,7 +89,7 @@ Deno.test("a BLOCK_COMPLETE is stored unless the fold of `transactions` holds it
         };
         await logs[instance]!.append([drafts[what]!]);
         if (what !== "complete") continue;
-        // The naive fold: what is said of a height opens it and all above it.
+        // The naive fold: an event about a height opens it and all above it.
         let standing: Fields[] = [];
         for (const { type, payload } of before) {
           const { left, keeps, blockHeight } = payload as {

@@ -70,7 +70,7 @@ Deno.test("a publisher that fills the memory of transactions pushes out none of 
   for (let i = 0; i < half; i++) transactions.set("", `t${i}`, status, "a");
   for (let i = 0; i < 2 * half; i++) {
     transactions.set("", `u${i}`, status, "b");
-    // What it says of another's transaction does not make it its own.
+    // An event about another's transaction does not change the owner.
     if (i === 0) transactions.set("", "t0", status, "b");
     transactions.bound();
   }

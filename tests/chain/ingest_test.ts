@@ -19,7 +19,7 @@ import {
 } from "./chain_log.ts";
 import type { Fields } from "./chain_log.ts";
 
-/** What the channel says, a word an event. */
+/** The events of the channel, one word each. */
 async function said(log: EventLog, channel = "blocks"): Promise<string[]> {
   return (await events(log, channel)).map(({ type, payload }) => {
     switch (type) {
@@ -393,7 +393,7 @@ function treeOf(choices: readonly number[]): Fields[] {
   return blocks;
 }
 
-/** Folds `blocks` as PROTOCOL.md says: a stack. */
+/** Folds `blocks` as PROTOCOL.md specifies: a stack. */
 function folded(
   all: readonly { type: string; payload: Fields }[],
 ): string[] {

@@ -19,7 +19,7 @@ function branch(name: string, from: number, to: number, on?: string): Block[] {
   });
 }
 
-/** Does what the verdict asks for, and tells it as events do. */
+/** Applies the verdict, and publishes it as events do. */
 function publish(spine: Spine, block: Block): string[] {
   const verdict = spine.judge(block);
   if (verdict.kind === "stands") return [`= ${verdict.block.key}`];
@@ -167,7 +167,7 @@ Deno.test("Spine remembers a bounded number of blocks that left", () => {
   assert.equal(spine.standingOf(`s${GONE_BLOCKS}`, 2), "gone");
   spine.add(side(1));
   assert.equal(spine.standingOf("s1", 2), "stands");
-  // What takes its height says more than memory does.
+  // A block at its height decides what memory no longer holds.
   assert.equal(spine.standingOf("s0", 2), "gone");
 });
 

@@ -45,7 +45,7 @@ function reset(keeps: Fields | null): Draft {
   });
 }
 
-/** What `blocks` and `transactions` say, folded from their first events. */
+/** The state of `blocks` and `transactions`, folded from their first events. */
 async function foldOf(log: EventLog) {
   let chain: Fields[] = [];
   let final = -1;
@@ -96,7 +96,7 @@ function expected(
   return Number(chain.at(-1)!["height"]) > height ? "confirmed" : "included";
 }
 
-/** One thing that a publisher says, chosen by numbers. */
+/** One event of a publisher, chosen by numbers. */
 const said = fc.record({
   what: fc.constantFrom(
     ...["block", "block", "block", "revert", "tx", "tx", "tx"],
@@ -176,7 +176,7 @@ Deno.test("a block that was not published yet does not make its transaction reve
   assert.equal(state, "included");
 });
 
-Deno.test("what a reset voided stays void, however many blocks follow and whoever looks", async () => {
+Deno.test("a voided transaction stays void, for any number of later blocks and any reader", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const named = (name: string, height: number) => ({
@@ -200,7 +200,7 @@ Deno.test("what a reset voided stays void, however many blocks follow and whoeve
   ]);
   await publish([reset(named("a", 10))]);
   const { newest } = await foldOf(log);
-  // Another chain at the same height says nothing of this one.
+  // Another chain at the same height does not concern this one.
   await publish([
     draft("NEW_BLOCK", { ...block("other", 3, "o"), chain: "b" }),
     ...branch("c", 11, 11 + MAX_FOLLOWED_EVENTS, "a10"),

@@ -25,7 +25,7 @@ function held(status: string, blockId: string, blockHeight: number): Draft {
   return tx(status, { blockId, blockHeight });
 }
 
-/** What `transactions` says of statuses, a word an event; `?` where marked. */
+/** The statuses of `transactions`, one word per event; `?` where marked. */
 async function said(log: EventLog): Promise<string[]> {
   return (await events(log, "transactions")).map(({ type, payload }) => {
     if (type !== "TX_RECEIVED") return type;
@@ -232,7 +232,7 @@ function check(
   }
 }
 
-Deno.test("whatever two publishers say of transactions, on two instances of one store, unmarked statuses follow each other", async () => {
+Deno.test("with any events of two publishers, on two instances of one store, unmarked statuses follow each other", async () => {
   const step = fc.record({
     who: fc.nat(1),
     txId: fc.constantFrom("x", "y", "z"),

@@ -242,7 +242,7 @@ words=(kaldrix inspect rooms --u); CURRENT=4; _kaldrix`;
       answer = await new Deno.Command(shell, { args: ["-c", body] }).output();
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
-      // deno-lint-ignore no-console -- a test that is left out says so.
+      // deno-lint-ignore no-console -- a skipped test reports it.
       console.warn(`skipped: ${shell} is not installed`);
       return;
     }

@@ -143,7 +143,7 @@ Deno.test("it ends with the connection, and with its channel", async () => {
   await assert.rejects(two.ended, { code: "CLOSED" });
 });
 
-Deno.test("so much waits to be taken and no more", async () => {
+Deno.test("a bounded number of changes wait to be read", async () => {
   const { put, take } = arrivals<number>();
   for (let i = 0; i <= MAX_WAITING; i++) put(i);
   const taken: number[] = [];
@@ -183,7 +183,7 @@ Deno.test("whatever the chain does, what is yielded folds to its firm part, whol
       async (steps, level, cutAt) => {
         const name = `run${run++}`;
         const [head] = await bench.service.hub.heads(["blocks"]);
-        // What stands, and how far it is firm: folded as PROTOCOL.md says.
+        // The current blocks and their finality, folded as PROTOCOL.md specifies.
         let stack: string[] = [];
         const heights = new Map<string, number>();
         const reached = { safe: -1, final: -1 };

@@ -263,7 +263,7 @@ Deno.test("iterating yields every event in order, and ends with the channel", as
   assert.deepEqual(await Array.fromAsync(blocks), []);
 });
 
-Deno.test("iterating ends when its signal says so, or its loop", async () => {
+Deno.test("iterating ends when its signal aborts, or its loop ends", async () => {
   using parts = await live();
   const { client, peer } = parts;
   const blocks = client.channel("blocks");
@@ -353,7 +353,7 @@ Deno.test("volatile messages are sent now or never", async () => {
   assert.equal(peer().of("TEST").length, 0);
 });
 
-Deno.test("ready() waits for the connection, or says why there is none", async () => {
+Deno.test("ready() waits for the connection, or reports why there is none", async () => {
   using parts = await setup();
   const { client, peer } = parts;
   const ready = client.ready();

@@ -1,5 +1,5 @@
 /**
- * Why a socket does not open, as the client says it: each cause with a real
+ * Why a socket does not open, as the client reports it: each cause with a real
  * server, or none.
  */
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ function serve(handler: (request: Request) => Response | Promise<Response>) {
   );
 }
 
-/** Waits until a client says why it does not connect, and ends it. */
+/** Waits until a client reports why it does not connect, and closes it. */
 async function reasonOf(
   address: string,
   options: object = {},
@@ -78,7 +78,7 @@ const CAUSES = {
 } as const;
 
 for (const [cause, { answer, path, code, says }] of Object.entries(CAUSES)) {
-  Deno.test(`a client that finds ${cause} says so, and tries again`, async () => {
+  Deno.test(`a client that finds ${cause} reports it, and retries`, async () => {
     await using server = serve(answer);
     const address = `ws://127.0.0.1:${server.addr.port}${path}`;
     const { connectionError, status, nextRetryAt } = await reasonOf(address);
@@ -125,7 +125,7 @@ Deno.test("a blocked address learns why, and does not reconnect", async () => {
   assert.equal(status, "closed");
 });
 
-Deno.test("a client that does not try again says why, too", async () => {
+Deno.test("a client that does not retry reports the reason too", async () => {
   await using server = serve(page);
   const address = `ws://127.0.0.1:${server.addr.port}/ws`;
   const { connectionError, status } = await reasonOf(address, {

@@ -95,7 +95,7 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 Deno.test("the answer that begins compression may share its frame with others", async () => {
   await using service = await openTestService();
   await using server = listen(service);
-  /** Joins the answer with a frame that says nothing. */
+  /** Joins the answer with an empty frame. */
   class Joining extends WebSocket {
     override set onmessage(take: (event: { data: unknown }) => void) {
       this.addEventListener("message", ({ data }) => {

@@ -95,7 +95,7 @@ Deno.test("a source map leads from each module to its sources", async () => {
   assert.ok(sources.includes("client/connection.ts"));
 });
 
-Deno.test("the package says what it needs, and brings its licence", async () => {
+Deno.test("the package declares its requirements, and includes its licence", async () => {
   const manifest = JSON.parse(await read("package.json"));
   assert.match(manifest.engines.node, /^>=20/);
   assert.match(manifest.repository.url, /^git\+https:/);

@@ -18,7 +18,7 @@ const step = fc.oneof(
   fc.record({ reopen: who }),
 );
 
-/** One watched list, and what a plain look at the log says of it. */
+/** One watched list, and its events by a plain read of the log. */
 class List {
   readonly seqs: number[] = [];
   readonly gaps: unknown[] = [];

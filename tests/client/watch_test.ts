@@ -104,7 +104,7 @@ Deno.test("a watch resumes after a lost connection, with its edits, also when no
   });
   assert.deepEqual([from.seq, added, removed], [2, ["0xd"], ["0xb"]]);
   await parts.transfers("0xc");
-  // Each pong says how far a quiet subscription is.
+  // Each pong reports the position of a quiet subscription.
   await ping(client);
   await until(() => list.position?.seq === 3, "progress");
   client.disconnect();
@@ -137,7 +137,7 @@ Deno.test("an edit fetches what its values missed, and waits until the watch is 
   assert.deepEqual(seqs, [[4, true], [5, false]]);
 });
 
-Deno.test("a refused watch says why", async () => {
+Deno.test("a refused watch reports the reason", async () => {
   await using parts = await setup();
   const client = await parts.client();
   const list = watch(client, "transactions", { filter: { adress: "0xa" } });
@@ -199,7 +199,7 @@ async function dialled(): Promise<{ client: Client; server: Scripted }> {
   return { client, server };
 }
 
-Deno.test("a watch of a client that ended asks no more, and its edits say so", async () => {
+Deno.test("a watch of a closed client sends no more, and its edits report it", async () => {
   const { client, server } = await dialled();
   const list = watch(client, "transactions", { filter: { from: "0xa" } });
   await until(() => server.subscriptions().length === 1, "asked");
@@ -209,7 +209,7 @@ Deno.test("a watch of a client that ended asks no more, and its edits say so", a
   await assert.rejects(list.edit({ add: ["0xb"] }), { code: "CLOSED" });
 });
 
-Deno.test("a watch closed before its answer leaves, its edits say so, and its refusal is not followed", async () => {
+Deno.test("a watch closed before its reply leaves, its edits report it, and its refusal is not followed", async () => {
   const { client, server } = await dialled();
   const list = watch(client, "transactions", {
     filter: { from: "0xa" },

@@ -43,7 +43,7 @@ export interface LeaseKind {
   open(): Promise<Stage>;
 }
 
-/** Work that says when it runs, and that no two run at once. */
+/** Work that records its runs, and checks that no two run at once. */
 class Watched {
   readonly running = new Set<string>();
   readonly begun: string[] = [];

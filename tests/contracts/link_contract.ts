@@ -99,7 +99,7 @@ export function testLink(name: string, open: () => Promise<LinkBench>): void {
     assert.deepEqual(hints, []);
   });
 
-  Deno.test(`${name} carries many posts, or says that something is missing`, async () => {
+  Deno.test(`${name} carries many posts, or reports that some are missing`, async () => {
     await using bench = await open();
     using one = await bench.join();
     using two = await bench.join();

@@ -12,7 +12,7 @@ import { until } from "../until.ts";
 
 /** An entry of the tests. */
 export interface Item {
-  /** What tells it from others under its key. */
+  /** Distinguishes it from others with its key. */
   readonly text: string;
   /** When it ends, in epoch milliseconds. */
   readonly until: number;

@@ -74,7 +74,7 @@ async function keysOf(
   return keys;
 }
 
-/** Tries again while the store says that another writer was faster. */
+/** Retries while the store reports that another writer was faster. */
 async function persistent<T>(work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -83,7 +83,7 @@ async function isThere(path: string, base: URL): Promise<boolean> {
   return await Deno.stat(new URL(path, base)).then(() => true, () => false);
 }
 
-/** Has a program succeed; says so where it is not installed. */
+/** Requires a program to succeed; reports when it is not installed. */
 async function succeeds(
   program: string,
   args: string[],
@@ -102,7 +102,7 @@ async function succeeds(
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
-  // deno-lint-ignore no-console -- a test that is left out says so.
+  // deno-lint-ignore no-console -- a skipped test reports it.
   console.warn(`${program} is not installed: a test of deploy/ is skipped`);
 }
 
@@ -148,7 +148,7 @@ for (const [name, compose] of composes) {
     }
   });
 
-  Deno.test(`${name} says at its top what it has to be given`, () => {
+  Deno.test(`${name} lists at its top the values that it requires`, () => {
     const [top] = compose.text.split(/^name:/m) as [string];
     for (const [, variable] of compose.text.matchAll(/\$\{(\w+)/g)) {
       assert(top.includes(variable!), `${variable}`);
@@ -156,7 +156,7 @@ for (const [name, compose] of composes) {
     assert(top.includes(`-f deploy/${name}`));
   });
 
-  Deno.test(`${name} waits for the health of services that tell it`, () => {
+  Deno.test(`${name} waits for the health of services that report it`, () => {
     for (const { depends_on = {} } of Object.values(compose.services)) {
       if (Array.isArray(depends_on)) continue;
       for (const [other, { condition }] of Object.entries(depends_on)) {

@@ -22,7 +22,7 @@ async function promtool(...args: string[]): Promise<string | undefined> {
     return text.join("");
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    // deno-lint-ignore no-console -- a test that is left out says so.
+    // deno-lint-ignore no-console -- a skipped test reports it.
     console.warn("promtool is not installed: its tests are skipped");
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The databases of `deploy/compose.several.yaml`, made by their own script, in
  * the order in which the file starts them, and what operators do with them.
- * Needs `pg_basebackup`, as Debian's PostgreSQL has it; says so otherwise.
+ * Needs `pg_basebackup`, as Debian's PostgreSQL has it; reports when missing.
  */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

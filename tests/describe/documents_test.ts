@@ -272,7 +272,7 @@ function exampleOf(schema: unknown): unknown {
   return (schema as z.ZodType).meta()?.["example"];
 }
 
-/** Asks a door as its own example says. */
+/** Requests an endpoint with its own example. */
 async function ask(
   service: TestService,
   endpoint: Endpoint,

@@ -7,7 +7,7 @@ import openapiTS, { astToString } from "openapi-typescript";
 import { openApi } from "../../describe/openapi.ts";
 import { openTestService } from "../test_service.ts";
 
-/** Uses types that would be `unknown` if the document said less. */
+/** Uses types that would be `unknown` if the document were less precise. */
 const USE = `
 import type { components, paths } from "./api.ts";
 

@@ -103,6 +103,6 @@ Deno.test("models generated for Python compile", () =>
     await generate(home, "python");
     const found = await run(home, "python3", "-m", "compileall", "-q", ".");
     if (found !== undefined) return;
-    // deno-lint-ignore no-console -- a test that is left out says so.
+    // deno-lint-ignore no-console -- a skipped test reports it.
     console.warn("python3 is not installed: its models are not compiled");
   }));

@@ -1,5 +1,5 @@
 /**
- * The exchange of docs/examples holds exactly what the node says, whatever is
+ * The exchange of docs/examples holds exactly what the node reports, whatever is
  * killed and reorganised. The seed is what chance decides; when a process is
  * killed in what it does is left to the machine.
  */

@@ -376,11 +376,11 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * The ledger holds what the node says that customers have at the settled
+   * The ledger holds the balances that the node reports at the settled
    * block, and every credit there ever was is in a standing, final block.
    */
   async #check(): Promise<void> {
-    // What it said it wrote down before.
+    // The entries that it recorded before.
     const { lines } = this.#exchange;
     const { cursor, deposits = {} } = await this.#read() ?? {};
     const settled = cursor?.block;

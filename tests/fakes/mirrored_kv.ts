@@ -192,7 +192,7 @@ class MirroredStore implements Store {
     const mutations: Mutation[] = [];
     return new RelayedCommit({
       check: (...checks) => commit.check(...checks),
-      // The world says when it expires, not the machine.
+      // The simulated world decides when it expires, not the machine.
       set: (key, value, { expireIn } = {}) => {
         commit.set(key, value);
         const until = expireIn === undefined

@@ -19,7 +19,7 @@ export const FREE: OutboxOwner = {
 export interface Seen {
   /** Which. */
   readonly type: string;
-  /** What it says. */
+  /** Its frames. */
   // deno-lint-ignore no-explicit-any -- tests look wherever they like.
   readonly payload: any;
   /** Of events. */
@@ -36,7 +36,7 @@ export interface Seen {
 
 /** A socket that keeps what it is sent. */
 export class FakePeer implements Socket {
-  /** What the test says it holds. */
+  /** Unsent bytes that the test sets. */
   bufferedAmount = 0;
   /** Whether what is sent stays in the buffer: the reader has stopped. */
   stopped = false;

@@ -84,7 +84,7 @@ export class MemoryPublisher implements Publisher {
   }
 }
 
-/** A log that is kept, and can be asked what was said how often. */
+/** A log that stores its lines, and counts each. */
 export function keptLog(): {
   log: Log;
   entries: { event: string; fields: Readonly<Record<string, unknown>> }[];

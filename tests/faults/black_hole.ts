@@ -43,7 +43,7 @@ export class BlackHole implements AsyncDisposable {
     this.#reopen();
   }
 
-  /** New connections pass; those that there are stay silent for good. */
+  /** New connections pass; existing ones stay silent permanently. */
   forget(): void {
     this.#open = Promise.resolve();
   }

@@ -78,7 +78,7 @@ export class Crowd implements AsyncDisposable {
     return this.#clients;
   }
 
-  /** How many messages were said. */
+  /** Number of published messages. */
   get said(): number {
     return this.#count;
   }

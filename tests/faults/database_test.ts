@@ -2,7 +2,7 @@
  * Two services on one PostgreSQL, while each part fails in turn: what was
  * acknowledged is in the log and with every subscriber, once and in order.
  *
- * `FAULT_CYCLES` says how often each thing happens, `FAULT_CUT_MS` how long the
+ * `FAULT_CYCLES` sets how often each fault occurs, `FAULT_CUT_MS` how long the
  * network is cut; figures are printed when either is set.
  */
 import assert from "node:assert/strict";

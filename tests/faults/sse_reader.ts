@@ -39,7 +39,7 @@ export class SseReader implements AsyncDisposable {
     return this.#lastId !== "";
   }
 
-  /** Disconnects for good. */
+  /** Disconnects permanently. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#connected.abort();

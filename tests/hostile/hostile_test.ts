@@ -43,7 +43,7 @@ function shown(token: string): string {
   return token;
 }
 
-/** Says `connect` with a token; the code of the refusal, or nothing. */
+/** Sends `connect` with a token. @returns the code of the refusal, or nothing. */
 async function codeOnSocket(
   server: TestServer,
   token: string,
@@ -432,7 +432,7 @@ Deno.test("storms of subscriptions end at the cap, and at the budget", async () 
     const type = i % 2 ? "unsubscribe" : "subscribe";
     stormer.say({ type, payload: { channels: ["dag", "nodes"] } });
   }
-  // It goes on talking while it is closed: what the server said may be lost
+  // It keeps sending while it is closed: frames of the server may be lost
   // with the connection, as TCP has it, so the server is asked.
   await stormer.closed();
   const response = await fetch(`${server.url}/metrics?scope=isolate`);
@@ -737,7 +737,7 @@ async function gone(server: TestServer, left: number): Promise<void> {
   assert.doesNotMatch(server.log, /"bug"/);
 }
 
-/** Looks for any token or secret in all that the server has said. */
+/** Searches all frames of the server for any token or secret. */
 function searchForSecrets(server: TestServer): void {
   for (const secret of secrets) {
     if (secret.length < 20) continue;

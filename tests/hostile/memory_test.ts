@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
-/** Bytes of a frame that are sent by each client; the frame says it has more. */
+/** Bytes of a frame that each client sends; the frame's header announces more. */
 const SENT_BYTES = 40 * 2 ** 20;
 const CLIENTS = 10;
 /** What the service may hold: twice this, and 64 KiB a connection. */

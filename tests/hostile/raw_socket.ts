@@ -49,7 +49,7 @@ export class RawSocket implements Disposable {
     this.#connection = connection;
   }
 
-  /** Connects, and says nothing. */
+  /** Connects, and sends nothing. */
   static async dial(port: number): Promise<RawSocket> {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     return new RawSocket(connection);

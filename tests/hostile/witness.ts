@@ -1,6 +1,6 @@
 /**
  * A well-behaved client that is served all the while: it follows a channel,
- * and says how long its events took.
+ * and reports how long its events took.
  *
  * @module
  */

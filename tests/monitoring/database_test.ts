@@ -20,7 +20,7 @@ const WELL: DatabaseState = {
   connections: 4,
 };
 
-/** Each case: what is different, what is said of it, and how. */
+/** Each case: the difference, the part that reports it, and its report. */
 const CASES: Readonly<
   Record<string, [Partial<DatabaseState>, RegExp, "info" | "warn", boolean]>
 > = {
@@ -68,7 +68,7 @@ for (const [what, [state, detail, level, degraded]] of Object.entries(CASES)) {
     const condition = await database.look();
     await database.look();
     assert.match(condition!.detail, detail);
-    // It is the log that says whether the store can be used.
+    // The log reports whether the store can be used.
     assert.equal(condition!.ok, true);
     assert.equal(condition!.degraded, degraded);
     assert.deepEqual(lines, [[level, "database", {

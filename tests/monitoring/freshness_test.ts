@@ -96,7 +96,7 @@ for (const stepMs of [-3_600_000, 3_600_000]) {
   });
 }
 
-Deno.test("a block that was there at the start is as old as it says", async () => {
+Deno.test("a block published before the start has the age of its timestamp", async () => {
   const blocks = new Blocks();
   blocks.accept(3_600_000);
   const head = (await blocks.follow(true).look())!;

@@ -64,7 +64,7 @@ class Bench implements AsyncDisposable {
     return instances;
   }
 
-  /** Everyone said once more how it is. */
+  /** Every instance reports its state once more. */
   async beat(): Promise<void> {
     await this.#said();
     this.clock.advance(BEAT_MS);

@@ -354,7 +354,7 @@ Deno.test("GET /metrics is what Prometheus reads, without a token, a room's name
   assert.equal(await promtool(everyone) ?? "", "");
 });
 
-Deno.test("readings are of now, those of others as old as they say; no counter falls", async () => {
+Deno.test("readings are current, those of others have their reported age; no counter falls", async () => {
   await using service = await openTestService();
   const { kv, hub, isolate } = service;
   const clock = new ManualClock(Date.now());
@@ -455,7 +455,7 @@ Deno.test("subscribers of metrics receive the cluster's at every sample, once", 
   assert.equal(frame.payload.subscribers.metrics, 1);
 });
 
-Deno.test("/ready says how each part is, and stays ready when a chain stands still", async () => {
+Deno.test("/ready reports the state of each part, and stays ready when a chain stalls", async () => {
   const clock = new ManualClock();
   await using service = await openTestService({
     clock,

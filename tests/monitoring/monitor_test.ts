@@ -407,7 +407,7 @@ Deno.test("a lost instance stays lost while the next watcher cannot know better"
   assert.deepEqual(seen(), ["alert two", "alert_ended two"]);
 });
 
-Deno.test("when the store goes away, the one on watch says so, and the events follow", async () => {
+Deno.test("when the store is down, the watching instance reports it, and the events follow", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   cluster.fate = { ...CALM, end: "failed" };

@@ -33,7 +33,7 @@ function headOf(head: Head | undefined): Pick<ReadinessParts, "freshness"> {
   return { freshness: { look: () => Promise.resolve(head) } };
 }
 
-/** Each case: what is wrong, which part says so, and how. */
+/** Each case: the fault, the part that reports it, and its report. */
 const CASES: Readonly<
   Record<
     string,
@@ -193,7 +193,7 @@ Deno.test("Vitals read what is of now, and keep the last alerts without the stor
   assert.deepEqual(firing(), ["memory", "store_unreachable"]);
 });
 
-Deno.test("GET /metrics and /health say which version, whether ready, and what fires", async () => {
+Deno.test("GET /metrics and /health report the version, readiness and firing alerts", async () => {
   await using service = await openTestService({ env: { SOURCE: "simulator" } });
   const text = await (await service.request("/metrics")).text();
   const own = `isolate="${service.isolate}"`;
@@ -230,7 +230,7 @@ Deno.test("a service that does not listen yet is not ready, and unknown to other
   );
 });
 
-Deno.test("GET /metrics answers while the store is away, and says that it is", async () => {
+Deno.test("GET /metrics answers while the store is down, and reports that", async () => {
   await using instances = await openInstances();
   const read = async () => {
     const response = await instances.ask("/metrics");

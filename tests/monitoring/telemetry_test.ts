@@ -3,7 +3,7 @@ import { isExported } from "../../platform/tracing.ts";
 import { TestServer } from "../server.ts";
 import { until } from "../until.ts";
 
-/** A span, as OTLP over HTTP tells it in JSON. */
+/** A span in the JSON of OTLP over HTTP. */
 interface Span {
   readonly traceId: string;
   readonly spanId: string;

@@ -75,7 +75,7 @@ Deno.test("an event that happens all the time is bounded, and what is left out i
   assert.equal(of("hot").length, MAX_LINES_PER_SECOND);
   assert.equal(of("rare").length, 1);
 
-  // Nothing further happens: that something was left out is said all the same.
+  // Nothing further happens: the suppressed lines are reported all the same.
   clock.advance(1_000);
   assert.equal(of("hot").at(-1)!["leftOut"], 7);
   assert.equal(of("hot").length, MAX_LINES_PER_SECOND + 1);
@@ -84,7 +84,7 @@ Deno.test("an event that happens all the time is bounded, and what is left out i
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("the next line of a hot event says how many were left out", () => {
+Deno.test("the next line of a hot event reports how many were suppressed", () => {
   const { clock, logger, of } = keep();
   clock.advance(1_000 - clock.now() % 1_000 + 500);
   for (let i = 0; i < MAX_LINES_PER_SECOND + 3; i++) logger.info("hot", {});
@@ -165,7 +165,7 @@ Deno.test("nothing in a line hides, turns round or gives orders to a terminal", 
   assert.equal(of("seen")[0]!["plain"], plain);
 });
 
-Deno.test("a running service says who came, what was asked and who left, but never a token or what was said", async () => {
+Deno.test("a running service logs connections, requests and ends, but never a token or a payload", async () => {
   await using server = await TestServer.start({
     settings: { LOG_LEVEL: "verbose" },
   });

@@ -189,7 +189,7 @@ Deno.test("one frame is accepted up to exactly its bound of messages", () => {
   refusalOf(() => decodePublications(body(0), MAX_BYTES));
 });
 
-Deno.test("a batch with one bad message is refused whole, and says which", () => {
+Deno.test("a batch with one bad message is refused whole, naming that message", () => {
   const { code, ref, issues } = refused({
     type: "BATCH_UPDATE",
     id: "b1",

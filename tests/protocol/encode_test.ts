@@ -26,7 +26,7 @@ const anyPayload = fc.dictionary(
 ).map((payload) => JSON.parse(JSON.stringify(payload)) as object);
 const anyTime = fc.integer({ min: 0, max: Date.UTC(9999, 11, 31) });
 
-Deno.test("an event parses back into what was said", () => {
+Deno.test("an event parses back into the published values", () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...Object.keys(MESSAGES) as MessageType[]),

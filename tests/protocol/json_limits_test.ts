@@ -77,7 +77,7 @@ Deno.test("keys that only look dangerous are kept", () => {
   assert.equal(unsoundness(value), undefined);
 });
 
-Deno.test("integers are kept up to the largest that a double tells apart", () => {
+Deno.test("integers are kept up to the largest that a double represents exactly", () => {
   for (const good of [0, -1, 2 ** 53 - 1, -(2 ** 53 - 1), 0.1, 1e-7, 123.456]) {
     assert.equal(unsoundness(good), undefined, String(good));
   }

@@ -71,7 +71,7 @@ class Client {
     this.closed = code;
   }
 
-  /** Says something and waits for what is answered to it. */
+  /** Sends a frame and waits for its reply. */
   async ask(frame: object): Promise<Frame> {
     const id = `q${++this.#asked}`;
     this.session.receive(JSON.stringify({ ...frame, id }));
@@ -153,7 +153,7 @@ const subscribe = (...channels: unknown[]) => ({
   payload: { channels },
 });
 
-Deno.test("whatever the server says is in the protocol, with and without batches", async () => {
+Deno.test("every frame of the server matches the protocol, with and without batches", async () => {
   for (const batch of [false, true]) {
     await serve(async (client, { clock }) => {
       assert.equal(client.frames[0]?.type, "connected");

@@ -89,7 +89,7 @@ Deno.test("tagsOf() takes a bounded number of a list's values", () => {
   assert.deepEqual(all, { relatedNode: relatedNodes });
 });
 
-Deno.test("tagsOf() marks what may concern more than it says", () => {
+Deno.test("tagsOf() marks events that may concern more than they name", () => {
   const tx = { txId: "t", from: "a", to: "b", status: "confirmed" };
   const isMarked = (type: MessageType, payload: Record<string, unknown>) =>
     PARTIAL_TAG in tagsOf(type, payload);

@@ -30,7 +30,7 @@ function message(block: Block): AnyMessage {
   return { type: "NEW_BLOCK", payload: { ...block, timestamp } };
 }
 
-/** Goes on with a chain as PROTOCOL.md says. */
+/** Continues a chain as PROTOCOL.md specifies. */
 function fold(stack: string[], said: readonly Said[]): string[] {
   for (const { type, payload } of said) {
     if (type === "NEW_BLOCK") stack.push(payload.blockId);
@@ -111,7 +111,7 @@ Deno.test("a client that holds any chain that stood goes on after its last block
   );
 });
 
-Deno.test("a block of which nothing is known is said to be, and all that is kept follows", async () => {
+Deno.test("an unknown block is reported as unknown, and all stored events follow", async () => {
   await using service = await openTestService();
   const block = { blockId: "a", height: 1, previousHash: "0" };
   await service.publisher.publish([message(block)]);

@@ -112,7 +112,7 @@ Deno.test("a filtered subscription receives what matches, each event with the po
   assert.deepEqual(peer.seqs(), [2, 4, 6]);
 });
 
-Deno.test("an event that may concern more than it says passes every filter, kept or live", () => {
+Deno.test("an event that may concern more than it names passes every filter, stored or live", () => {
   const { stream, publish, connect } = bench();
   publish({ ...of("b"), [PARTIAL_TAG]: [] });
   publish(of("b"));
@@ -154,7 +154,7 @@ Deno.test("several subscriptions of one channel keep apart, beside an unfiltered
   assert.equal(stream.subscribers, 0);
 });
 
-Deno.test("what says something of the whole channel passes every filter", () => {
+Deno.test("events about the whole channel pass every filter", () => {
   const { stream, publish, connect } = bench();
   const { peer, outbox } = connect();
   outbox.attach(stream, { epoch: "e", seq: 0 }, { filter: by("nobody") });
@@ -166,7 +166,7 @@ Deno.test("what says something of the whole channel passes every filter", () => 
   assert.deepEqual(peer.seqs(), [1, 2, 3]);
 });
 
-Deno.test("progress says how far a quiet subscription is, at most every PROGRESS_MS", () => {
+Deno.test("progress reports the position of a quiet subscription, at most every PROGRESS_MS", () => {
   const { clock, stream, publish, connect } = bench();
   const { peer, outbox } = connect();
   const start = { epoch: "e", seq: 0 };

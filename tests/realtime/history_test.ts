@@ -101,7 +101,7 @@ Deno.test("query() pages forward and backward without a hole", async () => {
   assert.deepEqual([seqs(between), between.more], [[4, 5], false]);
 });
 
-Deno.test("query() says that there is more when its bytes end a page, either way", async () => {
+Deno.test("query() reports more when its bytes end a page, in either direction", async () => {
   await using kv = await openStore(":memory:");
   using at = instanceOn(kv);
   const pad = "x".repeat(MAX_ANSWER_BYTES / 3);

@@ -62,7 +62,7 @@ testLink("LocalLink", async () => {
   };
 });
 
-/** A store that says when the first value of its first watch was read. */
+/** A store that reports when the first value of its first watch was read. */
 function watched(kv: Store): { store: Store; looked: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const look = new TransformStream({
@@ -332,7 +332,7 @@ Deno.test("LocalLink removes bells of dead instances, and makes its own again wh
   }
 });
 
-Deno.test("LocalLink goes on without its folder, and says that it failed", async () => {
+Deno.test("LocalLink continues without its folder, and reports the failure", async () => {
   const clock = new ManualClock();
   const failed: string[] = [];
   using link = localLink("/proc/no/such/place", {

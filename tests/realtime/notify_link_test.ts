@@ -100,7 +100,7 @@ function listening() {
   return { board, link, hints };
 }
 
-Deno.test("NotifyLink says where channels end, and looks everywhere when not all fit", () => {
+Deno.test("NotifyLink announces the ends of channels, and compares all when they do not fit", () => {
   const { board, hints } = listening();
   using other = new NotifyLink(new Board(), "there");
   const heads = new Map([["blocks", { epoch: "e", seq: 7 }]]);

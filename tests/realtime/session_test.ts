@@ -32,7 +32,7 @@ import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import { FakePeer } from "../fakes/peer.ts";
 
-/** A caller as its token says it: `role`, `role:user` or `role:user:ms left`. */
+/** A caller as its token names it: `role`, `role:user` or `role:user:ms left`. */
 function principalOf(token: string, now: number): Principal {
   const [role, user = null, left] = token.split(":") as [
     Role,
@@ -494,7 +494,7 @@ Deno.test("an answer that comes after the end brings nothing back to life", asyn
   }
 });
 
-Deno.test("a bug is reported, costs one client, and says nothing of itself", async () => {
+Deno.test("a bug is reported, ends one client, and its details are not sent", async () => {
   using at = bench();
   at.session.open();
   await at.say(connect("bug"));
@@ -535,7 +535,7 @@ Deno.test("drain() and disconnect() send the client when and why", async () => {
   assert.deepEqual(at.peer.closed, { code: 1012, reason: "DRAINING" });
 });
 
-Deno.test("reject() says why, and ends", () => {
+Deno.test("reject() sends the reason, and ends", () => {
   using at = bench();
   at.session.reject(new Refusal("IP_BLOCKED"));
   assert.deepEqual(at.codes(), ["IP_BLOCKED"]);

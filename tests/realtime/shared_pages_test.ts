@@ -99,7 +99,7 @@ Deno.test("a page that several clients read together is compressed once for them
   }
 });
 
-Deno.test("clients who catch up receive every event once, whoever reads beside them", async () => {
+Deno.test("clients that catch up receive every event once, with any other readers", async () => {
   await fc.assert(fc.asyncProperty(
     fc.array(fc.record({ after: fc.nat(400), batch: fc.boolean() }), {
       minLength: 1,

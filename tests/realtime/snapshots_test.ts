@@ -59,7 +59,7 @@ Deno.test("a snapshot is the newest event about each thing, and goes on from the
   );
 });
 
-Deno.test("a snapshot ends at its bound, and says so, in frames of a bounded length", async () => {
+Deno.test("a snapshot ends at its bound, and reports it, in frames of a bounded length", async () => {
   await using service = await openTestService();
   for (let i = 0; i < MAX_SNAPSHOT_EVENTS + 1; i += 100) {
     const count = Math.min(100, MAX_SNAPSHOT_EVENTS + 1 - i);
@@ -148,7 +148,7 @@ function dag(
   };
 }
 
-/** What a snapshot of a channel tells of, in its order. */
+/** The subjects of a channel's snapshot, in its order. */
 async function receivedIn(
   service: TestService,
   channel: string,
@@ -192,7 +192,7 @@ Deno.test("a snapshot of transactions is those that are pending", async () => {
   assert.deepEqual(bugs, []);
 });
 
-Deno.test("a snapshot of the pool ends at its bound with the newest, and says so", async () => {
+Deno.test("a snapshot of the pool ends at its bound with the newest, and reports it", async () => {
   await using service = await openTestService();
   for (let i = 0; i <= MAX_SNAPSHOT_EVENTS; i += 100) {
     await service.publisher.publish(

@@ -9,7 +9,7 @@ import { pass } from "../fakes/clock.ts";
 import { CALM } from "../fakes/kv.ts";
 import { Bench, block, headOf, range, REPAIRED_MS } from "./hub_bench.ts";
 
-Deno.test("a subscription begins where it says: live, last, after, and says so first", async () => {
+Deno.test("a subscription begins at its position: live, last, after, and reports it first", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   await bench.publish(hub, 10);

@@ -71,7 +71,7 @@ async function bench(
   assert.deepEqual(service.bugs, []);
 }
 
-Deno.test("a track says every move, there and back, and ends where it was asked to", async () => {
+Deno.test("a track reports every change, forward and back, and ends at the requested state", async () => {
   await bench("final", async ({ publish, states, reach, size }) => {
     const at = { blockId: "a2", blockHeight: 2 };
     await publish(block("a1", 1, "a0"));
@@ -165,7 +165,7 @@ Deno.test("a track ends after its time", async () => {
   });
 });
 
-Deno.test("a track that was given up says no more", async () => {
+Deno.test("a stopped track reports nothing more", async () => {
   await bench("included", async ({ publish, states, undo, size }) => {
     undo[Symbol.dispose]();
     assert.equal(size(), 0);

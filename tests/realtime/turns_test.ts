@@ -4,7 +4,7 @@ import { Refusal } from "../../protocol/refusals.ts";
 import { Turns } from "../../realtime/turns.ts";
 import { settle } from "../fakes/clock.ts";
 
-Deno.test("so much runs at once, so much waits in order, and the rest is refused", async () => {
+Deno.test("a bounded amount runs at once, a bounded amount waits in order, and the rest is refused", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),

@@ -47,7 +47,7 @@ async function get(
   return await response.json();
 }
 
-Deno.test("GET /api/blocks says whether a block stands, is final, and what it holds", async () => {
+Deno.test("GET /api/blocks returns a block's status, finality and transactions", async () => {
   await using service = await openTestService();
   const { publisher } = service;
   await publisher.publish([
@@ -223,7 +223,7 @@ Deno.test("GET /api/addresses/:address/transactions answers each transaction onc
   }
 });
 
-Deno.test("one question about an address reads so much of the log and no more", async () => {
+Deno.test("one query about an address reads a bounded part of the log", async () => {
   await using service = await openTestService({
     env: { RETENTION_EVENTS: "10000" },
   });

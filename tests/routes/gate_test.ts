@@ -147,7 +147,7 @@ Deno.test("an address that one instance refuses is soon refused by the other", a
   }
 });
 
-Deno.test("more bad tokens than are forgiven block an address, and say so", async () => {
+Deno.test("more bad tokens than are tolerated block an address, and report it", async () => {
   await using instances = await openInstances({ clock: new ManualClock() });
   const [service] = instances.all;
   const neighbour = connect(service!, IP);
@@ -327,7 +327,7 @@ Deno.test("a socket that its peer does not let go counts until it is gone", asyn
   await admitted.body!.cancel();
 });
 
-Deno.test("one connection may send a burst, then so much a second; a batch costs what it holds", async () => {
+Deno.test("one connection may send a burst, then a bounded rate; a batch costs its messages", async () => {
   const clock = new ManualClock();
   await using instances = await openInstances({
     clock,
@@ -476,7 +476,7 @@ Deno.test("an open connection lives as long after its token's end as the token i
   await response.body!.cancel();
 });
 
-Deno.test("without the store the guards hold with what they know, and say so", async () => {
+Deno.test("without the store the guards work with their memory, and report it", async () => {
   await using instances = await openInstances({
     env: { RATE_LIMIT_MAX: "3", RATE_LIMIT_WINDOW_MS: "3600000" },
   });

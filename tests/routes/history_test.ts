@@ -44,7 +44,7 @@ Deno.test("history is read in pages, forwards and backwards", async () => {
   });
 });
 
-Deno.test("history says what is wrong with its arguments", async () => {
+Deno.test("history reports the issues of its arguments", async () => {
   await using service = await openTestService();
   await accepted(await publish(service, block(1), await tokenOf("publisher")));
   const cases: [string, RefusalCode, RegExp][] = [

@@ -216,7 +216,7 @@ Deno.test("an empty Last-Event-ID does not hide the position in the query", asyn
     text += part;
     if (text.includes("NEW_BLOCK")) break;
   }
-  // Asked to resume, it says what it cannot give; from now on, it would not.
+  // A resume reports what cannot be delivered; a live subscription does not.
   assert.match(text, /event: gap/);
 });
 
@@ -298,7 +298,7 @@ Deno.test("a body that is cut in the middle is no bug, and is counted", async ()
     for (const head of heads) {
       for (const isReset of [true, false]) {
         const socket = dial(port, "127.0.0.1");
-        // Its body is being read once the server says so.
+        // Its body is being read once the server sends `100 Continue`.
         const reading = new Promise<string>((resolve) =>
           socket.once("data", (text) => resolve(String(text)))
         );

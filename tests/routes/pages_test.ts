@@ -57,7 +57,7 @@ Deno.test("built files are served with a tag, revalidated, and guarded", async (
   }
 });
 
-Deno.test("a service without built files says how to build them", async () => {
+Deno.test("a service without built files explains how to build them", async () => {
   const nowhere = new URL("../no/such/directory/", import.meta.url);
   const assets = await readAssets(nowhere);
   assert.equal(assets.size, 0);

@@ -78,7 +78,7 @@ Deno.test("where a token is required, every route of the app asks for it", async
     const name = `${door.method} ${door.path}`;
     const [path] = door.path.split("?");
     const { status } = await knock(service, door);
-    // A socket says who it is once it is open.
+    // A socket authenticates once it is open.
     const isSocket = path === "/ws" || path === "/socket.io/";
     if (isSocket) assert.equal(status, 400, name);
     else if (OPEN.has(path!)) assert.equal(status, 200, name);

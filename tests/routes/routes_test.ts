@@ -19,7 +19,7 @@ Deno.test("an unknown path is not found", async () => {
   }
 });
 
-Deno.test("the WebSocket path says what it is to a plain request", async () => {
+Deno.test("the WebSocket path explains itself to a plain request", async () => {
   await using service = await openTestService();
   const { message } = await refusedWith(
     await service.request("/ws"),
@@ -71,7 +71,7 @@ Deno.test("a store that can be read but not written makes the service not ready"
   });
 });
 
-Deno.test("a service that drains accepts no connection, answers requests to the end, and says when to come back", async () => {
+Deno.test("a service that drains accepts no connection, answers requests to the end, and names the time to reconnect", async () => {
   // Its waits end with the test.
   const clock = new ManualClock();
   await using service = await openTestService({ clock });

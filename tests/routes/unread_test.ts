@@ -14,7 +14,7 @@ import { MAX_ANSWER_BYTES } from "../../realtime/history.ts";
 import { openTestService } from "../test_service.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 
-/** An app that answers with as many bytes as its path says. */
+/** An app that answers with as many bytes as its path names. */
 function open(clock = new ManualClock()) {
   const unread = new Unread(clock);
   const app = new Hono<Env>();

@@ -87,7 +87,7 @@ Deno.test("an address alone is enough to block, for a day", async () => {
   assert.equal(by, "operator");
 });
 
-Deno.test("unblocking says whether there was a block", async () => {
+Deno.test("unblocking returns whether there was a block", async () => {
   await using all = await setup();
   await all.list.blockIP("203.0.113.7");
   assert.equal(await all.list.unblockIP("::ffff:203.0.113.7"), true);

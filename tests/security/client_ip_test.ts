@@ -19,7 +19,7 @@ const clientIp = createClientIp({
   trustedProxies: ["10.0.0.0/8", " 2001:db8:f::/48", "::ffff:192.168.0.0/112"],
 });
 
-Deno.test("without trusted proxies the peer is the caller, whatever the header says", () => {
+Deno.test("without trusted proxies the peer is the caller, whatever the header contains", () => {
   const direct = createClientIp();
   assert.equal(direct("203.0.113.7"), "203.0.113.7");
   assert.equal(direct("10.0.0.1", "198.51.100.1"), "10.0.0.1");

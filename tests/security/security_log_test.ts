@@ -46,7 +46,7 @@ async function setup(
 
 const failed = { kind: "auth_failed", reason: "TOKEN_EXPIRED" } as const;
 
-Deno.test("an event is kept with all that was said, the latest first", async () => {
+Deno.test("an event is stored with all its fields, the latest first", async () => {
   await using s = await setup();
   const first = { ...failed, ip: "203.0.113.7", user: "alice", detail: "exp" };
   s.log.record(first);

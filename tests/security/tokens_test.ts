@@ -67,7 +67,7 @@ function refusal(code: string, message: RegExp, token = "") {
 
 const good = { sub: "alice", exp: seconds + 60 };
 
-Deno.test("a token made here says who, what and until when", async () => {
+Deno.test("a token created here contains user, role and expiry", async () => {
   const tokens = createTokens({ secrets: [NEW], clock });
   const token = await generateWebSocketToken(
     { ...alice, read: ["room:team-*"], publish: [] },
@@ -688,7 +688,7 @@ Deno.test("the token command takes its secret from a file", async () => {
   assert.match(none.stderr, /JWT_SECRET_FILE names no readable secret/);
 });
 
-Deno.test("the token command says what is wrong, on stderr, and exits 1", async () => {
+Deno.test("the token command reports errors on stderr, and exits 1", async () => {
   const env = { JWT_SECRET: NEW };
   const cases: [string[], Record<string, string>, RegExp][] = [
     [["--user", "a"], {}, /JWT_SECRET is not set/],

@@ -51,7 +51,7 @@ function open(
   };
 }
 
-Deno.test("keepListening() opens a new listener whenever one fails, and says so", async () => {
+Deno.test("keepListening() opens a new listener whenever one fails, and reports it", async () => {
   const clock = new ManualClock();
   const out = new Deno.errors.NotCapable("Too many open files");
   const { options, servers, lines, received } = open(clock, [

@@ -7,7 +7,7 @@ import { until } from "../until.ts";
 import { assertTruth, begin, withoutLevels } from "./evm_truth.ts";
 import type { ScriptedNode, ScriptedTransaction } from "./scripted_node.ts";
 
-/** One case: two branches, and what `transactions` says of the transaction. */
+/** One case: two branches, and the events of `transactions` about the transaction. */
 interface Case {
   readonly what: string;
   /** Replaces the newest block, that holds it, by another branch. */

@@ -66,7 +66,7 @@ Deno.test("connectAll() leaves out a node whose head stands still while the othe
   assert.equal((await node.head()).height, 4);
 });
 
-Deno.test("connectAll() asks the next node where one fails, and says when none is left", async () => {
+Deno.test("connectAll() requests the next node where one fails, and reports when none is left", async () => {
   await using it = await group(3);
   const node = await it.connecting;
   it.nodes.forEach((each) => each.mine(2));
@@ -109,7 +109,7 @@ Deno.test("connectAll() takes a node in again, and keeps one of another chain ou
   assert.equal((await node.head()).height, 1);
 });
 
-Deno.test("connectAll() says that none can be reached", async () => {
+Deno.test("connectAll() reports that no node is reachable", async () => {
   await using it = await group(2, (nodes) => {
     nodes.forEach((each) => each.reachable = false);
   });

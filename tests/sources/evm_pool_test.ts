@@ -37,7 +37,7 @@ function full(): Pool {
   return pool;
 }
 
-Deno.test("Pool says nothing of new transactions when it is full, and forgets none that it named", () => {
+Deno.test("Pool reports no new transactions when it is full, and keeps all that it reported", () => {
   const pool = full();
   assert.equal(pool.size, MAX_POOL);
   assert.ok(pool.isFull);

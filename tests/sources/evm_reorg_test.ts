@@ -104,7 +104,7 @@ Deno.test("evmSource() voids transactions that it cannot take back one by one", 
   );
 });
 
-Deno.test("evmSource() says what is final, and calls a revert below it by its name", async () => {
+Deno.test("evmSource() publishes finality, and names a revert below it", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();

@@ -123,7 +123,7 @@ for (const http of [false, true]) {
   });
 }
 
-/** The standing blocks; before one that says so others may be missing. */
+/** The current blocks; below a marked one others may be missing. */
 function stack(events: readonly AnyEvent[]): string[] {
   const blocks: string[] = [];
   for (const { type, payload } of events) {

@@ -82,7 +82,7 @@ export function begin(
   };
 }
 
-/** Whether each channel alone says what the node holds to be true. */
+/** Whether each channel alone matches the state of the node. */
 export function assertTruth(node: ScriptedNode, store: MemoryPublisher): void {
   const real = node.blocks.map(({ hash }) => hash);
   const blocks = foldBlocks(store.of("blocks"));

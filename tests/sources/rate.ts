@@ -55,7 +55,7 @@ await using source = new Program({
 });
 using reader = new HttpPublisher({ base: server.url, token });
 
-/** Makes blocks, and says so to the source. */
+/** Makes blocks, and notifies the source. */
 function make(count: number): void {
   node.burst(count, transactions);
   const params = { subscription: "sub:newHeads", result: {} };

@@ -24,7 +24,7 @@ function alerts(count: number): AnyMessage[] {
   return Array.from({ length: count }, (_, index) => alert(`a${index}`));
 }
 
-/** A block whose transactions carry so much call data each. */
+/** A block whose transactions each carry this much call data. */
 function block(
   id: string,
   transactions: number,
@@ -121,7 +121,7 @@ Deno.test("RetryingPublisher.send() tries again, in order, after as long as was 
   ]);
 });
 
-Deno.test("RetryingPublisher.send() does not wait longer than a minute for a server that says so", async () => {
+Deno.test("RetryingPublisher.send() waits at most a minute, whatever delay a server names", async () => {
   const { publisher, entries, stop, feed, clock } = setup();
   const error = new Refusal("RATE_LIMITED", undefined, { retryAfterMs: 1e12 });
   publisher.faults.push({ error });
@@ -164,7 +164,7 @@ Deno.test("RetryingPublisher.send() gives up a message whose id stands for anoth
   assert.equal(entries[0]!.fields["code"], "ID_CONFLICT");
 });
 
-Deno.test("RetryingPublisher.send() sends a block that is too large with less in it, and says so", async () => {
+Deno.test("RetryingPublisher.send() sends a block that is too large with less in it, and marks it", async () => {
   const { publisher, entries, stop, feed } = setup();
   const size = (message: AnyMessage) => JSON.stringify(message).length;
   const spare = DEFAULT_MAX_MESSAGE_BYTES - size(block("exact", 1, 0));

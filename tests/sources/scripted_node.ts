@@ -36,7 +36,7 @@ export class RpcError extends Error {
   }
 }
 
-/** A hexadecimal name of 32 bytes, whose first digits tell it from others. */
+/** A hexadecimal name of 32 bytes with distinct first digits. */
 function named(number: number): string {
   const digits = number.toString(16).padStart(64, "0");
   return `0x${digits.split("").reverse().join("")}`;

@@ -34,7 +34,7 @@ function live(chain: Chain, steps: number, from = START): AnyMessage[] {
   ).flat();
 }
 
-/** What a server would tell a chain that is started again. */
+/** The events that a server returns to a restarted chain. */
 function pastOf(messages: readonly AnyMessage[], now: number): Past {
   const on = (types: readonly AnyMessage["type"][], limit: number) =>
     messages.filter(({ type }) => types.includes(type)).slice(-limit).map((
@@ -54,7 +54,7 @@ function pastOf(messages: readonly AnyMessage[], now: number): Past {
   };
 }
 
-/** Follows all that a chain says, and objects to what does not add up. */
+/** Follows all events of a chain, and fails on inconsistent ones. */
 class Auditor {
   readonly balances = new Map<string, bigint>();
   readonly seen = new Map<string, number>();
@@ -466,7 +466,7 @@ Deno.test("Chain adds up over half an hour, and shows all that can happen", () =
   assert.ok(auditor.seen.get("NODE_REMOVED")! < LONG / STEPS_PER_BLOCK / 10);
 });
 
-Deno.test("Chain spreads what it says over the second", () => {
+Deno.test("Chain spreads its events over the second", () => {
   const chain = new Chain({ seed: "pace" });
   live(chain, 100);
 

@@ -7,7 +7,7 @@ import {
 } from "../../sources/tail.ts";
 import type { Placed } from "../../sources/tail.ts";
 
-/** A block of a chain in which names tell heights and branches. */
+/** A block of a chain whose names contain heights and branches. */
 function block(height: number, branch = "a"): Placed {
   return {
     hash: `${branch}${height}`,

@@ -24,7 +24,7 @@ Deno.test({
   fn: () => {},
 });
 
-Deno.test("of several hosts PostgreSQL's primary is asked for, whoever names them", () => {
+Deno.test("of several hosts PostgreSQL's primary is used, from the URL or the environment", () => {
   // Nothing connects before something is asked.
   const asksFor = (url: string) => {
     const { reads, commits } = connect(url, true);
@@ -75,7 +75,7 @@ for (const version of versions) {
     for (const store of stores) await store.close();
   });
 
-  Deno.test(`PostgreSQL ${name} refuses tables of a later version, and says so`, async () => {
+  Deno.test(`PostgreSQL ${name} refuses tables of a later version, and reports it`, async () => {
     const schema = nextSchema();
     await (await openPostgres(urlOf(), { schema })).close();
     const later = MIGRATIONS.length + 1;
@@ -148,7 +148,7 @@ for (const version of versions) {
     await other.close();
   });
 
-  Deno.test(`PostgreSQL ${name} says how it stands`, async () => {
+  Deno.test(`PostgreSQL ${name} reports its state`, async () => {
     const store = await openPostgres(urlOf(), { schema: nextSchema() });
     const state = await store.state();
     assert.deepEqual([state.isPrimary, state.isSynchronous], [true, false]);

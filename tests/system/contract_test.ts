@@ -1,6 +1,6 @@
 /**
  * The contract of each channel as PROTOCOL.md numbers its sentences: held for
- * whatever publishers say, and broken at once where nothing judges them.
+ * for any events of publishers, and broken at once where nothing judges them.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -23,7 +23,7 @@ type History = Readonly<Record<"blocks" | "transactions" | "dag", Said[]>>;
 
 type Place = { readonly blockId: string; readonly height: number };
 
-/** Standing blocks after each event of `blocks`: a stack, as PROTOCOL.md says. */
+/** Current blocks after each event of `blocks`: a stack, as PROTOCOL.md specifies. */
 function* stacks(blocks: readonly Said[]): Generator<[Said, Place[]]> {
   const stack: Place[] = [];
   for (const event of blocks) {
@@ -218,7 +218,7 @@ async function play(
   return Object.fromEntries(read) as unknown as History;
 }
 
-Deno.test("[B1] [B2] [B3] [B4] [T1] [T2] [D1] hold whatever a publisher says", async () => {
+Deno.test("[B1] [B2] [B3] [B4] [T1] [T2] [D1] hold for any events of a publisher", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
       await using service = await openTestService();

@@ -69,7 +69,7 @@ export class FakeConnection implements Connection {
   readonly since: number = Date.now();
   /** A user, by name. */
   readonly identity: Connection["identity"];
-  /** As it would say itself. */
+  /** As the instance itself reports it. */
   readonly client: string | undefined;
   /** What it follows. */
   positions: { channel: string; seq: number; lag: number }[] = [];

@@ -1,6 +1,6 @@
 /**
  * The service behind a real nginx with the configuration that is shipped.
- * Needs nginx on the path (`apt-get install nginx-light`); says so otherwise.
+ * Needs nginx on the path (`apt-get install nginx-light`); reports when missing.
  */
 import assert from "node:assert/strict";
 import { smoke } from "../../bench/smoke.ts";

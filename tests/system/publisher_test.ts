@@ -59,7 +59,7 @@ class Node implements AsyncDisposable {
   }
 }
 
-/** Folds `blocks` as PROTOCOL.md says. */
+/** Folds `blocks` as PROTOCOL.md specifies. */
 async function folded(service: TestService): Promise<string[]> {
   const response = await service.request(
     "/api/channels/blocks/history?limit=1000",

@@ -149,7 +149,7 @@ export interface StoreOfWorld extends AsyncDisposable {
 /**
  * Runs worlds, each of a seed of its own, until one breaks a promise.
  *
- * @param defaultRuns how many, unless the environment says otherwise.
+ * @param defaultRuns number of runs, unless the environment sets it.
  * @param openStore where the log of each is; in memory when absent.
  */
 export async function simulate(

@@ -30,7 +30,7 @@ export const MAX_INSTANCES = 3;
 export const CLIENTS = 4;
 /** Publishers, who choose the same ids. */
 export const PUBLISHERS = 3;
-/** So long an id is remembered whatever the clocks do, in milliseconds. */
+/** How long an id is stored at least, with any steps of the clocks, in milliseconds. */
 const ID_SURE_MS = 150_000;
 /** Most that all wall clocks together are off, in milliseconds. */
 const MAX_STEPPED_MS = 200_000;

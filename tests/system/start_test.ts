@@ -57,7 +57,7 @@ Deno.test("a server that ends in good order leaves nothing that others would not
   assert.deepEqual(bells(), []);
 });
 
-Deno.test("a start on a taken port says so in a sentence, and registers nothing", async () => {
+Deno.test("a start on a taken port reports it in a sentence, and registers nothing", async () => {
   const directory = await Deno.makeTempDir();
   try {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

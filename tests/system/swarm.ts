@@ -56,7 +56,7 @@ function textOf(
   return inflated(data, compress === "deflate" ? DICTIONARY.bytes : undefined);
 }
 
-/** What `connected` says of the compression that was asked for. */
+/** The compression in `connected`. */
 function termsOf(
   compress: CompressionName,
 ): ReplyPayload<"connected">["compress"] {
@@ -113,7 +113,7 @@ export class SwarmClient implements AsyncDisposable {
   readonly closes: number[] = [];
   /** Codes of `error` frames. */
   readonly errors: string[] = [];
-  /** Ids the server said it accepted, with the first place it named. */
+  /** Accepted ids, with the first position that the server named. */
   readonly acknowledged: Map<string, Accepted> = new Map();
   readonly #url: string;
   readonly #options: SwarmOptions;
@@ -185,7 +185,7 @@ export class SwarmClient implements AsyncDisposable {
     this.#socket?.close();
   }
 
-  /** Disconnects for good. */
+  /** Disconnects permanently. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#wanted = false;
     this.#socket?.close();
@@ -402,14 +402,14 @@ export class Peer implements AsyncDisposable {
     };
   }
 
-  /** Connects to `url`; says nothing yet. */
+  /** Connects to `url`, without sending a frame. */
   static async open(url: string): Promise<Peer> {
     const peer = new Peer(url);
     await peer.#opened.promise;
     return peer;
   }
 
-  /** Connects, and says who it is; half of them ask for compression. */
+  /** Connects and authenticates; half of them request compression. */
   static async connect(url: string, token?: string): Promise<Peer> {
     const peer = await Peer.open(url);
     await peer.next("connected");
@@ -421,12 +421,12 @@ export class Peer implements AsyncDisposable {
     return peer;
   }
 
-  /** Whether frames can be said. */
+  /** Whether frames can be sent. */
   get isOpen(): boolean {
     return this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** Waits for the end, and says with which code it came. */
+  /** Waits for the close, and returns its code. */
   async closed(): Promise<number> {
     await until(() => this.#code !== undefined, "the end of a connection");
     return this.#code!;
@@ -458,7 +458,7 @@ export class Peer implements AsyncDisposable {
     return found!;
   }
 
-  /** Says a verb, and waits for the frame of `answer` that refers to it. */
+  /** Sends a verb, and waits for the frame of `answer` that refers to it. */
   async ask(type: string, payload: unknown, answer: string): Promise<Frame> {
     const id = crypto.randomUUID();
     this.say({ type, id, payload });
@@ -496,7 +496,7 @@ export class StalledReader implements Disposable {
     this.answer = answer;
   }
 
-  /** Asks for an upgrade; `answer` says whether it was granted. */
+  /** Requests an upgrade; `answer` resolves to whether it was granted. */
   static async open(port: number): Promise<StalledReader> {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     await connection.write(new TextEncoder().encode(handshake({ port })));
@@ -512,7 +512,7 @@ export class StalledReader implements Disposable {
     await this.#connection.write(encodeFrame({ body }));
   }
 
-  /** Reads again, until the server says that the connection ends. */
+  /** Reads again, until the server announces the end of the connection. */
   async drain(): Promise<Drained> {
     const timer = setTimeout(() => this[Symbol.dispose](), DRAIN_MS);
     const seqs: number[] = [];

@@ -27,7 +27,7 @@ import {
   SwarmClient,
 } from "./swarm.ts";
 
-/** Deploy kills a process that has not ended so long after the signal. */
+/** How long after the signal Deploy kills a process that has not ended. */
 const KILLED_AFTER_MS = 5_000;
 /** How often chance may put all connections on one instance. */
 const TRIES = 200;

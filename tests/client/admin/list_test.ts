@@ -3,7 +3,7 @@ import type { OperatorApi } from "../../../client/admin/api.ts";
 import { List, PAGE_ROWS } from "../../../client/admin/list.ts";
 import { until } from "../../until.ts";
 
-/** A list whose service answers when the test says so. */
+/** A list whose service answers when the test releases it. */
 function setup() {
   const asked: { path: string; answer: PromiseWithResolvers<unknown> }[] = [];
   const api = {

@@ -1,4 +1,4 @@
-/** The frames that the API page keeps, and what it says of each. */
+/** The frames that the API page lists, and its description of each. */
 import assert from "node:assert/strict";
 import { Frames, gistOf, MAX_FRAMES } from "../../../client/docs/frames.tsx";
 
