@@ -266,15 +266,16 @@ const STORE: readonly Mutation[] = [
   {
     fault: "keys of a group are not counted",
     file: "store/commit_size.ts",
-    find: "keyBytes: this.#load.keyBytes + keyBytes,",
-    replace: "keyBytes,",
+    find: "this.#keyBytes += keyBytes;",
+    replace: "this.#keyBytes = keyBytes;",
     tests: ["tests/store/event_log_test.ts"],
   },
   {
     fault: "channels of a group are not counted",
     file: "store/commit_size.ts",
-    find: "channels: new Set([...this.#load.channels, ...channels]),",
-    replace: "channels: new Set(channels),",
+    find: "for (const channel of channels) this.#channels.add(channel);",
+    replace:
+      "if (this.#channels.size === 0) channels.forEach((each) => this.#channels.add(each));",
     tests: ["tests/store/event_log_test.ts"],
   },
   {
