@@ -1,6 +1,6 @@
 /**
- * How much of a commit events take, estimated from above before anything is
- * encoded: what is accepted must fit.
+ * The size of events in a commit, estimated from above before encoding: accepted
+ * events must fit.
  *
  * @module
  */
@@ -10,27 +10,27 @@ import { idKeyBytes } from "./id_memory.ts";
 import { PART_BYTES, ROW_HEAD_BYTES, tagsText } from "./rows.ts";
 
 /**
- * Most a commit carries, keys included. KV allows 800 KiB.
+ * Largest commit, in bytes, keys included. KV allows 800 KiB.
  * @see {@link https://docs.deno.com/api/deno/~/Deno.AtomicOperation}
  */
 export const COMMIT_BYTES = 700_000;
-/** Most a commit's keys take together. KV allows 80 KiB. */
+/** Largest total of a commit's keys, in bytes. KV allows 80 KiB. */
 export const COMMIT_KEY_BYTES = 75_000;
 /** Most mutations in a commit besides heads; KV allows 1,000 in all. */
 export const COMMIT_MUTATIONS = 790;
 /** Most channels in a commit; KV allows 100 checks. */
 export const COMMIT_CHANNELS = 100;
 
-/** What an event weighs besides payload and tags, in bytes, at most. */
+/** Size of an event besides payload and tags, in bytes, at most. */
 const ENVELOPE_BYTES = 600;
-/** What a mutation weighs besides names and values, in bytes. */
+/** Size of a mutation besides names and values, in bytes. */
 const MUTATION_BYTES = 100;
-/** What a key holds besides names, in bytes. */
+/** Size of a key besides names, in bytes. */
 const KEY_BYTES = 40;
 /** Bytes of UTF-8 in one UTF-16 unit, at most. */
 const UNIT_BYTES = 3;
 
-/** What events take of a commit. */
+/** The size of events in a commit. */
 export interface CommitSize {
   /** Keys and values, in bytes. */
   readonly bytes: number;
@@ -42,7 +42,7 @@ export interface CommitSize {
   readonly channels: ReadonlySet<string>;
 }
 
-/** Estimates from above what drafts take of a commit. */
+/** Estimates from above the size of drafts in a commit. */
 export function sizeOf(drafts: readonly Draft[]): CommitSize {
   let bytes = 0;
   let keyBytes = 0;
@@ -68,7 +68,7 @@ export function sizeOf(drafts: readonly Draft[]): CommitSize {
   return { bytes: bytes + keyBytes, keyBytes, mutations, channels };
 }
 
-/** Whether one commit can hold as much. */
+/** Whether one commit can hold this size. */
 export function fits(
   { bytes, keyBytes, mutations, channels }: CommitSize,
 ): boolean {
@@ -76,7 +76,7 @@ export function fits(
     mutations <= COMMIT_MUTATIONS && channels.size <= COMMIT_CHANNELS;
 }
 
-/** Requests that go with one commit. */
+/** The requests of one commit. */
 export class CommitLoad {
   #bytes = 0;
   #keyBytes = 0;
@@ -84,16 +84,16 @@ export class CommitLoad {
   readonly #channels = new Set<string>();
   #size = 0;
 
-  /** How many were taken. */
+  /** Number of added requests. */
   get size(): number {
     return this.#size;
   }
 
   /**
-   * Takes one more.
+   * Adds one more.
    *
-   * @returns `false` when the commit would not hold it too; none is taken
-   * after that.
+   * @returns `false` when the commit cannot hold it too; none is added after
+   * that.
    */
   take({ bytes, keyBytes, mutations, channels }: CommitSize): boolean {
     this.#bytes += bytes;

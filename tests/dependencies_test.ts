@@ -75,7 +75,7 @@ Deno.test("what a scope of deno.json holds is used below its folder", async () =
   }
 });
 
-Deno.test("every version is exact, and the lock file knows it", async () => {
+Deno.test("every version is exact, and in the lock file", async () => {
   const { specifiers } = JSON.parse(
     await Deno.readTextFile(join(ROOT, "deno.lock")),
   ) as { readonly specifiers: Readonly<Record<string, string>> };

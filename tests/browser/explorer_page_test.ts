@@ -171,7 +171,7 @@ Deno.test("a reading that fails is tried again, later and later", async () => {
   subject.end();
 });
 
-Deno.test("a transaction is called by its status, or by how its block stands", () => {
+Deno.test("a transaction is labelled by its status, or by the state of its block", () => {
   const row = (...made: Parameters<typeof transaction>) =>
     transactionRow(transaction(...made), 0);
   assert.equal(phaseOf(row("t", "pending"), "new"), "pending");

@@ -242,7 +242,7 @@ Deno.test("a node's way is remembered, repeated reports are not steps", () => {
   assert.deepEqual(node!.way, ["OFFLINE", "SYNCING"]);
 });
 
-Deno.test("samples are seconds, also those in which nothing came", () => {
+Deno.test("samples are seconds, including those without events", () => {
   const model = new ChainModel();
   model.tick(1_000_000);
   model.take(event("NEW_BLOCK", block(1)), 5);

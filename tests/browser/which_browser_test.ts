@@ -14,7 +14,7 @@ const platform = (
   exists: (path) => files.includes(path),
 });
 
-Deno.test("whichBrowser() takes the npm package on Linux x64 only", () => {
+Deno.test("whichBrowser() uses the npm package on Linux x64 only", () => {
   assert.deepEqual(whichBrowser(platform("linux", "x86_64")), { kind: "npm" });
   assert.equal(whichBrowser(platform("linux", "aarch64")).kind, "none");
 });

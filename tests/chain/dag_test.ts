@@ -23,7 +23,7 @@ function added(nodeId: string, parents: readonly string[] = []): Draft {
   return draft("DAG_UPDATE", update("NODE_ADDED", nodeId, parents));
 }
 
-Deno.test("a node whose parents are unknown is marked, and its publisher learns which they are", async () => {
+Deno.test("a node whose parents are unknown is marked, and its publisher receives their names", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   // The first is a start.

@@ -108,7 +108,7 @@ Deno.test("a publisher that fills the memory of the DAG pushes out none of anoth
   assert(isKnown(dag, "mine") && !isKnown(dag, "n0") && isKnown(dag, "n1"));
 });
 
-Deno.test("what a publisher's transactions need stays known while another publishes many", async () => {
+Deno.test("a publisher's transactions stay stored while another publishes many", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const tx = (subject: string, txId: string, status: string) =>

@@ -67,7 +67,7 @@ Deno.test("a publisher that only adds blocks gives a right chain: missing revert
   assert.match((await log.latest("block#2"))!, /"blockId":"b2"/);
 });
 
-Deno.test("a block that stands is not stored again: its publisher gets its first position", async () => {
+Deno.test("a current block is not stored again: its publisher gets its first position", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   const first = await log.append([
@@ -228,7 +228,7 @@ Deno.test("what is final is not reverted but reset, aloud, and final only rises"
   ]);
 });
 
-Deno.test("a revert pops the tip: those above come first, one that does not stand is not published", async () => {
+Deno.test("a revert pops the tip: blocks above are reverted first, a block not in the chain is not", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   for (const h of [1, 2, 3, 4]) {

@@ -42,7 +42,7 @@ function published(spine: Spine, blocks: readonly Block[]): string[] {
   return blocks.flatMap((each) => publish(spine, each));
 }
 
-Deno.test("Spine takes the first block as it is, and its children in order", () => {
+Deno.test("Spine accepts any first block, and its children in order", () => {
   const spine = new Spine();
   assert.deepEqual(published(spine, branch("a", 5, 7, "elsewhere")), [
     "+ a5",
@@ -52,7 +52,7 @@ Deno.test("Spine takes the first block as it is, and its children in order", () 
   assert.equal(spine.tip?.key, "a7");
 });
 
-Deno.test("Spine asks for reverts, newest first, before another branch", () => {
+Deno.test("Spine requires reverts, newest first, before another branch", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, 5));
   assert.deepEqual(published(spine, branch("b", 4, 5, "a3")), [
@@ -68,7 +68,7 @@ Deno.test("Spine asks for reverts, newest first, before another branch", () => {
   ]);
 });
 
-Deno.test("Spine knows a block that stands, and takes a reverted one again", () => {
+Deno.test("Spine recognises a current block, and accepts a reverted one again", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, 3));
   assert.deepEqual(publish(spine, block("a2", 2, "a1")), ["= a2"]);
@@ -76,7 +76,7 @@ Deno.test("Spine knows a block that stands, and takes a reverted one again", () 
   assert.deepEqual(publish(spine, block("a3", 3, "a2")), ["- b3", "+ a3"]);
 });
 
-Deno.test("Spine names the heights that are missing, and heals when they come", () => {
+Deno.test("Spine names the missing heights, and heals when they are published", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, 3));
   assert.deepEqual(publish(spine, block("a7", 7, "a6")), ["+ a7 (4..6)"]);
@@ -113,7 +113,7 @@ Deno.test("Spine walks back to a fork that was not published", () => {
   ]);
 });
 
-Deno.test("Spine resets where nothing known would stand, or final blocks fall", () => {
+Deno.test("Spine resets where no known block would remain, or final blocks are reverted", () => {
   const spine = new Spine();
   published(spine, branch("a", 10, 12, "a9"));
   assert.deepEqual(publish(spine, block("z3", 3, "z2")), [
@@ -171,7 +171,7 @@ Deno.test("Spine remembers a bounded number of blocks that left", () => {
   assert.equal(spine.standingOf("s0", 2), "gone");
 });
 
-Deno.test("a reset leaves what stands up to its height, whichever block it names", () => {
+Deno.test("a reset keeps blocks up to its height, whichever block it names", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, 6));
   spine.reset({ blockId: "never", height: 4 });
@@ -181,7 +181,7 @@ Deno.test("a reset leaves what stands up to its height, whichever block it names
   assert.equal(spine.tip, undefined);
 });
 
-Deno.test("what a reset voids is gone also where it was forgotten", () => {
+Deno.test("a reset voids blocks that are no longer stored too", () => {
   const spine = new Spine();
   published(spine, branch("a", 1, TAIL_BLOCKS + 10));
   assert.equal(spine.standingOf("a5", 5), "old");
@@ -235,7 +235,7 @@ Deno.test("what was only tried on a Spine leaves no trace", () => {
   );
 });
 
-Deno.test("the fold of a Spine is the publisher's chain once that was published whole, whatever came before", () => {
+Deno.test("the fold of a Spine is the publisher's chain once it was published whole, after any events", () => {
   // A random tree, published in any order with holes; then its longest branch.
   const tree = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 40 });
   fc.assert(

@@ -107,7 +107,7 @@ const said = fc.record({
   txId: fc.constantFrom(...TRANSACTIONS),
 });
 
-Deno.test("a transaction's state is judged by what stands, also before its take-back", async () => {
+Deno.test("a transaction's state follows the current chain, also before its revert is published", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(said, { minLength: 4, maxLength: 16 }),

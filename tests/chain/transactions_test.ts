@@ -67,7 +67,7 @@ Deno.test("a status that cannot follow is marked, and reported", async () => {
   assert.equal((await said(log)).at(-1), "pending");
 });
 
-Deno.test("CHAIN_CHECK=refuse refuses a status that cannot follow, and all that came with it", async () => {
+Deno.test("CHAIN_CHECK=refuse refuses a status that cannot follow, with its whole request", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv, { check: "refuse" });
   await log.append([tx("confirmed")]);
@@ -79,7 +79,7 @@ Deno.test("CHAIN_CHECK=refuse refuses a status that cannot follow, and all that 
   assert.deepEqual(await said(log), ["confirmed", "confirmed"]);
 });
 
-Deno.test("what stands is not stored again: its publisher gets the first position", async () => {
+Deno.test("a stored status is not stored again: its publisher gets the first position", async () => {
   await using kv = await openStore(":memory:");
   const log = logOn(kv);
   await log.append([newBlock("a1", 1, "a0"), newBlock("a2", 2, "a1")]);
@@ -267,7 +267,7 @@ Deno.test("with any events of two publishers, on two instances of one store, unm
   );
 });
 
-Deno.test("over HTTP the publisher learns that a status comes too late, and subscribers do not receive it", async () => {
+Deno.test("over HTTP the publisher is notified of a late status, and subscribers do not receive it", async () => {
   await using service = await openTestService();
   const authorization = `Bearer ${await tokenOf("publisher")}`;
   const publish = async (messages: readonly Draft[]) => {

@@ -143,7 +143,7 @@ Deno.test("a restored store has the events of its copy under new epochs, and the
   });
 });
 
-Deno.test("a copy takes the place of a store that is lost", async () => {
+Deno.test("a copy replaces a lost store", async () => {
   await using all = await setup();
   const copy = `${all.directory}/copy`;
   await all.use(async ({ log, revocations }) => {

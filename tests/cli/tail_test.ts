@@ -91,7 +91,7 @@ Deno.test("tail writes a line an event, names a dead server and continues after 
   assert.match(refused.err, /UNAUTHENTICATED/);
 });
 
-Deno.test("tail names a restart in one sentence with the time to come back, and goes on after it", async () => {
+Deno.test("tail reports a restart in one sentence with the time to reconnect, and continues after it", async () => {
   await using server = await TestServer.start();
   const env = { KALDRIX_URL: server.url };
   await server.publish([message("a")]);
@@ -260,7 +260,7 @@ Deno.test("publish sends one message, lines in order, and names the line that is
   }
 });
 
-Deno.test("publish reports what it waits for, and goes on after it", async () => {
+Deno.test("publish reports what it waits for, and continues after it", async () => {
   await using server = await TestServer.start();
   const token = await server.token("publisher");
   const away = `${server.kvPath}.away`;

@@ -183,7 +183,7 @@ for (const [name, compose] of composes) {
     }
   });
 
-  Deno.test(`${name} gives nginx a configuration that it takes, before every instance`, async () => {
+  Deno.test(`${name} gives nginx a valid configuration, before every instance`, async () => {
     const { nginx } = compose.services as { nginx: Service };
     const folder = await Deno.makeTempDir({ prefix: "kaldrix-containers-" });
     const site = `${folder}/site.conf`;
@@ -231,7 +231,7 @@ for (const [name, compose] of composes) {
   });
 }
 
-Deno.test("the databases of compose.several.yaml get what their script asks for, and services find them", async () => {
+Deno.test("the databases of compose.several.yaml get what their script requires, and services find them", async () => {
   const { services, networks } = several;
   const script = await Deno.readTextFile(new URL("database.sh", FOLDER));
   const asked = [...script.matchAll(/\$\{(\w+):\?\}/g)].map(([, it]) => it!);

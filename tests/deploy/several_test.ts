@@ -154,7 +154,7 @@ class Databases implements AsyncDisposable {
   }
 }
 
-Deno.test("the file of several databases starts what its script knows", () => {
+Deno.test("the file of several databases starts the databases of its script", () => {
   assert.match(
     compose,
     /db1:\n(?: +.*\n)*? +command: \[sh, \/database\.sh, create\]/,

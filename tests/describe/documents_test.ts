@@ -295,7 +295,7 @@ async function ask(
   });
 }
 
-Deno.test("every door takes its examples and answers as described", async (t) => {
+Deno.test("every endpoint accepts its examples and answers as described", async (t) => {
   await using service = await openTestService();
   const token = await tokenOf("admin");
   const first = JSON.stringify(publishExample("NEW_BLOCK"));
@@ -331,7 +331,7 @@ Deno.test("every door takes its examples and answers as described", async (t) =>
   assert.deepEqual(service.bugs, []);
 });
 
-Deno.test("documents are served as they are made, with the host asked", async () => {
+Deno.test("documents are served as generated, with the requested host", async () => {
   await using service = await openTestService();
   const asked = await service.request(
     "http://rt.example.com:8443/asyncapi.json",
@@ -348,7 +348,7 @@ Deno.test("documents are served as they are made, with the host asked", async ()
   );
 });
 
-Deno.test("pages come with a policy that lets nothing foreign in", async () => {
+Deno.test("pages have a policy that allows nothing from other origins", async () => {
   const body = new TextEncoder().encode("<!DOCTYPE html>");
   const asset = { body, type: "text/html; charset=utf-8", etag: '"1"' };
   await using service = await openTestService({

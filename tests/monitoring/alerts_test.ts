@@ -123,7 +123,7 @@ Deno.test("an alert is one although another instance becomes the worst", () => {
   assert.deepEqual([alert!.value, alert!.subject], [99_000, "b"]);
 });
 
-Deno.test("what is silenced is known but not reported, until the silence ends", () => {
+Deno.test("a silenced alert is listed but not reported, until the silence ends", () => {
   const bench = new Bench();
   const bad = { failedConnections: { value: MAX_FAILED_CONNECTIONS + 1 } };
   bench.silenced.add("failed_connections");

@@ -43,7 +43,7 @@ Deno.test("a fault of a chain is reported once a minute, each of its own", () =>
   );
 });
 
-Deno.test("subscribers of alerts learn that blocks are missing", async () => {
+Deno.test("subscribers of alerts are notified of missing blocks", async () => {
   await using service = await openTestService();
   const block = (blockId: string, height: number): AnyMessage => ({
     type: "NEW_BLOCK",

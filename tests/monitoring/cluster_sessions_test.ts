@@ -273,7 +273,7 @@ Deno.test("a page of the largest sessions arrives whole", async () => {
   }
 });
 
-Deno.test("an instance alone asks no other", async () => {
+Deno.test("a single instance sends no requests to others", async () => {
   await using cluster = await Cluster.open(1, [new ManualClock()]);
   // It looks when it begins, and when its watch does.
   await until(() => cluster.store.operations >= 2, "both looks");
@@ -332,7 +332,7 @@ Deno.test("a file that another instance holds delays an order, and loses none", 
   await until(() => client.ended !== undefined, "the order arrives");
 });
 
-Deno.test("while the store is away an order is refused; afterwards the next one holds", async () => {
+Deno.test("while the store is down an order is refused; afterwards the next one applies", async () => {
   await using cluster = await Cluster.open(2);
   const client = cluster.add(1);
   cluster.store.isAway = true;

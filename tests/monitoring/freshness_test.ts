@@ -50,7 +50,7 @@ Deno.test("a chain is expected where a source is set, or where one was", async (
   assert.equal(await ageOf(0, true), 0, "counted from the start");
 });
 
-Deno.test("the age grows between looks, and a block that is known is not read again", async () => {
+Deno.test("the age grows between reads, and a known block is not read again", async () => {
   const blocks = new Blocks();
   const freshness = blocks.follow(true);
   blocks.clock.advance(3_000);
@@ -71,7 +71,7 @@ Deno.test("the age grows between looks, and a block that is known is not read ag
 });
 
 for (const stepMs of [-3_600_000, 3_600_000]) {
-  Deno.test(`a chain that stands still is noticed after a step of the wall clock by ${stepMs} ms`, async () => {
+  Deno.test(`a stalled chain is noticed after a step of the wall clock by ${stepMs} ms`, async () => {
     const blocks = new Blocks();
     const freshness = blocks.follow(true);
     blocks.accept(0);

@@ -77,7 +77,7 @@ Deno.test("MemoryGuard admits clients again well below its limit", () => {
   assert.deepEqual(lines, ["memory_full", "memory_recovered"]);
 });
 
-Deno.test("while memory is short, clients without a token are asked to come back, others enter", async () => {
+Deno.test("while memory is short, clients without a token are refused with a delay, others are admitted", async () => {
   const clock = new ManualClock(Date.now());
   await using service = await openTestService({
     clock,

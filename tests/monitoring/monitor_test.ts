@@ -224,7 +224,7 @@ Deno.test("an alert is reported once for all instances: as event, line and signe
   assert.deepEqual(await idle.alerts(), []);
 });
 
-Deno.test("the next on watch goes on where the last one stopped", async () => {
+Deno.test("the next watching instance continues where the last one stopped", async () => {
   await using cluster = new Cluster();
   cluster.headAgeMs = STALE_HEAD_MS + 1;
   await cluster.look();
@@ -436,7 +436,7 @@ Deno.test("when the store is down, the watching instance reports it, and the eve
   );
 });
 
-Deno.test("a store that can only be read is reported as one that is away", async () => {
+Deno.test("a read-only store is reported as one that is down", async () => {
   await using cluster = new Cluster();
   await cluster.look();
   cluster.commitFate = { ...CALM, end: "failed" };

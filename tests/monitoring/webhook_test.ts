@@ -34,7 +34,7 @@ function hook(answers: (number | "away")[]): {
   return { webhook, clock, ids, lines };
 }
 
-Deno.test("a post is tried again until it is taken, in order", async () => {
+Deno.test("a post is retried until it is accepted, in order", async () => {
   const { webhook, clock, ids, lines } = hook(["away", 503, 429, 200, 200]);
   await using _webhook = webhook;
   webhook.send("a", {});
@@ -70,7 +70,7 @@ Deno.test("a post that can never succeed, or not in time, is given up and noted 
   ]);
 });
 
-Deno.test("a receiver that is away costs a bounded queue, the oldest makes room", async () => {
+Deno.test("an unreachable receiver costs a bounded queue, which drops the oldest", async () => {
   const { webhook, clock, ids } = hook(["away"]);
   await using _webhook = webhook;
   webhook.send("first", {});

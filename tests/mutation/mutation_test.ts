@@ -25,7 +25,7 @@ const MUTATION: Mutation = {
   tests: ["sum_test.ts"],
 };
 
-Deno.test("a mutation is killed by a test that fails with it, and taken out again", async () => {
+Deno.test("a mutation is killed by a test that fails with it, and removed again", async () => {
   const bench = benchOf("return a - b;", (text) => text === "return a - b;");
   assert.equal(await tried(MUTATION, bench), "killed");
   assert.equal(bench.text, "return a - b;");
@@ -56,7 +56,7 @@ Deno.test("a copy is whole again when its tests cannot be run", async () => {
   assert.equal(bench.text, "a - b");
 });
 
-Deno.test("the text of every mutation stands in its file, and its tests exist", async () => {
+Deno.test("the text of every mutation is in its file once, and its tests exist", async () => {
   const root = new URL("../../", import.meta.url);
   const bench: Workbench = {
     read: (path) => Deno.readTextFile(new URL(path, root)),

@@ -56,7 +56,7 @@ Deno.test("a line is JSON in production and readable in dev", () => {
   assert.match(readable.lines[0]!, /listening port=3000/);
 });
 
-Deno.test("readable lines have colours only where asked for", () => {
+Deno.test("readable lines have colours only where requested", () => {
   for (const coloured of [false, true]) {
     const lines: string[] = [];
     const write = (line: string) => lines.push(line);
@@ -111,7 +111,7 @@ Deno.test("names of events beyond the bound share one count", () => {
   clock.advance(1_000);
 });
 
-Deno.test("a token is hidden wherever it stands, and long texts are cut", async () => {
+Deno.test("a token is hidden in any position, and long texts are cut", async () => {
   const { logger, lines, of } = keep();
   const token = await tokenOf("admin");
   logger.error("bug", {

@@ -148,7 +148,7 @@ Deno.test("a batch holds complete events, in their order", () => {
   );
 });
 
-Deno.test("a TEST comes back as it was sent", () => {
+Deno.test("a TEST is echoed as it was sent", () => {
   const payload = { message: "Hello from client!", n: [1, null, { é: "€" }] };
   const frame = JSON.parse(
     encodeReply({ type: "TEST", payload, id: "s1", now: NOW, ref: "q1" }),

@@ -76,7 +76,7 @@ Deno.test("tagsOf() leaves out fields without a value and values that no filter 
   assert.deepEqual(tagsOf("ROOM_MESSAGE", { event: `${fits}x` }), {});
 });
 
-Deno.test("tagsOf() takes a bounded number of a list's values", () => {
+Deno.test("tagsOf() reads a bounded number of a list's values", () => {
   const relatedNodes = Array.from(
     { length: MAX_TAG_VALUES + 1 },
     (_, i) => `n${i}`,

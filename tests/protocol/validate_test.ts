@@ -11,7 +11,7 @@ import {
 const at = "2025-08-07T10:00:00Z";
 const block = { blockId: "b", height: 1, timestamp: at };
 
-Deno.test("validateWebSocketMessage() accepts what the service sends and takes", () => {
+Deno.test("validateWebSocketMessage() accepts what the service sends and accepts", () => {
   const accepted: unknown[] = [
     { type: "NEW_BLOCK", payload: block },
     { type: "FROM_THE_FUTURE", payload: {}, id: "x", version: "1.1.0" },
@@ -52,7 +52,7 @@ Deno.test("validateWebSocketMessage() refuses what has no structure, and never t
   }));
 });
 
-Deno.test("validateMessagePayload() knows the fields of each type, and no unknown type", () => {
+Deno.test("validateMessagePayload() checks the fields of each type, and refuses unknown types", () => {
   assert.ok(validateMessagePayload("NEW_BLOCK", block));
   assert.ok(!validateMessagePayload("NEW_BLOCK", { ...block, height: "1" }));
   assert.ok(!validateMessagePayload("NEW_BLOK", block));

@@ -72,7 +72,7 @@ async function after(service: TestService, blockId: string, height: number) {
   return { answer: answers[0]!, said };
 }
 
-Deno.test("a client that holds any chain that stood goes on after its last block", async () => {
+Deno.test("a client that holds any earlier chain resumes after its last block", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 4 })), {

@@ -13,7 +13,7 @@ const step = fc.oneof(
   fc.record({ asked: fc.constant(true) }),
 );
 
-Deno.test("a socket knows whether it holds much, and is rarely asked", () => {
+Deno.test("a socket estimates its unsent bytes, and rarely reads them", () => {
   fc.assert(fc.property(fc.array(step), (steps) => {
     let held = 0;
     let isNew = true;

@@ -124,7 +124,7 @@ Deno.test("an event is compressed once for all subscribers; its marks make it te
   assert.equal(text, `{"replay":true,${entry.json.slice(1)}`);
 });
 
-Deno.test("a compressed frame knows its bytes as text", () => {
+Deno.test("a compressed frame has its length as text", () => {
   const json = JSON.stringify({ a: "ü€😀".repeat(200) });
   const frame = codec.event(entryOf("E", 1, json));
   assert.ok(frame instanceof DeflatedFrame);

@@ -112,7 +112,7 @@ Deno.test("an instance in service admits, and refuses from the moment it drains"
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("clients receive when to come back, are served a little longer, then closed", async () => {
+Deno.test("clients receive the time to reconnect, are served a little longer, then closed", async () => {
   const { clock, drain, connections, sessions } = bench({ clients: 100 });
   const began = clock.now();
   const done = drain.begin();

@@ -48,7 +48,7 @@ function refused(work: () => unknown): void {
   assert.throws(work, { name: "Refusal", code: "INVALID_MESSAGE" });
 }
 
-Deno.test("a poll waits, and takes what one turn sends together", async () => {
+Deno.test("a poll waits, and returns the packets of one turn together", async () => {
   const { clock, engine } = await polling();
   let body: string | undefined;
   engine.poll().then((text) => body = text);

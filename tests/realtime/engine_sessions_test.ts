@@ -129,7 +129,7 @@ Deno.test("an instance that does not answer costs its deadline, no more", async 
   }
 });
 
-Deno.test("an instance alone in its process asks no other", async () => {
+Deno.test("a single instance of a process sends no requests to others", async () => {
   using group = cluster("one");
   await assert.rejects(
     group.all[0]!.ask(`two.${"x".repeat(24)}`, POLL, from("a")),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 /** What a value of a filter may take, in bytes; an address has 42 characters. */
 const MOST_BYTES = 150;
 
-Deno.test("a value of a filter takes at most 150 bytes, besides what a subscription takes", async () => {
+Deno.test("a value of a filter takes at most 150 bytes, besides the subscription itself", async () => {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "run",

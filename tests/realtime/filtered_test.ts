@@ -247,7 +247,7 @@ Deno.test("a position beyond retention is kept alive by progress", async () => {
   assert.deepEqual(again.peer.of("gap"), []);
 });
 
-Deno.test("a quiet subscription learns that its log is another, or was cut", async () => {
+Deno.test("a quiet subscription is notified of a new or shortened log", async () => {
   const { clock, stream, state, log, publish, connect } = bench({
     ringEvents: 4,
   });

@@ -132,7 +132,7 @@ Deno.test("BroadcastLink notices a lost post by the next one's number", async ()
   );
 });
 
-Deno.test("BroadcastLink asks to look when the first post of a sender is not number 1", async () => {
+Deno.test("BroadcastLink requests a comparison when the first post of a sender is not number 1", async () => {
   using listener = new Listener();
   const { hints, channel } = listener;
   channel.postMessage({ from: "there", number: 7, events: [] });

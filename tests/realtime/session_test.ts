@@ -183,7 +183,7 @@ Deno.test("a session greets, answers by ref, and serves what is published", asyn
   assert.deepEqual(at.peer.of("TEST")[0]!.payload, { any: 1 });
 });
 
-Deno.test("a session knows the client program by `client`, or by a header", async () => {
+Deno.test("a session reads the client program from `client`, or from a header", async () => {
   using at = bench();
   at.session.open();
   const headers = { "X-Other": "1", "x-client-version": "1.0.0" };
@@ -203,7 +203,7 @@ Deno.test("a session knows the client program by `client`, or by a header", asyn
   assert.equal(client, "v".repeat(128));
 });
 
-Deno.test("receive() never throws, whatever comes", async () => {
+Deno.test("receive() never throws, for any input", async () => {
   using at = bench();
   at.session.open();
   const words = fc.constantFrom(
@@ -293,7 +293,7 @@ Deno.test("publishing needs the right", async () => {
   assert.equal(at.peer.of("error")[0]!.ref, "one");
 });
 
-Deno.test("rights come before content, those of a frame's own turn", async () => {
+Deno.test("rights are checked before content, as of a frame's own turn", async () => {
   using at = bench({ as: "anonymous" });
   at.session.open();
   const bad = (id: string) => ({ ...room(id), payload: { event: 5 } });
@@ -467,7 +467,7 @@ Deno.test("a refresh with a token that allows less ends what it does not allow",
   assert.equal(at.hub.subscribers("blocks"), 1);
 });
 
-Deno.test("an answer that comes after the end brings nothing back to life", async () => {
+Deno.test("a reply after the end of a session has no effect", async () => {
   for (
     const frame of [
       connect("user:bob:100000"),
@@ -503,7 +503,7 @@ Deno.test("a bug is reported, ends one client, and its details are not sent", as
   assert(!at.peer.texts.at(-1)!.includes("a bug"));
 });
 
-Deno.test("a client that stops reading is closed in time, is gone from every index, and can resume", async () => {
+Deno.test("a client that stops reading is closed in time, is removed from every index, and can resume", async () => {
   using at = bench();
   at.session.open();
   await at.say(subscribe("room:lobby"));

@@ -27,7 +27,7 @@ function read(service: TestService, channel: string, principal = ITSELF) {
   });
 }
 
-Deno.test("a snapshot is the newest event about each thing, and goes on from there", async () => {
+Deno.test("a snapshot is the newest event about each subject, and continues from there", async () => {
   await using service = await openTestService();
   await service.publisher.publish([
     node("b", "ONLINE"),
@@ -92,7 +92,7 @@ Deno.test("nothing is read for those who may not read the channel", async () => 
   assert.equal(requests[0]!.after, undefined);
 });
 
-Deno.test("over a socket a snapshot comes after the answer, and what it does not hold after that", async () => {
+Deno.test("over a socket a snapshot follows the reply, and later events follow the snapshot", async () => {
   await using service = await openTestService({
     env: { RATE_LIMIT_MAX: "1000000" },
   });

@@ -27,7 +27,7 @@ const seqsBelow15Digits = fc.oneof(
   fc.nat({ max: 999_999_999_999_999 }),
 );
 
-Deno.test("a number comes out of its digits, wherever they stand", () => {
+Deno.test("a number is read from its digits at any offset", () => {
   fc.assert(fc.property(anySeq, fc.string(), (value, before) => {
     const digits = digitsOf(value);
     const read = numberIn(`${before}${digits}AB`, before.length);
@@ -38,7 +38,7 @@ Deno.test("a number comes out of its digits, wherever they stand", () => {
   assert.equal(numberIn("____________A", 0), undefined, "not a safe integer");
 });
 
-Deno.test("positions come back from an id, whatever the channels are", () => {
+Deno.test("positions are read back from an id, for any channels", () => {
   fc.assert(
     fc.property(
       anyNames.chain((names) =>

@@ -72,7 +72,7 @@ Deno.test("an instance follows a bounded number of channels, forgets the idle fo
   assert(!hub.holds(streams[4]!));
 });
 
-Deno.test("one address opens a bounded number of rooms, and takes none from others", async () => {
+Deno.test("one address opens a bounded number of rooms, without affecting others", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const open = (name: string, address: string) =>
@@ -115,7 +115,7 @@ Deno.test("one address opens a bounded number of rooms, and takes none from othe
   });
 });
 
-Deno.test("many addresses together leave space for one that comes later", async () => {
+Deno.test("many addresses together leave space for a later one", async () => {
   const bench = new Bench();
   const full: [number, string | undefined][] = [];
   using hub = bench.instance({

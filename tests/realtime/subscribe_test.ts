@@ -173,7 +173,7 @@ Deno.test("a position before the first event names no later log of the room", as
   }
 });
 
-Deno.test("a log that gets a new epoch under running instances is reported once, and goes on", async () => {
+Deno.test("a log that gets a new epoch under running instances is reported once, and continues", async () => {
   const bench = new Bench();
   using hub = bench.instance();
   const reader = bench.client(hub);
@@ -306,7 +306,7 @@ Deno.test("a client that leaves while its channels are opened leaves no cursor",
   assert.equal(hub.subscribers("blocks"), 0);
 });
 
-Deno.test("a store that cannot be read refuses the subscription and can be asked again", async () => {
+Deno.test("an unreadable store refuses the subscription, which can be retried", async () => {
   const bench = new Bench();
   let failing = true;
   using hub = bench.instance({

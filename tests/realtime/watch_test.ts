@@ -246,7 +246,7 @@ Deno.test("watch edits values in place, from the position it answers", async () 
   end();
 });
 
-Deno.test("with after, what the added items missed comes before the answer, from the log and the ring", async () => {
+Deno.test("with after, events missed by the added items precede the reply, from the log and the ring", async () => {
   for (const ringEvents of [4, 1_024]) {
     const { peer, subscribe, ask, transfer, end } = bench({ ringEvents });
     const { payload } = await subscribe(mine({ address: "0xa" }));

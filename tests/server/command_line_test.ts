@@ -26,7 +26,7 @@ Deno.test("service and package have one version", async () => {
   assert.equal(version, SERVICE_VERSION);
 });
 
-Deno.test("readCommandLine() takes the limit of descriptors, if it is one", () => {
+Deno.test("readCommandLine() reads the limit of descriptors, if it is valid", () => {
   assert.equal(readCommandLine(["--files", "4096"]).files, 4_096);
   for (const text of ["0", "-1", "many", "1.5"]) {
     assert.equal(readCommandLine([`--files=${text}`]).files, undefined, text);

@@ -119,7 +119,7 @@ Deno.test("a wrong value is named, with what it must be", () => {
   for (const [env, message] of cases) assert.match(fault(env), message);
 });
 
-Deno.test("numbers are taken up to their bounds", () => {
+Deno.test("numbers are accepted up to their bounds", () => {
   const bounds: [keyof Settings, number, number][] = [
     ["PORT", 0, 65_535],
     ["RATE_LIMIT_WINDOW_MS", 1_000, 3_600_000],
@@ -204,7 +204,7 @@ Deno.test("a secret below 32 bytes starts nothing but dev", () => {
   assert.equal(read({ JWT_SECRET: "é".repeat(16) }).JWT_SECRET.length, 1);
 });
 
-Deno.test("every secret can stand in a file, and in one place only", () => {
+Deno.test("every secret can be read from a file, and from one place only", () => {
   const values: Record<(typeof SECRET_NAMES)[number], string> = {
     JWT_SECRET: SECRET,
     KV_PATH: "postgres://me:secret@db/kaldrix",

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { getContractAddress } from "viem/utils";
 import { contractAddress } from "../../sources/evm_address.ts";
 
-Deno.test("contractAddress() gives the addresses that are known of real chains", () => {
+Deno.test("contractAddress() returns the known addresses of real chains", () => {
   // The first four of one account, as go-ethereum's tests have them.
   const creator = "0x970e8128ab834e8eac17ab8e3812f010678cf791";
   for (

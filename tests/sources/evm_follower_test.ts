@@ -130,7 +130,7 @@ Deno.test("evmSource() begins a long chain near its head, or where the option na
   }
 });
 
-Deno.test("evmSource() publishes every block of a gap, however long, whatever --from says", async () => {
+Deno.test("evmSource() publishes every block of a gap of any length, for any --from", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
@@ -147,7 +147,7 @@ Deno.test("evmSource() publishes every block of a gap, however long, whatever --
   assert.equal(foldBlocks(store.of("blocks")).length, 701);
 });
 
-Deno.test("evmSource() killed between any two messages goes on where it was", async () => {
+Deno.test("evmSource() killed between any two messages resumes where it was", async () => {
   for (const isReorg of [false, true]) {
     for (let left = 0; left < 40; left++) {
       const node = new ScriptedNode();
@@ -240,7 +240,7 @@ Deno.test("evmSource() follows the head that most nodes agree on", async () => {
   assertTruth(nodes[2]!, store);
 });
 
-Deno.test("[T4] evmSource() says that a transaction was replaced, dropped, and is back", async () => {
+Deno.test("[T4] evmSource() publishes that a transaction was replaced, dropped, and is back", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
@@ -274,7 +274,7 @@ Deno.test("[T4] evmSource() says that a transaction was replaced, dropped, and i
   assertTruth(node, store);
 });
 
-Deno.test("evmSource() that stood still for 11 minutes publishes nothing that another one did", async () => {
+Deno.test("evmSource() that stalled for 11 minutes publishes nothing that another one did", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();

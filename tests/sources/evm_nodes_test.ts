@@ -55,7 +55,7 @@ Deno.test("connectAll() follows the newest head that more than half of the nodes
   assert.equal((await node.head()).height, 4);
 });
 
-Deno.test("connectAll() leaves out a node whose head stands still while the others' move", async () => {
+Deno.test("connectAll() skips a node whose head stalls while the others' advance", async () => {
   await using it = await group(2);
   const node = await it.connecting;
   it.nodes[0]!.mine(3);
@@ -88,7 +88,7 @@ Deno.test("connectAll() requests the next node where one fails, and reports when
   await assert.rejects(node.head());
 });
 
-Deno.test("connectAll() takes a node in again, and keeps one of another chain out", async () => {
+Deno.test("connectAll() readmits a node, and excludes one of another chain", async () => {
   await using it = await group(3, (nodes) => {
     nodes[0]!.reachable = false;
     nodes[2]!.chainId = 9;

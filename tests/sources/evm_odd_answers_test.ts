@@ -18,7 +18,7 @@ import { foldBlocks } from "./chain_folds.ts";
 import { assertTruth, begin } from "./evm_truth.ts";
 import { RpcError, ScriptedNode } from "./scripted_node.ts";
 
-Deno.test("evmSource() waits for receipts that come a little later than their block", async () => {
+Deno.test("evmSource() waits for receipts that are available after their block", async () => {
   const node = new ScriptedNode();
   const store = new MemoryPublisher();
   const clock = new ManualClock();
@@ -273,7 +273,7 @@ Deno.test("evmSource() publishes blocks with odd fields, without them and marked
   );
 });
 
-Deno.test("evmSource() takes a node for lost that answers nothing, and stops at once when asked", async () => {
+Deno.test("evmSource() treats a silent node as lost, and stops at once on request", async () => {
   for (
     const method of [
       "eth_chainId",

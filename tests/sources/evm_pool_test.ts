@@ -50,7 +50,7 @@ Deno.test("Pool reports no new transactions when it is full, and keeps all that 
   assert.equal(pool.add(tx(MAX_POOL + 1), at()).length, 1);
 });
 
-Deno.test("Pool asks about every transaction in turn, and about those that are gone for a while", () => {
+Deno.test("Pool requests every transaction in turn, and missing ones for a limited time", () => {
   const pool = new Pool(new Messages("evm:1"));
   for (let made = 1; made <= 5; made++) pool.add(tx(made), at());
   assert.deepEqual(pool.due(at(RECHECK_MS - 1), 9), []);
@@ -70,7 +70,7 @@ Deno.test("Pool asks about every transaction in turn, and about those that are g
   assert.ok(!pool.due(at(2 * later), 9).includes(tx(3).hash));
 });
 
-Deno.test("Pool asks about a bounded number that are gone", () => {
+Deno.test("Pool requests a bounded number of missing transactions", () => {
   const pool = new Pool(new Messages("evm:1"));
   for (let made = 1; made <= MAX_GONE + 1; made++) {
     pool.add(tx(made), at());
@@ -84,7 +84,7 @@ Deno.test("Pool asks about a bounded number that are gone", () => {
   assert.ok(!due.includes(tx(1).hash));
 });
 
-Deno.test("Pool takes a replacement for a higher price only, unless it is mined", () => {
+Deno.test("Pool accepts a replacement for a higher price only, unless it is mined", () => {
   const pool = new Pool(new Messages("evm:1"));
   const of = (number: number, price: string) => ({
     ...tx(number, 0, price),

@@ -88,7 +88,7 @@ function transactionsOf(
 }
 
 anvilTest(
-  "evmSource() tells a real node's blocks, transactions and state",
+  "evmSource() publishes a real node's blocks, transactions and state",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -217,7 +217,7 @@ anvilTest("evmSource() misses no block while the node restarts", async () => {
 });
 
 anvilTest(
-  "evmSource() takes back what a reorganisation took back, newest first",
+  "evmSource() reverts the blocks of a reorganisation, newest first",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -251,7 +251,7 @@ anvilTest(
 );
 
 anvilTest(
-  "evmSource() started again goes on where it was, through a reorganisation meanwhile",
+  "evmSource() resumes after a restart, through a reorganisation meanwhile",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -280,7 +280,7 @@ anvilTest(
 );
 
 anvilTest(
-  "evmSource() loses nothing while the server fails, and tells nothing twice",
+  "evmSource() loses nothing while the server fails, and publishes nothing twice",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -336,7 +336,7 @@ anvilTest(
 );
 
 anvilTest(
-  "evmSource() tells a block that is too large with less in it, and all its transactions",
+  "evmSource() publishes a block that is too large with less in it, and all its transactions",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -376,7 +376,7 @@ anvilTest(
   },
 );
 
-/** Whether `transactions` alone tells what the node holds of each. */
+/** Whether `transactions` alone matches the node's state of each. */
 async function isTruth(
   anvil: Anvil,
   publisher: MemoryPublisher,
@@ -401,7 +401,7 @@ async function isTruth(
 }
 
 anvilTest(
-  "evmSource() tells the truth about every transaction of a real node after reorganisations of any depth",
+  "evmSource() publishes the true state of every transaction of a real node after reorganisations of any depth",
   async () => {
     await using anvil = await Anvil.start({ slotsInEpoch: 600 });
     const publisher = new MemoryPublisher();
@@ -443,7 +443,7 @@ anvilTest(
 );
 
 anvilTest(
-  "evmSource() tells of a real node's rollback, replaced and dropped transactions, and finality",
+  "evmSource() publishes a real node's rollback, replaced and dropped transactions, and finality",
   async () => {
     await using anvil = await Anvil.start({ slotsInEpoch: 4 });
     const publisher = new MemoryPublisher();
@@ -568,7 +568,7 @@ anvilTest("evmSource() follows a node that offers only the least", async () => {
   );
 });
 
-Deno.test("evmSource() keeps trying a node that is not there, and stops when asked", async () => {
+Deno.test("evmSource() retries an unreachable node, and stops on request", async () => {
   const publisher = new MemoryPublisher();
   {
     await using source = follow({ url: "ws://127.0.0.1:9" }, publisher);
@@ -640,7 +640,7 @@ function command(args: string[], env: Record<string, string>) {
 }
 
 anvilTest(
-  "source:evm follows over HTTP, is killed, and goes on without a block twice",
+  "source:evm follows over HTTP, is killed, and resumes without a block twice",
   async () => {
     await using anvil = await Anvil.start();
     const publisher = new MemoryPublisher();
@@ -668,7 +668,7 @@ anvilTest(
   },
 );
 
-Deno.test("source:evm says what is wrong with how it was called", async () => {
+Deno.test("source:evm reports the errors of its command line", async () => {
   const rpc = ["--rpc", "ws://127.0.0.1:9"];
   const publish = ["--publish", "http://127.0.0.1:9"];
   const token = { PUBLISH_TOKEN: "secret-token" };

@@ -84,7 +84,7 @@ Deno.test("openRpc() gives up a node that does not open its socket", async () =>
   await accepting;
 });
 
-Deno.test("openRpc() over HTTP takes answers of any shape, up to their bound", async () => {
+Deno.test("openRpc() over HTTP accepts answers of any shape, up to their bound", async () => {
   const answers = [
     "",
     "<h1>Bad gateway</h1>",

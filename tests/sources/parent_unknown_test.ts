@@ -107,7 +107,7 @@ Deno.test("what a service refuses since others are missing is filled, however de
   );
 });
 
-Deno.test("a publisher that does not have what is missing gives up, naming it, and goes on with the next", async () => {
+Deno.test("a publisher without the missing blocks gives up, naming them, and continues with the next", async () => {
   const { service, open, standing } = await refusing();
   await using _service = service;
   let node: readonly Named[] = [];
@@ -136,7 +136,7 @@ Deno.test("a publisher that does not have what is missing gives up, naming it, a
   assert.deepEqual(await standing(), real.map(({ name }) => name));
 });
 
-Deno.test("what never fits is asked for so often and no more", async () => {
+Deno.test("a message that never fits is retried a bounded number of times", async () => {
   const { log } = keptLog();
   const refusal = new Refusal("PARENT_UNKNOWN", undefined, {
     missing: { from: 5, to: 8 },
@@ -200,7 +200,7 @@ Deno.test("where others publish what is missing a block waits for them, and not 
   assert.equal(store.calls.length - calls, MAX_PARENT_TRIES);
 });
 
-Deno.test("evmSource() reads again what stands where the service misses blocks, and ends where that does not help", async () => {
+Deno.test("evmSource() reads the chain again where the service misses blocks, and ends where that does not help", async () => {
   const node = withoutLevels();
   const store = new MemoryPublisher();
   const clock = new ManualClock();

@@ -96,7 +96,7 @@ Deno.test("RetryingPublisher.send() keeps a call within its bytes", async () => 
   assert.equal(publisher.events.length, 40);
 });
 
-Deno.test("RetryingPublisher.send() tries again, in order, after as long as was asked", async () => {
+Deno.test("RetryingPublisher.send() retries, in order, after the requested delay", async () => {
   const { publisher, clock, entries, stop, feed, ids } = setup();
   publisher.faults.push(
     {
@@ -151,7 +151,7 @@ Deno.test("RetryingPublisher.send() loses one bad message, not those around it",
   assert.match(JSON.stringify(entries[0]!.fields["issues"]), /severity/);
 });
 
-Deno.test("RetryingPublisher.send() gives up a message whose id stands for another", async () => {
+Deno.test("RetryingPublisher.send() gives up a message whose id belongs to another", async () => {
   const { publisher, entries, stop, feed, ids } = setup();
   const error = new Refusal("ID_CONFLICT");
   publisher.faults.push({ error }, { error });

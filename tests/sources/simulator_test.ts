@@ -492,7 +492,7 @@ Deno.test("Chain is the same for the same seed, and another for another", () => 
   assert.ok(one.every(({ id }) => !other.has(id)));
 });
 
-Deno.test("Chain goes on from its last block, wherever it was stopped", () => {
+Deno.test("Chain continues from its last block, wherever it was stopped", () => {
   const auditor = new Auditor();
   const said: AnyMessage[] = [];
   let now = START;

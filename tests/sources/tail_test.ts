@@ -16,7 +16,7 @@ function block(height: number, branch = "a"): Placed {
   };
 }
 
-Deno.test("Tail is a stack of blocks, however they come and go", () => {
+Deno.test("Tail is a stack of blocks, for any order of events", () => {
   fc.assert(fc.property(
     fc.array(fc.integer({ min: -3, max: 3 }), { maxLength: 60 }),
     (moves) => {
