@@ -1,12 +1,12 @@
 /**
- * What zod schemas say of their fields, for the declarations of the bundles.
+ * Descriptions of fields in zod schemas, for the declarations of the bundles.
  *
  * @module
  */
 import ts from "typescript";
 
 /**
- * What a schema says of one of its fields.
+ * The description of one of a schema's fields.
  *
  * @param property a field of the type that follows from the schema.
  * @returns the text of its `.describe("...")`; `""` without one.

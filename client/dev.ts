@@ -168,7 +168,7 @@ function isChannel(name: string): boolean {
   return name in CHANNELS || name.startsWith("room:");
 }
 
-/** A promise that knows whether somebody looks at it. */
+/** A promise that records whether it is awaited. */
 class Looked<T> extends Promise<T> {
   isLooked = false;
 

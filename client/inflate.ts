@@ -145,7 +145,7 @@ export function inflate(parts: Parts): void {
   if (parts.welcome) ask();
 }
 
-/** What a text says, if it is JSON. */
+/** Parses a text, if it is JSON. */
 function parse(text: string): Connected {
   try {
     return JSON.parse(text);

@@ -58,7 +58,7 @@ export type Received<Type extends MessageType = MessageType> = Type extends
     & {
       /** The message type. */
       readonly type: Type;
-      /** What it says. */
+      /** Its content. */
       readonly payload: Type extends LiveOnlyType ? PayloadOf<Type>
         : Known<PayloadOf<Type>>;
     }

@@ -1,8 +1,8 @@
 /**
- * Transactions that match a filter, each once its block is final, and those
- * that were and are no more: what who credits deposits has to act on.
+ * Follows transactions that match a filter, each once its block is final, and
+ * those whose final block was reverted: for services that credit deposits.
  *
- * A module of its own, so that pages that do not need it do not load it.
+ * A separate module, so that pages that do not need it do not load it.
  *
  * @module
  */
@@ -17,17 +17,17 @@ export { MAX_COMPLETE, MAX_HELD, MAX_REMEMBERED } from "./settled_fold.ts";
 export type { SettledChange, SettledCursor } from "./settled_fold.ts";
 export type * from "./types.ts";
 
-/** Which transactions, and when. */
+/** Options of following final transactions. */
 export interface SettledOptions {
-  /** What they have to match; PROTOCOL.md lists the fields. */
+  /** The filter; PROTOCOL.md lists the fields. */
   readonly filter: Filter;
-  /** Which chain, such as `evm:1`. Default: the one without a name. */
+  /** The chain, such as `evm:1`. Default: the one without a name. */
   readonly chain?: string;
-  /** How firm a block must be. Default `final`. */
+  /** Required finality of a block. Default `final`. */
   readonly level?: "final" | "safe";
   /**
-   * Go on after this. With another filter, what begins to match counts from
-   * here on.
+   * Resume after this. With another filter, newly matching transactions apply
+   * from here on.
    */
   readonly after?: SettledCursor | undefined;
   /** Ends the iteration, without an error. */
@@ -35,15 +35,15 @@ export interface SettledOptions {
 }
 
 /**
- * Follows transactions through every reconnect, restart and reorganisation. The
- * first change says where it begins. Changes that are not taken are joined.
+ * Follows transactions across reconnects, restarts and reorganisations. The
+ * first change has the starting position. Changes that are not read are joined.
  * Transactions whose publisher names no block are left out.
  *
- * @param client whose connection is used.
- * @param options which transactions, and when.
- * @throws {RequestError} `EVENTS_LOST` when it is not known any more what
- * happened, `QUEUE_FULL` when too many transactions are held back, why a
- * channel was refused, `CLOSED` when the connection ended for good.
+ * @param client provides the connection.
+ * @param options filter, chain, finality and position.
+ * @throws {RequestError} `EVENTS_LOST` when the history is incomplete,
+ * `QUEUE_FULL` when too many transactions are held back, why a channel was
+ * refused, `CLOSED` when the connection ended permanently.
  */
 export async function* settled(
   client: Client,

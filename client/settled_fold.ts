@@ -1,7 +1,7 @@
 /**
- * What became final of some transactions, as `transactions` and `blocks` fold
- * together. They are not in step: the one reports what stands, the other what is
- * final.
+ * The final ones of some transactions, folded from `transactions` and `blocks`
+ * together. These are not in step: one reports the current chain, the other
+ * finality.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export interface SettledCursor {
   readonly held: Readonly<Record<string, Event<"TX_RECEIVED">>>;
   /** Standing blocks of which all transactions were received, oldest first. */
   readonly complete: readonly BlockPlace[];
-  /** The newest block that is said to be final. */
+  /** The newest block reported as final. */
   readonly firm?: BlockPlace | undefined;
   /** The newest of these of which all transactions were received. */
   readonly block?: BlockPlace | undefined;

@@ -17,7 +17,7 @@ import type { Socket } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { claimsOf } from "./user.ts";
 
-/** How often a tab that receives nothing asks whether somebody leads, in ms. */
+/** How often a tab that receives nothing checks for a leader, in milliseconds. */
 export const CHECK_MS = 400;
 /** Unanswered questions after which a tab takes the lead. */
 export const MAX_UNANSWERED = 3;

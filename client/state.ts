@@ -127,7 +127,7 @@ export interface ClientState {
   readonly lastError: Failure | null;
 }
 
-/** Events that are lost for good. */
+/** Events that are permanently lost. */
 export interface Gap {
   /** Canonical name of the channel. */
   readonly channel: string;

@@ -1,7 +1,7 @@
 /**
- * How far a transaction comes, state by state, through every reconnect.
+ * Tracks a transaction, state by state, across reconnects.
  *
- * A module of its own, so that pages that track nothing do not load it.
+ * A separate module, so that pages that track nothing do not load it.
  *
  * @module
  */
@@ -27,14 +27,14 @@ type Ask = (
 const tracked = new WeakMap<Client, Map<string, Goal[]>>();
 
 /**
- * Follows a transaction: yields its present state, then each that differs from
- * the one before, and ends once it has come as far as asked for.
+ * Tracks a transaction: yields its current state, then each different one, and
+ * ends at the requested state.
  *
- * @param client whose connection is used.
+ * @param client provides the connection.
  * @param txId the transaction.
- * @param options until when.
+ * @param options the state at which it ends.
  * @throws {RequestError} the server's refusal, `CLOSED` when the connection
- * ended for good, `QUEUE_FULL` when 10,000 states wait to be taken.
+ * ended permanently, `QUEUE_FULL` when 10,000 states wait to be read.
  */
 export async function* track(
   client: Client,

@@ -1,8 +1,8 @@
 /**
- * Filtered subscriptions over a client's connection: only the events that match
- * are received, each once and in order, or a gap is reported.
+ * Filtered subscriptions over a client's connection: only matching events are
+ * received, each once and in order, or a gap is reported.
  *
- * A module of its own, so that pages that do not filter do not load it.
+ * A separate module, so that pages that do not filter do not load it.
  *
  * @module
  */
@@ -44,11 +44,11 @@ type Ask = (
 let serial = 0;
 
 /**
- * Follows the events of a channel that match, through every reconnect.
+ * Follows the matching events of a channel, across reconnects.
  *
- * @param client whose connection is used; it need not have joined the channel.
+ * @param client provides the connection; it need not have joined the channel.
  * @param channel its name or alias.
- * @param options what is watched.
+ * @param options filter and position.
  */
 export function watch(
   client: Client,

@@ -43,7 +43,7 @@ export interface DrainParts {
   random?: () => number;
 }
 
-/** What is to be admitted. */
+/** What is admitted: a connection or a request. */
 export type Admission = "connection" | "request";
 
 /**

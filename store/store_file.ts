@@ -160,7 +160,7 @@ function inMib(bytes: number): string {
   return (bytes / MIB).toFixed(1);
 }
 
-/** @returns what tells the file from others. */
+/** @returns an identity that distinguishes the file from others. */
 async function openable(path: string): Promise<string> {
   try {
     const options = { read: true, write: true, create: true };

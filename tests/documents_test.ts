@@ -1,7 +1,7 @@
 /**
  * The statements of the documents about the project: where links lead, which
  * commands there are, how versions relate. `docs_test.ts` checks what
- * PROTOCOL.md says about the code.
+ * PROTOCOL.md states about the code.
  */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

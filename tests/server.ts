@@ -289,7 +289,7 @@ export class TestServer implements AsyncDisposable {
           ? { authorization: `Bearer ${await this.token("admin")}` }
           : {},
       });
-      // It tells of itself first.
+      // It prints its own lines first.
       const [{ id, startedAt }] = instances;
       return ready && startedAt >= since ? id : undefined;
     } catch {

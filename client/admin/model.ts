@@ -12,7 +12,7 @@ export const LOOK_MS = 2_000;
 export const HISTORY_MS = 3_600_000;
 /** Most samples kept. */
 export const MAX_SAMPLES = HISTORY_MS / LOOK_MS;
-/** A channel's rate is taken over so long, in milliseconds. */
+/** Period over which a channel's rate is measured, in milliseconds. */
 export const RATE_MS = 10_000;
 /** A client that is this many events behind is marked as slow. */
 export const SLOW_LAG = 100;

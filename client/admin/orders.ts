@@ -24,7 +24,7 @@ export const LENGTHS: readonly (readonly [number, string])[] = [
 /** Offered lengths of a silence: a week is the longest. */
 const SILENCES = [...LENGTHS.slice(0, 3), [7 * 86_400_000, "7 days"]] as const;
 
-/** What the service says of an order before it is given. */
+/** The service's preview of an order. */
 interface Effect {
   readonly sessions: number;
   readonly reachesYou: boolean;

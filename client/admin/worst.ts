@@ -1,5 +1,5 @@
 /**
- * What is wrong, the worst first: what the top of the page says.
+ * The problems at the top of the page, the worst first.
  *
  * @module
  */

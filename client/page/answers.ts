@@ -39,7 +39,7 @@ export class AnswerError extends Error {
   /** Milliseconds after which asking again makes sense; absent when unknown. */
   readonly retryAfterMs: number | undefined;
 
-  /** Says why. */
+  /** Gives the reason. */
   constructor(message: string, retryAfterMs?: number) {
     super(message);
     this.retryAfterMs = retryAfterMs;

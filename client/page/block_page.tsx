@@ -308,7 +308,7 @@ export class BlockPage extends Component<SubjectProps, BlockState> {
       const { transactions, next } = await readBlock(id, PAGE, after);
       this.setState(({ more }) => ({ more: [...more, ...transactions], next }));
     } catch {
-      // The subject says that the service does not answer.
+      // The subject shows that the service does not answer.
       this.#subject.ring();
     }
   };

@@ -35,7 +35,7 @@ const SIZE = { width: 900, height: 380 };
 export interface DagProps {
   /** By identity, oldest first. */
   readonly vertices: ReadonlyMap<string, Vertex>;
-  /** What is said while nothing can be known. */
+  /** The text shown while no data is known. */
   readonly lack?: string | undefined;
 }
 

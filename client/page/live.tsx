@@ -166,7 +166,7 @@ export class LivePage extends Component<
       return { pausedAt: pausedAt === null ? Date.now() : null };
     });
 
-  /** What is said where nothing can be known yet; absent once it can. */
+  /** The text shown before data is known; absent afterwards. */
   #lack(): string | undefined {
     const { status } = this.props.client.state;
     if (this.#isKnown) return undefined;

@@ -158,7 +158,7 @@ export class ChainModel {
     } else if (event.type === "FINALITY") {
       this.#judge(() => this.blocks.settle(event.payload));
     } else if (event.type === "CHAIN_RESET") {
-      // The channels of what blocks hold say it again.
+      // The channels of transactions and logs repeat it.
       if (event.channel !== "blocks") return;
       this.#judge(() => this.blocks.reset(event.payload));
     } else if (event.type === "TX_RECEIVED") {

@@ -31,7 +31,7 @@ export interface Lookups {
  * @param text a height, or the id of a block, a transaction or an address.
  * @param lookups asks the service.
  * @returns a path; absent when nothing of that name is known.
- * @throws {AnswerError} when the service cannot say.
+ * @throws {AnswerError} when the service cannot answer.
  */
 export async function pathOf(
   text: string,

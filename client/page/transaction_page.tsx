@@ -37,7 +37,7 @@ const WAY = [
 type Received = Event<"TX_RECEIVED">;
 
 interface TransactionState {
-  /** What was said of it, oldest first. */
+  /** The events about it, oldest first. */
   readonly steps: readonly Received[];
 }
 
@@ -304,7 +304,7 @@ function stateOf(
   };
 }
 
-/** What an event says, as a sentence. */
+/** An event as a sentence. */
 export function sentenceOf(
   { status, cause, left, blockHeight, replacedBy }: Received["payload"],
 ): string {

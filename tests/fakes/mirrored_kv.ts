@@ -1,6 +1,6 @@
 /**
  * A real store for worlds whose time a test makes: everything is read from it
- * and written to it, and a mirror in memory says what should stand there.
+ * and written to it, and a mirror in memory holds the expected content.
  *
  * @module
  */

@@ -311,7 +311,7 @@ Deno.test("RetryingPublisher.send() fills what the service misses, deeper each t
   // Every occurrence has an id of its own.
   const ids = calls.flat();
   assert.equal(new Set(ids).size, ids.length);
-  // What cannot be had is asked for once, and said.
+  // An unavailable block is requested once, and reported.
   const poor = new RetryingPublisher({
     publisher: {
       publish: (messages) =>
