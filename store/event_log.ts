@@ -169,8 +169,8 @@ export interface EventLog {
    *
    * @param listener must not throw.
    * @param ready asked before each further commit, which waits for the promise
-   * it returns, for some seconds at most: a listener that cannot keep up slows
-   * publishers down.
+   * it returns, for a fraction of a second at most: a listener that cannot
+   * keep up slows publishers down.
    */
   onCommit(
     listener: (entries: readonly LoggedEntry[]) => void,

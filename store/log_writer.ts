@@ -43,6 +43,12 @@ import type { Commit, Store } from "./store.ts";
 
 /** How long a commit is tried before its publishers are refused. */
 export const COMMIT_DEADLINE_MS = 3_000;
+/**
+ * Longest wait of a commit for those who receive commits, in milliseconds: what
+ * other instances publish may be too much for them, and delays no one here for
+ * longer.
+ */
+export const READY_MS = 250;
 /** How long to look, after that, whether a lost commit took effect. */
 export const LAST_LOOK_MS = 1_000;
 /** Longest single look at that, in milliseconds. */
@@ -162,12 +168,12 @@ export class LogWriter {
     this.#running = undefined;
   }
 
-  /** Lets those who receive commits catch up; commits are not lost on them. */
+  /** Lets those who receive commits catch up. */
   async #ready(): Promise<void> {
     const { clock, ready } = this.#options;
     const waits = ready?.();
     if (!waits) return;
-    await within(clock, COMMIT_DEADLINE_MS, "Delivery", waits).catch(() => {});
+    await within(clock, READY_MS, "Delivery", waits).catch(() => {});
   }
 
   /** Commits as one piece of work of all the publishes in it. */
