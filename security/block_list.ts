@@ -20,7 +20,7 @@ export const MAX_BLOCKS = 10_000;
 export const DEFAULT_BLOCK_MS = 24 * 3_600_000;
 /** Longest block, in milliseconds. */
 export const MAX_BLOCK_MS = 366 * 24 * 3_600_000;
-/** Shortest prefix that can be blocked, so that a slip locks out no continent. */
+/** Shortest prefix that can be blocked: a typing error blocks no continent. */
 export const MIN_PREFIX = { ipv4: 8, ipv6: 16 } as const;
 /** Violations that are forgiven within {@link VIOLATION_WINDOW_MS}; one more blocks. */
 export const MAX_VIOLATIONS = 20;
@@ -143,7 +143,7 @@ export class BlockList {
    * Blocks an address or a network; again replaces reason and end.
    *
    * @param ip an address or a CIDR, IPv4 or IPv6: as {@link callerNetwork} reads
-   * it, an IPv6 address stands for its /64.
+   * it, an IPv6 address means its /64.
    * @param options why, how long, who.
    * @returns the block, once every instance can know of it.
    * @throws {Refusal} `INVALID_PAYLOAD` when `ip` is neither, too wide, or

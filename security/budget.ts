@@ -10,7 +10,7 @@ export interface BudgetOptions {
   readonly burst: number;
   /** How much is given back in a second; above 0. */
   readonly perSecond: number;
-  /** Milliseconds of a clock that never goes back. */
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
 

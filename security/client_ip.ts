@@ -1,6 +1,6 @@
 /**
- * Whose connection it is: the socket's peer, or the one that trusted proxies
- * name.
+ * The address of a caller: the socket's peer, or the address that trusted
+ * proxies report.
  *
  * @module
  */
@@ -30,8 +30,8 @@ const IPV6_GROUP_PREFIX = 48;
  * @param forwardedFor the request's `X-Forwarded-For`, if any.
  * @returns its normal form.
  * @throws {Refusal} `FORBIDDEN` when the peer's address cannot be read: Deno
- * gives `0.0.0.0` for a connection that was reset meanwhile. Nothing could
- * limit or block such a caller.
+ * reports `0.0.0.0` for a connection that has been reset. Such a caller could
+ * not be limited or blocked.
  */
 export type ClientIp = (
   peer: string,
@@ -41,8 +41,8 @@ export type ClientIp = (
 /**
  * Prepares to find callers' addresses. The header is read from the right, the
  * end that our own proxies wrote: the first address that is no trusted proxy
- * is the caller, whatever stands left of it. The header of a peer that is not
- * trusted is ignored, and reading stops at what is no address.
+ * is the caller; entries to its left are ignored. The header of a peer that is
+ * not trusted is ignored, and reading stops at an entry that is not an address.
  *
  * @param options the proxies to trust, as addresses or CIDR.
  * @throws {RangeError} names the entry that is neither.
@@ -83,7 +83,7 @@ export function createClientIp(
  * What counts as one caller for limits and blocks.
  *
  * @param ip an address, in whatever spelling.
- * @returns IPv4 as it is, IPv6 as its /64; anything else as it came.
+ * @returns IPv4 as it is, IPv6 as its /64; anything else unchanged.
  */
 export function bucketOf(ip: string): string {
   const address = parseAddress(ip);
@@ -93,9 +93,9 @@ export function bucketOf(ip: string): string {
 }
 
 /**
- * The addresses of the caller whom an operator names.
+ * The network of a caller, from an address that an operator enters.
  *
- * @param text an address or a CIDR. An IPv6 address stands for its /64, of which
+ * @param text an address or a CIDR. An IPv6 address means its /64, of which
  * its caller owns every address; with `/128` for itself alone.
  * @returns nothing when it is neither.
  */

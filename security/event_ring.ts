@@ -61,7 +61,7 @@ export class EventRing<Event extends { readonly lastAt: number }> {
         if (ok) return true;
       }
     } catch {
-      // The caller keeps them until the store is back.
+      // The caller holds them until the store is reachable again.
     }
     return false;
   }

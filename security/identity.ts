@@ -1,5 +1,5 @@
 /**
- * From a token to the caller that shows it.
+ * Finds the caller that a token belongs to.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export function principalOf(
         ? {}
         : { expiresAt: new Date(expiresAt).toISOString() }),
     },
-    // A token is good for as long after its end when it is shown, too.
+    // Verification accepts a token for the same time after its end.
     ...(expiresAt === undefined
       ? {}
       : { expiresAt: expiresAt + CLOCK_SKEW_MS }),

@@ -22,9 +22,9 @@ import { Budget } from "./budget.ts";
  */
 export const JWKS_COOLDOWN_MS = 30_000;
 /**
- * Fetches at once for keys that are not known. Anyone can make up key ids, so
- * all of them share this budget; the fetches that a service needs by itself do
- * not come out of it.
+ * Burst of fetches for unknown keys. Anyone can invent key ids, so all of them
+ * share this budget; the service's own scheduled fetches are not charged to
+ * it.
  */
 export const JWKS_UNKNOWN_BURST = 4;
 /** Age at which known keys are fetched again, in the background, in milliseconds. */
@@ -68,7 +68,7 @@ export class KeyServer {
     });
   }
 
-  /** Whether its last answer was none; known keys go on verifying. */
+  /** Whether its last request failed; known keys continue to verify. */
   get isAway(): boolean {
     return this.#isAway;
   }
@@ -85,7 +85,7 @@ export class KeyServer {
       if (ageMs >= JWKS_COOLDOWN_MS || this.#fetching) await this.#fetch();
       if (!this.#keys.jwks()) throw unavailable(this.#cooldownMs());
     } else if (ageMs >= JWKS_REFRESH_MS) {
-      // The old keys verify while the new ones are on their way.
+      // The old keys verify while the new ones are fetched.
       void this.#fetch();
     }
     const payload = await this.#tryKnown(token, options) ??

@@ -18,7 +18,7 @@ const LETTERS = /^[A-Za-z0-9_.:*-]+$/;
  * Whether `text` is a pattern: 1 to {@link MAX_PATTERN_LENGTH} characters of a
  * channel's name, with `*` only where it is allowed.
  *
- * @param text what stands in the token.
+ * @param text the pattern in the token.
  */
 export function isPattern(text: unknown): text is string {
   if (typeof text !== "string") return false;

@@ -1,5 +1,5 @@
 /**
- * Who is at the other end of a connection or request.
+ * The caller of a connection or request.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import type { Channel } from "../protocol/channels.ts";
 import type { Identity } from "../protocol/replies.ts";
 import type { Publisher } from "../store/event_log.ts";
 
-/** Who is at the other end, and what that allows. */
+/** A caller, and its rights. */
 export interface Principal {
   /** As reported to the client. */
   readonly identity: Identity;
   /**
-   * When the caller is no longer known, in epoch milliseconds: the end of its
-   * token, and what clocks may differ by.
+   * When the caller's identity expires, in epoch milliseconds: the end of its
+   * token, plus the accepted difference between clocks.
    */
   readonly expiresAt?: number | undefined;
   /** The token's `jti`, by which it can be revoked. */
@@ -39,7 +39,7 @@ export function isTrusted(
 /** Rooms that a user may begin within the retention time of their events. */
 export const MAX_ROOMS_PER_USER = 100;
 
-/** Who a caller is to the log: ids are its own, and a user's rooms bounded. */
+/** The caller as a publisher: scopes its ids, and bounds a user's rooms. */
 export function publisherOf(principal: Principal): Publisher {
   return {
     subject: principal.identity.user ?? "",

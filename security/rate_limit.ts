@@ -1,9 +1,9 @@
 /**
  * How much one caller may do in a window of time, on all instances together.
  *
- * Counting is local and immediate; see `store/shared_counter.ts` for how the
- * counts meet. The window slides: the window before weighs in with the part of
- * it that the last `windowMs` still cover.
+ * Counting is local and immediate; see `store/shared_counter.ts` for how
+ * instances share counts. The window slides: the previous window counts with
+ * the part of it that the last `windowMs` still cover.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import { StoredCounter } from "../store/stored_counter.ts";
 import type { Store } from "../store/store.ts";
 import { groupOf } from "./client_ip.ts";
 
-/** Least amount that one instance may admit before it has asked the others. */
+/** Least amount that one instance may admit before counts are shared. */
 const MIN_UNSHARED = 10;
-/** Which part of the limit one instance may admit before it has asked the others. */
+/** Part of the limit that one instance may admit before counts are shared. */
 const UNSHARED_PART = 4;
-/** When to retry after that: about the time of one question to the store. */
+/** When to retry after that: about the time of one read of the store. */
 const SHARE_RETRY_MS = 50;
 
 /** What a limit is made of. */

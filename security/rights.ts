@@ -1,7 +1,8 @@
 /**
  * Who may do what: one table for sockets, SSE, HTTP, history, metrics and
- * documents. A route or verb names its row; the channels it touches are asked
- * one by one, by the catalogue's roles and the patterns of the caller's token.
+ * documents. A route or verb names its row; each channel that it touches is
+ * checked separately, by the catalogue's roles and the patterns of the caller's
+ * token.
  *
  * @module
  */
@@ -28,7 +29,7 @@ export interface Right {
   readonly isOpen?: true;
   /** Whether blocked addresses pass: only the token decides. */
   readonly ignoresBlocks?: true;
-  /** Whether an instance that drains answers to the last. */
+  /** Whether a draining instance still answers. */
   readonly inDrain?: true;
   /**
    * Which channels the token must cover: `read` or `publish` each channel that
@@ -99,13 +100,13 @@ export const VERB_RIGHTS = {
 export interface RightOptions {
   /** `REQUIRE_AUTH`: whether callers must show a token. */
   readonly requireAuth: boolean;
-  /** What to do about a missing token, for the refusal. */
+  /** How to provide a missing token, for the refusal. */
   readonly hint?: string;
 }
 
 /**
  * Makes sure that a caller has a right. Channels that the request names are
- * asked apart: {@link requireReading}, {@link requirePublishing}.
+ * checked separately: {@link requireReading}, {@link requirePublishing}.
  *
  * @param name the row.
  * @param principal who asks.
@@ -193,8 +194,8 @@ export function mayMeasure(principal: Principal): boolean {
 }
 
 /**
- * Whether a caller may learn of a channel: that it is there, where its log
- * ends, how many follow it. It must be allowed to read it, and the names of
+ * Whether a caller may see a channel: that it exists, where its log ends, how
+ * many subscribe to it. It must be allowed to read it, and the names of
  * rooms are for callers with a token only.
  *
  * @param name a channel's canonical name.

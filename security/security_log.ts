@@ -1,7 +1,7 @@
 /**
- * What happened at the guards, and what operators ordered: kept for operators,
- * bounded, and never waited for. Orders have a ring of their own, which no
- * caller can fill.
+ * Events of the guards and orders of operators: stored for operators, bounded,
+ * and written in the background. Orders have a separate ring, which no caller
+ * can fill.
  *
  * @module
  */
@@ -62,7 +62,7 @@ export interface SecurityReport {
   readonly detail?: string | undefined;
 }
 
-/** An event as it is kept; the same thing again and again is one event. */
+/** An event as it is kept; a repetition is counted in the same event. */
 export interface SecurityEvent extends SecurityReport {
   /** When it happened first, in epoch milliseconds. */
   readonly at: number;
@@ -142,8 +142,8 @@ export class SecurityLog implements AsyncDisposable {
 
   /**
    * Records an event, at once; it is written within {@link LOG_FLUSH_MS}. What
-   * one caller (IPv6: one /64) repeats meanwhile becomes one event with a
-   * count; every order of an operator is one of its own.
+   * one caller (IPv6: one /64) repeats before that becomes one event with a
+   * count; every order of an operator is a separate event.
    *
    * @param report what happened; texts beyond {@link MAX_EVENT_TEXT_LENGTH}
    * are cut off.
@@ -152,7 +152,7 @@ export class SecurityLog implements AsyncDisposable {
     const now = this.#clock.now();
     const isOrder = report.by !== undefined && report.by !== AUTOMATIC;
     const { ip } = report;
-    // An order names what it is about to the letter.
+    // An order names its subject exactly.
     const caller = isOrder || ip === undefined ? {} : { ip: bucketOf(ip) };
     const event = trimmed({ ...report, ...caller });
     this.#count(event);
@@ -240,7 +240,7 @@ export class SecurityLog implements AsyncDisposable {
   }
 }
 
-/** Events on their way to a ring, at most {@link MAX_WAITING_EVENTS}. */
+/** Events not yet written to a ring, at most {@link MAX_WAITING_EVENTS}. */
 class Recorder {
   readonly #ring: EventRing<SecurityEvent>;
   readonly #waiting = new Map<string, SecurityEvent>();

@@ -1,8 +1,7 @@
 /**
  * Who a caller is: JSON Web Tokens signed by one of our secrets (HS256) or by
  * a key server's keys (RS256, ES256, EdDSA). The algorithm decides which of
- * the two may answer, so neither can stand in for the other, and `none` is
- * refused.
+ * the two verifies, so neither can replace the other, and `none` is refused.
  *
  * @module
  */
@@ -44,7 +43,7 @@ export const MAX_KNOWN_TOKENS = 1_024;
 
 const KEY_SERVER_ALGORITHMS = ["RS256", "ES256", "EdDSA", "Ed25519"];
 
-/** What a caller has shown to be. */
+/** Identity and rights that a caller has proved. */
 export interface Grant {
   /** The token's `sub`; `null` without a token. */
   readonly user: string | null;
@@ -88,7 +87,7 @@ export interface TokensOptions {
 /** Verifies tokens. */
 export interface Tokens {
   /**
-   * Finds out whom a token identifies.
+   * Finds the principal that a token identifies.
    *
    * @param token the compact form, without `Bearer`.
    * @returns what its holder may do.
@@ -98,8 +97,8 @@ export interface Tokens {
    */
   verify(token: string): Promise<Grant>;
   /**
-   * How the key server is: `unused` when none is set, `away` when its last
-   * answer was none (known keys go on verifying), else `ok`.
+   * State of the key server: `unused` when none is set, `away` when its last
+   * request failed (known keys continue to verify), else `ok`.
    */
   readonly keyServer: "unused" | "ok" | "away";
 }
@@ -153,7 +152,7 @@ export function createTokens(options: TokensOptions): Tokens {
   async function read(token: string): Promise<Grant> {
     const alg = algorithmOf(token);
     const grant = grantOf(await payloadOf(token, alg), clock.now());
-    // A key server may take a key back; secrets are those of the start.
+    // A key server may withdraw a key; secrets do not change after startup.
     if (alg === "HS256") {
       if (known.size >= MAX_KNOWN_TOKENS) known.clear();
       known.set(token, grant);
@@ -283,7 +282,7 @@ export function secondsOf(life: string | number): number {
  * Whether a secret is shorter than HS256 wants: a holder of any token could
  * find it by guessing, and sign tokens of every role.
  *
- * @param secret as it stands in the setting.
+ * @param secret as written in the setting.
  * @see {@link https://www.rfc-editor.org/rfc/rfc7518#section-3.2}
  */
 export function isWeak(secret: string): boolean {
