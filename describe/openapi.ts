@@ -58,7 +58,7 @@ export interface Endpoint extends Description {
   readonly isOpen: boolean;
   /**
    * Arguments of the query. Each has a description and an example in its
-   * metadata, unless it stands for itself.
+   * metadata, unless its name explains it.
    */
   readonly query?: z.ZodObject;
   /** Arguments of the path. */

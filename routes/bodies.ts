@@ -24,9 +24,9 @@ const RETRY_MS = 1_000;
 /** Room for one request. */
 export interface BodyRoom extends Disposable {
   /**
-   * Takes what the body needs, before it is read.
+   * Reserves the bytes of a body before it is read.
    *
-   * @throws {Refusal} `RATE_LIMITED` when there is no room for so much.
+   * @throws {Refusal} `RATE_LIMITED` when the caller's share is used up.
    */
   take(bytes: number): void;
 }

@@ -16,7 +16,7 @@ export interface DictionaryParts {
   dictionary: () => Promise<Dictionary>;
 }
 
-/** Its name never stands for other bytes; pages anywhere may load it. */
+/** The content of a name never changes; pages of any origin may load it. */
 const HEADERS = {
   "cache-control": "public, max-age=31536000, immutable",
   "access-control-allow-origin": "*",

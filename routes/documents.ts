@@ -14,7 +14,7 @@ import type { Route } from "./route.ts";
 
 /** Longest `Host` that a document repeats, in characters. */
 const MAX_HOST_LENGTH = 255;
-/** Stands for the host in the document that is kept. */
+/** Placeholder for the host in the cached document. */
 const ANY_HOST = "host.invalid";
 
 const HEADERS = {

@@ -66,7 +66,7 @@ export interface GateParts extends BudgetsParts, OffencesParts {
   identify: (token: string | undefined) => Promise<Principal>;
   /**
    * Admits callers.
-   * @throws {Refusal} `DRAINING` when the instance takes no more of them.
+   * @throws {Refusal} `DRAINING` when the instance no longer admits any.
    */
   inService: (what: Admission) => void;
   /** Whether memory is too short for further clients without a token. */
@@ -118,7 +118,7 @@ export class Gate implements Disposable {
     ];
   }
 
-  /** Listens no more. */
+  /** Stops listening. */
   [Symbol.dispose](): void {
     for (const each of this.#listening) each[Symbol.dispose]();
   }

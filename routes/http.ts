@@ -7,7 +7,7 @@ import type { Context } from "hono";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Principal } from "../security/principal.ts";
 
-/** A caller, as far as its address goes. */
+/** A caller, identified by its address only. */
 export interface Visitor {
   /** Address. */
   readonly ip: string;
@@ -104,8 +104,8 @@ export function isCrossSite(headers: Headers): boolean {
  * Reads a body as text, giving up as soon as it is too long.
  *
  * @param maxBytes longest body accepted.
- * @param take called with lengths, in bytes, before so much is read; what it
- * throws ends the reading.
+ * @param take called with each length, in bytes, before that part is read; an
+ * error that it throws ends the reading.
  * @throws {Refusal} `MESSAGE_TOO_LARGE`; `INVALID_JSON` when it is empty, ends
  * early or is not UTF-8.
  */

@@ -38,8 +38,8 @@ export interface BodyReader<Body> {
    */
   readonly waits?: true;
   /**
-   * Checks the text and makes of it what the handler gets; the rights of its
-   * sender come before its content.
+   * Checks the text and converts it to the handler's input. The sender's rights
+   * are checked before the content.
    * @throws {Refusal} when it does not match.
    */
   readonly read: (text: string, principal: Principal) => Body;

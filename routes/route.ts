@@ -55,8 +55,8 @@ export interface Declaration<
   /** The body; not read when omitted. */
   readonly body?: BodyReader<Body>;
   /**
-   * Longest answer in bytes, where that is much: so much is reserved while it
-   * is made.
+   * Longest answer in bytes, for routes with large ones: this amount is
+   * reserved while the answer is built.
    */
   readonly maxAnswerBytes?: number;
   /** Whether its answers are compressed for callers who accept that. */

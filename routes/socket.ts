@@ -114,7 +114,7 @@ function upgrade(
           session.open();
           return parts.opened?.(parts.clock.monotonic() - since);
         case "close":
-          // May come twice, after an idle close.
+          // May be emitted twice, after an idle close.
           deadline[Symbol.dispose]();
           session.end((event as CloseEvent).code);
           return release();

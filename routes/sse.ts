@@ -113,9 +113,9 @@ export function sseRoutes(parts: SseParts): Route[] {
 }
 
 /**
- * Puts a temporary refusal into a form that an `EventSource` comes back after:
- * for it every status but 200 is final, and only a stream that ends is tried
- * again.
+ * Sends a temporary refusal in a form after which an `EventSource` reconnects:
+ * it treats every status but 200 as final, and retries only a stream that
+ * ends.
  *
  * @returns nothing for other clients and other refusals.
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html#reestablish-the-connection}

@@ -1,7 +1,7 @@
 /**
- * Answers on their way to callers. The platform takes a whole body at once and
- * keeps it for as long as its reader likes; longer ones are therefore handed
- * over in pieces, as they are read, and what is not read is bounded.
+ * Answers that callers have not read yet. The platform accepts a whole body at
+ * once and buffers it until its reader has read it. Longer bodies are passed on
+ * in pieces, as they are read, so that the unread part is bounded.
  *
  * @module
  */
@@ -61,7 +61,7 @@ export class Unread {
       const handed = isLong ? this.#inPieces(body, bucket) : body;
       const answer = new Response(handed, res);
       answer.headers.set("content-length", String(body.byteLength));
-      // Without this, Hono would copy the headers once more.
+      // Without this, Hono would copy the headers a second time.
       c.res = undefined;
       c.res = answer;
     };
