@@ -246,9 +246,9 @@ export type ActiveAlerts = Readonly<Record<string, Alert>>;
  */
 export type PendingSince = Readonly<Record<string, number>>;
 
-/** What a judge remembers between two looks. */
+/** State that is carried from one evaluation to the next. */
 export interface Memory {
-  /** Alerts; the next judge goes on from them. */
+  /** Active alerts, from which the next evaluation continues. */
   readonly active: ActiveAlerts;
   /** Changes that have to last before they count. */
   readonly since: PendingSince;
@@ -335,7 +335,7 @@ function raised(
   };
 }
 
-/** An alert that goes on shows the present value. */
+/** An alert that stays active shows the current value. */
 function worsened(
   alert: Alert,
   { threshold, say }: Rule,

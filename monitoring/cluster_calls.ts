@@ -174,7 +174,7 @@ export class ClusterCalls implements AsyncDisposable {
     try {
       while (!(await this.#reader.read()).done) this.#look();
     } catch {
-      // The store is unreachable; polling goes on.
+      // The store is unreachable; polling continues.
     }
   }
 

@@ -31,8 +31,8 @@ export interface Head {
   readonly unchangedMs: number;
   /**
    * Milliseconds since the last look that did not find the block, by the same
-   * monotonic clock: it is no older, whatever wall clocks say. Infinite when it
-   * was there at the first look.
+   * monotonic clock: an upper bound of its age that no wall clock affects.
+   * Infinite when the first look found the block.
    */
   readonly atMostMs: number;
 }

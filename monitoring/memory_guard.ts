@@ -2,9 +2,9 @@
  * Resident memory: what clients without a token make the service hold is
  * bounded by refusing more of them and disconnecting the newest.
  *
- * The platform buffers up to 64 MiB of a frame before it hands it over, and
- * goes on after a close until the peer lets go. This guard cannot take that
- * memory back; it keeps it from growing by further clients.
+ * The platform buffers up to 64 MiB of a frame before it delivers it, and
+ * continues after a close until the peer disconnects. This guard cannot free
+ * that memory; it prevents further clients from adding to it.
  *
  * @module
  */

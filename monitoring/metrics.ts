@@ -149,7 +149,7 @@ export class Metrics {
     linkFailed: (link) => this.#linkFailures.add(link),
   };
 
-  /** A frame came from a client. */
+  /** Counts a frame received from a client. */
   received(): void {
     this.#received++;
     this.#frames.add(this.#options.clock.monotonic(), 1);

@@ -22,7 +22,7 @@ export interface Condition {
 /** Conditions by the name of their part. */
 export type Conditions = Readonly<Record<string, Condition>>;
 
-/** A guard that goes on with what it knows while the store is unreachable. */
+/** A guard that works from its last known state while the store is down. */
 export interface Degradable {
   /** Whether it does. */
   readonly state: "ok" | "degraded";

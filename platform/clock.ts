@@ -15,7 +15,7 @@ export interface Clock {
   now(): number;
   /**
    * Milliseconds since an arbitrary instant of this process, with a fraction;
-   * never goes back. Not comparable with other processes.
+   * never decreases. Not comparable with other processes.
    */
   monotonic(): number;
   /**

@@ -61,8 +61,8 @@ export class Deadline implements Disposable {
   /**
    * Waits for `work`, at most until the period ends.
    *
-   * @throws {TimedOut} when the period ends first; `work` goes on by itself
-   * and its late failure is ignored.
+   * @throws {TimedOut} when the period ends first; `work` continues in
+   * the background and its late failure is ignored.
    */
   race<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#late]);

@@ -25,7 +25,7 @@ export class Holdings {
   /**
    * Changes what a caller holds.
    *
-   * @param amount how much more; below 0 when so much is given back.
+   * @param amount the change; negative for a release.
    */
   add(name: string, amount: number): void {
     this.#total += amount;

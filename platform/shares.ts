@@ -54,7 +54,7 @@ export class Shares {
   /**
    * Counts what a caller holds from now on, whether there is room or not.
    *
-   * @param amount how much more; below 0 when so much is given back.
+   * @param amount the change; negative for a release.
    */
   hold(name: string, amount: number): void {
     this.#holdings.add(name, amount);

@@ -11,7 +11,7 @@ const NAMES = ["SIGINT", "SIGTERM"] as const;
  * Listens for the signals that ask for an end, in place of `deno serve`: left to
  * itself, that stops listening and closes every socket with 1001 at once,
  * before clients receive the time to reconnect. It adds its own listeners in
- * the turn after the main module, hence the way in which they are left out.
+ * the turn after the main module, so they are left out in this way.
  *
  * @param listener called once, for the first signal: a terminal and a task
  * runner may both pass it on. Has to end the process.

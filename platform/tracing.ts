@@ -18,7 +18,7 @@ export interface FannedOut {
   readonly events: number;
   /** Events times their subscribers here. */
   readonly deliveries: number;
-  /** Since the first of them came to this instance, in milliseconds. */
+  /** Milliseconds since this instance received the first of them. */
   readonly ms: number;
 }
 
