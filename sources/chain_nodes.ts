@@ -1,6 +1,5 @@
 /**
- * The machines that a made-up chain runs on: they catch up, follow, fail, and
- * come back.
+ * The nodes of a simulated chain: they catch up, follow, fail and recover.
  *
  * @module
  */

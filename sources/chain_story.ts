@@ -15,9 +15,9 @@ export const STEPS_PER_BLOCK = 10;
 export interface StoryOptions {
   /** Begins every `id`, so that another source's events are distinguished. */
   readonly tag: string;
-  /** Names the stream of chance. */
+  /** Seed of the random numbers. */
   readonly seed: string;
-  /** When it goes on, in epoch milliseconds; 0 for a new chain. */
+  /** When it continues, in epoch milliseconds; 0 for a new chain. */
   readonly now: number;
 }
 
@@ -25,12 +25,12 @@ export interface StoryOptions {
 export class Story {
   readonly #tag: string;
   readonly #random: () => number;
-  /** What is to be done in later steps, by how many steps from now. */
+  /** Work scheduled for later steps, with the number of steps until then. */
   readonly #later: { steps: number; work: () => void }[] = [];
   #now: number;
   #messages: AnyMessage[] = [];
 
-  /** Begins, or goes on. */
+  /** Starts a new chain, or continues one. */
   constructor({ tag, seed, now }: StoryOptions) {
     this.#tag = tag;
     this.#random = generator(seed);
@@ -117,7 +117,7 @@ export class Story {
     return this.#random();
   }
 
-  /** True as often as `probability` says, from 0 to 1. */
+  /** True with the given probability, from 0 to 1. */
   chance(probability: number): boolean {
     return this.#random() < probability;
   }

@@ -127,7 +127,7 @@ export class Validators {
   }
 
   /**
-   * At most one comes, goes or is fined in a step, and mostly none.
+   * At most one joins, leaves or is fined in a step, and usually none.
    *
    * @param height of the newest block.
    */

@@ -32,7 +32,7 @@ const MAX_FAILURES = 5;
 const GOOD_MS = 10_000;
 /** How long a node may answer with faults until it is down, in milliseconds. */
 const FAULTY_MS = 60_000;
-/** How long receipts may be late before a block goes without, in milliseconds. */
+/** Milliseconds after which a block is published without late receipts. */
 export const RECEIPTS_MS = 3_000;
 /** How long a block may be hidden before its name has to do, in milliseconds. */
 export const HIDDEN_MS = 20_000;
@@ -42,9 +42,9 @@ export const HIDDEN_MS = 20_000;
  */
 export const ROLLBACK_MS = 20_000;
 /**
- * How long the source may stand still, in milliseconds, until it reads again
- * what was published: another one may have gone on, and the service knows an
- * id again for no more than 10 minutes.
+ * How long the source may be idle, in milliseconds, until it reads again what
+ * was published: another source may have continued, and the service detects a
+ * repeated id for 10 minutes only.
  */
 export const STALE_MS = 300_000;
 /** How long a node is behind before that is reported, in milliseconds. */
@@ -257,7 +257,7 @@ export class Follower {
     if (!tip || !writer.isUnfinished || head.height < tip.height) return;
     const block = await node.block(tip.height, tip.hash);
     if (!block) throw new NodeFault(`Node does not show block ${tip.height}`);
-    // Otherwise it stands no more, and is about to be reverted.
+    // Otherwise it left the chain, and is about to be reverted.
     if (block.hash === tip.hash) await writer.finish(block, signal);
   }
 

@@ -12,8 +12,8 @@ import type { Placed } from "./tail.ts";
 export const MAX_REVERTS = 50_000;
 
 /**
- * Takes back everything above the newest block that the node has too: block by
- * block as far as the service's log goes, by a reset where that ends first.
+ * Reverts everything above the newest block that the node also has: block by
+ * block as far as the service's log reaches, by a reset where it ends before.
  *
  * @param node shows another chain.
  * @param writer of the published one.

@@ -18,7 +18,7 @@ export type TxPayload = PayloadOf<"TX_RECEIVED">;
 /** A message about a transaction. */
 export type TxMessage = Message<"TX_RECEIVED"> & { type: "TX_RECEIVED" };
 
-/** Stands for an address that is not known; `missing` names the field. */
+/** Placeholder for an unknown address; `missing` names the field. */
 const UNKNOWN = "unknown";
 
 /**

@@ -85,8 +85,9 @@ export class Pool {
    * A node shows a pending transaction.
    *
    * @returns what to publish: that it is pending, and that the one with the
-   * same sender and nonce is replaced. Nothing when it is known, when it offers
-   * no more than the one that it would replace, or when the pool is full.
+   * same sender and nonce is replaced. Nothing when it is known, when its gas
+   * price is not above that of the one that it would replace, or when the pool
+   * is full.
    */
   add(tx: EvmTransaction, at: Moment): TxMessage[] {
     return this.#add(tx, at, offersMore);

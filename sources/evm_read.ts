@@ -1,6 +1,7 @@
 /**
- * The one guard between what a node answers and the rest of the source: each
- * field is checked by itself, so that an odd one costs itself and no more.
+ * Validates a node's answers before the rest of the source uses them. Each
+ * field is checked separately, so that an invalid one does not discard the
+ * others.
  *
  * @module
  */

@@ -35,7 +35,7 @@ export class NodeReport {
   #status: Status | undefined;
   #dueAt = -Infinity;
   #lastAt = 0;
-  /** Whole blocks to come until the alert ends; 0 when there is none. */
+  /** Whole blocks still needed to end the alert; 0 without an alert. */
   #owed = 0;
 
   /** Publishes nothing yet. */

@@ -169,7 +169,7 @@ export class NodeFault extends Error {
 }
 
 /**
- * A block of which a node shows no more than its name.
+ * A block of which a node returns only its height and hash.
  *
  * @param head its name and place; its time is a guess.
  */

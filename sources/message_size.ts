@@ -98,7 +98,7 @@ function withoutTransfers(
   return { ...rest, transfersOmitted: transfers.length };
 }
 
-/** Bytes that a hexadecimal text with `0x` stands for. */
+/** Number of bytes that a hexadecimal text with `0x` encodes. */
 function bytesOf(hex: string): number {
   return Math.max(0, Math.floor((hex.length - 2) / 2));
 }

@@ -15,9 +15,9 @@ export interface PublisherOptions {
   /** A publisher's token. */
   readonly token: string;
   /**
-   * Gives the blocks of some heights as they stand, in order, and what goes
-   * with them; none when they cannot be had. Called when the service does not
-   * know what is before a block, again with more when the fork is deeper, and
+   * Returns the current blocks of some heights, in order, with their other
+   * messages; none when they are not available. Called when the service does
+   * not have a block's parent, again with more when the fork is deeper, and
    * again when it throws.
    */
   readonly fill?: (

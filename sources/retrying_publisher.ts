@@ -63,8 +63,8 @@ export interface Wanted {
 }
 
 /**
- * Gives the blocks of some heights as they stand, and what goes with them, in
- * order; none when they cannot be had. It is called again when it throws.
+ * Returns the current blocks of some heights, with their other messages, in
+ * order; none when they are not available. It is called again when it throws.
  */
 export type Fill = (wanted: Wanted) => Promise<readonly AnyMessage[]>;
 

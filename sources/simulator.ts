@@ -1,6 +1,6 @@
 /**
- * A source that needs no node: it runs a made-up {@link Chain} in real time,
- * and goes on from its last block when it is started again.
+ * A source that needs no node: it runs a simulated {@link Chain} in real time,
+ * and continues from its last block after a restart.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export interface SimulatorOptions {
 
 /**
  * Makes a source that runs a {@link Chain}, a step every {@link STEP_MS}. Run
- * again on the same store, it goes on from the last block.
+ * again on the same store, it continues from the last block.
  *
  * @param options its publisher, log, seed and clock.
  */

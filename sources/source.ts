@@ -1,6 +1,6 @@
 /**
- * The seam between where events come from and where they go: a {@link Source}
- * watches a chain and hands messages to a {@link Publisher}.
+ * The interface between a chain and the service: a {@link Source} watches a
+ * chain and passes messages to a {@link Publisher}.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export interface PageOptions {
 
 /** What a service reports of a message that it keeps. */
 export interface Kept {
-  /** Heights before a block that are to be published too. */
+  /** Heights before a block that must be published too. */
   readonly missing?: Heights | undefined;
 }
 
