@@ -1,11 +1,12 @@
 /**
- * Group commit: what arrives while a commit is in flight goes with the next,
- * one atomic commit for many messages and channels, checked against the heads.
+ * Group commit: requests that arrive while a commit is in flight share the next
+ * one, an atomic commit of many messages and channels, checked against the
+ * heads.
  *
  * Besides `["head", channel]`, rows and ids it writes `["state", key]`, the
  * newest event about one thing, `["room", publisher, channel]`, which rooms a
- * publisher began, and `["commit", name]`: that a commit took effect, should
- * its answer be lost.
+ * publisher began, and `["commit", name]`: that a commit took effect, in case
+ * its answer is lost.
  *
  * @module
  */
@@ -44,14 +45,14 @@ import type { Commit, Store } from "./store.ts";
 /** How long a commit is tried before its publishers are refused. */
 export const COMMIT_DEADLINE_MS = 3_000;
 /**
- * Longest wait of a commit for those who receive commits, in milliseconds: what
- * other instances publish may be too much for them, and delays no one here for
- * longer.
+ * Longest wait of a commit for the receivers of commits, in milliseconds. Other
+ * instances may publish more than the receivers can process; this bounds the
+ * delay of publishers on this instance.
  */
 export const READY_MS = 250;
-/** How long to look, after that, whether a lost commit took effect. */
+/** How long to check, after that, whether a lost commit took effect. */
 export const LAST_LOOK_MS = 1_000;
-/** Longest single look at that, in milliseconds. */
+/** Longest single check, in milliseconds. */
 const LOOK_MS = 400;
 /** How long a commit can be looked for, in milliseconds: clocks may step. */
 const COMMIT_MEMORY_MS = 600_000;
@@ -75,8 +76,8 @@ export interface LogWriterOptions {
   /** Records which publishes a commit holds. */
   readonly tracing?: Tracing | undefined;
   /**
-   * What a commit announces to those who share the store; nothing when absent,
-   * or where the store has no announcements.
+   * What a commit announces to the other instances on the store; nothing when
+   * absent, or where the store has no announcements.
    */
   readonly announcement?: Announcement | undefined;
   /** Judges what enters the log by its content; nothing does when absent. */
@@ -105,13 +106,13 @@ interface Attempt {
   readonly name: string;
   readonly answers: readonly Answer[];
   readonly heads: ReadonlyMap<string, HeadRecord>;
-  /** Nothing is to be stored or checked. */
+  /** Whether there is nothing to store or check. */
   readonly isEmpty: boolean;
   /** Called once it is known to have taken effect. */
   readonly settle?: (() => void) | undefined;
 }
 
-/** Thrown when what is to be stored besides does not go with other requests. */
+/** Thrown when the additional rows do not fit beside other requests. */
 const CRAMPED = new Error("More than one commit holds");
 
 /** Appends events to the log. */
@@ -140,7 +141,7 @@ export class LogWriter {
   }
 
   async #run(): Promise<void> {
-    // What arrives in the same turn as the first goes with it.
+    // Requests that arrive in the same turn as the first share its commit.
     await Promise.resolve();
     while (!this.#queue.isEmpty) {
       await this.#ready();
@@ -168,7 +169,7 @@ export class LogWriter {
     this.#running = undefined;
   }
 
-  /** Lets those who receive commits catch up. */
+  /** Waits until the receivers of commits have caught up. */
   async #ready(): Promise<void> {
     const { clock, ready } = this.#options;
     const waits = ready?.();

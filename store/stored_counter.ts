@@ -63,9 +63,9 @@ export interface StoredCounterOptions {
 interface Count {
   /** What the store holds, our own part included, as last read. */
   known: number;
-  /** On its way to the store. */
+  /** Being written to the store. */
   sharing: number;
-  /** Not yet on its way. */
+  /** Not yet being written. */
   unshared: number;
 }
 
@@ -98,7 +98,7 @@ class Window {
   }
 }
 
-/** One count on its way to the store. */
+/** One count that is being written to the store. */
 interface Shared {
   readonly window: Window;
   readonly name: string;
@@ -108,9 +108,9 @@ interface Shared {
 /**
  * Counts in windows that begin at multiples of their length by the wall clock,
  * so that all instances name them alike, and that last by the monotonic clock,
- * so that a stepped wall clock makes none longer or shorter. After a step back
- * a window may find the counts of an earlier one under its name; it counts too
- * much then, for one window.
+ * so that a stepped wall clock changes no window's length. After a step back
+ * a window may find the counts of an earlier one under its name; its count is
+ * too high then, for one window.
  */
 export class StoredCounter implements SharedCounter {
   readonly #kv: Store;
@@ -124,7 +124,7 @@ export class StoredCounter implements SharedCounter {
   readonly #groupOf: (name: string) => string | undefined;
   #window: Window;
   #sharing: Promise<void> | undefined;
-  /** A round that was asked for during the present one. */
+  /** A round requested during the current one. */
   #another: Promise<void> | undefined;
   #sharingSince = 0;
   #sweeping: Promise<void> | undefined;
@@ -199,7 +199,7 @@ export class StoredCounter implements SharedCounter {
 
   /** Shares now what is due; see {@link SharedCounter.share}. */
   share(): Promise<void> {
-    // One round more is enough for all who ask during a round.
+    // One further round serves all requests made during a round.
     this.#another ??= (this.#sharing ?? Promise.resolve()).then(() => {
       this.#another = undefined;
       this.#startSharing();
@@ -208,7 +208,7 @@ export class StoredCounter implements SharedCounter {
     return this.#another;
   }
 
-  /** Stops counting, after a last round so that the others know. */
+  /** Stops counting, after a last round that shares the remaining counts. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
     this.#timer[Symbol.dispose]();
@@ -296,7 +296,7 @@ export class StoredCounter implements SharedCounter {
     const work = batch.length > 0 ? this.#shareBatch(batch) : this.#probe();
     this.#sharing = work.finally(() => {
       this.#sharing = undefined;
-      // A flood during the round waits for no interval.
+      // A flood during the round is shared without waiting for the interval.
       if (!this.#isAway && !this.#isDisposed && this.#isPressed()) {
         this.#startSharing();
       }
@@ -368,7 +368,7 @@ export class StoredCounter implements SharedCounter {
     }
     const values = (await Promise.all(reads)).flat();
     for (const { count } of batch) {
-      // What was on its way is part of what was read.
+      // The value that was read includes what was being written.
       count.known += count.sharing;
       count.sharing = 0;
     }

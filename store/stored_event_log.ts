@@ -1,5 +1,5 @@
 /**
- * The log in a {@link Store}: writer, reader and retention put together.
+ * The log in a {@link Store}: combines writer, reader and retention.
  *
  * @module
  */
@@ -53,9 +53,9 @@ export interface StoredEventLogOptions {
   readonly maxBytes?: number | undefined;
   /** Heads of all channels; see `log_budget.ts`. */
   readonly maxHeads?: number | undefined;
-  /** Marks how far the store came. */
+  /** Records the newest state that the store has reached. */
   readonly continuity?: Pick<Continuity, "note" | "settled"> | undefined;
-  /** What a commit announces to those who share the store. */
+  /** What a commit announces to the other instances on the store. */
   readonly announcement?: Announcement | undefined;
   /** Judges what enters the log; nothing does when absent. */
   readonly ingest?: Ingest | undefined;
