@@ -82,7 +82,7 @@ export class Feed {
     const next = () => {
       while (i < entries.length && entries[i]!.seq! <= to.seq) i++;
       const entry = entries[i];
-      // What lies between concerns others.
+      // The events between do not match this subscription.
       if (entry) to.seq = entry.seq! - 1;
       return entry;
     };
@@ -125,7 +125,7 @@ export class Feed {
     const { stream } = to;
     const { channel, epoch } = stream;
     if (!stream.logged) {
-      // Live only: what was missed is gone, as `subscribed` reported.
+      // Live only: missed events are not replayed, as `subscribed` reported.
       to.epoch = epoch;
       to.seq = Math.max(to.seq, stream.first - 1);
       return 0;
@@ -145,7 +145,7 @@ export class Feed {
     const page = await this.#parts.readPage(channel, to.seq, upTo);
     const length = page.entries.reduce((sum, { json }) => sum + json.length, 0);
     if (!this.#isCurrent(to) || stream.epoch !== epoch) return length;
-    // The log is another by now; the stream finds out, and then this does.
+    // The log was replaced; the stream detects that first, then this feed.
     if (page.entries.some((entry) => entry.epoch !== epoch)) {
       throw new Error(`${channel} has another log`);
     }
@@ -176,7 +176,7 @@ export class Feed {
   #sendPage(to: Subscription, page: LogPage): void {
     const { entries, unreadable } = page;
     const first = entries[0]?.seq ?? 0;
-    // Without a hole, the number of an event says where it is.
+    // Without a hole, an event's number gives its index.
     const isWhole = entries.at(-1)?.seq === first + entries.length - 1;
     const isShared = isWhole && this.#sink.batch && !to.selected;
     for (let i = 0; i < entries.length;) {
@@ -215,7 +215,7 @@ export class Feed {
     to.seq = seq;
   }
 
-  /** Reports that events are lost for good; the client goes on after them. */
+  /** Reports permanently lost events; the client continues after them. */
   #sendGap(
     subscription: Subscription,
     from: number,

@@ -1,6 +1,6 @@
 /**
- * Where everything meets: the log gives events their position, streams deliver
- * them to subscribers here, links carry them to the other instances.
+ * Connects log, streams and links: the log assigns positions to events, streams
+ * deliver them to local subscribers, links carry them to the other instances.
  *
  * @module
  */
@@ -39,7 +39,7 @@ import type { Standing } from "./streams.ts";
 
 /** What the hub needs. */
 export interface HubOptions {
-  /** The truth. */
+  /** The log, which decides the order of events. */
   log: EventLog;
   /** Ways to the other instances; stay the caller's to dispose. */
   links: readonly Link[];
@@ -154,8 +154,8 @@ export class Hub implements Disposable {
    * Publishes messages, all or none, in their order.
    *
    * @param publications decoded messages whose publisher has the right.
-   * @param publisher whose they are; the service's own when absent.
-   * @returns where each stands, in the same order.
+   * @param publisher who publishes them; the service itself when absent.
+   * @returns the position of each, in the same order.
    * @throws {Refusal} as {@link EventLog.append} does; nothing was delivered
    * then.
    */
@@ -289,7 +289,7 @@ export class Hub implements Disposable {
   }
 
   /**
-   * Whether a channel's present log goes on where a position stands.
+   * Whether a channel's current log continues from a position.
    *
    * @param channel canonical name.
    * @param position of whatever log the channel had.

@@ -100,7 +100,7 @@ export class LogReader {
   }
 
   /**
-   * Whether a channel's present log goes on where a position stands.
+   * Whether a channel's current log continues from a position.
    *
    * @throws {Refusal} `STORE_UNAVAILABLE`.
    */

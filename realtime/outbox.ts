@@ -1,5 +1,5 @@
 /**
- * What one client is still to be sent.
+ * The events and replies not yet sent to one client.
  *
  * @module
  */
@@ -22,9 +22,9 @@ import type { Stream } from "./stream.ts";
 import { Replay, Subscription } from "./subscription.ts";
 import type { Selection, Sender, StreamPosition } from "./subscription.ts";
 
-/** Replies alone may fill a socket up to here; then its client is too slow. */
+/** Most unsent bytes when a reply is sent; beyond, the client is too slow. */
 export const MAX_REPLY_BACKLOG_BYTES = 1024 * 1024;
-/** Without progress for so long a client is too slow, in milliseconds. */
+/** Milliseconds without progress after which a client is too slow. */
 export const STALL_MS = 30_000;
 /** Events read from the log at once for one client. */
 export const PAGE_EVENTS = 256;
@@ -67,9 +67,9 @@ export interface OutboxOwner {
 }
 
 /**
- * One client's subscriptions, and what moves them: events go out while the
- * socket takes them, from the stream's ring or, further back, from the log. A
- * slow client costs a number for each channel, not a queue.
+ * One client's subscriptions and their delivery: events are sent while the
+ * socket accepts them, from the stream's ring or, further back, from the log. A
+ * slow client costs one number for each channel, not a queue.
  */
 export class Outbox extends Sink implements Paced, Progressing, Sender {
   readonly #feed: Feed;
@@ -139,7 +139,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     return this.#open && this.#share.set(name, values);
   }
 
-  /** Where the subscription `name` stands, if there is one. */
+  /** The position of the subscription `name`, if there is one. */
   positionOf(name: string): StreamPosition | undefined {
     const subscription = this.#subscriptions.get(name);
     if (!subscription) return undefined;
@@ -169,7 +169,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     start: StreamPosition,
     selection?: Selection,
   ): void {
-    // The client may have been found too slow while it was being answered.
+    // The client may have become too slow before its answer was sent.
     if (!this.#open) return;
     const subscription = new Subscription(stream, start, this, selection);
     const { name } = subscription;
@@ -212,7 +212,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
    * @returns from where on it is in force.
    */
   select(subscription: Subscription, filter: Filter): StreamPosition {
-    // What it is due by the filter before is sent by it, or found by the new.
+    // Events due by the old filter are sent by it, or found by the new one.
     if (!subscription.behind) this.advance(subscription);
     subscription.selected!.filter = filter;
     subscription.join();
@@ -221,7 +221,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
   }
 
   /**
-   * Sends what a subscription did not receive since its filter was another.
+   * Sends what a subscription did not receive under its previous filter.
    *
    * @param filter what the events have to match.
    * @param after where to begin.
@@ -245,7 +245,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     });
   }
 
-  /** Ends all subscriptions and sends nothing any more. */
+  /** Ends all subscriptions and stops sending. */
   close(): void {
     this.#open = false;
     this.#parts.progress.delete(this);

@@ -27,7 +27,7 @@ export const MAX_HELD = 2_048;
 interface Round {
   /** Number of its last event. */
   readonly upTo: number;
-  /** Subscribers that are still to be served. */
+  /** Subscribers that have not been served yet. */
   readonly cursors: Iterator<Cursor, undefined>;
   /** Filtered ones, served after them; absent when there are none. */
   readonly matches?: Iterator<[FilteredCursor, Entry[]], undefined>;
@@ -108,7 +108,7 @@ export class Stream {
     return this.#epoch;
   }
 
-  /** Newest number; everything before it was delivered or is on its way. */
+  /** Newest number; all before it were delivered or are being delivered. */
   get seq(): number {
     return this.#seq;
   }
@@ -186,7 +186,7 @@ export class Stream {
 
   /**
    * Moves to a position the ring cannot reach: past what the log no longer
-   * holds, or into a new log. Subscribers find out what they missed.
+   * holds, or into a new log. Each subscriber then detects what it missed.
    */
   resetTo({ epoch, seq }: Head): void {
     for (const cursor of this.filtered) this.settle(cursor);
@@ -206,15 +206,15 @@ export class Stream {
   /**
    * Number up to which subscribers are sent what is new. While a pass over
    * them is under way it is the same for all, so that they share frames
-   * whatever arrives meanwhile.
+   * even when further events arrive.
    */
   get until(): number {
     return this.#round?.upTo ?? this.#seq;
   }
 
   /**
-   * Whether what subscribers have yet to get fills half of the memory: what
-   * falls out of it has to be read from the log for each of them.
+   * Whether the events not yet sent to subscribers fill half of the ring: those
+   * that leave it must be read from the log for each subscriber.
    */
   get isCrowded(): boolean {
     const due = this.#seq - this.#flushed;
@@ -223,7 +223,7 @@ export class Stream {
       due / kept * this.#length > RING_LENGTH / 2;
   }
 
-  /** Whether some subscribers that keep up have yet to get what is new. */
+  /** Whether some subscribers that keep up have not been sent new events. */
   get isDue(): boolean {
     return this.#round !== undefined || this.#flushed < this.#seq;
   }
