@@ -1,6 +1,6 @@
 /**
- * One socket after another: dialled, greeted, watched by a heartbeat, lost and
- * dialled again.
+ * Opens the socket, authenticates, watches it by a heartbeat, and reconnects
+ * when it is lost.
  *
  * @module
  */
@@ -119,7 +119,7 @@ export function connectionOf(
       });
     };
     socket.onmessage = ({ data }) => parts.receive(data);
-    // That of `ws` throws what has no listener; `onclose` follows.
+    // The socket of `ws` throws errors without a listener; `onclose` follows.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => {
       // The server gives a code for a reason; proxies may not.
@@ -135,8 +135,8 @@ export function connectionOf(
   }
 
   /**
-   * Gives up the socket, without waiting for a peer that may be gone, and
-   * tries again or ends.
+   * Drops the socket, without waiting for a peer that may be gone, and
+   * reconnects or ends.
    */
   function lose(
     error: Failure | null,
@@ -151,7 +151,7 @@ export function connectionOf(
       socket.close();
     }
     parts.socket = parts.welcome = greeting = undefined;
-    // Unless something better is known of it.
+    // Unless a more precise reason is known.
     const isVague = /^(CONNECT_|TIME)/.test(`${error?.code}`);
     core.connectionError = isVague ? parts.reason ?? error : error;
     isFinal ||= !autoReconnect ||
@@ -225,7 +225,7 @@ export function connectionOf(
     core.clockOffsetMs = Date.parse(serverTime) + took / 2 - Date.now();
   }
 
-  /** Gives the server another token, once there is one. */
+  /** Sends another token to the server, once there is one. */
   function refresh(): void {
     withToken((fresh) => {
       if (!fresh || fresh === given) return;
@@ -246,7 +246,7 @@ export function connectionOf(
     });
   }
 
-  /** Forgets what went wrong before. */
+  /** Sets a new status, and clears the previous failure. */
   function begin(status: ClientState["status"]): void {
     core.status = status;
     core.connectionError = null;
@@ -255,7 +255,7 @@ export function connectionOf(
   }
 
   /**
-   * Another connection at once; the channels keep their positions.
+   * Reconnects at once; the channels keep their positions.
    *
    * @param isOther it is another user's, unlike what waits.
    */
@@ -320,7 +320,7 @@ export function connectionOf(
 
     subscribed: (answer, ref) => subscribed(parts, answer, ref),
     unsubscribed({ channels }, ref) {
-      // Unasked: a refreshed token gives fewer rights.
+      // Sent by the server when a refreshed token grants fewer rights.
       for (const name of ref ? [] : channels) {
         refuse(parts, parts.channels.get(name), new RequestError("FORBIDDEN"));
       }

@@ -56,7 +56,7 @@ export class Shared {
   state: ClientState = INITIAL;
   /** Of the connection; functions in them may be replaced by later renders. */
   options: Options;
-  /** Who we are: as rendered last with another token. */
+  /** The current token: the one rendered last that differed. */
   auth: Auth | undefined;
   readonly #key: string;
   readonly #renderers = new Set<() => void>();
@@ -130,7 +130,7 @@ export class Shared {
     holder.isRenewed = false;
     const { status, connectionError } = this.#client.state;
     if (status !== "closed") return this.#client.refresh();
-    // It ended for want of a good token.
+    // It ended because the token was not valid.
     if (/TOKEN|AUTH/.test(connectionError?.code ?? "")) this.#client.connect();
   }
 
@@ -209,9 +209,9 @@ export class Shared {
   }
 
   /**
-   * Ends what no component holds, a moment later: an effect that runs again
-   * holds it again by then. Not while disconnected, since effects that follow
-   * `isConnected` join again only after; the position must outlast that.
+   * Ends what no component holds, after a short delay: an effect that reruns
+   * holds it again by then. Waits while disconnected, since effects that depend
+   * on `isConnected` join again only afterwards and need the position.
    */
   #sweepSoon(): void {
     clearTimeout(this.#sweep);
@@ -246,7 +246,7 @@ function channelNamed(
     Object.values(channels).find(({ alias }) => alias === name);
 }
 
-/** The position in a channel that is named by its name or alias. */
+/** The position in a channel, by its name or alias. */
 function positionIn(
   channels: ClientState["channels"],
   name: string,
@@ -266,7 +266,7 @@ export function sharedFor({ url = "/ws", ...options }: Options): Shared {
 }
 
 /**
- * Whose a token is: its subject, unchecked. Tokens that cannot be read, and
+ * The user of a token: its subject, unchecked. Tokens that cannot be read, and
  * functions, count as one user's; the server decides whose they are.
  */
 function userOf(token: Auth["token"]): string {
@@ -286,7 +286,7 @@ export type ChannelStatus = Pick<
   "status" | "recovered" | "code"
 >;
 
-/** How a channel stands that is named by its name or alias. */
+/** The state of a channel, by its name or alias. */
 export function statusIn(
   { channels }: ClientState,
   name: string,

@@ -12,7 +12,7 @@ import type { ChannelState, Gap } from "./types.ts";
 /** Handlers of events by type. */
 export type Handlers = Map<string, Listeners<never>>;
 
-/** Who holds a channel. */
+/** A holder of a channel. */
 export interface Holder {
   /** Handlers of its events; absent where the client's own are meant. */
   readonly handlers?: Handlers;
@@ -52,7 +52,7 @@ export interface Cursor {
 export interface Event {
   /** Its message type. */
   readonly type: string;
-  /** Whatever else it holds. */
+  /** All other fields. */
   readonly [field: string]: unknown;
 }
 
@@ -87,7 +87,7 @@ export function take(
 }
 
 /**
- * Takes the answer to a `subscribe`. What is lost by it follows in a `gap`.
+ * Takes the answer to a `subscribe`. Lost events are reported by a later `gap`.
  */
 export function answered(
   cursor: Cursor,
@@ -101,7 +101,7 @@ export function answered(
 }
 
 /**
- * Takes a `gap`: moves on past what is lost.
+ * Takes a `gap`: moves the position past the lost events.
  *
  * @returns whether to report the gap; otherwise something before
  * the gap is missing, too.
@@ -112,7 +112,7 @@ export function skip(
 ): boolean {
   const { position } = cursor;
   if (position?.epoch !== epoch) cursor.position = { epoch, seq: to };
-  // A log that lost its end gives those numbers out again.
+  // A log that lost its newest events assigns their numbers again.
   else if (reason !== "position_unknown") {
     if (from > position.seq + 1) return false;
     position.seq = Math.max(position.seq, to);

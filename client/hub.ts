@@ -1,5 +1,5 @@
 /**
- * One socket for several tabs, in the tab that leads: lets tabs in, passes on
+ * One socket for several tabs, in the tab that leads: admits tabs, forwards
  * what they send, and routes what arrives.
  *
  * @module
@@ -21,7 +21,7 @@ export type Notice =
   | { readonly kind: "frame"; readonly text: string }
   /** The answer to a tab that asks whether another leads. */
   | { readonly kind: "alive" }
-  /** The tab's connection is over; `isMoved`: another is there at once. */
+  /** The tab's connection ended; `isMoved`: it can reconnect at once. */
   | {
     readonly kind: "end";
     readonly code: number;
@@ -97,7 +97,7 @@ export class Hub {
     ) => this.close(code, reason);
   }
 
-  /** Lets a tab in, with its `connect`. */
+  /** Admits a tab, with its `connect`. */
   join(id: string, text: string): void {
     if (this.has(id)) return;
     if (this.#tabs.size + this.#waiting.size >= MAX_TABS) {
@@ -135,7 +135,7 @@ export class Hub {
     if (!tab) return;
     const frame = JSON.parse(text);
     const { type, id, payload } = frame;
-    // Asks for compression, which ends where the socket does.
+    // Requests compression, which applies to the socket only.
     if (type === "connect") this.#greeted(tab, id);
     else if (type === "subscribe") {
       this.#change(true, () => this.#subscribe(tab, frame));
@@ -158,7 +158,7 @@ export class Hub {
   /**
    * Ends it.
    *
-   * @param code of the socket; without one the tabs find another at once.
+   * @param code of the socket; without one the tabs reconnect at once.
    * @param reason of the socket.
    */
   close(code?: number, reason = ""): void {
@@ -178,7 +178,7 @@ export class Hub {
 
   // Tabs that join
 
-  /** The first that waits makes the connection, unless that is under way. */
+  /** The first waiting tab connects, unless a connection is being made. */
   #greet(): void {
     const [waiting] = this.#waiting;
     if (!waiting || !this.#isOpen || this.#asked.size > 0) return;
@@ -192,14 +192,14 @@ export class Hub {
     });
   }
 
-  /** The next that waits may have another token. */
+  /** The next waiting tab may have another token. */
   #refuse(id: string, text: string): void {
     this.#waiting.delete(id);
     this.#parts.post(id, { kind: "frame", text });
     if (!this.#welcome) this.#greet();
   }
 
-  /** The server checks another token before its tab is let in. */
+  /** The server checks another token before its tab is admitted. */
   #admit(id: string, connect: Frame): void {
     const token = connect.payload.auth?.token;
     if (!token || token === this.#token) return this.#enter(id, connect);
@@ -249,9 +249,9 @@ export class Hub {
   // Subscriptions
 
   /**
-   * Changes take effect in the order in which they were asked for. What leaves
-   * waits until the server has answered all that joins: it would otherwise
-   * end a subscription that another tab is about to have.
+   * Changes take effect in the order in which they were requested. An
+   * unsubscribe waits until the server has answered all subscribes before it:
+   * otherwise it would end a subscription that another tab is about to share.
    */
   #change(isJoin: boolean, run: () => void): void {
     this.#changes.push({ isJoin, run });
@@ -286,7 +286,7 @@ export class Hub {
     tab.answer({ type: "unsubscribed", ref: id, payload: { channels } });
   }
 
-  /** Leaves what no tab follows. */
+  /** Unsubscribes from what no tab follows. */
   #release(channels: readonly string[]): void {
     if (channels.length > 0) this.#command("unsubscribe", { channels });
   }
@@ -309,7 +309,7 @@ export class Hub {
     text: string = JSON.stringify(frame),
   ): void {
     if (this.#isOver) return;
-    // A server that answers no more is as good as lost.
+    // A server that stopped answering is treated as lost.
     if (this.#asked.size >= MAX_ASKED) return this.close(1006);
     this.#asked.set(frame.id, answered);
     this.#socket.send(text);

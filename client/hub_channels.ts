@@ -1,7 +1,7 @@
 /**
- * What several tabs follow over one socket, and who is delivered what. Each tab
- * keeps its own positions: none is delivered an event twice, and one that joins
- * a channel that others follow is served without asking the server.
+ * Subscriptions of several tabs over one socket, and the routing of events to
+ * them. Each tab has its own positions: no tab receives an event twice, and a
+ * tab that joins a channel of another tab needs no request to the server.
  *
  * @module
  */
@@ -21,8 +21,8 @@ export class HubChannels {
   }
 
   /**
-   * Answers what is at hand: a channel that others follow, from where they
-   * stand.
+   * Answers from local state where possible: a channel that others follow, from
+   * their position.
    *
    * @returns what the server has to be asked for; may be empty.
    */
@@ -118,7 +118,7 @@ export class HubChannels {
     }
   }
 
-  /** Reports lost events to the tabs that stood before them. */
+  /** Reports lost events to the tabs whose position is before them. */
   gap(frame: Frame, text: string): void {
     const { channel, as, epoch, to } = frame.payload;
     if (as !== undefined) {
@@ -134,7 +134,7 @@ export class HubChannels {
     }
   }
 
-  /** Delivers where filtered subscriptions stand. */
+  /** Delivers the positions of filtered subscriptions. */
   progress(frame: Frame): void {
     for (const position of frame.payload.positions) {
       if (position.as === undefined) continue;

@@ -99,7 +99,7 @@ export interface Parts extends Timed, Holder {
   sending?: Sender;
   /** Calls that wait for it to be loaded. */
   calls: number;
-  /** Hands an event to those who listen, all unless `isFor` chooses. */
+  /** Delivers an event to its listeners, to all unless `isFor` selects. */
   hand(
     cursor: Cursor,
     event: Event,
@@ -119,9 +119,9 @@ export interface Parts extends Timed, Holder {
   dial?: (() => WebSocket) | undefined;
   /** Why no connection opens, once that is known. */
   reason?: Failure | undefined;
-  /** Grows when a socket is given up: what began in an earlier turn is void. */
+  /** Increases when a socket is dropped: work of earlier turns is void. */
   turn: number;
-  /** What the server welcomed us with; nothing unless connected. */
+  /** The server's `connected` payload; nothing unless connected. */
   welcome?: ReplyPayload<"connected"> | undefined;
   /** Whether a frame arrived since the last ping. */
   isHeard?: boolean;
@@ -135,11 +135,11 @@ export type Replies = {
   ) => void;
 };
 
-/** What those who look into a failure need of the connection. */
+/** Details of the connection for the diagnosis of a failure. */
 export interface Failing {
-  /** Gives up the socket, and tries again or ends. */
+  /** Drops the socket, and reconnects or ends. */
   lose(error: Failure | null, isFinal?: boolean): void;
-  /** Another connection at once. */
+  /** Reconnects at once. */
   redial(): void;
   /** Takes a refusal as the server's own. */
   readonly replies: Replies;
@@ -205,7 +205,7 @@ function hideSecrets(key: string, value: unknown): unknown {
   return /^(token|headers)$/.test(key) ? "*" : value;
 }
 
-/** Hands a frame to the socket. */
+/** Sends a frame over the socket. */
 export function send(
   parts: Parts,
   text: string,

@@ -45,7 +45,7 @@ interface Pending {
   readonly max: number;
   /** Milliseconds since it was first sent; absent until then. */
   age?: () => number;
-  /** The turn whose socket was given it. */
+  /** The turn in whose socket it was sent. */
   sentIn?: number;
   /** No longer watches its signal and its timeout. */
   readonly unwatch: () => void;
@@ -157,7 +157,7 @@ export class Sending implements Sender {
     return watch(self, channel, { ...(onError && { onError }), ...options });
   }
 
-  /** Loads a module, if need be once more when there is a connection. */
+  /** Loads a module; retries a failure once, when connected. */
   #loaded<Module>(load: () => Promise<Module>): Promise<Module> {
     return load().catch(() => this.#parts.self.ready().then(load));
   }

@@ -1,8 +1,8 @@
 /**
  * One socket for all tabs of a page's origin that connect to the same address
  * as the same user. One of them leads: it holds a lock, the socket and the
- * {@link Hub}. Should its tab be closed or crash, the browser hands the lock to
- * the next; should it answer no more, another takes the lock.
+ * {@link Hub}. If its tab closes or crashes, the browser grants the lock to the
+ * next tab; if it stops answering, another tab takes the lock.
  *
  * Loaded only when asked for. Where there are no locks between tabs, every
  * client has a socket of its own.
@@ -88,7 +88,7 @@ class SharedSocket implements Socket {
   #common: BroadcastChannel | undefined;
   #own: BroadcastChannel | undefined;
   #hub: Hub | undefined;
-  /** Who led when this one joined. */
+  /** The leader when this tab joined. */
   #leader: string | undefined;
   #unanswered = 0;
   #taken = 0;
@@ -119,7 +119,7 @@ class SharedSocket implements Socket {
     this.#own = new BroadcastChannel(`${name} ${this.#id}`);
     this.#own.onmessage = ({ data }: Received<Sent>) => this.#notice(data);
     const { signal } = this.#over;
-    // The one that leads waits for this lock, and has it when this tab is gone.
+    // The leader waits for this lock, and is granted it when this tab is gone.
     hold(`${name} ${this.#id}`, { signal }, () => {
       this.#join();
       return ending(signal);
@@ -153,7 +153,7 @@ class SharedSocket implements Socket {
 
   #notice(notice: Sent): void {
     this.#leader ??= notice.from;
-    // One that was frozen may not know yet that another leads.
+    // A tab that was frozen may not have learned yet that another leads.
     if (notice.from !== this.#leader) return;
     this.#unanswered = 0;
     if (notice.kind === "frame") {
@@ -189,7 +189,7 @@ class SharedSocket implements Socket {
     });
   }
 
-  /** Leads until it is over. One that followed another connects again first. */
+  /** Leads until that ends. A tab that followed another reconnects first. */
   async #lead(): Promise<void> {
     const { signal } = this.#over;
     if (signal.aborted) return;
