@@ -1,5 +1,5 @@
 /**
- * Looks after the store at `KV_PATH`: `deno task store backup --to FILE`,
+ * Maintains the store at `KV_PATH`: `deno task store backup --to FILE`,
  * `deno task store restore --from FILE`, `deno task store reset-log`.
  *
  * @module

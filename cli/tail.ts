@@ -1,5 +1,5 @@
 /**
- * Follows channels, a line an event.
+ * Follows channels and prints one line for each event.
  *
  * @module
  */
@@ -92,7 +92,7 @@ async function tail(channels: readonly string[], flags: Flags): Promise<void> {
     if (++seen === count) resolve();
   };
   const client = remote.connect({ autoReconnect: retry });
-  // Every filter lets it through: a mark for programs, noise for a person.
+  // It matches every filter: a marker for programs, noise for a person.
   const isMark = (type: string) =>
     type === "BLOCK_COMPLETE" && filter !== undefined && !json;
   const types = (Object.keys(MESSAGES) as MessageType[])
@@ -172,7 +172,7 @@ interface Refused {
 }
 
 /**
- * Reports what became of the connection and the channels.
+ * Reports changes of the connection and the channels.
  *
  * @param asked the channels, as they were typed.
  * @param fail receives the reason when nothing more can arrive.
@@ -193,7 +193,7 @@ function reporter(
   return ({ status, isConnected, connectionError, channels, ...state }) => {
     const all = Object.entries(channels);
     if (isConnected) {
-      // A service that restarts answers requests, but lets nothing be followed.
+      // A service that restarts answers requests, but refuses subscriptions.
       if (all.some(([, { status }]) => status === "joining")) return;
       progress("");
       if (isLost) note(`${base}: connected again`);
@@ -206,7 +206,7 @@ function reporter(
       if (status === "closed") return fail(new Failed(why));
       if (status !== "reconnecting") return;
       const now = clock.monotonic();
-      // What a restart looks like from outside is no news after its notice.
+      // After the notice of a restart, its effects are not reported again.
       const isKnown = isLost && (why === reason || isRestarting);
       if (isKnown && now - reportedAt < REPEAT_MS) return;
       isLost = true;

@@ -1,6 +1,6 @@
 /**
  * `deno task dev`: builds the pages, serves with the simulated chain, prints
- * where to look, and starts again when a file changes.
+ * the addresses, and restarts when a file changes.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import {
 
 /** Changes within this time, in milliseconds, are one. */
 const QUIET_MS = 200;
-/** Time between looks whether the service is ready, in milliseconds. */
+/** Time between checks whether the service is ready, in milliseconds. */
 const LOOK_MS = 100;
 /** How long the tokens that are printed are valid. */
 const TOKEN_LIFE = "24h";
@@ -57,7 +57,7 @@ onEndAsked((signal) => {
 await announce();
 await restartOnChange();
 
-/** Builds what browsers load, and shows how far that is. */
+/** Builds what browsers load, and shows the progress. */
 async function build(): Promise<number> {
   const { code } = await deno([...RUN, "-P=build", "client/build.ts"], {
     stdout: "null",
@@ -94,7 +94,7 @@ function deno(
   }).spawn();
 }
 
-/** Prints where to look, once the service is ready. */
+/** Prints the addresses, once the service is ready. */
 async function announce(): Promise<void> {
   let ended: Deno.CommandStatus | undefined;
   child.status.then((status) => ended = status);
@@ -102,7 +102,7 @@ async function announce(): Promise<void> {
   const base = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   while (!await isReady(`http://${base}/ready`)) {
     if (isEnding) return;
-    // It has printed why.
+    // The program has printed the reason.
     if (ended) Deno.exit(ended.code || 1);
     await pause(clock, LOOK_MS);
   }
