@@ -227,7 +227,7 @@ function sentenceOf(
   return `${message}: ${issue.path} ${issue.message}`;
 }
 
-/** What went wrong, in words. */
+/** The error, as a sentence. */
 export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

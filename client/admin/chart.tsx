@@ -14,7 +14,7 @@ import type { Sample } from "./model.ts";
 
 /** What a chart shows. */
 export interface LineProps {
-  /** Said above it. */
+  /** Heading. */
   readonly title: string;
   /** Custom property that holds its colour. */
   readonly colour: string;

@@ -11,7 +11,7 @@ import type { ComponentChildren, VNode } from "preact";
 
 /** What a dialog shows. */
 export interface DialogProps {
-  /** Said above it. */
+  /** Heading. */
   readonly title: string;
   /** Called when it was closed, also by Escape. */
   readonly onClose: () => void;

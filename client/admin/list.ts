@@ -16,7 +16,7 @@ export const TYPING_MS = 250;
 export interface Sort {
   /** What it is sorted by; the service's own name of it. */
   readonly by: string;
-  /** Whether the largest comes first. */
+  /** Whether the largest is first. */
   readonly isDescending: boolean;
 }
 
@@ -89,7 +89,7 @@ export class List<Row> {
 
   /** Reads the page again, since an order changed it; never rejects. */
   async reload(): Promise<void> {
-    // What was pointed at may be gone, and could not say that it is left.
+    // The row under the pointer may be removed, and would emit no leave event.
     this.isHeld = false;
     await this.#read();
   }
@@ -124,7 +124,7 @@ export class List<Row> {
     this.#options.onChange();
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   end(): void {
     clearTimeout(this.#typing);
     this.#asked++;

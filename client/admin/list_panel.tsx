@@ -1,5 +1,5 @@
 /**
- * A list with its search, its pages, and what there is to say of it.
+ * A list with its search, its pages and its notes.
  *
  * @module
  */
@@ -18,11 +18,11 @@ export interface ListPanelProps<Row> {
   readonly list: List<Row>;
   /** Its width on the page. */
   readonly name: string;
-  /** Said above it. */
+  /** Heading. */
   readonly title: string;
   /** What can be searched for. */
   readonly seek: string;
-  /** Said when there is nothing. */
+  /** Shown when the list is empty. */
   readonly none: string;
   /** Its columns. */
   readonly columns: readonly Column[];

@@ -1,6 +1,6 @@
 /**
- * An order: says what it will do, asks for what it needs, is carried out, and
- * says why when it is refused.
+ * An order: describes its effect, asks for its input, is carried out, and shows
+ * the reason when it is refused.
  *
  * @module
  */
@@ -17,9 +17,9 @@ import { fieldsOf } from "./form.ts";
 export interface Field {
   /** Its name. */
   readonly name: string;
-  /** Said beside it. */
+  /** Label. */
   readonly label: string;
-  /** What it holds at first. */
+  /** Initial value. */
   readonly value?: string;
   /** What can be chosen: value and words; any text when omitted. */
   readonly choices?: readonly (readonly [string | number, string])[];
@@ -30,7 +30,7 @@ export type Filled = (name: string) => string;
 
 /** Something that an operator may order. */
 export interface Order {
-  /** Said above it, such as `Block 192.0.2.1`. */
+  /** Heading, such as `Block 192.0.2.1`. */
   readonly title: string;
   /** Written on the button that carries it out. */
   readonly verb: string;
@@ -40,7 +40,7 @@ export interface Order {
   readonly fields?: readonly Field[];
   /** Carries it out. */
   readonly run: (filled: Filled) => Promise<unknown>;
-  /** Said when it was carried out. */
+  /** Shown when it was carried out. */
   readonly done: string;
 }
 

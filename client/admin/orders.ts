@@ -33,7 +33,7 @@ interface Effect {
 
 const REASON: Field = { name: "reason", label: "Reason" };
 
-/** What is to be blocked. */
+/** What to block. */
 export interface ToBlock {
   /** An address or a CIDR. */
   readonly ip: string;
@@ -90,7 +90,7 @@ export function unblock(api: OperatorApi, { ip, until }: BlockInfo): Order {
   };
 }
 
-/** What is to be revoked. */
+/** What to revoke. */
 export interface ToRevoke {
   /** Whether one token is meant, or all of a user. */
   readonly kind: RevocationInfo["kind"];

@@ -31,7 +31,7 @@ export function Panel(
 
 /** A column of a table. */
 export interface Column {
-  /** Said above it; `""` above what can be ordered. */
+  /** Heading; `""` above the buttons. */
   readonly title: string;
   /** Whether it holds numbers. */
   readonly isNumber?: true;

@@ -180,8 +180,8 @@ interface OrderFormProps {
 }
 
 /**
- * A form whose order is asked for its effect before it is shown: what cannot
- * be ordered is said beside it, and what was written stays.
+ * A form whose order reports its effect before it is shown. A refusal is shown
+ * beside the form, and the input stays.
  */
 class OrderForm extends Component<
   OrderFormProps,

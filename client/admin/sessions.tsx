@@ -173,7 +173,7 @@ export function SessionDetail(
   );
 }
 
-/** Names and what they stand for. */
+/** Names and their values. */
 export function Facts(
   { facts }: { readonly facts: readonly (readonly [string, string])[] },
 ): VNode {

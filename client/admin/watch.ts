@@ -169,7 +169,7 @@ export class Watch {
     await Promise.all(Object.values(this.lists).map((list) => list.reload()));
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   end(): void {
     for (const list of Object.values(this.lists)) list.end();
   }
@@ -185,8 +185,8 @@ export class Watch {
   }
 
   /**
-   * Whether it is ready has to be known. The rest may be refused, for example
-   * since the store is away: then the last of it stands, and is said to be old.
+   * Readiness is required. The rest may be refused, for example while the store
+   * is down: then the last values stay, and are marked as old.
    */
   async #readPulse(): Promise<Pulse> {
     const unread: string[] = [];
