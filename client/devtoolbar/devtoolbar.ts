@@ -3,7 +3,7 @@
  *
  * One script tag is enough: it adds the element, which shows the connection
  * that the page uses, and only if there is none opens one of its own to the
- * server that the script came from. To choose a connection, set the element's
+ * server that served the script. To choose a connection, set the element's
  * `client`. Loaded as `/devtoolbar.js?auto=off` the script only defines the
  * element.
  *
@@ -80,7 +80,7 @@ export class KaldrixDevtoolbar extends Element {
 
   /**
    * The connection watched: a client, or a hook, whose client it is. `null`
-   * goes back to the page's, or one of the element's own. What was recorded is
+   * returns to the page's, or to one of the element's own. Recorded events are
    * kept.
    */
   get client(): Client | null {
@@ -106,8 +106,8 @@ export class KaldrixDevtoolbar extends Element {
    * Shows a recording that was exported before, in place of what is being
    * recorded, which continues meanwhile; {@link replay} plays it.
    *
-   * @param json as exported; `null` goes back to the connection's own.
-   * @throws {TypeError} that is no recording; the text is for a person.
+   * @param json as exported; `null` returns to the connection's own.
+   * @throws {TypeError} when it is not a recording; the text is for a person.
    */
   import(json: string | null): void {
     const imported = json === null ? null : Recording.read(json);

@@ -180,7 +180,7 @@ function rowsOf(schema: Schema, reference: Reference): Row[] {
       rows.push({
         path: at,
         depth,
-        // The values of an enumeration say more than its name.
+        // The values of an enumeration are more useful than its name.
         type: typeOf(target.enum ? target : field),
         bounds: boundsOf(field),
         description: field.description ?? "",

@@ -84,7 +84,7 @@ const EVERYWHERE: ReadonlySet<string> = new Set([
  *
  * @param asyncapi the AsyncAPI document.
  * @param openapi the OpenAPI document.
- * @param origin where they came from, such as `https://api.example.com`.
+ * @param origin of their server, such as `https://api.example.com`.
  */
 export function referenceOf(
   asyncapi: AsyncDocument,

@@ -36,7 +36,7 @@ const REQUESTS: ReadonlySet<string> = new Set([
   "ping",
 ]);
 
-/** The room that stands for all. */
+/** The room used as the example. */
 const ROOM = "room:lobby";
 
 /** A frame of the document's examples. */

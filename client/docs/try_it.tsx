@@ -52,7 +52,7 @@ export interface Tried {
 export interface TryProps {
   /** What can be tried. */
   readonly trials: Trials;
-  /** What is to be shown when it becomes another one. */
+  /** What to show when it changes. */
   readonly tried: Tried | undefined;
 }
 
@@ -288,7 +288,7 @@ export class TryIt extends Component<TryProps, TryState> {
     this.forceUpdate();
   };
 
-  /** Carries something out, and says beside the form how that ended. */
+  /** Carries something out, and shows the result beside the form. */
   async #attempt(act: () => Promise<string>): Promise<void> {
     this.setState({ outcome: { isFault: false, text: "Sending …" } });
     try {

@@ -25,7 +25,7 @@ import { brief, counted, integer } from "./words.ts";
 
 /** Newest events of the channel in which its past is looked for. */
 export const PAST = 1_000;
-/** Transactions that came live kept; those untouched for longest leave first. */
+/** Most live transactions kept; the least recently updated is dropped first. */
 export const MAX_ROWS = 200;
 /** Most older transactions shown, loaded page by page. */
 export const MAX_OLDER = 1_000;
@@ -82,7 +82,7 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
         this.#blocks.reset(payload);
         this.#changed();
       }),
-      // Says also that the subscription is there, or was refused.
+      // Also reports that the subscription is active, or was refused.
       client.onState(this.#changed),
     );
     client.joinChannel("blocks", { last: BLOCKS });
@@ -168,7 +168,7 @@ export class AddressPage extends Component<SubjectProps, AddressState> {
     );
   }
 
-  /** Leads further back, or shows that there is no more. */
+  /** The link to older ones, or a note that there are none. */
   #foot(): VNode {
     const { next, isLooking, fault } = this.state;
     if (fault !== undefined) return <p class="sub foot">{fault}</p>;

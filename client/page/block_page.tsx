@@ -338,7 +338,7 @@ function heightOf(value: BlockAnswer | undefined): number | undefined {
   return payload?.height;
 }
 
-/** Other blocks that it names as parents, where a chain of a DAG says so. */
+/** Further parents of a block, on a chain that is a DAG. */
 function parentsOf(block: Block): readonly string[] {
   const parents = block["parents"];
   if (!Array.isArray(parents)) return [];

@@ -98,7 +98,7 @@ export function alone(
 /** Shortest time the chart spans, in seconds. */
 const MIN_SPAN = 30;
 
-/** Longest silence, in seconds, over which the line of latencies goes on. */
+/** Longest silence, in seconds, across which the line of latencies is drawn. */
 export const MAX_SILENCE = 30;
 
 /**

@@ -161,7 +161,7 @@ function Node(
 ): VNode {
   const { id, hasChildren, layer } = vertex;
   const weight = Math.max(0, Math.min(MAX_WEIGHT, vertex.weight));
-  // What is read out holds what is seen, for those who speak to the page.
+  // The accessible name contains the visible text, for speech control.
   const name = brief(id, 6, 0);
   return (
     <a

@@ -1,6 +1,6 @@
 /**
- * What the explorer's pages are made of: a heading, facts, and what is said
- * where there are none.
+ * Building blocks of the explorer's pages: a heading, facts, and the text shown
+ * without facts.
  *
  * @module
  */

@@ -34,7 +34,7 @@ export interface FreshnessView {
   readonly tone: Tone;
   /** One or two words: the state. Read out when it changes. */
   readonly label: string;
-  /** The number that goes with it. */
+  /** The number beside the label. */
   readonly detail: string;
 }
 
@@ -85,7 +85,7 @@ export class Freshness {
 
   /**
    * Milliseconds since the newest block, of a chain that stopped; absent while
-   * it goes on, and when no block is known.
+   * it continues, and when no block is known.
    *
    * @param wall epoch milliseconds of this machine.
    */

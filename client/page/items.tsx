@@ -67,8 +67,8 @@ export function BlockItem(
 }
 
 /**
- * What a transaction has come to, in a word: its status, or how firmly its
- * block stands.
+ * The state of a transaction, in a word: its status, or the finality of its
+ * block.
  */
 export function phaseOf(
   { status, isReverted }: TransactionRow,

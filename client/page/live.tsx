@@ -159,7 +159,7 @@ export class LivePage extends Component<
     return ages ? `${revisions[part]}:${second}` : String(revisions[part]);
   }
 
-  /** Stops drawing, or goes on; events are taken all the same. */
+  /** Pauses or resumes drawing; events are received in both cases. */
   #pause = (): void =>
     this.setState(({ pausedAt }) => {
       if (pausedAt === null) this.#round = [];
@@ -175,7 +175,7 @@ export class LivePage extends Component<
 
   #describe(): FreshnessView {
     const { pausedAt } = this.state;
-    // A lost connection is said also of a page that stands still.
+    // A lost connection is shown on a paused page, too.
     return pausedAt === null || !this.props.client.state.isConnected
       ? this.#freshness.describe(performance.now(), Date.now())
       : { tone: "busy", label: "Paused", detail: `at ${clockTime(pausedAt)}` };
@@ -294,7 +294,7 @@ export class LivePage extends Component<
 
 function Tiles(
   { lack, model, client, isStopped }: {
-    /** Set while nothing is known: no number stands for that. */
+    /** Shown in place of numbers while none is known. */
     readonly lack: string | undefined;
     readonly model: ChainModel;
     readonly client: Client;

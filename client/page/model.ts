@@ -86,7 +86,7 @@ export class ChainModel {
     return this.#total;
   }
 
-  /** Those of them that came from history. */
+  /** Those of them that are from history. */
   get replayed(): number {
     return this.#replayed;
   }

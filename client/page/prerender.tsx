@@ -125,8 +125,8 @@ function Brand({ of }: { readonly of: string }): VNode {
 /**
  * The documents, by the name of their file.
  *
- * @param template `page.html`, where `{title}` and the like stand for what the
- * documents differ in.
+ * @param template `page.html`, with placeholders such as `{title}` for the
+ * parts in which the documents differ.
  */
 export function prerendered(
   template: string,

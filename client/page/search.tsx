@@ -1,6 +1,6 @@
 /**
  * Finds a block, a transaction or an address by what a person has copied, and
- * goes to its page.
+ * opens its page.
  *
  * @module
  */

@@ -55,7 +55,7 @@ export class Subject<Value> {
     this.#next();
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   end(): void {
     this.#isEnded = true;
     clearTimeout(this.#timer);

@@ -1,6 +1,5 @@
 /**
- * The page of a transaction: how far it has come, what it is, what happened to
- * it.
+ * The page of a transaction: its progress, its fields, its history.
  *
  * @module
  */

@@ -9,8 +9,8 @@ import type { TransactionRow } from "./rows.ts";
 /**
  * The row of a transaction.
  *
- * @param received what is said of it now.
- * @param at when that was said, in epoch milliseconds.
+ * @param received the new event about it.
+ * @param at the instant of that event, in epoch milliseconds.
  * @param before its row until now.
  * @returns `before` itself when nothing differs, since a block and the
  * transaction's own event report the same.
