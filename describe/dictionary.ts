@@ -1,7 +1,6 @@
 /**
- * The preset dictionary of compressed frames: an example of every event, and
- * what transactions have besides, so
- * that a single one has what it shares with all others in common with it.
+ * The preset dictionary of compressed frames: an example of every event and the
+ * further fields of transactions, so that even a single frame compresses well.
  *
  * @module
  * @see {@link https://www.rfc-editor.org/rfc/rfc1951}
@@ -14,7 +13,7 @@ import { eventExample } from "./examples.ts";
 /** Longest distance that DEFLATE can refer back, in bytes. */
 const WINDOW_BYTES = 32_768;
 
-/** The most frequent, last: what is near is referred to by fewer bits. */
+/** Most frequent last: near distances take fewer bits. */
 const FREQUENT: readonly MessageType[] = ["NEW_BLOCK", "TX_RECEIVED"];
 
 /** Zeros that pad a value of a contract call to 32 bytes. */
@@ -23,8 +22,8 @@ const ZEROS = "0".repeat(64);
 const SELECTORS = ["095ea7b3", "23b872dd", "a9059cbb"];
 
 /**
- * What transactions have besides the fields of their example: the place in a
- * block, and calls of tokens.
+ * Fields of transactions that their example lacks: the position in a block, and
+ * token calls.
  */
 const TRANSACTION = [
   ...SELECTORS.map((selector) => `"data":"0x${selector}${ZEROS}`),

@@ -1,6 +1,6 @@
 /**
- * One true example of everything on the wire. Those written here read well;
- * a message type that has none gets one made from its schema.
+ * One valid example of everything on the wire. Examples written here are
+ * realistic; a message type without one gets an example made from its schema.
  *
  * @module
  */

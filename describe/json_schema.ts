@@ -1,7 +1,6 @@
 /**
- * Schemas as the documents have them: everything that has fields or names its
- * values stands under a name of its own, so that generators make readable
- * types of it.
+ * Schemas as the documents contain them: every object and enumeration has a
+ * name, so that generators produce readable types.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Routes as an OpenAPI document: made of their declarations, and of what all of
- * them have in common, such as refusals.
+ * Routes as an OpenAPI document: built from their declarations, and from what
+ * all of them share, such as refusals.
  *
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html}
  * @module
@@ -18,7 +18,7 @@ import { REFUSALS } from "../protocol/refusals.ts";
 import type { RefusalCode } from "../protocol/refusals.ts";
 import { REPLIES } from "../protocol/replies.ts";
 
-/** One answer of a route that lets its caller in. */
+/** One answer of a route to an admitted caller. */
 export interface Answer {
   /** HTTP status. */
   readonly status: number;
@@ -54,7 +54,7 @@ export interface Endpoint extends Description {
   readonly path: string;
   /** The least role it needs; with `anonymous` no token. */
   readonly role: Role;
-  /** Whether it looks at no token at all. */
+  /** Whether it ignores tokens. */
   readonly isOpen: boolean;
   /**
    * Arguments of the query. Each has a description and an example in its
