@@ -3,8 +3,8 @@
  *
  * A rule fires when its measure is beyond its threshold for long enough, and
  * ends when it is within a lower bound for long enough, so that a measure that
- * hovers about the threshold is one alert, not many. This module only judges;
- * `monitor.ts` measures and reports.
+ * fluctuates around the threshold is one alert, not many. This module only
+ * evaluates; `monitor.ts` measures and reports.
  *
  * @module
  */
@@ -272,11 +272,11 @@ export interface JudgeOptions {
 /**
  * Judges measurements.
  *
- * @param memory of the look before; not changed.
+ * @param memory of the previous evaluation; not changed.
  * @param signs the measurements.
  * @param all the rules.
  * @param options the time, and which rules are silenced.
- * @returns the memory for the next look, and the changes to report.
+ * @returns the memory for the next evaluation, and the changes to report.
  */
 export function judge(
   memory: Memory,

@@ -1,5 +1,5 @@
 /**
- * Reports what publishers report wrongly of a chain: in the log, and on `alerts`.
+ * Reports faults in publishers' messages of a chain: to the log and `alerts`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Questions that one instance asks of all, and orders to whichever it concerns,
+ * Requests of one instance to all, and orders to the instance concerned,
  * carried by the store.
  *
  * @module
@@ -62,7 +62,7 @@ export class ClusterCalls implements AsyncDisposable {
   #answered: ReadonlySet<string> | undefined;
   /** Questions of this instance that wait for answers. */
   readonly #asked = new Set<string>();
-  /** What {@link BELL} held at the last look. */
+  /** Value of {@link BELL} at the last look. */
   #seen: string | undefined;
   #looking: Promise<void> | undefined;
   #lookAgain = false;
@@ -184,7 +184,7 @@ export class ClusterCalls implements AsyncDisposable {
     this.#timer = this.#options.clock.after(ROSTER_POLL_MS, () => this.#poll());
   }
 
-  /** A change during a look is looked at after it. */
+  /** A change during a look starts another look after it. */
   #look(): void {
     if (!this.#open) return;
     this.#lookAgain = this.#looking !== undefined;

@@ -1,6 +1,6 @@
 /**
- * How the database under the store stands, where it is one: what it promises,
- * how large it is, how busy.
+ * State of the database under the store, where it is one: durability, size and
+ * load.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export const MAY_LOSE = "an acknowledged event may be lost with the primary";
 
 /** What {@link Database} needs. */
 export interface DatabaseOptions {
-  /** Asked for its state, if it has one. */
+  /** Reports its state, if it has one. */
   readonly store: Pick<Store, "state">;
   /** Receives what changed. */
   readonly logger: Pick<Logger, "warn" | "info">;
@@ -32,10 +32,10 @@ export class Database {
   }
 
   /**
-   * Asks how it stands, and writes a line to the log when that has changed.
+   * Reads its state, and writes a line to the log when that has changed.
    *
-   * @returns never that the instance is not ready: whether the store can be
-   * used is asked of the log. Nothing where the store is no database.
+   * @returns a condition that never makes the instance unready, since the log
+   * checks whether the store can be used. Nothing where it is no database.
    */
   async look(): Promise<Condition | undefined> {
     const { store, logger } = this.#options;

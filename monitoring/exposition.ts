@@ -19,7 +19,7 @@ export interface Measured {
 
 /**
  * Writes readings in the text format of Prometheus. Instruments without a
- * reading are left out; those of one name stand together.
+ * reading are left out; those of one name are adjacent.
  *
  * @param all instances with different names.
  * @see {@link https://prometheus.io/docs/instrumenting/exposition_formats/}

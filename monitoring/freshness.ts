@@ -1,5 +1,5 @@
 /**
- * Age of the newest block: whether a chain that should move does.
+ * Age of the newest block: whether a chain that should advance does.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import type { Hub } from "../realtime/hub.ts";
 /** The channel whose events are a chain's heartbeat. */
 const HEAD_CHANNEL = "blocks";
 /**
- * Without a source of its own, the service expects a chain to go on once this
- * many blocks are in the log; fewer may be a trial.
+ * Without a source of its own, the service expects further blocks once this
+ * many are in the log; fewer may be a trial.
  */
 export const CHAIN_BLOCKS = 10;
 /** Most bytes of blocks read to find that out. */
@@ -26,7 +26,7 @@ export interface Head {
   readonly ageMs: number;
   /**
    * Milliseconds for which no newer block was seen, by this instance's own
-   * monotonic clock: what wrong wall clocks cannot hide.
+   * monotonic clock, which wrong wall clocks do not affect.
    */
   readonly unchangedMs: number;
   /**

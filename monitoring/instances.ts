@@ -1,5 +1,5 @@
 /**
- * The instances that serve, as they know of each other through the store.
+ * The serving instances, as each reads them from the store.
  *
  * @module
  */
@@ -81,7 +81,7 @@ export interface Survey {
    */
   readonly doubtful: readonly Instance[];
   /**
-   * Whether the lost ones are lost for sure: only while the store accepted all
+   * Whether the lost ones are certainly lost: only while the store accepted all
    * heartbeats of this instance for {@link LOST_MS}, since what stopped its
    * heartbeats may have stopped theirs.
    */
@@ -127,7 +127,7 @@ export interface InstancesOptions {
 
 /** A heartbeat as this instance has observed it. */
 interface Observed {
-  /** What stood in it. */
+  /** Its content. */
   readonly at: number;
   /** Since when it has not changed, on the monotonic clock. */
   readonly since: number;
@@ -304,7 +304,7 @@ export class Instances implements AsyncDisposable {
     if (!this.#beating) return;
     await this.#beating;
     const { kv, id } = this.#options;
-    // Should this fail, the others find out by themselves.
+    // If this fails, the others detect the end by the missing heartbeats.
     await kv.atomic().delete([INSTANCE_PREFIX, id]).delete(["measured", id])
       .commit().catch(() => {});
   }

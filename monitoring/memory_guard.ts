@@ -1,6 +1,6 @@
 /**
- * Resident memory: what clients without a token make the service hold is
- * bounded by refusing more of them and disconnecting the newest.
+ * Bounds the resident memory that clients without a token cause: refuses more
+ * of them and disconnects the newest.
  *
  * The platform buffers up to 64 MiB of a frame before it delivers it, and
  * continues after a close until the peer disconnects. This guard cannot free

@@ -155,17 +155,17 @@ export class Metrics {
     this.#frames.add(this.#options.clock.monotonic(), 1);
   }
 
-  /** Something was refused. */
+  /** Counts a refusal. */
   refused(code: RefusalCode): void {
     this.#refusals.add(code);
   }
 
-  /** A client connected, `ms` milliseconds after its request. */
+  /** Counts a client that connected `ms` milliseconds after its request. */
   connected(ms: number): void {
     this.#spread("kaldrix_connect_seconds", this.#connectSpread, ms, 1);
   }
 
-  /** A connection was refused. */
+  /** Counts a refused connection. */
   connectionFailed(): void {
     this.#failedConnections++;
   }

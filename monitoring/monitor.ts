@@ -121,7 +121,7 @@ export class Monitor implements AsyncDisposable {
     return this.#unreachable;
   }
 
-  /** Starts to take part; before it, this instance neither watches nor waits. */
+  /** Starts to compete for the lease; before, this instance does not watch. */
   begin(): void {
     if (this.#stop.signal.aborted) return;
     const { kv, clock, id } = this.#options;
@@ -266,7 +266,7 @@ export class Monitor implements AsyncDisposable {
     if (!isSame(active, stored.active)) {
       const { ok } = await kv.atomic().check(entry).set(MEMORY, stored)
         .commit();
-      // Another look was faster: looks that a store held up end together.
+      // A later look was faster: looks that the store delayed end together.
       if (!ok) return;
     }
     if (look === watch.looks) watch.since = judged.memory.since;
@@ -281,7 +281,7 @@ export class Monitor implements AsyncDisposable {
   async #alertStoreUnreachable(): Promise<void> {
     const { clock, kv, nextId } = this.#options;
     const { signal } = this.#stop;
-    // What can only be read is of no use for publishing.
+    // A store that can only be read does not accept alerts.
     const probe = new WriteProbe(kv, clock);
     const began = clock.monotonic();
     while (!signal.aborted) {
@@ -357,7 +357,7 @@ interface Stored {
 interface Watch {
   readonly counter: Counter;
   since: PendingSince;
-  /** Looks begun: one that a store held up is not the latest. */
+  /** Number of looks begun: one that the store delayed is not the latest. */
   looks: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Pages of sorted rows. A page begins after the place at which the last one
- * ended, so rows that appear or vanish meanwhile shift no other.
+ * Pages of sorted rows. A page begins after the last row of the page before, so
+ * rows that are added or removed between requests do not shift the others.
  *
  * @module
  */
@@ -10,7 +10,7 @@ export const MAX_PAGE = 1_000;
 /** Longest cursor, in characters. */
 const MAX_CURSOR_LENGTH = 2_048;
 
-/** Where a row stands: rows with the same value are in the order of their ids. */
+/** Position of a row: rows with equal values are ordered by their ids. */
 export interface Place {
   /** What is sorted by. */
   readonly value: number | string;
@@ -20,7 +20,7 @@ export interface Place {
 
 /** Which rows a page holds. */
 export interface PageRange {
-  /** Whether the largest value comes first. */
+  /** Whether the largest value is first. */
   readonly isDescending: boolean;
   /** Most rows. */
   readonly limit: number;
@@ -40,7 +40,7 @@ export interface Page<Row> {
  * Takes the rows of a page out of all.
  *
  * @param rows in any order.
- * @param placeOf where a row stands.
+ * @param placeOf position of a row.
  * @param range which page.
  */
 export function pageOf<Row>(

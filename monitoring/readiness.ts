@@ -9,13 +9,13 @@ import { SILENT_LINK_MS, STALE_HEAD_MS } from "./alerts.ts";
 import { clocksDiffer, stillMs } from "./freshness.ts";
 import type { Freshness } from "./freshness.ts";
 
-/** How one part that serving depends on is. */
+/** State of one part that serving depends on. */
 export interface Condition {
   /** Whether the service can do its work with it. */
   readonly ok: boolean;
-  /** Whether it does its work in a poorer way for now. */
+  /** Whether it works in a reduced way. */
   readonly degraded?: boolean;
-  /** What is wrong, or how it is. */
+  /** The fault, or the state. */
   readonly detail: string;
 }
 
@@ -32,7 +32,7 @@ export interface Degradable {
 export interface ReadinessParts {
   /** Uses the log as publishing does; rejects when it cannot. */
   readonly probe: () => Promise<unknown>;
-  /** Asks how the database stands; nothing where the store is none. */
+  /** Reads the database's state; nothing where the store is none. */
   readonly database: { look(): Promise<Condition | undefined> };
   /** Follows the newest block. */
   readonly freshness: Pick<Freshness, "look">;
@@ -109,7 +109,7 @@ export class Readiness {
     }
   }
 
-  /** A chain that stands still is no reason to send clients away. */
+  /** A stopped chain is no reason to refuse clients. */
   async #source(): Promise<Condition> {
     const head = await this.#parts.freshness.look().catch(() => null);
     if (head === null) return { ok: true, detail: "unknown without the store" };
@@ -127,7 +127,7 @@ export class Readiness {
     return { ok: true, degraded, detail };
   }
 
-  /** Without it events arrive all the same, only later. */
+  /** Without the link events still arrive, only later. */
   #link(): Condition {
     const silentMs = this.#parts.linkSilentMs();
     const degraded = silentMs >= SILENT_LINK_MS;

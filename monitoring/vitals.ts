@@ -1,5 +1,5 @@
 /**
- * Readings that take a look at the store: readiness, the newest block, alerts.
+ * Readings that require a look at the store: readiness, newest block, alerts.
  *
  * @module
  */
