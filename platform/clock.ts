@@ -1,5 +1,5 @@
 /**
- * Time as a part, so that tests can hold it still and turn it back.
+ * Time as a dependency, so that tests can stop it and set it back.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export interface Clock {
   after(ms: number, work: () => void): Disposable;
   /**
    * Runs `work` when the present turn of the event loop is over, before any
-   * timer: what became due meanwhile is done together, and nothing waits.
+   * timer, so that work of one turn is done together without a delay.
    *
    * @param work what to run; must not throw.
    */

@@ -68,7 +68,7 @@ export class Deadline implements Disposable {
     return Promise.race([work, this.#late]);
   }
 
-  /** Ends the period without a word. */
+  /** Ends the period without an error. */
   [Symbol.dispose](): void {
     this.#timer[Symbol.dispose]();
   }

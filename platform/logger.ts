@@ -36,11 +36,11 @@ export const MAX_COUNTED_EVENTS = 200;
 const COUNT_MS = 1_000;
 /** Longest text of a field, in characters; more is cut off. */
 export const MAX_FIELD_LENGTH = 4_096;
-/** What tokens look like, wherever they stand: JSON in base64url, signed. */
+/** Matches tokens anywhere in a text: JSON in base64url, signed. */
 const TOKEN = /eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/g;
-/** How deep fields are looked into; what lies deeper is left out. */
+/** Depth to which fields are written; deeper values are left out. */
 const MAX_DEPTH = 6;
-/** What stands in the place of a token. */
+/** Replaces a token. */
 const HIDDEN = "[token]";
 
 /** Writes one line: what happened, and the facts. Never tokens, never frames. */
@@ -140,11 +140,11 @@ interface Count {
   second: number;
   lines: number;
   leftOut: number;
-  /** Reports how many were left out, when no further line does. */
+  /** Reports how many lines were left out, unless a further line does. */
   timer: Disposable | undefined;
 }
 
-/** Bounds the lines of an event that happens all the time. */
+/** Bounds the lines of a frequent event. */
 class Bounds {
   readonly #clock: Clock;
   readonly #counts = new Map<string, Count>();

@@ -1,5 +1,5 @@
 /**
- * Chance as a part, so that tests can repeat it.
+ * Randomness as a dependency, so that tests can repeat it.
  *
  * @module
  */

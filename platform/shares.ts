@@ -14,12 +14,12 @@ export interface SharesBounds {
   readonly all: number;
 }
 
-/** Which bound stands in the way: a caller's own, or that of all. */
+/** Which bound is reached: a caller's own, or that of all. */
 export type Excess = "each" | "all";
 
 /**
  * Counts what callers hold. Once half of what all may hold is taken, the rest
- * is for callers who hold nothing: the many requests of one do not keep out the
+ * is for callers who hold nothing: many requests of one caller do not block the
  * first of another.
  */
 export class Shares {

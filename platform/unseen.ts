@@ -1,5 +1,5 @@
 /**
- * Characters that do not show as what they are.
+ * Characters that are invisible or disguise text.
  *
  * @module
  */
