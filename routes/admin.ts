@@ -1,6 +1,6 @@
 /**
- * What operators do at the guards: block, revoke, take both back, and read
- * what happened.
+ * Operators' routes to the guards: block, revoke, undo both, and read the
+ * security events.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export interface AdminParts {
   blocks: BlockList;
   /** Revoked tokens. */
   revocations: Revocations;
-  /** What happened. */
+  /** Security events. */
   securityLog: SecurityLog;
   /** Names the instance that counts. */
   instances: Instances;
@@ -44,7 +44,7 @@ const BlockRequest = z.strictObject({
   forMs: z.int().positive().optional()
     .describe("How long, in milliseconds; a day when absent"),
 });
-/** Which token to revoke, or whose. */
+/** Which token to revoke, or all tokens of which user. */
 const RevokeRequest = z.union([
   z.strictObject({
     tokenId: z.string().min(1).max(256).describe("The token's jti"),

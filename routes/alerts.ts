@@ -1,5 +1,5 @@
 /**
- * What operators see and order of alerts.
+ * Operators' routes to alerts: list and silence.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export interface AlertParts {
   securityLog: SecurityLog;
 }
 
-/** Which rule to keep silent, and how long. */
+/** Which rule to silence, and how long. */
 const SilenceRequest = z.strictObject({
   type: z.string().min(1).max(64).describe("The rule's name"),
   forMs: z.int().positive().max(MAX_SILENCE_MS)

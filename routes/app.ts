@@ -59,9 +59,9 @@ export type Line = (
 
 /** What the routes report to operators. */
 export interface AppLogger {
-  /** Something broke on our side. */
+  /** Reports an internal error. */
   readonly warn: Line;
-  /** Something was refused. */
+  /** Reports a refusal. */
   readonly debug: Line;
   /** Every request; absent when that level is off. */
   readonly verbose?: Line | undefined;
@@ -129,7 +129,7 @@ export function createApp(parts: AppParts): App {
     requireAddress(c.req.raw);
     await next();
   });
-  // What follows is about answers, and a socket has none of ours.
+  // The rest concerns answers, and an upgraded socket has no answer of ours.
   const { clock } = parts;
   const guards = {
     gate,
@@ -152,7 +152,7 @@ export function createApp(parts: AppParts): App {
   return { app, endpoints };
 }
 
-/** Answers what no route does: other methods, other paths. */
+/** Answers requests without a route: other methods, other paths. */
 function mountOthers(
   app: Hono<Env>,
   routes: readonly Route[],
@@ -168,20 +168,20 @@ function mountOthers(
     ];
     app.all(path, async (c) => {
       await gate.request(c, rightAt(path));
-      // Engine.IO has one status for all that it does not take.
+      // Engine.IO has one status for everything that it refuses.
       return otherMethod(c, allow, path === SOCKET_IO_PATH ? 400 : 405);
     });
   }
   app.notFound(async (c) => {
     await gate.request(c, rightAt(c.req.path));
     const path = c.req.path.replace(/\/+$/, "");
-    // Only to what is known here: a path may begin like another host.
+    // Only to known paths: a path may begin like another host.
     if (path !== c.req.path && byPath.has(path)) return c.redirect(path, 308);
     return notFound(c);
   });
 }
 
-/** Only operators learn what operators' paths there are. */
+/** Only operators may see which operators' paths exist. */
 function rightAt(path: string): RightName {
   return path.startsWith(OPERATORS) ? "operate" : "page";
 }
@@ -207,10 +207,10 @@ function answerError(
   return c.res;
 }
 
-/** Request ids from outside are taken over when they look like this. */
+/** Request ids from outside are accepted when they match this. */
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 
-/** The name that a proxy gave the request, or else a new one. */
+/** The request id that a proxy assigned, or else a new one. */
 function requestIdOf(
   c: Context<Env>,
   { nextId, clock }: AppParts["session"],
@@ -237,7 +237,7 @@ function logged({ session, logger }: AppParts): MiddlewareHandler<Env> {
   };
 }
 
-/** Puts on every answer what all have. */
+/** Sets the headers that all answers have. */
 function withHeaders(parts: AppParts): MiddlewareHandler<Env> {
   return async (c, next) => {
     c.set("hasHeaders", true);
@@ -247,7 +247,7 @@ function withHeaders(parts: AppParts): MiddlewareHandler<Env> {
 }
 
 /**
- * `HEAD` is answered as `GET` is, its length too, without what it would send.
+ * `HEAD` is answered as `GET` is, with the same length but without the body.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2}
  */
@@ -259,7 +259,7 @@ const withoutBody: MiddlewareHandler<Env> = async (c, next) => {
   c.res.headers.set("content-length", String(byteLength));
 };
 
-/** What operators see stays in no cache. */
+/** Answers to operators are not cached. */
 const unkept: MiddlewareHandler<Env> = async (c, next) => {
   c.header("cache-control", "no-store");
   await next();
@@ -280,13 +280,13 @@ const SECURE_HEADERS = {
 } as const;
 
 /**
- * Puts on an answer what all have: the request's name, what is left of the
- * caller's budget, and that browsers do nothing with it but read it.
+ * Sets the headers that all answers have: the request id, the rest of the
+ * caller's budget, and restrictions for browsers.
  */
 function setHeaders(c: Context<Env>, { session, gate }: AppParts): void {
   const { headers } = c.res;
   headers.set("x-request-id", requestIdOf(c, session));
-  // The platform's own stands still when the wall clock is set back.
+  // The platform's own date stops when the wall clock is set back.
   headers.set("date", new Date(session.clock.now()).toUTCString());
   for (const [name, value] of Object.entries(SECURE_HEADERS)) {
     if (!headers.has(name)) headers.set(name, value);
@@ -308,7 +308,7 @@ function crossOrigin(gate: Gate): MiddlewareHandler<Env> {
     maxAge: 600,
   });
   return async (c, next) => {
-    // A preflight is a request like any other to those who must answer it.
+    // A preflight is charged like any other request.
     if (c.req.raw.method === "OPTIONS") await gate.request(c, "page");
     return await answer(c, next);
   };

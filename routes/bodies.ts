@@ -1,7 +1,7 @@
 /**
- * Requests whose bodies are in memory while the store is waited for. Publishers
- * are not limited by number: when they send more than the store takes, this
- * bounds what waits.
+ * Requests whose bodies are in memory while they wait for the store. Publishers
+ * are not limited by number; this bounds what waits when they send more than
+ * the store accepts.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import type { Visitor } from "./http.ts";
 
 /** What a request takes besides its body, in bytes, about. */
 export const REQUEST_BYTES = 16 * 1024;
-/** Bytes of requests that one address may have under way. */
+/** Bytes of requests in progress of one address. */
 export const MAX_BODIES_BYTES_PER_ADDRESS = 8 * 2 ** 20;
 /**
- * Bytes of requests that all together may have under way. What is made of them
+ * Bytes of requests in progress of all callers together. Their parsed form
  * takes several times as much.
  */
 export const MAX_BODIES_BYTES = 32 * 2 ** 20;
-/** When to ask again, in milliseconds. */
+/** When to retry, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /** Room for one request. */
@@ -44,7 +44,7 @@ export class Bodies {
   }
 
   /**
-   * Room for a request, given back when disposed.
+   * Room for a request, released when disposed.
    *
    * @throws {Refusal} `RATE_LIMITED` when there is none.
    */

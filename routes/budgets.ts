@@ -85,7 +85,7 @@ export class Budgets {
   }
 
   /**
-   * Charges an address for what it was answered, in messages.
+   * Charges an address for answers, in messages.
    *
    * @param count how many, from 0.
    */
@@ -94,7 +94,7 @@ export class Budgets {
   }
 
   /**
-   * Makes sure that an address does not owe messages for what it was answered.
+   * Makes sure that an address owes no messages for earlier answers.
    *
    * @throws {Refusal} `RATE_LIMITED`.
    */

@@ -1,6 +1,6 @@
 /**
- * The service described for programs: AsyncAPI and OpenAPI. Documents are made
- * when first asked for.
+ * The service described for programs: AsyncAPI and OpenAPI. Documents are
+ * generated on the first request.
  *
  * @module
  */

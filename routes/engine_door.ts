@@ -24,12 +24,12 @@ import type { Env } from "./http.ts";
 import { handshake, OPEN_DEADLINE_MS, SOCKET_EVENTS } from "./socket.ts";
 import type { SocketParts } from "./socket.ts";
 
-/** Version of Engine.IO that is spoken. */
+/** Version of Engine.IO that is supported. */
 const VERSION = "4";
 /** The packet with which a client leaves, without the type of its message. */
 const LEAVE = "1";
 
-/** What every poll is answered with. */
+/** Headers of the answer to every poll. */
 const HEADERS = {
   "content-type": "text/plain; charset=UTF-8",
   "cache-control": "no-store",
@@ -47,7 +47,7 @@ interface Arguments {
   readonly sid: string | undefined;
 }
 
-/** A client that was let in. */
+/** An admitted client. */
 interface Client {
   readonly engine: EngineConnection;
   /** The transport is open: the client may send CONNECT. */
@@ -118,7 +118,7 @@ export class EngineDoor {
     return await this.#parts.gate.connection(c, (arrival) => {
       const { socket, response } = handshake(c, undefined);
       const { engine, begin } = this.#enter(arrival, since, socket);
-      // A peer that resets the connection meanwhile causes no event.
+      // A peer that resets the connection during the upgrade causes no event.
       const deadline = this.#parts.session.clock.after(
         OPEN_DEADLINE_MS,
         () => engine.abandon(),
@@ -141,13 +141,13 @@ export class EngineDoor {
       engine.upgrade(socket);
       listen(socket, engine);
     } else {
-      // Clients take a refused handshake for a fault of the network.
+      // Clients treat a refused handshake as a network failure.
       socket.addEventListener("open", () => socket.close());
     }
     return response;
   }
 
-  /** Those who know a session's secret name are not counted by request. */
+  /** Callers that know a session's secret name are not counted by request. */
   async #ask(
     c: Context<Env>,
     sid: string,
@@ -178,7 +178,7 @@ export class EngineDoor {
       ...(socket ? { socket } : {}),
     }, {
       message(data) {
-        // Who has left closes the transport, and sends nothing else.
+        // A client that has left closes the transport, and sends nothing else.
         if (hasLeft) return engine.close();
         if (data !== LEAVE) return session.receive(data);
         hasLeft = true;
@@ -233,7 +233,7 @@ export class EngineDoor {
     return { transport, sid: query.get("sid") ?? undefined };
   }
 
-  /** A request that leads nowhere counts as any other over HTTP. */
+  /** An invalid request is charged as any other over HTTP. */
   async #charged(c: Context<Env>, error: unknown): Promise<unknown> {
     await this.#parts.gate.request(c, "greet");
     return error;

@@ -1,5 +1,5 @@
 /**
- * Blocks and transactions as they stand now.
+ * Current state of blocks and transactions.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Answers that are files: known as a whole before anyone asks, and sent again
+ * Answers that are files: complete before the first request, and sent again
  * only when they have changed.
  *
  * @module
@@ -13,7 +13,7 @@ export interface Asset {
   readonly body: Uint8Array<ArrayBuffer>;
   /** Its media type. */
   readonly type: string;
-  /** Changes with the content; quoted, as HTTP wants it. */
+  /** Changes with the content; quoted, as HTTP requires. */
   readonly etag: string;
   /** The content compressed, by the name of its encoding; the best first. */
   readonly encoded?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
@@ -37,7 +37,7 @@ export async function assetOf(
   return { body, type, etag: `"${text.slice(0, 22)}"` };
 }
 
-/** What names a file's content where pages refer to it. */
+/** Identifies a file's content where pages refer to it. */
 export function versionOf({ etag }: Asset): string {
   return etag.slice(1, -1);
 }
@@ -95,7 +95,7 @@ function holds(known: string | undefined, etag: string): boolean {
   );
 }
 
-/** What is answered while a page is not built. */
+/** The answer while a page is not built. */
 export function notBuilt(c: Context<Env>): Response {
   return c.text("The page is not built yet: run `deno task build`.\n", 503);
 }

@@ -1,5 +1,5 @@
 /**
- * Lets callers in: the one place where the guards meet requests and
+ * Admits callers: the one place where the guards check requests and
  * connections.
  *
  * @module
@@ -32,7 +32,7 @@ import type { OffencesParts } from "./offences.ts";
 const FULL_RETRY_MS = 5_000;
 /** Longest origin recorded, in characters. */
 const MAX_ORIGIN_LENGTH = 100;
-/** Query arguments in which people put tokens, which belong in a header. */
+/** Query arguments that often carry tokens, which belong in a header. */
 const TOKEN_ARGUMENTS: ReadonlySet<string> = new Set([
   "token",
   "access_token",
@@ -73,17 +73,17 @@ export interface GateParts extends BudgetsParts, OffencesParts {
   isMemoryFull: () => boolean;
 }
 
-/** A caller let in who will stay. */
+/** An admitted caller with a lasting connection. */
 export interface Arrival {
-  /** Where from. */
+  /** Its address. */
   readonly visitor: Visitor;
-  /** Who; without identity when the token was bad. */
+  /** Its principal; without identity when the token was bad. */
   readonly principal: Principal;
-  /** What is wrong with the token, to be sent where it can be read. */
+  /** The fault of the token, for a frame that the client can read. */
   readonly refusal: Refusal | undefined;
 }
 
-/** Decides on arrival, before anything costs much. */
+/** Admits or refuses a caller before expensive work. */
 export class Gate implements Disposable {
   readonly #parts: GateParts;
   readonly #offences: Offences;
@@ -91,8 +91,8 @@ export class Gate implements Disposable {
   readonly #listening: readonly Disposable[];
 
   /**
-   * Begins to disconnect those who are blocked or revoked from now on. The
-   * parts stay the caller's to dispose.
+   * Begins to disconnect callers that are blocked or revoked from now on. The
+   * caller disposes the parts.
    */
   constructor(parts: GateParts) {
     this.#parts = parts;
@@ -124,7 +124,7 @@ export class Gate implements Disposable {
   }
 
   /**
-   * Lets an HTTP request in.
+   * Admits an HTTP request.
    *
    * @param name its row in the table of rights.
    * @returns who calls; publishers and admins are not limited by address.
@@ -177,10 +177,10 @@ export class Gate implements Disposable {
   }
 
   /**
-   * Lets a connection in that will stay.
+   * Admits a lasting connection.
    *
    * @param enter called in the same turn as the last check, so that caps are
-   * exact and an address that was blocked meanwhile does not slip in.
+   * exact and an address that was blocked in between is refused.
    * @returns what `enter` returned.
    * @throws {Refusal} `IP_BLOCKED`, `RATE_LIMITED`, `TOO_MANY_CONNECTIONS`,
    * `FORBIDDEN` for pages of other origins, `DRAINING`.
@@ -208,9 +208,9 @@ export class Gate implements Disposable {
   }
 
   /**
-   * Makes sure that a caller who stays has a right.
+   * Makes sure that a connected caller has a right.
    *
-   * @throws {Refusal} what was wrong with its token, or what the right misses.
+   * @throws {Refusal} the fault of its token, or the missing right.
    */
   requireRight(name: RightName, { principal, refusal }: Arrival): void {
     if (refusal) throw refusal;
@@ -229,7 +229,7 @@ export class Gate implements Disposable {
     return allowedOrigins.length === 0 || allowedOrigins.includes(origin);
   }
 
-  /** What a session asks at every frame. */
+  /** The checks of a session at every frame. */
   guard(visitor: Visitor): SessionGuard {
     const budget = this.#budgets.ofConnection(visitor);
     return {
@@ -397,7 +397,7 @@ function sentenceOf({ until, reason }: Block): string {
   return `This address is blocked until ${end}: ${reason}`;
 }
 
-/** URLs end up in logs and histories, where tokens must never be. */
+/** URLs are stored in logs and histories, which must not contain tokens. */
 function refuseTokenInUrl(c: Context<Env>): void {
   const at = c.req.url.indexOf("?");
   if (at < 0) return;

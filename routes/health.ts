@@ -85,7 +85,7 @@ export function healthRoutes({ readiness, clock }: HealthParts): Route[] {
   ];
 }
 
-/** Does `work` so often; callers in between get the newest result. */
+/** Limits the rate of `work`; calls in between get the newest result. */
 function paced<T>(
   clock: HealthParts["clock"],
   work: () => Promise<T>,

@@ -25,8 +25,7 @@ export interface Visitor {
 export type LimitName = "connections" | "messages" | "http";
 
 /**
- * What `Deno.serve` passes to Hono with a request, and what is found out on
- * the way through the gate.
+ * What `Deno.serve` passes to Hono with a request, and what the gate adds.
  */
 export type Env = {
   Bindings: Deno.ServeHandlerInfo<Deno.NetAddr>;
@@ -39,7 +38,7 @@ export type Env = {
     isHandled?: boolean;
     /** Which budget was charged. */
     limit?: LimitName;
-    /** The request's name, as its answer bears it. */
+    /** The request id, as its answer carries it. */
     requestId?: string;
     /** Whether its answer will get what all answers have. */
     hasHeaders?: boolean;
@@ -73,7 +72,7 @@ export function requireAddress({ url, headers }: Request): void {
  * The token of an `Authorization: Bearer` header, if there is a header.
  *
  * @throws {Refusal} `INVALID_MESSAGE` when it is anything else: a caller
- * that sends one means to be known, and must not pass for one without a token.
+ * that sends one expects to be identified, and must not count as anonymous.
  */
 export function bearerOf(c: Context<Env>): string | undefined {
   const header = c.req.header("authorization");
@@ -101,7 +100,7 @@ export function isCrossSite(headers: Headers): boolean {
 }
 
 /**
- * Reads a body as text, giving up as soon as it is too long.
+ * Reads a body as text, and stops as soon as it is too long.
  *
  * @param maxBytes longest body accepted.
  * @param take called with each length, in bytes, before that part is read; an
@@ -130,7 +129,7 @@ export async function textOf(
   }
 }
 
-/** What breaks while a body is read is its sender's end, never a bug of ours. */
+/** A failure to read a body is the sender's fault, never a bug of ours. */
 async function bytesOf(
   request: Request,
   body: ReadableStream<Uint8Array<ArrayBuffer>>,

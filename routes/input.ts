@@ -1,6 +1,6 @@
 /**
- * What a request brings: arguments of its query and path, and orders in its
- * body. Unknown and repeated arguments are refused, as unknown keys are.
+ * Input of a request: arguments of its query and path, and orders in its body.
+ * Unknown and repeated arguments are refused, as unknown keys are.
  *
  * @module
  */

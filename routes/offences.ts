@@ -1,5 +1,5 @@
 /**
- * What callers do wrong: recorded for operators, and counted towards an
+ * Violations of callers: recorded for operators, and counted towards an
  * automatic block.
  *
  * @module

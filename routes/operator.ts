@@ -1,6 +1,6 @@
 /**
- * What the operators' routes share: every order is recorded with its operator,
- * the refused ones too; and how an answer looks that takes something back.
+ * Shared by the operators' routes: every order is recorded with its operator,
+ * also a refused one; and the answer to an order that undoes another.
  *
  * @module
  */
@@ -59,7 +59,7 @@ export function refusedOrders(
     securityLog.record({
       kind: "refused",
       reason: Refusal.of(c.error).code,
-      // An order of someone who may not give any is noise.
+      // An order of a caller without the right is noise.
       [isOperator(principal) ? "by" : "user"]: nameOf(principal),
       detail: `${method} ${path}`,
     });
@@ -75,7 +75,7 @@ export function nameOf({ identity }: Principal): string {
   return identity.user ?? "admin";
 }
 
-/** The answers of a route that takes something back, if it is there. */
+/** The answers of a route that removes something, if it exists. */
 export function removal(removed: string, absent: string): readonly Answer[] {
   return [
     {

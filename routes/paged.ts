@@ -101,7 +101,7 @@ export function latestOf<Row>(
   };
 }
 
-/** What stands beside the rows of a page. */
+/** The fields beside the rows of a page. */
 export interface Sums {
   /** How many there are. */
   readonly total: number;
@@ -111,7 +111,7 @@ export interface Sums {
   readonly next: string | null;
 }
 
-/** What an answer in pages looks like. */
+/** The schema of an answer in pages. */
 export function pageSchema(
   name: string,
   row: z.ZodType,

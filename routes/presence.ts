@@ -1,6 +1,6 @@
 /**
- * Who is connected and which rooms there are, for operators; and what an order
- * would do before it is given.
+ * Sessions and rooms, for operators; and the effect of an order before it is
+ * given.
  *
  * @module
  */

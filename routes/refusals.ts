@@ -1,5 +1,5 @@
 /**
- * How refusals look over HTTP.
+ * Refusals over HTTP.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export function refused(c: Context<Env>, refusal: Refusal): Response {
   return faultAnswer(c, fault, kind.http, REFUSALS[code].text, headers);
 }
 
-/** The answer where nothing is; a page for browsers. */
+/** The answer to an unknown path; a page for browsers. */
 export function notFound(c: Context<Env>): Response {
   const supports = [...TYPES, "text/html"];
   const [byDefault] = supports;
@@ -100,7 +100,7 @@ function faultAnswer(
   return new Response(body, { status, headers });
 }
 
-/** What the page may load: its looks alone. */
+/** What the page may load: only its styles. */
 const NOT_FOUND_POLICY =
   "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

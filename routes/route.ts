@@ -1,7 +1,7 @@
 /**
- * A route, declared once: how it is reached, who may, what it takes, what it
- * answers. Its handler gets only what was checked, and the OpenAPI document is
- * made from the same declaration.
+ * A route, declared once: its path, rights, input and answer. Its handler
+ * receives only checked input, and the OpenAPI document is generated from the
+ * same declaration.
  *
  * @module
  */
@@ -80,13 +80,13 @@ export interface Route {
   readonly right: RightName;
   /** How documents describe it. */
   readonly endpoint: (() => Endpoint) | undefined;
-  /** Lets in, checks, and does the work. */
+  /** Admits the caller, checks the input, and does the work. */
   readonly answer: (c: Context<Env>, guards: Guards) => Promise<Response>;
 }
 
 /** What all routes are guarded by. */
 export interface Guards {
-  /** Lets callers in. */
+  /** Admits callers. */
   readonly gate: Gate;
   /** Bounds what their requests hold. */
   readonly bodies: Bodies;
@@ -136,7 +136,7 @@ export function route<
   };
 }
 
-/** A route that lets its callers in by itself, since they stay. */
+/** A route that admits its callers by itself, since they stay connected. */
 export interface ConnectionDeclaration<Query extends z.ZodObject> extends
   Pick<
     Declaration<Query, None, undefined>,
@@ -231,7 +231,7 @@ function inputOf<Query extends z.ZodObject, Params extends z.ZodObject>(
     >
     & { readonly right: RightName },
 ): { query: z.output<Query>; params: z.output<Params> } {
-  // What stands behind a page's name is for the page's own script.
+  // The query of a page is read by the page's own script.
   const checked = right === "page" ? {} : queryOf(c.req.url, query, queryCode);
   return {
     query: checked as z.output<Query>,

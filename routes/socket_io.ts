@@ -1,6 +1,6 @@
 /**
- * The door for Socket.IO's clients: `/socket.io/`. What stands behind it is
- * loaded when the first of them arrives.
+ * The endpoint for Socket.IO's clients: `/socket.io/`. Its implementation is
+ * loaded when the first client connects.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { connection } from "./route.ts";
 import type { Route } from "./route.ts";
 import { wantsUpgrade } from "./socket.ts";
 
-/** Where clients look for it when they are given a host alone. */
+/** The path that clients use when they are given only a host. */
 export const SOCKET_IO_PATH = "/socket.io/";
 
 /** Arguments that clients send; those of applications are ignored. */
@@ -38,7 +38,7 @@ export function socketIoRoutes(parts: EngineParts): Route[] {
     right: "greet",
     query: Query,
   } as const;
-  // Its clients bring the protocol with them: no document describes it.
+  // Its clients implement the protocol: no document describes it.
   return [
     connection({
       ...shared,

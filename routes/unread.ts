@@ -11,7 +11,7 @@ import { Shares } from "../platform/shares.ts";
 import { Refusal } from "../protocol/refusals.ts";
 import type { Env, Visitor } from "./http.ts";
 
-/** Longest body handed over at once, and longest piece, in bytes. */
+/** Longest body passed on at once, and longest piece, in bytes. */
 export const PIECE_BYTES = 64 * 1024;
 /** Bytes of longer answers that one address may leave unread. */
 export const MAX_UNREAD_BYTES_PER_ADDRESS = 16 * 2 ** 20;
@@ -22,7 +22,7 @@ export const MAX_UNREAD_BYTES_PER_ADDRESS = 16 * 2 ** 20;
 export const MAX_UNREAD_BYTES = 128 * 2 ** 20;
 /** How long a reader may take for one piece, in milliseconds. */
 export const READ_DEADLINE_MS = 30_000;
-/** When to ask again, in milliseconds. */
+/** When to retry, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /** The answers of one instance that are made, or not read to their end. */
@@ -44,7 +44,7 @@ export class Unread {
   }
 
   /**
-   * Hands over the answers of the handlers after it. Event streams are left
+   * Passes on the answers of the handlers after it. Event streams are left
    * out: they are bounded where they are written.
    */
   watch(): MiddlewareHandler<Env> {
