@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../platform/clock.ts";
 
-/** Wakes the one that waits; a ring while none waits is remembered. */
+/** Wakes the waiter; a ring without a waiter is remembered. */
 export class Bell {
   #rung = false;
   #wake = () => {};

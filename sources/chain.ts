@@ -1,8 +1,8 @@
 /**
- * A KALDRIX chain that is made up, yet adds up: blocks of a DAG every second,
+ * A simulated, consistent KALDRIX chain: blocks of a DAG every second,
  * transactions from pending to confirmed or failed, validators, nodes, alerts.
- * Now and then the newest blocks are reverted and others take their place,
- * transactions are replaced or dropped. The same seed and the same times give
+ * Sometimes the newest blocks are reverted and replaced, and transactions are
+ * replaced or dropped. The same seed and the same times give
  * the same chain.
  *
  * Amounts, fees and stakes are whole grains, the chain's smallest unit. Besides
@@ -32,7 +32,7 @@ const ZERO_HASH = `0x${"0".repeat(64)}`;
 
 type Block = PayloadOf<"NEW_BLOCK">;
 
-/** What was published before, oldest first, for the chain to go on from. */
+/** What was published before, oldest first, from which the chain continues. */
 export interface Past {
   /** Events of `blocks`. */
   readonly blocks: readonly AnyEvent[];
@@ -52,11 +52,11 @@ export interface Past {
 export interface ChainOptions {
   /** Names the chain; another seed, another chain. */
   readonly seed: string;
-  /** Where to go on from; a new chain when absent or empty. */
+  /** Where to continue from; a new chain when absent or empty. */
   readonly past?: Past | undefined;
 }
 
-/** The model: all state of the chain, moved on by {@link step} alone. */
+/** The model: all state of the chain, advanced only by {@link step}. */
 export class Chain {
   readonly #story: Story;
   readonly #ledger: Ledger;
@@ -64,7 +64,7 @@ export class Chain {
   readonly #nodes: Nodes;
   readonly #dag: Dag;
   readonly #tag: string;
-  /** The newest blocks of this life, oldest first: those that may yet leave. */
+  /** The newest blocks of this run, oldest first: those still revertible. */
   readonly #recent: Recent[] = [];
   /** Blocks that were reverted and are not replaced yet. */
   #behind = 0;
@@ -72,7 +72,7 @@ export class Chain {
   readonly #floors = { safe: -1, final: -1 };
   #steps = 0;
 
-  /** Makes the first block's chain, or takes up the one that was left. */
+  /** Starts a new chain, or resumes a published one. */
   constructor({ seed, past }: ChainOptions) {
     const tag = `sim:${digestOf("sha256", seed).slice(0, 8)}`;
     this.#tag = tag;
@@ -109,7 +109,7 @@ export class Chain {
   }
 
   /**
-   * Lets a tenth of a second pass in the chain.
+   * Advances the chain by a tenth of a second.
    *
    * @param now epoch milliseconds; taken as later than the step before.
    * @returns what happened, in order; often nothing.
@@ -170,7 +170,7 @@ export class Chain {
     this.#emitFinality(height);
   }
 
-  /** At times the newest blocks give way to others. */
+  /** Sometimes replaces the newest blocks by others. */
   #reorganise(): void {
     if (this.#recent.length < MAX_REORG) return;
     if (!this.#story.chance(REORG_CHANCE)) return;
@@ -208,7 +208,7 @@ export class Chain {
   }
 }
 
-/** A block that may yet be reverted. */
+/** A block that can still be reverted. */
 interface Recent {
   readonly block: Block;
   readonly proposer: Validator;

@@ -1,6 +1,6 @@
 /**
- * How the blocks of a made-up chain hang together: parents, the heaviest path,
- * edges that are added later, and blocks that lost against another of their layer.
+ * The DAG of a simulated chain: parents, the heaviest path, edges that are
+ * added later, and blocks that lost against another of their layer.
  *
  * @module
  */
@@ -67,7 +67,7 @@ export class Dag {
   }
 
   /**
-   * Takes the newest block out again, and before it what hangs on it.
+   * Removes the newest block, after everything that depends on it.
    *
    * @param hash of the newest block.
    */
@@ -87,7 +87,7 @@ export class Dag {
   }
 
   /**
-   * Takes up the DAG that was left.
+   * Resumes a published DAG.
    *
    * @param blocks at least one, oldest first.
    * @param events of `dag`, oldest first.
@@ -136,7 +136,7 @@ export class Dag {
     if (!newest) return [];
     const older = this.#blocks.filter(({ layer }) => layer < newest.layer);
     const abreast = this.#blocks.filter(({ layer }) => layer === newest.layer);
-    // A block made while the newest travelled has not seen it.
+    // A block made before the newest one arrived does not refer to it.
     const unseen = older.length > 0 && abreast.length < 3 &&
       this.#story.chance(0.4);
     const seen = unseen ? older : this.#blocks;
@@ -158,8 +158,8 @@ export class Dag {
   }
 
   /**
-   * Lets the newest block now and then learn of one more parent after it was
-   * added, and rarely meet a rival, who stays a while.
+   * Sometimes adds a further parent to the newest block after it was added, and
+   * rarely a rival block, which stays for a while.
    *
    * @param proposer of the newest block.
    */
@@ -176,7 +176,7 @@ export class Dag {
     }
   }
 
-  /** Takes rivals out again, edge by edge. */
+  /** Removes rivals, edge by edge. */
   move(): void {
     for (const rival of this.#rivals) {
       if (--rival.steps > 0) continue;

@@ -1,6 +1,6 @@
 /**
- * Balances of a made-up chain: accounts, the pool of transactions that
- * wait, and what becomes of them in a block.
+ * Balances of a simulated chain: accounts, the pool of waiting transactions,
+ * and their outcome in a block.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Story } from "./chain_story.ts";
 
 /** Most gas of all transactions of a block. */
 export const BLOCK_GAS_LIMIT = 1_000_000;
-/** What every account begins with, in grains. */
+/** Initial balance of every account, in grains. */
 export const INITIAL_BALANCE = 1_000_000_000_000n;
 /** Most transactions that wait for a block. */
 const MAX_POOL = 400;
@@ -54,14 +54,14 @@ export interface Place {
   readonly height: number;
 }
 
-/** A transaction as it waited, and what became of it. */
+/** A transaction as it waited, and its outcome. */
 interface Done {
   readonly waiting: Transaction;
   readonly isFailed: boolean;
   readonly fee: bigint;
 }
 
-/** All accounts, and what they are about to do. */
+/** All accounts, and their waiting transactions. */
 export class Ledger {
   readonly #story: Story;
   readonly #life: string;

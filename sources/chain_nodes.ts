@@ -87,7 +87,7 @@ export class Nodes {
   }
 
   /**
-   * Lets each node go on, and report when it is due.
+   * Advances each node, and reports when it is due.
    *
    * @param height of the newest block.
    */

@@ -1,5 +1,5 @@
 /**
- * What the parts of a made-up chain share: one stream of chance, one time, and
+ * What the parts of a simulated chain share: one random sequence, one time, and
  * the messages that it emits, now or some steps later.
  *
  * @module
@@ -53,7 +53,7 @@ export class Story {
   }
 
   /**
-   * Begins a step with what was put off to it.
+   * Begins a step with the work that was scheduled for it.
    *
    * @param now epoch milliseconds; taken as later than the step before.
    */
@@ -72,7 +72,7 @@ export class Story {
     for (const work of due) work();
   }
 
-  /** Puts something off; 1 is the next step. */
+  /** Schedules work for a later step; 1 is the next step. */
   later(steps: number, work: () => void): void {
     this.#later.push({ steps, work });
   }
@@ -94,7 +94,7 @@ export class Story {
     this.#messages.push({ type, id, ...to, payload } as AnyMessage);
   }
 
-  /** Reports to operators what is wrong, or no longer is. */
+  /** Reports to operators that a fault began or ended. */
   alert(
     type: string,
     subject: string,

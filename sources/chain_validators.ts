@@ -1,5 +1,5 @@
 /**
- * Makers of the blocks of a made-up chain: validators that join, propose, vote,
+ * Block producers of a simulated chain: validators that join, propose, vote,
  * are rewarded or fined, and leave.
  *
  * @module
@@ -16,7 +16,7 @@ export const MIN_VALIDATORS = 5;
 const MIN_STAKE = 500_000_000n;
 const VALIDATORS = 12;
 
-/** One of those who make blocks. */
+/** A block producer. */
 export interface Validator {
   /** Its name. */
   readonly id: string;
@@ -26,9 +26,9 @@ export interface Validator {
   active: boolean;
   /** Blocks it made. */
   proposed: number;
-  /** Blocks of others it was for. */
+  /** Blocks of others that it voted for. */
   voted: number;
-  /** Turns it did not take, and fines. */
+  /** Missed turns, and fines. */
   missed: number;
   /** Height from which it may join again. */
   awayUntil: number;

@@ -1,6 +1,6 @@
 /**
  * A source that follows an EVM chain: every block is published once, in order,
- * and what the chain took back is taken back before what stands in its place.
+ * and reverted blocks are reported before the blocks that replace them.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Follows an EVM chain, of which any node may stop, restart, fall behind or
- * change its mind: compares what a node shows with what was published, and
- * publishes the difference.
+ * switch forks: compares a node's chain with what was published, and publishes
+ * the difference.
  *
  * @module
  */
@@ -26,7 +26,7 @@ import type { Placed } from "./tail.ts";
 export const START_BLOCKS = 16;
 /** Blocks requested before the one that is published next. */
 const BLOCKS_AHEAD = 4;
-/** Failed attempts after which a connection is given up. */
+/** Failed attempts after which a connection is closed. */
 const MAX_FAILURES = 5;
 /** How long a connection has to last to count as good, in milliseconds. */
 const GOOD_MS = 10_000;
@@ -34,7 +34,7 @@ const GOOD_MS = 10_000;
 const FAULTY_MS = 60_000;
 /** Milliseconds after which a block is published without late receipts. */
 export const RECEIPTS_MS = 3_000;
-/** How long a block may be hidden before its name has to do, in milliseconds. */
+/** Milliseconds after which an unavailable block is published by name only. */
 export const HIDDEN_MS = 20_000;
 /**
  * How long a node may show an older head before that is believed to be all
@@ -184,7 +184,7 @@ export class Follower {
     }
   }
 
-  /** Whether the source stood still for long: what it knows may be old. */
+  /** Whether the source was idle for long: its state may be outdated. */
   #isStale(): boolean {
     const now = this.#clock.monotonic();
     const stoodFor = now - (this.#stepAt ?? now);
@@ -193,7 +193,7 @@ export class Follower {
     return stoodFor >= STALE_MS;
   }
 
-  /** Finds out which chain the node follows, and what of it was published. */
+  /** Determines which chain the node follows, and what of it was published. */
   async #recognise(
     node: EvmNode,
     signal: AbortSignal,
@@ -229,7 +229,7 @@ export class Follower {
       await this.#finish(node, writer, head, signal);
       if (!await this.#agree(node, writer, head, signal)) return;
       this.#start ??= this.#options.from ??
-        // Genesis is no news, and not every test node keeps to the same one.
+        // Genesis is not an event, and some test nodes change theirs.
         Math.max(1, head.height - START_BLOCKS + 1);
       const next = (writer.tail.tip?.height ?? this.#start - 1) + 1;
       if (next > head.height) return;
@@ -237,7 +237,7 @@ export class Follower {
         moved = 0;
         continue;
       }
-      // The chain moved meanwhile, or the node does not show all of it yet.
+      // The chain moved in between, or the node does not show all of it yet.
       if (++moved > MAX_FAILURES) {
         throw new NodeFault(`Node shows no block ${next} that fits`);
       }
@@ -262,7 +262,7 @@ export class Follower {
   }
 
   /**
-   * Takes back what the node does not have.
+   * Reverts what the node does not have.
    *
    * @returns whether the node's head may be news.
    */
@@ -372,7 +372,7 @@ export class Follower {
     return true;
   }
 
-  /** The block, as whole as it will get; nothing while waiting may help. */
+  /** The block, as complete as possible; nothing while waiting may help. */
   async #whole(
     node: EvmNode,
     writer: ChainWriter,

@@ -217,7 +217,7 @@ export class PublishedHistory {
         const options = { limit: MAX_PAGE_EVENTS, before };
         page = await this.#publisher.page(channel, options, signal);
       } catch (error) {
-        // Another log began meanwhile: there is nothing older in this one.
+        // Another log began in between: there is nothing older in this one.
         const code = error instanceof Refusal ? error.code : undefined;
         if (code === "INVALID_PAYLOAD" && before) return;
         throw error;

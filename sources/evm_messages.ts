@@ -311,7 +311,7 @@ export class Messages {
   /**
    * `CHAIN_RESET` on one channel.
    *
-   * @param keeps the newest block that stands; none when absent.
+   * @param keeps the newest block that remains; none when absent.
    * @param reset `from` is the tip that is given up, and names the occurrence.
    */
   reset(

@@ -1,6 +1,6 @@
 /**
  * Several nodes of one chain as one: the head is the one that most of them
- * agree on, so that a node that lags, forks or fails does not show.
+ * agree on, so that a node that lags, forks or fails has no effect.
  *
  * @module
  */
@@ -28,7 +28,7 @@ const GATHER_MS = 2_000;
 /** How long a node may take to name its head and count, in milliseconds. */
 const HEAD_MS = 3_000;
 /**
- * How long a head may stand still, while another's moves, until its node no
+ * How long a head may stay unchanged, while another's moves, until its node no
  * longer counts, in milliseconds.
  */
 export const STUCK_MS = 60_000;

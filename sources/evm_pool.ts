@@ -214,7 +214,7 @@ export class Pool {
     if (!dropped) return [];
     this.#gone.delete(hash);
     if (found && found.blockHash === undefined) {
-      // The node holds this one, whatever was taken for its successor.
+      // The node holds this one, so its assumed successor is wrong.
       return this.#add(found, at, () => true);
     }
     if (at.monotonic - dropped.leftAt >= GONE_MS) return [];
@@ -268,7 +268,7 @@ export class Pool {
   }
 }
 
-/** Lets the oldest go. */
+/** Drops the oldest. */
 function shrink(
   keys: Map<string, unknown> | Set<string>,
   limit: number,

@@ -1,6 +1,6 @@
 /**
- * Looks after the pool of a node: takes up what the node reports as pending,
- * and asks again about what was published as pending.
+ * Watches the pool of a node: publishes what the node reports as pending, and
+ * requests again what was published as pending.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { ChainWriter } from "./evm_writer.ts";
 import { describe } from "./source.ts";
 import type { Log } from "./source.ts";
 
-/** Most reported transactions that wait to be looked at; the oldest give way. */
+/** Most reported transactions that wait for a check; the oldest are dropped. */
 export const MAX_QUEUE = 1_000;
 /** Transactions checked together, new ones and published ones alike. */
 const AT_ONCE = 25;
@@ -68,7 +68,7 @@ export class PoolWatch {
           await this.#check(node, present, signal);
         }
       } catch (error) {
-        // Pending transactions are news, not history: these are let go.
+        // Pending transactions are live events, not history: these are dropped.
         if (signal.aborted) return;
         this.#log("source_pending_failed", { ...describe(error) });
       }
