@@ -1,5 +1,5 @@
 /**
- * A list that the service answers in pages: searched, sorted, turned, and still
+ * A list that the service answers in pages: searched, sorted, paged, and paused
  * while a person points at it.
  *
  * @module
@@ -60,7 +60,7 @@ export class List<Row> {
   fault = "";
   /** Whether a page that was asked for is on its way. */
   isBusy = false;
-  /** Whether it keeps still. */
+  /** Whether it is paused. */
   isHeld = false;
   /** Cursors of this page and those before; the first page has none. */
   #cursors: readonly string[] = [];
@@ -76,7 +76,7 @@ export class List<Row> {
     this.sort = options.sort;
   }
 
-  /** How many rows stand before the page. */
+  /** How many rows are before the page. */
   get before(): number {
     return this.#cursors.length * PAGE_ROWS;
   }
@@ -117,7 +117,7 @@ export class List<Row> {
     this.#begin();
   }
 
-  /** Keeps still, or no longer. */
+  /** Pauses or resumes. */
   hold(isHeld: boolean): void {
     if (isHeld === this.isHeld) return;
     this.isHeld = isHeld;
@@ -159,7 +159,7 @@ export class List<Row> {
     } catch (error) {
       fault = textOf(error);
     }
-    // What was asked for meanwhile is what is wanted.
+    // A request made in between replaces this one.
     if (turn !== this.#asked) return;
     this.isBusy = false;
     this.fault = fault;

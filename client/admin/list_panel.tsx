@@ -28,7 +28,7 @@ export interface ListPanelProps<Row> {
   readonly columns: readonly Column[];
   /** A row. */
   readonly row: (row: Row) => VNode;
-  /** What stands above the list, such as a form. */
+  /** Content above the list, such as a form. */
   readonly children?: ComponentChildren;
 }
 
