@@ -127,7 +127,7 @@ function PartView(
   );
 }
 
-/** Text in which what stands between backticks is code. */
+/** Text in which parts between backticks are code. */
 function Prose({ text }: { readonly text: string }): VNode {
   return (
     <>
@@ -160,7 +160,7 @@ function rowsOf(schema: Schema, reference: Reference): Row[] {
     const several = shape.anyOf ?? shape.oneOf;
     if (several) {
       for (const each of several) {
-        // What has a name and stands beside others is described elsewhere.
+        // A named alternative among others is described elsewhere.
         if (several.length < MANY || !each.$ref) walk(each, path, depth);
         else {rows.push({
             ...ELSEWHERE,

@@ -8,7 +8,7 @@ import type { Entry, Reference } from "./model.ts";
 /** How something is tried: each has a form of its own. */
 export type Way = "subscribe" | "watch" | "publish" | "request";
 
-/** A message or a request that can be sent as it stands. */
+/** A message or a request that can be sent unchanged. */
 export interface Trial {
   /** Type of the message, or the verb. */
   readonly name: string;

@@ -38,7 +38,7 @@ interface TryState {
   readonly written: Readonly<Record<string, string>>;
   /** How the last attempt ended. */
   readonly outcome: { readonly isFault: boolean; readonly text: string };
-  /** Whether the list of frames stands still. */
+  /** Whether the list of frames is paused. */
   readonly isPaused: boolean;
 }
 

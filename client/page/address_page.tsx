@@ -23,7 +23,7 @@ import type { TransactionRow } from "./rows.ts";
 import { transactionRow } from "./transactions.ts";
 import { brief, counted, integer } from "./words.ts";
 
-/** Newest events of the channel in which its past is looked for. */
+/** Newest events of the channel that are searched for its history. */
 export const PAST = 1_000;
 /** Most live transactions kept; the least recently updated is dropped first. */
 export const MAX_ROWS = 200;

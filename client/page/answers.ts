@@ -11,9 +11,9 @@ import { NEEDS_TOKEN } from "./words.ts";
 /** How long an answer may take, in milliseconds. */
 export const ANSWER_MS = 10_000;
 
-/** A block as it stands now. */
+/** The current state of a block. */
 export type BlockAnswer = ReplyPayload<"block_response">;
-/** A transaction as it stands now. */
+/** The current state of a transaction. */
 export type TransactionAnswer = Omit<TrackedState, "end"> & {
   /** The newest event about it; `null` when none is known. */
   readonly event:

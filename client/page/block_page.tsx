@@ -1,5 +1,5 @@
 /**
- * The page of a block: whether it stands, how firmly, and what it holds.
+ * The page of a block: its status, its finality and its content.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { exact, integer } from "./words.ts";
 /** Transactions loaded at a time. */
 export const PAGE = 25;
 
-/** Newest events of the channel of blocks, to learn where the chain ends. */
+/** Newest events of the channel of blocks, to find the end of the chain. */
 export const NEWEST = 20;
 
 /** What a page about one thing is given. */

@@ -1,5 +1,5 @@
 /**
- * The newest blocks, and how firmly each stands.
+ * The newest blocks, and the finality of each.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export class Blocks {
     return this.#rows;
   }
 
-  /** The newest block that stands. */
+  /** The newest block that is not reverted. */
   get tip(): BlockRow | undefined {
     return this.#rows.find(({ isReverted }) => !isReverted);
   }
@@ -51,7 +51,7 @@ export class Blocks {
     return final < 0 ? undefined : final;
   }
 
-  /** How firmly something stands. */
+  /** The finality of something. */
   level({ chain, height, isReverted }: Place): Level {
     if (isReverted) return "reverted";
     const floors = this.#floors.get(chain);

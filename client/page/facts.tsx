@@ -10,7 +10,7 @@
 import type { ComponentChildren, VNode } from "preact";
 import { dateTime, NEEDS_TOKEN } from "./words.ts";
 
-/** The heading of a page: what it is about, and how that stands. */
+/** The heading of a page: its subject, and the subject's status. */
 export function Heading(
   { kind, name, chip, chipClass, children }: {
     readonly kind: string;

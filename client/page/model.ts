@@ -58,7 +58,7 @@ export class ChainModel {
     dag: 0,
     samples: 0,
   };
-  /** The newest blocks, and how firmly each stands. */
+  /** The newest blocks, and the finality of each. */
   readonly blocks: Blocks = new Blocks();
   /** Vertices by identity, oldest first. */
   readonly vertices: Map<string, Vertex> = new Map();
@@ -214,7 +214,7 @@ export class ChainModel {
     this.revisions.blocks++;
   }
 
-  /** Takes what changes how firmly blocks stand. */
+  /** Applies events that change the finality of blocks. */
   #judge(change: () => void): void {
     change();
     this.revisions.blocks++;

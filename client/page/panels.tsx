@@ -46,7 +46,7 @@ export function Panel(
   );
 }
 
-/** What stands where there is nothing yet. */
+/** Placeholder while there is no content. */
 export function Empty(
   { children }: { readonly children: ComponentChildren },
 ): VNode {

@@ -69,7 +69,7 @@ export class Plot extends Component<PlotProps> {
   #make = async (): Promise<void> => {
     const { default: uPlot } = await import("./uplot.ts");
     const box = this.#box.current;
-    // The page may have gone on while the library was loaded.
+    // The page may have changed while the library was loaded.
     if (!box) return;
     const { data, describe } = this.props;
     this.#plot?.destroy();

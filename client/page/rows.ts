@@ -29,7 +29,7 @@ export interface BlockRow {
   readonly fullness: number | undefined;
 }
 
-/** How firmly a block stands, or that it does not. */
+/** The finality of a block, or that it is reverted. */
 export type Level = "new" | "safe" | "final" | "reverted";
 
 /** Status of a transaction. */

@@ -29,7 +29,7 @@ export interface Lookups {
  * Where the thing of a name is shown.
  *
  * @param text a height, or the id of a block, a transaction or an address.
- * @param lookups asks the service.
+ * @param lookups queries the service.
  * @returns a path; absent when nothing of that name is known.
  * @throws {AnswerError} when the service cannot answer.
  */

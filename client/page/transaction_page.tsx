@@ -20,7 +20,7 @@ import { Subject } from "./subject.ts";
 import { addressPath, blockPath, clockTime, exact, integer } from "./words.ts";
 import { brief, transactionPath } from "./words.ts";
 
-/** Newest events of the channel in which its past is looked for. */
+/** Newest events of the channel that are searched for its history. */
 export const PAST = 1_000;
 /** Events about it that are kept; the newest of them. */
 export const MAX_STEPS = 50;
