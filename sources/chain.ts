@@ -236,7 +236,7 @@ export function sealOf(
 
 /** A {@link Past} that a chain of one seed published. */
 interface OwnPast {
-  /** Those that stand. */
+  /** Blocks that are not reverted. */
   readonly blocks: readonly Event<"NEW_BLOCK">[];
   readonly dag: readonly Event<"DAG_UPDATE">[];
   readonly transactions: readonly Event<"TX_RECEIVED">[];

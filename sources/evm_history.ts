@@ -77,7 +77,7 @@ export class PublishedHistory {
   }
 
   /**
-   * Standing blocks as `blocks` folds, newest first, to the end of the log.
+   * Canonical blocks as `blocks` folds, newest first, to the end of the log.
    *
    * @param signal ends reading.
    */

@@ -20,7 +20,7 @@ import type { Log } from "./source.ts";
 import { Tail } from "./tail.ts";
 import type { Placed } from "./tail.ts";
 
-/** Transactions of standing blocks kept in memory, for their revert. */
+/** Transactions of canonical blocks kept in memory, for their revert. */
 export const MAX_KEPT_TRANSACTIONS = 20_000;
 
 /** What a {@link ChainWriter} needs. */
@@ -35,7 +35,7 @@ export interface WriterOptions {
   readonly log: Log;
 }
 
-/** A block that stands, as far as it is known. */
+/** A canonical block, as far as it is known. */
 export type Kept = Pick<Placed, "hash" | "height">;
 
 /** What is known for the revert of a block. */
@@ -76,7 +76,7 @@ export class ChainWriter {
     return this.#messages.chain;
   }
 
-  /** The newest standing blocks. */
+  /** The newest canonical blocks. */
   get tail(): Tail {
     return this.#tail;
   }
@@ -118,7 +118,7 @@ export class ChainWriter {
     }
   }
 
-  /** Remembers standing blocks below the oldest known one. */
+  /** Remembers canonical blocks below the oldest known one. */
   older(signal: AbortSignal): AsyncGenerator<Placed> {
     return this.#history.blocks(signal);
   }
@@ -126,7 +126,7 @@ export class ChainWriter {
   /**
    * Publishes a block that follows the newest one.
    *
-   * @param block with the newest standing block as its parent.
+   * @param block with the newest canonical block as its parent.
    */
   async publish(block: EvmBlock, signal: AbortSignal): Promise<void> {
     const at = this.#occurrence(block);
@@ -138,7 +138,7 @@ export class ChainWriter {
   /**
    * Publishes what is missing of the newest block.
    *
-   * @param block the newest standing block.
+   * @param block the newest canonical block.
    */
   async finish(block: EvmBlock, signal: AbortSignal): Promise<void> {
     const ids = this.#unfinished ?? new Set();
@@ -148,7 +148,7 @@ export class ChainWriter {
   }
 
   /**
-   * Takes back all blocks above one that stands, newest first.
+   * Reverts all blocks above a canonical one, newest first.
    *
    * @param keeps the newest block that stands, known to have been published or
    * to be the parent of what was.
@@ -195,7 +195,7 @@ export class ChainWriter {
   /**
    * Voids all blocks above one, known or not.
    *
-   * @param keeps the newest block that stands; none when absent.
+   * @param keeps the newest canonical block; none when absent.
    * @param reason as in `CHAIN_RESET`.
    */
   async reset(
@@ -229,7 +229,7 @@ export class ChainWriter {
   }
 
   /**
-   * Publishes that a block reached a level, if it stands and is news.
+   * Publishes that a block reached a level, if it is canonical and this is new.
    *
    * @param level of the block.
    * @param head the newest block of that level.

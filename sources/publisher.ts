@@ -46,7 +46,7 @@ export interface ChainPublisher extends Disposable {
    * repeated until it is accepted, so wait for it before you send more.
    *
    * @param messages any number; each with an `id` that names its occurrence.
-   * @param signal gives up.
+   * @param signal ends the attempt.
    * @returns when all are accepted, or were logged as never acceptable.
    * @throws when aborted, when the token does not allow to publish, or when
    * the service refuses a block because others are missing (`code` is

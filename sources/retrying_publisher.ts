@@ -44,7 +44,7 @@ const MESSAGE_AT_FAULT: ReadonlySet<RefusalCode> = new Set([
   "STATUS_CONFLICT",
 ]);
 
-/** Most times that what is missing before a block is asked for. */
+/** Most requests for the messages that are missing before a block. */
 export const MAX_FILLS = 16;
 /**
  * Most times that a block is published that is refused because others are
@@ -137,7 +137,7 @@ export class RetryingPublisher {
    * Publishes messages after all that were given before them.
    *
    * @param messages any number; each with an `id`.
-   * @param signal gives up; a call under way is finished first.
+   * @param signal ends the attempt, after a call in progress.
    * @returns when all are accepted, or were logged as never acceptable.
    * @throws the signal's reason when aborted.
    * @throws {Refusal} as `Source.run`: `PARENT_UNKNOWN` after
@@ -154,7 +154,7 @@ export class RetryingPublisher {
    *
    * @param channel canonical name.
    * @param options how many events, and before which.
-   * @param signal gives up.
+   * @param signal ends the attempt.
    * @throws as {@link send}.
    */
   page(
@@ -213,7 +213,7 @@ export class RetryingPublisher {
       );
       if (blocks.length === 0) return this.#giveUp(hole, wanted, refusal);
       const mark = `${this.#tag}${(this.#fills++).toString(36)}`;
-      // The source may have gone over to another branch meanwhile.
+      // The source may have switched to another branch in between.
       const rest = isParent(blocks, message) ? sent.slice(at) : [];
       sent = [...blocks, ...rest].map((each) => again(each, mark));
     }

@@ -90,7 +90,7 @@ async function readPast(
   const latest = (channel: string, limit = RESUME_EVENTS) =>
     retrying.page(channel, { limit }, signal);
   return {
-    // Reverts and finality stand between the blocks.
+    // Reverts and finality are between the blocks.
     blocks: await latest("blocks", 5 * WINDOW),
     dag: await latest("dag"),
     transactions: await latest("transactions"),

@@ -1,5 +1,5 @@
 /**
- * The standing end of a chain: a fold of the events of `blocks`, without time,
+ * The canonical end of a chain: a fold of the events of `blocks`, without time,
  * network or store.
  *
  * @module
@@ -15,18 +15,18 @@ export interface Placed {
   readonly height: number;
 }
 
-/** Standing blocks remembered, the newest ones. */
+/** Canonical blocks remembered, the newest ones. */
 export const MAX_TAIL_BLOCKS = 1_024;
 /** Reverted blocks remembered, for the names of their next occurrences. */
 export const MAX_REVERTED_BLOCKS = 16_384;
 
-/** The newest standing blocks, each the parent of the next. */
+/** The newest canonical blocks, each the parent of the next. */
 export class Tail {
   #blocks: Placed[] = [];
   /** How often each block was reverted. */
   readonly #reverts = new Map<string, number>();
 
-  /** The newest standing block; absent before the first. */
+  /** The newest canonical block; absent before the first. */
   get tip(): Placed | undefined {
     return this.#blocks.at(-1);
   }
@@ -41,7 +41,7 @@ export class Tail {
     return this.#blocks.length;
   }
 
-  /** The standing block of a height, while it is remembered. */
+  /** The canonical block of a height, while it is remembered. */
   at(height: number): Placed | undefined {
     const { oldest } = this;
     return oldest && this.#blocks[height - oldest.height];
@@ -89,7 +89,7 @@ export class Tail {
   }
 
   /**
-   * Remembers more: blocks that stand below the oldest one.
+   * Remembers more: canonical blocks below the oldest one.
    *
    * @param blocks oldest first; those that do not lead up to it are ignored.
    * @returns how many were taken.
