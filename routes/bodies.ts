@@ -26,7 +26,7 @@ export interface BodyRoom extends Disposable {
   /**
    * Reserves the bytes of a body before it is read.
    *
-   * @throws {Refusal} `RATE_LIMITED` when the caller's share is used up.
+   * @throws {Refusal} `RATE_LIMITED` when there is not enough room.
    */
   take(bytes: number): void;
 }
