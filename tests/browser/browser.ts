@@ -201,6 +201,10 @@ const MODES = (["light", "dark"] as const).flatMap((colorScheme) =>
   [390, 1440].map((width) => ({ colorScheme, width }))
 );
 
+/** Resolves once the page was drawn as it is now. */
+const DRAWN =
+  "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))";
+
 /**
  * Asserts that there is no finding of any level, and nothing wider than the
  * window, in all modes; the last one stays.
@@ -216,6 +220,12 @@ export async function isGood(
   for (const { colorScheme, width } of MODES) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize({ width, height: 844 });
+    await page.waitForFunction(
+      `matchMedia("(prefers-color-scheme: ${colorScheme})").matches &&
+        innerWidth === ${width}`,
+    );
+    // Until a frame is drawn, some colours may still be those of the last mode.
+    await page.evaluate(DRAWN);
     const where = `${what}, ${colorScheme}, ${width} px`;
     assert.deepEqual(
       (await findings(page, within)).map(({ text }) => text),
