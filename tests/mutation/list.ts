@@ -375,7 +375,14 @@ const REALTIME: readonly Mutation[] = [
     tests: ["tests/realtime/delivery_test.ts"],
   },
   {
-    fault: "commits wait for nobody",
+    fault: "the hub accepts more than it can deliver",
+    file: "realtime/hub.ts",
+    find: "() => delivery.ready(),",
+    replace: "undefined,",
+    tests: ["tests/realtime/hub_test.ts"],
+  },
+  {
+    fault: "commits do not wait for their receivers",
     file: "store/log_writer.ts",
     find: "if (!waits) return;",
     replace: "if (waits || !waits) return;",

@@ -6,8 +6,9 @@ import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import type { Hint } from "../../realtime/link.ts";
 import { Outbox } from "../../realtime/outbox.ts";
 import { MAX_REST_MS, POLL_MS } from "../../realtime/repair.ts";
+import { RING_EVENTS } from "../../realtime/stream.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
-import { ManualClock, pass } from "../fakes/clock.ts";
+import { ManualClock, pass, settle } from "../fakes/clock.ts";
 import { CALM, MemoryKv } from "../fakes/kv.ts";
 import type { Fate } from "../fakes/kv.ts";
 import type { Letter } from "../fakes/link.ts";
@@ -75,6 +76,34 @@ for (
     if (name.startsWith("loses")) assert(repaired > 0);
   });
 }
+
+Deno.test("a burst waits for its delivery, and no client reads it from the log", async () => {
+  const bench = new Bench();
+  let pages = 0;
+  using hub = bench.instance();
+  const read = hub.outboxParts.readPage;
+  hub.outboxParts.readPage = (...range) => (pages++, read(...range));
+  const reader = bench.client(hub);
+  await reader.follow({ channel: "blocks" });
+  const each = RING_EVENTS / 5;
+  let accepted = 0;
+  const burst = Array.from({ length: 8 }, async (_, i) => {
+    const blocks = Array.from(
+      { length: Math.floor(each) },
+      (_, k) => block(`${i}.${k}`),
+    );
+    await hub.publish(blocks.flat());
+    accepted++;
+  });
+  // The turn of the event loop does not end, so nothing is delivered.
+  for (let i = 0; i < 50; i++) await settle();
+  assert.equal(accepted, 3, "more than half of the memory waits for delivery");
+  await pass(bench.clock, 0);
+  await Promise.all(burst);
+  await pass(bench.clock, 0);
+  assert.deepEqual(reader.peer.seqs(), range(1, 8 * Math.floor(each)));
+  assert.equal(pages, 0);
+});
 
 Deno.test("what is lost while something else is repaired is repaired next, as soon", async () => {
   const bench = new Bench();
