@@ -74,6 +74,21 @@ Deno.test("StoredCounter keeps a group at its bound from crowding out others", a
   assert.equal(counter.look("single").current, 1);
 });
 
+Deno.test("StoredCounter moves on while the wall clock stands still, within a tick", async () => {
+  const { counter, clock } = await grouped({ shareMs: COUNTER_SHARE_MS });
+  await using _counter = counter;
+  const standStill = (ms: number) => {
+    clock.stepWall(-ms);
+    clock.advance(ms);
+  };
+  counter.look("a");
+  counter.add("a", 1);
+  standStill(COUNTER_SHARE_MS);
+  assert.equal(counter.look("a").elapsedMs, COUNTER_SHARE_MS);
+  standStill(COUNTER_WINDOW_MS);
+  assert.equal(counter.look("a").current, 0);
+});
+
 Deno.test("StoredCounter lowers no count by what it reads back", async () => {
   const opened = await STORES.MemoryKv!();
   let isStale = false;
