@@ -226,6 +226,7 @@ export class Feed {
     const as = selected?.as;
     this.#sink.flush();
     this.#sink.send(this.#sink.codec.reply({
+      ...this.#parts.envelope(),
       type: "gap",
       payload: {
         channel,
@@ -235,7 +236,6 @@ export class Feed {
         epoch,
         reason,
       },
-      ...this.#parts.envelope(),
     }));
     subscription.seq = to;
     subscription.markKnown();

@@ -309,7 +309,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     }
     if (positions.length === 0) return;
     const payload = { positions };
-    this.reply({ type: "progress", payload, ...this.#parts.envelope() });
+    this.reply({ ...this.#parts.envelope(), type: "progress", payload });
   }
 
   /** Sends what `subscription` is due; called for its stream. */

@@ -279,7 +279,7 @@ export class Session implements Connection {
     if (frame.kind === "publish") return this.#publish(frame);
     if (frame.kind === "test") {
       const { payload, id } = frame;
-      return this.#send({ type: "TEST", payload, ...this.#envelope(id) });
+      return this.#send({ ...this.#envelope(id), type: "TEST", payload });
     }
     if (frame.type === "connect") return this.#connect(frame.payload, frame.id);
     if (frame.type === "refresh") {
@@ -405,7 +405,7 @@ export class Session implements Connection {
     payload: ReplyPayload<Type>,
     ref?: string,
   ): void {
-    this.#send({ type, payload, ...this.#envelope(ref) } as ReplyFrame);
+    this.#send({ ...this.#envelope(ref), type, payload } as ReplyFrame);
   }
 
   #send(reply: ReplyFrame): void {

@@ -102,9 +102,9 @@ Deno.bench("encode: an event", () => {
 
 Deno.bench("encode: a pong", () => {
   encodeReply({
+    ...envelope(),
     type: "pong",
     payload: { serverTime: instantText(Date.now()) },
-    ...envelope(),
     ref: "42",
   });
 });
