@@ -20,7 +20,8 @@ export const SLOWER = 1.5;
 /** Down to this ratio, it counts as faster. */
 export const FASTER = 1 / SLOWER;
 
-const BENCHES = new URL("../tests/bench/micro_bench.ts", import.meta.url);
+const BENCHES = ["micro_bench.ts", "filter_bench.ts"]
+  .map((name) => new URL(`../tests/bench/${name}`, import.meta.url).href);
 const BASELINE = new URL("micro_baseline.json", import.meta.url);
 
 /** The output of `deno bench --json`. */
@@ -110,7 +111,7 @@ async function measure(): Promise<Baseline> {
       "--no-check",
       "--json",
       "--allow-read",
-      BENCHES.href,
+      ...BENCHES,
     ],
     stdin: "null",
     stderr: "inherit",

@@ -312,9 +312,9 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     this.reply({ ...this.#parts.envelope(), type: "progress", payload });
   }
 
-  /** Sends what `subscription` is due; called for its stream. */
+  /** Sends what `subscription` is due, which is not behind; called for its stream. */
   advance(subscription: Subscription): void {
-    if (!this.#open || subscription.behind) return;
+    if (!this.#open) return;
     if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
   }
 
@@ -370,7 +370,6 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     const { until } = stream;
     while (to.seq < until) {
       if (to.seq + 1 < stream.first || this.isFull) return false;
-      if (this.waits) this.flush();
       if (this.batch) this.#sendJoined(to);
       else this.#sendSingly(to, until);
     }
@@ -380,7 +379,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
   #sendJoined(to: Subscription): void {
     const { stream, seq, replayUntil } = to;
     const joined = stream.frameAfter(this.codec, seq, replayUntil);
-    this.put(joined.frame);
+    this.send(joined.frame);
     to.seq = joined.seq;
   }
 

@@ -36,10 +36,9 @@ export interface SinkParts {
 export class Sink {
   /** How its frames are encoded. */
   codec: Codec;
-  /** Whether frames due together may be joined. */
-  batch = false;
   readonly #peer: Peer;
   readonly #parts: SinkParts;
+  #batch = false;
   #replies: ReplyFrame[] = [];
 
   /** Sends to `peer` as `codec` encodes. */
@@ -47,6 +46,16 @@ export class Sink {
     this.#peer = peer;
     this.codec = codec;
     this.#parts = parts;
+  }
+
+  /** Whether frames due together may be joined; else none ever waits. */
+  get batch(): boolean {
+    return this.#batch;
+  }
+
+  set batch(batch: boolean) {
+    if (!batch) this.flush();
+    this.#batch = batch;
   }
 
   /** Bytes accepted but not yet passed to the network. */
@@ -62,10 +71,7 @@ export class Sink {
 
   /** Sends a reply, joined with others of the same turn if allowed. */
   reply(reply: ReplyFrame): void {
-    if (!this.batch) {
-      this.flush();
-      return this.put(this.codec.reply(reply));
-    }
+    if (!this.#batch) return this.put(this.codec.reply(reply));
     this.#replies.push(reply);
     if (this.#replies.length === 1) {
       this.#parts.clock.soon(() => this.flush());

@@ -25,8 +25,6 @@ export const RING_LENGTH = 4 * 1024 * 1024;
 export const MAX_HELD = 2_048;
 /** One pass over the subscribers, possibly in several turns. */
 interface Round {
-  /** Number of its last event. */
-  readonly upTo: number;
   /** Subscribers that have not been served yet. */
   readonly cursors: Iterator<Cursor, undefined>;
   /** Filtered ones, served after them; absent when there are none. */
@@ -68,6 +66,7 @@ export class Stream {
   #seq: number;
   #first: number;
   #flushed: number;
+  #until: number;
   #length = 0;
   #matched = 0;
   /** Whether filtered subscribers have to look for what is new themselves. */
@@ -101,6 +100,7 @@ export class Stream {
     this.#seq = head.seq;
     this.#first = head.seq + 1;
     this.#flushed = head.seq;
+    this.#until = head.seq;
   }
 
   /** Identity of the log. */
@@ -196,6 +196,7 @@ export class Stream {
     this.#seq = seq;
     this.#first = seq + 1;
     this.#flushed = seq;
+    this.#until = seq;
     this.#ring.length = 0;
     this.#length = 0;
     this.#held.clear();
@@ -209,7 +210,7 @@ export class Stream {
    * even when further events arrive.
    */
   get until(): number {
-    return this.#round?.upTo ?? this.#seq;
+    return this.#until;
   }
 
   /**
@@ -280,17 +281,17 @@ export class Stream {
   #begin(): Round {
     this.#frames.clear();
     const kept = Math.max(this.#flushed, this.#first - 1);
-    const upTo = endOfFrame(kept, this.#seq, this.#entryAt);
+    this.#until = endOfFrame(kept, this.#seq, this.#entryAt);
     // Subscribers may join or leave meanwhile: a Set iterates safely over its
     // own changes.
     const cursors = this.cursors.values();
     this.#matched = 0;
-    if (this.filtered.size === 0) return { upTo, cursors };
-    return { upTo, cursors, matches: this.#matches(upTo).entries() };
+    if (this.filtered.size === 0) return { cursors };
+    return { cursors, matches: this.#matches().entries() };
   }
 
-  /** What is new up to a number, for each subscriber that it concerns. */
-  #matches(upTo: number): Matches {
+  /** What is new up to {@link until}, for each subscriber that it concerns. */
+  #matches(): Matches {
     const matches: Matches = new Map();
     const isKept = this.#flushed + 1 >= this.#first;
     if (this.#moved || !isKept) {
@@ -302,17 +303,17 @@ export class Stream {
       this.#moved = true;
       return matches;
     }
-    for (let seq = this.#flushed + 1; seq <= upTo; seq++) {
+    for (let seq = this.#flushed + 1; seq <= this.#until; seq++) {
       this.filtered.collect(this.entryAt(seq), matches);
     }
     return matches;
   }
 
-  #flushMatches({ upTo, matches }: Round, most: number): number {
-    if (!matches) return this.#end(upTo);
+  #flushMatches({ matches }: Round, most: number): number {
+    if (!matches) return this.#end();
     for (let seen = 0; seen < most; seen++) {
       const { value, done } = matches.next();
-      if (done) return this.#end(upTo);
+      if (done) return this.#end();
       const [cursor, entries] = value;
       if (cursor.behind) continue;
       if (this.#moved) cursor.advance();
@@ -322,16 +323,18 @@ export class Stream {
     return 0;
   }
 
-  #end(upTo: number): number {
+  #end(): number {
+    const fresh = Math.max(0, this.#until - this.#flushed);
+    this.#flushed = this.#until;
     this.#round = undefined;
-    const fresh = Math.max(0, upTo - this.#flushed);
-    this.#flushed = upTo;
+    this.#until = this.#seq;
     this.#moved = false;
     return fresh;
   }
 
   #push(entry: Entry): void {
     this.#seq++;
+    if (!this.#round) this.#until = this.#seq;
     if (this.#seq - this.#first >= this.#capacity) this.#forget();
     this.#ring[this.#seq % this.#capacity] = entry;
     this.#length += entry.json.length;

@@ -11,16 +11,10 @@ import {
   encodeReply,
   instantText,
 } from "../../protocol/encode.ts";
-import { idSource } from "../../protocol/envelope.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
-import { Outbox } from "../../realtime/outbox.ts";
-import { FilterBudget } from "../../realtime/filter_budget.ts";
-import { Progress } from "../../realtime/progress.ts";
-import { Pace } from "../../realtime/pace.ts";
-import { Stream } from "../../realtime/stream.ts";
+import type { Stream } from "../../realtime/stream.ts";
 import type { LoggedEntry } from "../../store/entry.ts";
-import { entryOf } from "../fakes/entry.ts";
 import { Budget } from "../../security/budget.ts";
 import { RateLimit } from "../../security/rate_limit.ts";
 import {
@@ -29,7 +23,7 @@ import {
   MAX_KNOWN_TOKENS,
 } from "../../security/tokens.ts";
 import { openStore } from "../../store/deno_kv.ts";
-import { FREE } from "../fakes/peer.ts";
+import { emptyStream, envelope, EPOCH, outbox } from "./outboxes.ts";
 
 /** Longest frame accepted here, in bytes. */
 const MAX_BYTES = 65_536;
@@ -59,15 +53,13 @@ const body = JSON.stringify({
   })),
 });
 const payloadText = JSON.stringify(payload);
-const nextId = idSource();
-const envelope = () => ({ id: nextId(1_754_560_800_000), now: Date.now() });
 let seq = 0;
 
 function eventText(): string {
   return encodeEvent(
     "NEW_BLOCK",
     payloadText,
-    { channel: "blocks", seq: ++seq, epoch: "E" },
+    { channel: "blocks", seq: ++seq, epoch: EPOCH },
     envelope(),
   );
 }
@@ -117,52 +109,37 @@ Deno.bench(`encode: ${EVENTS} events as one frame`, () => {
   encoder.encodeInto(encodeBatch(texts, envelope()), frame);
 });
 
-function stream(): Stream {
-  return new Stream("blocks", {
-    logged: true,
-    head: { epoch: "E", seq: 0 },
-    envelope,
-  });
-}
-
 const text = eventText();
 const tags = {};
 
 /** A block as its publisher's instance makes it, in one piece. */
 function blockEntry(seq: number): LoggedEntry {
   const type = "NEW_BLOCK";
-  return { channel: "blocks", type, at: 0, tags, epoch: "E", seq, json: text };
+  return {
+    channel: "blocks",
+    type,
+    at: 0,
+    tags,
+    epoch: EPOCH,
+    seq,
+    json: text,
+  };
 }
 
-const ring = stream();
+const ring = emptyStream("blocks");
 Deno.bench("ring: take an event and read it", () => {
   const at = ring.seq + 1;
   ring.offer(blockEntry(at));
   JSON_CODEC.event(ring.entryAt(at));
 });
 
-const machine = {
-  clock: systemClock,
-  pace: new Pace(systemClock),
-  progress: new Progress(systemClock),
-  filters: new FilterBudget(),
-  envelope,
-  readPage: () => Promise.resolve({ entries: [], unreadable: [] }),
-  readOldest: () => Promise.resolve(1),
-};
-
-/** An outbox to a socket that takes everything at once. */
-function outboxTo(send: () => void): Outbox {
-  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, FREE);
-}
-
 /** Sockets that take everything at once. */
 function audience(batch: boolean): Stream {
-  const followed = stream();
+  const followed = emptyStream("blocks");
   for (let i = 0; i < SUBSCRIBERS; i++) {
-    const outbox = outboxTo(() => {});
-    outbox.batch = batch;
-    outbox.attach(followed, { epoch: "E", seq: 0 });
+    const own = outbox();
+    own.batch = batch;
+    own.attach(followed, { epoch: EPOCH, seq: 0 });
   }
   return followed;
 }
@@ -179,37 +156,6 @@ for (const batch of [true, false]) {
       followed.offer(blockEntry(followed.seq + 1));
     }
     followed.flush();
-  });
-}
-
-/** Connections that each wait for the transactions of {@link ADDRESSES}. */
-const FILTERS = 10_000;
-/** Addresses of one filter. */
-const ADDRESSES = 5;
-
-const selective = new Stream("transactions", {
-  logged: true,
-  head: { epoch: "E", seq: 0 },
-  envelope,
-});
-for (let i = 0; i < FILTERS; i++) {
-  const address = Array.from(
-    { length: ADDRESSES },
-    (_, k) => `0x${(i * ADDRESSES + k).toString(16).padStart(40, "0")}`,
-  );
-  outboxTo(() => {}).attach(
-    selective,
-    { epoch: "E", seq: 0 },
-    { filter: [{ address }] },
-  );
-}
-for (const [how, from] of [["none", "0xffff"], ["one", "0x00"]] as const) {
-  const address = [from.padEnd(42, "0"), `0x${"e".repeat(40)}`];
-  const rest = { channel: "transactions", tags: { address } };
-  Deno.bench(`filter: an event to ${how} of ${FILTERS}`, () => {
-    const next = selective.seq + 1;
-    selective.offer(entryOf("E", next, text, { ...rest, type: "TX_RECEIVED" }));
-    selective.flush();
   });
 }
 
