@@ -136,7 +136,7 @@ export function decode(
   maxBytes: number,
   rights?: FrameRights,
 ): ClientFrame {
-  return interpret(parse(data, maxBytes), maxBytes, rights);
+  return clientFrame(parse(data, maxBytes), true, maxBytes, rights);
 }
 
 /**
@@ -153,10 +153,19 @@ export function interpret(
   maxBytes: number,
   rights?: FrameRights,
 ): ClientFrame {
+  return clientFrame(value, false, maxBytes, rights);
+}
+
+function clientFrame(
+  value: unknown,
+  isJson: boolean,
+  maxBytes: number,
+  rights: FrameRights | undefined,
+): ClientFrame {
   const frame = envelope(value);
   const ref = refOf(frame);
   if (rights) permitted(frame, rights, ref);
-  sound(frame);
+  sound(frame, isJson);
   const command = commands.get(frame.type);
   if (command) {
     const { type, id, payload } = checked(command, frame, ref) as Command;
@@ -217,7 +226,7 @@ export function decodePublications(
   if (rights && Array.isArray(many)) {
     requirePublishing(many.slice(0, MAX_BATCH_MESSAGES), rights);
   }
-  sound(value);
+  sound(value, true);
   if (isObject(value) && "messages" in value) {
     const { messages } = checked(Many, value, undefined);
     return publicationsIn(messages, "messages", maxBytes, undefined);
@@ -269,8 +278,8 @@ function permitted(
 }
 
 /** Refuses a value that cannot be stored and delivered unchanged. */
-function sound(value: unknown): void {
-  const issue = unsoundness(value);
+function sound(value: unknown, isJson: boolean): void {
+  const issue = unsoundness(value, isJson);
   if (!issue) return;
   throw new Refusal(codeOf(value, issue), undefined, {
     issues: [bounded(issue)],

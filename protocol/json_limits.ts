@@ -14,11 +14,16 @@ export const MAX_DEPTH = 32;
  * {@link MAX_DEPTH}, prototype keys, lone surrogates, numbers that a double
  * cannot hold, values that JSON does not have.
  *
- * @param value the result of `JSON.parse`, or of the parser of another notation.
+ * @param value what a parser returned.
+ * @param isJson whether that parser was `JSON.parse`, whose objects need not be
+ * asked for their prototype.
  * @returns the first issue, or nothing.
  */
-export function unsoundness(value: unknown): Issue | undefined {
-  const fault = inspect(value, 0);
+export function unsoundness(
+  value: unknown,
+  isJson: boolean,
+): Issue | undefined {
+  const fault = inspect(value, 0, isJson);
   return fault && { path: fault.path.join("."), message: fault.message };
 }
 
@@ -35,7 +40,11 @@ function at(key: string | number, inner: Fault): Fault {
   return inner;
 }
 
-function inspect(value: unknown, depth: number): Fault | undefined {
+function inspect(
+  value: unknown,
+  depth: number,
+  isJson: boolean,
+): Fault | undefined {
   if (typeof value === "string") {
     if (value.isWellFormed()) return undefined;
     return fault("holds a lone surrogate, which is not Unicode text");
@@ -50,12 +59,12 @@ function inspect(value: unknown, depth: number): Fault | undefined {
   if (depth === MAX_DEPTH) return fault(`nests deeper than ${MAX_DEPTH}`);
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
-      const inner = inspect(value[i], depth + 1);
+      const inner = inspect(value[i], depth + 1, isJson);
       if (inner) return at(i, inner);
     }
     return undefined;
   }
-  if (Object.getPrototypeOf(value) !== Object.prototype) {
+  if (!isJson && Object.getPrototypeOf(value) !== Object.prototype) {
     return fault("is not a JSON value");
   }
   // Its prototype adds no enumerable keys.
@@ -63,7 +72,8 @@ function inspect(value: unknown, depth: number): Fault | undefined {
     if (key === "__proto__" || !key.isWellFormed()) {
       return fault("has a key that is not allowed");
     }
-    const inner = inspect((value as Record<string, unknown>)[key], depth + 1);
+    const field = (value as Record<string, unknown>)[key];
+    const inner = inspect(field, depth + 1, isJson);
     if (inner) return at(key, inner);
   }
   return undefined;
