@@ -4,7 +4,7 @@
  * connections out evenly. `deno serve --parallel` gives all isolates one
  * listener, and the quicker one takes the connection.
  *
- * Needs `--unstable-net`, and Linux. `DENO_JOBS` says how many instances, as it
+ * Needs `--unstable-net`, and Linux. `DENO_JOBS` is the number of instances, as it
  * does for `deno serve`.
  *
  * @module

@@ -195,7 +195,7 @@ function print(line: string): void {
 if (import.meta.main) {
   const [KV_PATH] = Deno.args;
   if (!KV_PATH?.startsWith("postgres")) {
-    throw new Error("Say which database: postgres://user@host/database");
+    throw new Error("Name the database: postgres://user@host/database");
   }
   const file: Turn[] = [];
   const database: Turn[] = [];

@@ -13,7 +13,7 @@ const LOOK_MS = 100;
 /** How long it may take to stop before it is killed, in milliseconds. */
 const STOP_TIMEOUT_MS = 8_000;
 /**
- * All clients come from one address here, which no budget is meant for; the
+ * All clients share one address here, which no budget is meant for; the
  * guards count on all the same.
  */
 const PLENTY = {

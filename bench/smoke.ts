@@ -67,8 +67,8 @@ const HINTS: Readonly<Record<string, string>> = {
   ready: "GET /ready names what is wrong; see docs/troubleshooting.md.",
   connect:
     "The upgrade fails: does the proxy pass Upgrade and Connection (HTTP/1.1), and is MAX_CONNECTIONS reached?",
-  subscribe: "Frames do not come back: a proxy may hold them.",
-  latency: "Frames do not come back in time.",
+  subscribe: "Frames do not return: a proxy may hold them.",
+  latency: "Frames do not return in time.",
   refusals: "A refusal came out otherwise than documented: is it this service?",
   publish:
     "Is SMOKE_TOKEN of the role user or above, unexpired and signed with a secret of this instance?",

@@ -77,7 +77,7 @@ export class Peer implements Disposable {
       if (at >= 0) return this.#frames.splice(0, at + 1).at(-1)!;
       if (this.#ended) throw new Error(`${this.#ended} before ${what}`);
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`${what} did not come in ${ms} ms`);
+      if (left <= 0) throw new Error(`${what} did not arrive within ${ms} ms`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#wake = () => {
@@ -139,7 +139,7 @@ export async function within<T>(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`${what} did not come in ${ms} ms`)),
+      () => reject(new Error(`${what} did not arrive within ${ms} ms`)),
       ms,
     );
   });

@@ -195,7 +195,7 @@ async function resume(site: Site): Promise<string> {
   return `${missed.length} missed events came back, in order`;
 }
 
-/** Events come unbuffered over HTTP. */
+/** Events arrive unbuffered over HTTP. */
 async function sse(site: Site): Promise<string> {
   const leaving = new AbortController();
   const timer = setTimeout(() => leaving.abort(), STEP_MS);

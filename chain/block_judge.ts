@@ -148,8 +148,8 @@ export class BlockJudge {
       const fault = { chain: name, blockId, height, missing: gapBefore };
       this.#options.trial.report({ type: "blocks_missing", ...fault });
     }
-    const { gapBefore: said, ...rest } = payload;
-    const isMarked = gapBefore !== undefined || said !== undefined;
+    const { gapBefore: claimed, ...rest } = payload;
+    const isMarked = gapBefore !== undefined || claimed !== undefined;
     const marked = { ...rest, ...(gapBefore ? { gapBefore } : {}) };
     return {
       before,

@@ -41,9 +41,9 @@ export class DagJudge {
     const at: NodePlace = {};
     const owner = ownerOf(draft.publisher?.subject, chainOf(payload));
     this.#trial.do(CHANNEL, dag.undoLog, () => dag.apply(payload, at, owner));
-    const { missingParents: said, ...rest } = payload;
+    const { missingParents: claimed, ...rest } = payload;
     const isMarked = missingParents.length > 0;
-    const fresh = said === undefined
+    const fresh = claimed === undefined
       ? draft
       : { ...draft, payloadText: JSON.stringify(rest) };
     return {

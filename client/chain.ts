@@ -84,7 +84,7 @@ function foldOf(
   /** Current blocks that were added, oldest first. */
   const added: Event<"NEW_BLOCK">[] = [];
 
-  /** What is held back comes again after it, and so does what is before it. */
+  /** Events held back are sent again after it, and so are those before it. */
   const positionAt = (event: AnyEvent, isBefore = false): Position => {
     const { epoch, seq } = held[0] ?? event;
     return { epoch: epoch!, seq: seq! - (held[0] || isBefore ? 1 : 0) };

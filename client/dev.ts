@@ -192,7 +192,7 @@ function awaited<T>(verb: string, answer: Promise<T>): Promise<T> {
     setTimeout(() => {
       if (looked.isLooked) return;
       warn(
-        `${verb}() was refused with ${code} (${message}), and nobody looks: await it, or add .catch()`,
+        `${verb}() was refused with ${code} (${message}), and nothing handles it: await it, or add .catch()`,
       );
     });
   });

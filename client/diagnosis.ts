@@ -35,19 +35,19 @@ export async function diagnose(
   if (status === undefined) {
     return await unreachable(address, url, wasThere, over);
   }
-  const said = jsonIn(text!);
+  const answer = jsonIn(text!);
   const fail = (code: Failure["code"], message: string) =>
     new RequestError(code, { message: `${address}: ${message}`, retryAfterMs });
-  if (status === 400 && said.code === "INVALID_MESSAGE") return;
-  if (status === 404 || said.code === "NOT_FOUND") {
+  if (status === 400 && answer.code === "INVALID_MESSAGE") return;
+  if (status === 404 || answer.code === "NOT_FOUND") {
     const hint = url.endsWith("/") ? "; try it without the / at its end" : "";
     return fail("NOT_FOUND", `nothing is there (HTTP 404)${hint}`);
   }
-  if (said.code) {
-    const { code, message } = said;
+  if (answer.code) {
+    const { code, message } = answer;
     return new RequestError(code, {
       retryAfterMs,
-      ...said,
+      ...answer,
       message: `${address}: ${message}`,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * The service's doors over HTTP in the shape of a socket: events come as
+ * The service's doors over HTTP in the shape of a socket: events arrive as
  * Server-Sent Events, or in pages where a proxy holds those back, and commands
  * go as requests. The client above keeps its positions and does not notice.
  *

@@ -159,7 +159,9 @@ export class SettledFold {
       else this.#reset(payload.keeps?.height ?? -1);
     } else if (type === "BLOCK_COMPLETE") {
       const { blockId, height, missing } = payload;
-      if (missing) throw lost(`Nothing says what block ${height} holds`);
+      if (missing) {
+        throw lost(`The transactions of block ${height} are not known`);
+      }
       this.#reopen(height);
       // Without the oldest it waits until a later one is final.
       const complete = this.#complete.slice(1 - MAX_COMPLETE);

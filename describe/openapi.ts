@@ -170,7 +170,7 @@ function callersOf({ role, isOpen }: Endpoint): string {
   if (role !== "anonymous") return `Needs a token of role ${role} or above.`;
   return isOpen
     ? "Needs no token."
-    : "Needs a token only where the service requires one of everybody.";
+    : "Needs a token only where the service requires one of every client.";
 }
 
 function rights({ role }: Endpoint): JsonObject {

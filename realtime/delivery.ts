@@ -78,7 +78,7 @@ export class Delivery {
   }
 
   /**
-   * Whether more may be accepted: events that come faster than they can be
+   * Whether more may be accepted: events that arrive faster than they can be
    * delivered fall out of memory.
    *
    * @returns resolves when no stream is crowded; `undefined` when none is.

@@ -126,7 +126,7 @@ export class Session implements Connection {
     );
     this.#rights = rightsOf(() => this.#principal, {
       requireAuth: parts.requireAuth,
-      hint: "say connect with one first",
+      hint: "send connect with one first",
     });
     this.#queue = new CommandQueue({
       read: (data) => this.#read(data),
@@ -442,5 +442,5 @@ export class Session implements Connection {
 }
 
 function unauthenticated(): Refusal {
-  return new Refusal("UNAUTHENTICATED", "Say connect with a token first");
+  return new Refusal("UNAUTHENTICATED", "Send connect with a token first");
 }

@@ -205,13 +205,13 @@ async function open(
   hub: Hub,
   address: string,
 ): Promise<Opened> {
-  const { channel, requested: said } = wanted;
+  const { channel, requested: given } = wanted;
   const stream = await hub.open(channel, address);
-  let requested = inLogOf(stream, said);
+  let requested = inLogOf(stream, given);
   // The client may have events of another instance that have not arrived here.
   if (requested.after && isAhead(requested.after, stream)) {
     await hub.refresh(stream);
-    requested = inLogOf(stream, said);
+    requested = inLogOf(stream, given);
   }
   const { after } = requested;
   if (after && needsProof(after, stream)) {
@@ -231,10 +231,10 @@ function openNow(
 ): Opened[] | undefined {
   const opened: Opened[] = [];
   for (const each of wanted) {
-    const { channel, requested: said } = each;
+    const { channel, requested: given } = each;
     const stream = hub.opened(channel.name);
     if (!stream) return;
-    const requested = inLogOf(stream, said);
+    const requested = inLogOf(stream, given);
     const { after } = requested;
     if (after && isAhead(after, stream)) return;
     if (after && needsProof(after, stream)) return;

@@ -188,7 +188,7 @@ function sessionsSchema(): z.ZodType {
     user: z.string().nullable().describe("Its token's subject"),
     role: z.enum(ROLES).describe("What it may do"),
     client: z.string().nullable()
-      .describe("Name and version of its program, as it said itself"),
+      .describe("Name and version of its program, as it gave them itself"),
     since: count.describe("When it connected, in epoch milliseconds"),
     channels: z.array(z.looseObject({
       channel: z.string().describe("Canonical name"),

@@ -1,5 +1,5 @@
 /**
- * A bot that follows the chain and says what it sees.
+ * A bot that follows the chain and prints what it sees.
  *
  *     deno run --allow-net docs/examples/bot.ts http://localhost:3000/ws
  *     node docs/examples/bot.ts http://localhost:3000/ws
@@ -9,22 +9,24 @@
 import process from "node:process";
 import { connect } from "../../client/client.ts";
 
-const say = (line: string) => process.stdout.write(`${line}\n`);
+const print = (line: string) => process.stdout.write(`${line}\n`);
 const client = connect(process.argv[2] ?? "http://localhost:3000/ws", {
   client: "bot-example/1.0",
 });
 
 client.on("NEW_BLOCK", ({ payload: { height, transactions = [] } }) => {
-  say(`block ${height}, ${transactions.length} transactions`);
+  print(`block ${height}, ${transactions.length} transactions`);
 });
 client.on("ALERT_TRIGGERED", ({ payload: { severity, message } }) => {
-  say(`${severity}: ${message}`);
+  print(`${severity}: ${message}`);
 });
 client.onGap(({ channel, from, to }) => {
-  say(`${channel}: ${from} to ${to} are lost`);
+  print(`${channel}: ${from} to ${to} are lost`);
 });
 client.onState(({ status, connectionError }) => {
-  if (status === "closed") say(`closed: ${connectionError?.message ?? "bye"}`);
+  if (status === "closed") {
+    print(`closed: ${connectionError?.message ?? "bye"}`);
+  }
 });
 
 client.joinChannel("blocks", { last: 5 });

@@ -34,7 +34,7 @@ function creditsIn({ payload }: Event<"TX_RECEIVED">): Credit[] {
   if (status === "failed") return [];
   const isPartial = missing.includes("receipt") || missing.includes("logs");
   if (isPartial || payload["transfersOmitted"]) {
-    throw new Error(`Nothing says what ${txId} moved`);
+    throw new Error(`The transfers of ${txId} are not known`);
   }
   return transfers
     .filter(({ asset, to }) => /native|erc20/.test(asset) && own.has(to))

@@ -76,7 +76,7 @@ Deno.test("a refusal that nothing awaits is warned of, one that is caught is not
     await new Promise((resolve) => setTimeout(resolve));
   }
   assert.deepEqual(parts.warnings(), [
-    "KALDRIX: sendMessage() was refused with OFFLINE (OFFLINE), and nobody looks: await it, or add .catch()",
+    "KALDRIX: sendMessage() was refused with OFFLINE (OFFLINE), and nothing handles it: await it, or add .catch()",
   ]);
 });
 

@@ -311,6 +311,6 @@ Deno.test("a block of which the node did not give all ends it", () => {
   });
   assert.throws(() => new SettledFold({}).take(partial, true), {
     code: "EVENTS_LOST",
-    message: "Nothing says what block 1 holds",
+    message: "The transactions of block 1 are not known",
   });
 });
