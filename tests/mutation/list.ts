@@ -64,9 +64,17 @@ const GUARDS: readonly Mutation[] = [
   {
     fault: "content is looked at before rights",
     file: "protocol/decode.ts",
-    find: "if (rights) permitted(frame, rights, ref);\n  sound(frame);",
-    replace: "sound(frame);\n  if (rights) permitted(frame, rights, ref);",
+    find: "if (rights) permitted(frame, rights, ref);\n  sound(frame, isJson);",
+    replace:
+      "sound(frame, isJson);\n  if (rights) permitted(frame, rights, ref);",
     tests: ["tests/protocol/frame_rights_test.ts"],
+  },
+  {
+    fault: "objects of another parser are taken for those of JSON.parse",
+    file: "protocol/decode.ts",
+    find: "return clientFrame(value, false, maxBytes, rights);",
+    replace: "return clientFrame(value, true, maxBytes, rights);",
+    tests: ["tests/protocol/decode_messages_test.ts"],
   },
   {
     fault: "what a room's message carries is walked again",
@@ -356,16 +364,30 @@ const REALTIME: readonly Mutation[] = [
   {
     fault: "what arrives during a pass makes other frames",
     file: "realtime/stream.ts",
-    find: "return this.#round?.upTo ?? this.#seq;",
-    replace: "return this.#seq;",
+    find: "if (!this.#round) this.#until = this.#seq;",
+    replace: "this.#until = this.#seq;",
     tests: ["tests/realtime/stream_test.ts"],
   },
   {
     fault: "a pass delivers more than a frame",
     file: "realtime/stream.ts",
-    find: "const upTo = endOfFrame(kept, this.#seq, this.#entryAt);",
-    replace: "const upTo = kept >= 0 ? this.#seq : kept;",
+    find: "this.#until = endOfFrame(kept, this.#seq, this.#entryAt);",
+    replace: "this.#until = kept >= 0 ? this.#seq : kept;",
     tests: ["tests/realtime/stream_test.ts"],
+  },
+  {
+    fault: "replies wait although frames are not joined any more",
+    file: "realtime/sink.ts",
+    find: "if (!batch) this.flush();",
+    replace: "",
+    tests: ["tests/realtime/outbox_test.ts"],
+  },
+  {
+    fault: "a wall clock that stands still stops the windows of a limit",
+    file: "store/stored_counter.ts",
+    find: "this.#reading.wall = NaN;",
+    replace: "",
+    tests: ["tests/store/stored_counter_test.ts"],
   },
   {
     fault: "publishers outpace delivery",

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { interpret } from "../../protocol/decode.ts";
 import type { Publication } from "../../protocol/decode.ts";
 import { MESSAGES } from "../../protocol/messages.ts";
+import { Refusal } from "../../protocol/refusals.ts";
 import { EXAMPLES } from "../examples.ts";
 import {
   accepted,
@@ -189,4 +190,21 @@ Deno.test("what a room's message carries is walked once", () => {
   assert.equal(interpret(frame, MAX_BYTES).kind, "publish");
   assert.deepEqual([...reads.values()].filter((times) => times !== 1), []);
   assert.equal(reads.get("data.0.a.1.b"), 1);
+});
+
+Deno.test("what only another parser makes is refused, where it stands", () => {
+  for (
+    const value of [new Date(0), new Map(), Object.create({ inherited: 1 })]
+  ) {
+    const payload = { event: "e", data: { at: [value] } };
+    const frame = { type: "ROOM_MESSAGE", channel: "room:a", payload };
+    assert.throws(() => interpret(frame, MAX_BYTES), (error: unknown) => {
+      const { code, issues } = Refusal.of(error);
+      assert.equal(code, "INVALID_PAYLOAD");
+      assert.deepEqual(issues, [
+        { path: "payload.data.at.0", message: "is not a JSON value" },
+      ]);
+      return true;
+    });
+  }
 });
