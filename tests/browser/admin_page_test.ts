@@ -784,8 +784,6 @@ browserTest("the top of the operator's page, in Chromium", async (t) => {
       assert.match(still.log, /"alert".*stale_head/);
     });
   }, {
-    expectedErrors: new RegExp(
-      `${SERVER_LOST.source}|status of (?:40[13]|503)`,
-    ),
+    expectedErrors: new RegExp(`${SERVER_LOST.source}|${REFUSED.source}`),
   });
 });

@@ -57,9 +57,12 @@ export interface Stage {
   readonly errors: readonly string[];
 }
 
-/** What Chromium reports of requests and sockets whose server ends. */
+/**
+ * What Chromium reports of requests and sockets whose server ends: it refuses
+ * with 503 while it drains.
+ */
 export const SERVER_LOST =
-  /WebSocket|net::ERR_(?:CONNECTION|SOCKET|EMPTY|INCOMPLETE|INTERNET|NETWORK)/;
+  /WebSocket|status of 503|net::ERR_(?:CONNECTION|SOCKET|EMPTY|INCOMPLETE|INTERNET|NETWORK)/;
 
 /** How the page is shown, and what may go wrong in it. */
 export interface StageOptions extends BrowserContextOptions {
