@@ -95,15 +95,15 @@ browserTest(
       await publishUntil(FILLED);
       const before = await held();
       await publishUntil(EVENTS);
-      const after = await held();
-      const growth = after.heap - before.heap;
-      const kilobytes = Math.round(growth / 1_000);
       await t.step(
-        `${kilobytes} kB more after ${EVENTS} events than after ${FILLED}`,
-        () => {
-          assert.ok(growth < MAX_GROWTH, `${growth} bytes`);
-          assert.ok(after.nodes < before.nodes * 1.2 + 100, `${after.nodes}`);
-        },
+        `holds no more after ${EVENTS} events than after ${FILLED}`,
+        () =>
+          // What the page still draws of the burst holds the old for a moment.
+          until(async () => {
+            const { heap, nodes } = await held();
+            return heap - before.heap < MAX_GROWTH &&
+              nodes < before.nodes * 1.2 + 100;
+          }, `memory as before: ${JSON.stringify(before)}`),
       );
       assert.deepEqual(
         await page.evaluate(
