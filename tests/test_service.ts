@@ -7,6 +7,7 @@
 import type { Role } from "../protocol/channels.ts";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
 import type { Asset } from "../routes/files.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { createService } from "../server/service.ts";
@@ -117,7 +118,9 @@ export async function openTestService(
     request: (path, init, ip = "192.0.2.1") => askFrom(ip, service, path, init),
     async [Symbol.asyncDispose]() {
       await service[Symbol.asyncDispose]();
-      kv.close();
+      await kv.close();
+      // Deno ends the watches of a closed store some turns later.
+      await pause(systemClock, 5);
     },
   };
 }
