@@ -208,7 +208,10 @@ browserTest("the API page, in Chromium", async (t) => {
           .focus();
         await page.keyboard.press("Enter");
         const verb = page.getByLabel("Verb", { exact: true });
-        assert.equal(await verb.inputValue(), "block");
+        await until(
+          async () => await verb.inputValue() === "block",
+          "the verb in the form",
+        );
         await until(
           async () =>
             await page.evaluate("document.activeElement.id") === "try-name",
