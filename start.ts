@@ -4,8 +4,8 @@
  * connections out evenly. `deno serve --parallel` gives all isolates one
  * listener, and the quicker one takes the connection.
  *
- * Needs `--unstable-net`, and Linux. `DENO_JOBS` is the number of instances, as it
- * does for `deno serve`.
+ * Needs `--unstable-net`, and Linux. `DENO_JOBS` is the number of instances, as
+ * for `deno serve`.
  *
  * @module
  */

@@ -76,7 +76,9 @@ function address(): string {
   const path = Deno.env.get("KV_PATH_FILE");
   const address = Deno.env.get("KV_PATH") || (path && secretIn(path));
   if (address) return address;
-  throw new RangeError("KV_PATH is not set: it names the file of the store");
+  throw new RangeError(
+    "KV_PATH is not set: set it to the file or address of the store",
+  );
 }
 
 function fileOfStore(): string {

@@ -94,7 +94,7 @@ export function inflate(parts: Parts): void {
     waiting = [];
   }
 
-  /** Connects without; events that waited are sent again after the client's positions. */
+  /** Connects without; the client's positions bring back what waited. */
   function giveUp(): void {
     const mine = parts.turn;
     waiting = [];

@@ -312,7 +312,7 @@ export class Outbox extends Sink implements Paced, Progressing, Sender {
     this.reply({ ...this.#parts.envelope(), type: "progress", payload });
   }
 
-  /** Sends what `subscription` is due, which is not behind; called for its stream. */
+  /** Sends what a `subscription` that is not behind is due; called for its stream. */
   advance(subscription: Subscription): void {
     if (!this.#open) return;
     if (!this.#sendFromRing(subscription)) this.#fallBehind(subscription);
