@@ -7,7 +7,7 @@
  */
 import { encodeEvent } from "../../protocol/encode.ts";
 import { entryOf } from "../fakes/entry.ts";
-import { emptyStream, envelope, EPOCH, outbox } from "./outboxes.ts";
+import { emptyStream, envelope, EPOCH, outbox } from "../fakes/outboxes.ts";
 
 /** Connections that each wait for the transactions of {@link ADDRESSES}. */
 const FILTERS = 10_000;

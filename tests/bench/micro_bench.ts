@@ -23,7 +23,7 @@ import {
   MAX_KNOWN_TOKENS,
 } from "../../security/tokens.ts";
 import { openStore } from "../../store/deno_kv.ts";
-import { emptyStream, envelope, EPOCH, outbox } from "./outboxes.ts";
+import { emptyStream, envelope, EPOCH, outbox } from "../fakes/outboxes.ts";
 
 /** Longest frame accepted here, in bytes. */
 const MAX_BYTES = 65_536;

@@ -4,28 +4,12 @@
  *
  * @module
  */
-import { systemClock } from "../../platform/clock.ts";
-
-import { FilterBudget } from "../../realtime/filter_budget.ts";
-import { JSON_CODEC } from "../../realtime/json_codec.ts";
-import { Outbox } from "../../realtime/outbox.ts";
-import { Pace } from "../../realtime/pace.ts";
-import { Progress } from "../../realtime/progress.ts";
-import { Stream } from "../../realtime/stream.ts";
 import type { Filter } from "../../realtime/filter_index.ts";
+import type { Outbox } from "../../realtime/outbox.ts";
+import { emptyStream, EPOCH, outbox } from "../fakes/outboxes.ts";
+import { FREE } from "../fakes/peer.ts";
 
 const { gc } = globalThis as unknown as { gc: () => void };
-const head = { epoch: "E", seq: 0 };
-const envelope = () => ({ id: "id", now: 0 });
-const machine = {
-  clock: systemClock,
-  pace: new Pace(systemClock),
-  progress: new Progress(systemClock),
-  filters: new FilterBudget(),
-  envelope,
-  readPage: () => Promise.resolve({ entries: [], unreadable: [] }),
-  readOldest: () => Promise.resolve(1),
-};
 
 /** Heap in use, in bytes. */
 function used(): number {
@@ -35,7 +19,7 @@ function used(): number {
 
 /** What connections of one filtered subscription each add to the heap, in bytes. */
 function taken(connections: number, values: number): number {
-  const stream = new Stream("transactions", { logged: true, head, envelope });
+  const stream = emptyStream("transactions");
   const outboxes: Outbox[] = [];
   const before = used();
   for (let i = 0; i < connections; i++) {
@@ -47,22 +31,12 @@ function taken(connections: number, values: number): number {
     const filter: Filter = values === 0
       ? [{ status: ["pending"] }]
       : [JSON.parse(JSON.stringify({ address }))];
-    const outbox = new Outbox(
-      { bufferedAmount: 0, send: () => {} },
-      JSON_CODEC,
-      machine,
-      {
-        address: `10.0.${i >> 8}.${i & 255}`,
-        stalled: () => {},
-        charge: () => 0,
-        read: () => {},
-      },
-    );
-    outbox.attach(stream, head, { as: "mine", filter });
-    outboxes.push(outbox);
+    const own = outbox({ ...FREE, address: `10.0.${i >> 8}.${i & 255}` });
+    own.attach(stream, { epoch: EPOCH, seq: 0 }, { as: "mine", filter });
+    outboxes.push(own);
   }
   const bytes = used() - before;
-  for (const outbox of outboxes) outbox.close();
+  for (const own of outboxes) own.close();
   return bytes;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Streams and outboxes as an instance makes them, for benchmarks.
+ * Streams and outboxes as an instance makes them, without sockets.
  *
  * @module
  */
@@ -9,10 +9,11 @@ import { idSource } from "../../protocol/envelope.ts";
 import { FilterBudget } from "../../realtime/filter_budget.ts";
 import { JSON_CODEC } from "../../realtime/json_codec.ts";
 import { Outbox } from "../../realtime/outbox.ts";
+import type { OutboxOwner } from "../../realtime/outbox.ts";
 import { Pace } from "../../realtime/pace.ts";
 import { Progress } from "../../realtime/progress.ts";
 import { Stream } from "../../realtime/stream.ts";
-import { FREE } from "../fakes/peer.ts";
+import { FREE } from "./peer.ts";
 
 /** The log of every stream here. */
 export const EPOCH = "E";
@@ -41,7 +42,7 @@ const machine = {
 };
 
 /** An outbox to a socket that takes everything at once. */
-export function outbox(): Outbox {
+export function outbox(owner: OutboxOwner = FREE): Outbox {
   const send = () => {};
-  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, FREE);
+  return new Outbox({ bufferedAmount: 0, send }, JSON_CODEC, machine, owner);
 }
