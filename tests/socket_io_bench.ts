@@ -13,6 +13,7 @@ import { systemClock } from "../platform/clock.ts";
 import { pause } from "../platform/pause.ts";
 import { openStore } from "../store/deno_kv.ts";
 import { until } from "./until.ts";
+import { closeStore } from "./close_store.ts";
 
 /** Whatever arrives: tests look wherever they like. */
 // deno-lint-ignore no-explicit-any -- tests look into anything.
@@ -81,7 +82,7 @@ export class SocketIoBench implements AsyncDisposable {
     );
     return new SocketIoBench(services, bugs, async () => {
       for (const each of services) await each[Symbol.asyncDispose]();
-      kv.close();
+      await closeStore(kv);
     });
   }
 

@@ -7,7 +7,6 @@
 import type { Role } from "../protocol/channels.ts";
 import type { Clock } from "../platform/clock.ts";
 import { systemClock } from "../platform/clock.ts";
-import { pause } from "../platform/pause.ts";
 import type { Asset } from "../routes/files.ts";
 import { generateWebSocketToken } from "../security/tokens.ts";
 import { createService } from "../server/service.ts";
@@ -15,6 +14,7 @@ import type { Service } from "../server/service.ts";
 import { readSettings } from "../server/settings.ts";
 import { openStore } from "../store/deno_kv.ts";
 import type { Store } from "../store/store.ts";
+import { closeStore } from "./close_store.ts";
 
 /** Signs the tokens of tests. */
 export const SECRET = "a secret of the tests that is long enough";
@@ -118,9 +118,7 @@ export async function openTestService(
     request: (path, init, ip = "192.0.2.1") => askFrom(ip, service, path, init),
     async [Symbol.asyncDispose]() {
       await service[Symbol.asyncDispose]();
-      await kv.close();
-      // Deno ends the watches of a closed store some turns later.
-      await pause(systemClock, 5);
+      await closeStore(kv);
     },
   };
 }

@@ -17,6 +17,7 @@ import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { closeStore } from "../close_store.ts";
 
 /** Block lists of several instances over one store, with one clock. */
 async function setup(
@@ -40,7 +41,7 @@ async function setup(
     make,
     async [Symbol.asyncDispose]() {
       for (const list of lists) await list[Symbol.asyncDispose]();
-      kv.close();
+      await closeStore(kv);
     },
   };
 }

@@ -16,6 +16,7 @@ import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { closeStore } from "../close_store.ts";
 
 /** The revocations of several instances over one store, with one clock. */
 async function setup(
@@ -49,7 +50,7 @@ async function setup(
     grant,
     async [Symbol.asyncDispose]() {
       for (const each of all) await each[Symbol.asyncDispose]();
-      kv.close();
+      await closeStore(kv);
     },
   };
 }

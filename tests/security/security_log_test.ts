@@ -16,6 +16,7 @@ import { ManualClock } from "../fakes/clock.ts";
 import { flaky } from "../fakes/security.ts";
 import { until } from "../until.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { closeStore } from "../close_store.ts";
 
 /** The logs of several instances over one store, with one clock. */
 async function setup(
@@ -39,7 +40,7 @@ async function setup(
     log: logs[0]!,
     async [Symbol.asyncDispose]() {
       for (const log of logs) await log[Symbol.asyncDispose]();
-      kv.close();
+      await closeStore(kv);
     },
   };
 }

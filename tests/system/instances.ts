@@ -11,6 +11,7 @@ import type { TestServiceOptions } from "../test_service.ts";
 import { flaky } from "../fakes/security.ts";
 import type { FlakyKv } from "../fakes/security.ts";
 import { openStore } from "../../store/deno_kv.ts";
+import { closeStore } from "../close_store.ts";
 
 /** Where callers of a test come from. */
 export const IP = "192.0.2.1";
@@ -56,7 +57,7 @@ export async function openInstances(
     async [Symbol.asyncDispose]() {
       store.isAway = false;
       for (const service of services) await service[Symbol.asyncDispose]();
-      kv.close();
+      await closeStore(kv);
     },
   };
 }
