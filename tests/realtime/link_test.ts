@@ -11,6 +11,7 @@ import { PostOffice } from "../fakes/link.ts";
 import { event, testLink } from "../contracts/link_contract.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Store } from "../../store/store.ts";
+import { closeStore } from "../close_store.ts";
 
 let names = 0;
 const uniqueName = () => `test-${++names}`;
@@ -41,7 +42,7 @@ testLink("DoorbellLink", async () => {
     },
     [Symbol.asyncDispose]: async () => {
       await sleep(5);
-      kv.close();
+      await closeStore(kv);
     },
   };
 });

@@ -186,7 +186,7 @@ Deno.test("an allow-list entry that is no address is named at the start", async 
     name: "RangeError",
     message: /"nobody"/,
   });
-  kv.close();
+  await closeStore(kv);
 });
 
 Deno.test("a block reaches the other instance through the watch, with time standing still", async () => {
