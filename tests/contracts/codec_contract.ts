@@ -12,7 +12,7 @@ import { tagsOf } from "../../protocol/messages.ts";
 import { Refusal } from "../../protocol/refusals.ts";
 import type { Accepted } from "../../protocol/replies.ts";
 import { REPLAY } from "../../realtime/codec.ts";
-import type { Codec, Frame } from "../../realtime/codec.ts";
+import type { Codec, Frame, Marks } from "../../realtime/codec.ts";
 import { CODECS } from "../../realtime/codecs.ts";
 import { EngineSessions } from "../../realtime/engine_sessions.ts";
 import { mount } from "../../routes/route.ts";
@@ -70,6 +70,17 @@ const anyPayload = fc.dictionary(
 ).map((payload) => JSON.parse(JSON.stringify(payload)) as object)
   .filter((payload) => unsoundness(payload, false) === undefined);
 
+/** Marks as subscriptions give them: with a filter, and without. */
+const anyMarks: fc.Arbitrary<Marks> = fc.oneof(
+  fc.constant(REPLAY),
+  fc.record({
+    prev: fc.nat(),
+    sub: fc.constantFrom(undefined, "mine", "a:b.c-1_"),
+  }),
+  fc.record({ prev: fc.nat(), sub: fc.constant("mine") })
+    .map((marks) => ({ ...marks, ...REPLAY })),
+);
+
 function entryOf(seq: number, payload: object): LoggedEntry {
   const type = "ROOM_MESSAGE";
   const position = { channel: ROOM, seq, epoch: "E" };
@@ -92,34 +103,36 @@ function of(type: string, received: readonly Received[]): Received[] {
 
 /** Registers the tests that every codec has to pass. */
 export function testCodec(name: string, bench: CodecBench): void {
-  Deno.test(`${name}: an event is read as its publisher's instance encoded it, its mark beside`, () => {
-    fc.assert(fc.property(anyPayload, fc.nat(), (payload, seq) => {
-      const codec = bench.open();
-      const entry = entryOf(seq + 1, payload);
-      const event = JSON.parse(entry.json);
-      assert.deepEqual(bench.read(codec.event(entry)), [event]);
-      assert.deepEqual(bench.read(codec.event(entry, REPLAY)), [
-        { ...event, replay: true },
-      ]);
-      assert.deepEqual(bench.read(codec.event(entry)), [event]);
-    }));
+  Deno.test(`${name}: an event is read as its publisher's instance encoded it, its marks beside`, () => {
+    fc.assert(
+      fc.property(anyPayload, fc.nat(), anyMarks, (payload, seq, marks) => {
+        const codec = bench.open();
+        const entry = entryOf(seq + 1, payload);
+        const event = JSON.parse(entry.json);
+        assert.deepEqual(bench.read(codec.event(entry)), [event]);
+        const given = Object.entries(marks)
+          .filter(([, mark]) => mark !== undefined);
+        assert.deepEqual(bench.read(codec.event(entry, marks)), [
+          { ...event, ...Object.fromEntries(given) },
+        ]);
+        assert.deepEqual(bench.read(codec.event(entry)), [event]);
+      }),
+    );
   });
 
   Deno.test(`${name}: a batch holds its parts, complete and in order`, () => {
     const anyPart = fc.record({
       payload: anyPayload,
-      kind: fc.constantFrom("live", "replay", "reply"),
+      kind: fc.constantFrom("event", "reply"),
+      marks: fc.option(anyMarks, { nil: undefined }),
     });
     const parts = fc.array(anyPart, { minLength: 2, maxLength: 40 });
     fc.assert(fc.property(parts, (drafts) => {
       const codec = bench.open();
-      const made = drafts.map(({ payload, kind }, i) =>
+      const made = drafts.map(({ payload, kind, marks }, i) =>
         kind === "reply"
           ? { type: "TEST" as const, payload, id: `r${i}`, now: NOW }
-          : {
-            entry: entryOf(i + 1, payload),
-            marks: kind === "replay" ? REPLAY : undefined,
-          }
+          : { entry: entryOf(i + 1, payload), marks }
       );
       const alone = bench.open();
       const expected = made.flatMap((part) =>

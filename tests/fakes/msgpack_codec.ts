@@ -49,7 +49,7 @@ export const MSGPACK_CODEC: Codec = {
   glance: () => undefined,
 };
 
-/** A mark is one more field in front: the header counts fields. */
+/** Each mark is one more field in front: the header counts fields. */
 function event(entry: Entry, marks?: Marks): Bytes {
   let bytes = encoded.get(entry);
   if (!bytes) {
@@ -57,11 +57,11 @@ function event(entry: Entry, marks?: Marks): Bytes {
     encoded.set(entry, bytes);
   }
   if (!marks) return bytes;
-  const count = Object.keys(marks).length;
-  const fields = encode(marks).subarray(1) as Bytes;
+  const fields = encode(marks, { ignoreUndefined: true }) as Bytes;
+  const count = fields[0]! & 0x0f;
   return concatenated([
     Uint8Array.of(bytes[0]! + count),
-    fields,
+    fields.subarray(1),
     bytes.subarray(1),
   ]);
 }
