@@ -15,6 +15,7 @@ import type {
   Selector,
   Store,
 } from "../../store/store.ts";
+import { closeStore } from "../close_store.ts";
 
 /** One kind of store under the contract. */
 export interface StoreKind {
@@ -53,8 +54,8 @@ export async function connectTwice(
     store,
     other,
     async [Symbol.asyncDispose]() {
-      await store.close();
-      await other.close();
+      await closeStore(store);
+      await closeStore(other);
       await remove();
     },
   };

@@ -15,6 +15,7 @@ import type { Standing } from "../../realtime/streams.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { encodeHead, headKey, UNBORN } from "../../store/log_heads.ts";
+import { closeStore } from "../close_store.ts";
 import { ManualClock, settle } from "../fakes/clock.ts";
 import { idSource } from "../../protocol/envelope.ts";
 import type { Instances } from "../../monitoring/instances.ts";
@@ -92,7 +93,7 @@ class Cluster implements AsyncDisposable {
     for (const clusterSessions of this.rosters) {
       await clusterSessions[Symbol.asyncDispose]();
     }
-    this.#kv.close();
+    await closeStore(this.#kv);
   }
 }
 

@@ -27,6 +27,12 @@ testLink("BroadcastLink", () => {
   });
 });
 
+/** A store in memory, for what watches it. */
+async function openWatched(): Promise<AsyncDisposable & { store: Store }> {
+  const store = await openStore(":memory:");
+  return { store, [Symbol.asyncDispose]: () => closeStore(store) };
+}
+
 testLink("DoorbellLink", async () => {
   const kv = await openStore(":memory:");
   return {
@@ -194,7 +200,8 @@ Deno.test("BroadcastLink remembers a bounded number of senders", async () => {
 });
 
 Deno.test("DoorbellLink rings a key in the store, once for all that is published meanwhile", async () => {
-  await using store = await openStore(":memory:");
+  await using opened = await openWatched();
+  const { store } = opened;
   const clock = new ManualClock();
   using link = new DoorbellLink(store, { clock, minIntervalMs: 100 });
   const rings = async () => (await store.get<bigint>(["bell"])).value ?? 0n;
@@ -239,9 +246,9 @@ Deno.test("DoorbellLink rings again when KV failed, and watches again when the w
 });
 
 Deno.test("DoorbellLink counts its silence by the monotonic clock", async () => {
-  await using kv = await openStore(":memory:");
+  await using opened = await openWatched();
   const clock = new ManualClock();
-  const { store, looked } = watched(kv);
+  const { store, looked } = watched(opened.store);
   using link = new DoorbellLink(store, { clock, minIntervalMs: 100 });
   await looked;
   clock.advance(5_000);
@@ -253,9 +260,10 @@ Deno.test("DoorbellLink counts its silence by the monotonic clock", async () => 
 
 Deno.test("DoorbellLink keeps nothing once disposed", async () => {
   const clock = new ManualClock();
-  await using kv = await openStore(":memory:");
-  const link = new DoorbellLink(kv, { clock, minIntervalMs: 10 });
-  const rings = async () => (await kv.get<bigint>(["bell"])).value;
+  await using opened = await openWatched();
+  const { store } = opened;
+  const link = new DoorbellLink(store, { clock, minIntervalMs: 10 });
+  const rings = async () => (await store.get<bigint>(["bell"])).value;
   link.publish([]);
   await until(async () => await rings() === 1n, "the first ring");
   await until(() => clock.pending > 0, "a pause before the next");
@@ -263,7 +271,7 @@ Deno.test("DoorbellLink keeps nothing once disposed", async () => {
   link.publish([]);
   assert.equal(clock.pending, 0);
   // A ring would be committed before this.
-  await kv.set(["after"], 1);
+  await store.set(["after"], 1);
   assert.deepEqual([await rings(), clock.pending], [1n, 0]);
 });
 

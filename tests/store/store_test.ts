@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openStore } from "../../store/deno_kv.ts";
+import { closeStore } from "../close_store.ts";
 import { connectTwice, testStore } from "../contracts/store_contract.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
@@ -14,7 +15,7 @@ testStore({
       store,
       // Memory has one connection only.
       other: store,
-      [Symbol.asyncDispose]: () => store.close(),
+      [Symbol.asyncDispose]: () => closeStore(store),
     };
   },
 });

@@ -8,6 +8,7 @@ import { idSource } from "../../protocol/envelope.ts";
 import { openStore } from "../../store/deno_kv.ts";
 import type { Store } from "../../store/store.ts";
 import { StoredEventLog } from "../../store/stored_event_log.ts";
+import { closeStore } from "../close_store.ts";
 import { ManualClock } from "../fakes/clock.ts";
 import { MemoryKv } from "../fakes/kv.ts";
 import { FlakyStores } from "../fakes/security.ts";
@@ -28,7 +29,7 @@ export const STORES: Readonly<Record<string, () => Promise<OpenedStore>>> = {
     return {
       clock: new ManualClock(),
       connect: () => store,
-      [Symbol.asyncDispose]: () => store.close(),
+      [Symbol.asyncDispose]: () => closeStore(store),
     };
   },
   // A watch does not reach across connections to a file, polls do.
@@ -99,7 +100,7 @@ function shared(
     clock: new ManualClock(),
     connect: () => stores[connected++ % stores.length]!,
     async [Symbol.asyncDispose]() {
-      for (const store of stores) await store.close();
+      for (const store of stores) await closeStore(store);
       await remove();
     },
   };
